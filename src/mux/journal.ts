@@ -1,0 +1,67 @@
+/**
+ * What a multiplexer tells about itself. The audit log, the metrics and the daemon's own log are journals.
+ * Calls are made in the order in which things happen. A journal must not call back into the multiplexer.
+ */
+import type { ClientId, Peer, UpstreamId, UpstreamState } from './link.js';
+
+/** A client, as a journal sees it. */
+export interface ClientView {
+  readonly id: ClientId;
+  /** The listener's address as configured, e.g. `unix:/run/vm.mux`. */
+  readonly listener: string;
+  readonly peer: Peer;
+}
+
+/** A command, as a journal sees it. The object is reused after its last call: copy what is kept. */
+export interface CommandView {
+  readonly client: ClientView;
+  /** The command's name, escapes decoded; what QEMU will look up. */
+  readonly name: string;
+  readonly oob: boolean;
+  /** The client's own bytes of this command, exactly; empty unless a journal `wantsRaw`. */
+  readonly raw: Uint8Array;
+  /** The client's id as QEMU would send it back, or null for none. */
+  readonly id: Uint8Array | null;
+  /** Upstream id while in flight; -1 before. */
+  readonly upstreamId: UpstreamId | -1;
+  /** `Host.now` when the command had been read whole, and when it was handed to the upstream. */
+  readonly receivedAt: number;
+  readonly sentAt: number;
+  /** The journal's own: whatever `command` stores here is still there in `answered` and `unanswered`. */
+  mark: number;
+}
+
+/** How a reply came about. `cached` and `shared` replies cost QEMU nothing of their own. */
+export type ReplySource = 'upstream' | 'cached' | 'shared' | 'local';
+
+export interface Journal {
+  /** Whether `CommandView.raw` and the raw bytes of malformed input are wanted. */
+  readonly wantsRaw: boolean;
+  connected(client: ClientView): void;
+  /** The client completed capabilities negotiation. */
+  negotiated(client: ClientView, capabilities: readonly string[]): void;
+  disconnected(client: ClientView, reason: string): void;
+  /** A command is about to be handed to the upstream; nothing has been written yet. */
+  command(command: CommandView): void;
+  /**
+   * A command has its answer. `reply` is the message as the client gets it (or would have got it, for one that has left),
+   * in one or more chunks, CRLF included.
+   */
+  answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void;
+  /** A command went upstream and its answer can no longer come. */
+  unanswered(command: CommandView, reason: string): void;
+  /** Input that QEMU would have refused, answered here with `reply`. `raw` is what the client wrote, as far as kept. */
+  malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void;
+  /** A command refused here, by policy or because it cannot be recorded; `rule` says by what. */
+  denied(command: CommandView, rule: string, reply: Uint8Array): void;
+  /** An event of the VM, once, with the number of clients it went to. */
+  event(name: string, message: readonly Uint8Array[], receivers: number): void;
+  upstream(state: UpstreamState): void;
+  /** A message from the upstream that belongs to nobody: a stale answer, an unknown id, not a QMP message. Delivered to no one. */
+  stray(message: readonly Uint8Array[], why: string): void;
+  /**
+   * Called once before commands of this turn are written upstream.
+   * @returns null when everything recorded so far is in the kernel's hands; otherwise a short reason, and the commands are refused.
+   */
+  flush(): string | null;
+}

@@ -1,0 +1,62 @@
+/**
+ * What the multiplexer needs of the world: connections it can write to, a clock, and a call at the end of the turn.
+ * net/ implements these over sockets; tests implement them in memory. Nothing in here knows what a socket is.
+ */
+
+/** One connection, upstream or downstream, seen from the multiplexer. */
+export interface Link {
+  /**
+   * Takes bytes to be sent, in order. Never blocks and never throws; a connection that is gone swallows them.
+   * The chunk is handed over: neither side changes it afterwards.
+   */
+  write(chunk: Uint8Array): void;
+  /** Takes several chunks, in order, to be sent with as few system calls as possible. */
+  writeAll(chunks: readonly Uint8Array[]): void;
+  /** Bytes taken by `write` that the kernel has not accepted yet. */
+  readonly backlog: number;
+  /** Sends what was written, then EOF. Reading goes on. */
+  end(): void;
+  /** Closes at once; what was not sent is lost. */
+  destroy(): void;
+  /** Stops reading from the peer until `resume`: back-pressure. */
+  pause(): void;
+  resume(): void;
+}
+
+/** The world around one multiplexer. */
+export interface Host {
+  /** Monotonic time in microseconds; only differences count. */
+  now(): number;
+  /** Asks for one call of `Multiplexer.commit` at the end of this turn of the event loop. Called often; idempotent. */
+  schedule(): void;
+  /** A fresh unguessable ASCII word ([A-Za-z0-9]{8,}), for the ids of the upstream handshake. */
+  nonce(): string;
+  /** Called on every change of the upstream's state, after the state has changed. */
+  upstreamChanged(state: UpstreamState): void;
+}
+
+/**
+ * Where the upstream connection stands (see monitor.ts for the transitions):
+ * `connecting` no connection; `greeting` connected, waiting for QEMU's greeting; `negotiating` handshake sent;
+ * `running` commands flow; `lost` the connection ended or the peer is no QMP server.
+ */
+export type UpstreamState =
+  | { readonly name: 'connecting' }
+  | { readonly name: 'greeting' }
+  | { readonly name: 'negotiating' }
+  | { readonly name: 'running'; readonly oob: boolean; readonly pretty: boolean; readonly version: string }
+  | { readonly name: 'lost'; readonly reason: string };
+
+/** Who is at the other end of a client connection, as far as the socket tells. */
+export type Peer =
+  | { readonly kind: 'unix'; readonly pid?: number; readonly uid?: number; readonly gid?: number; readonly program?: string }
+  | { readonly kind: 'tcp'; readonly address: string; readonly port: number }
+  | { readonly kind: 'stdio' };
+
+declare const clientIdBrand: unique symbol;
+/** Number of a client session: 1, 2, 3, … in order of connection, never reused by one multiplexer. */
+export type ClientId = number & { readonly [clientIdBrand]: true };
+
+declare const upstreamIdBrand: unique symbol;
+/** The id a command carries towards QEMU. */
+export type UpstreamId = number & { readonly [upstreamIdBrand]: true };

@@ -1,0 +1,54 @@
+/**
+ * Runs the tests of the named kinds: `node build/run.js unit e2e`, or `node build/run.js path/to/one.test.ts`.
+ * A kind is a folder below test/ (`unit` is every folder that mirrors src/). Fails when no test was found.
+ */
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+const kinds = ['conformance', 'fuzz', 'e2e', 'bench', 'soak'];
+
+function testFiles(below: string): string[] {
+  return readdirSync(below, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+}
+
+const all = testFiles(root);
+const wanted = process.argv.slice(2);
+const files = all.filter((file) => {
+  const name = relative(root, file);
+  const kind = name.split('/')[0] ?? '';
+  return wanted.some(
+    (want) => want === kind || (want === 'unit' && !kinds.includes(kind)) || name === want.replace(/^test\//, '').replace(/\.ts$/, '.js'),
+  );
+});
+
+if (files.length === 0) {
+  process.stderr.write(`no test file matches: ${wanted.join(' ') || '(nothing asked for)'}\n`);
+  process.exit(1);
+}
+
+const jobs = process.env['QMPMUX_TEST_JOBS'] ?? String(availableParallelism());
+const child = spawn(
+  process.execPath,
+  ['--test', '--test-reporter=spec', `--test-concurrency=${jobs}`, '--enable-source-maps', ...files],
+  { stdio: ['ignore', 'pipe', 'inherit'] },
+);
+let tail = '';
+child.stdout.on('data', (chunk: Buffer) => {
+  process.stdout.write(chunk);
+  tail = (tail + chunk.toString('latin1')).slice(-4096);
+});
+child.on('close', (code, signal) => {
+  const found = /tests (\d+)/.exec(tail);
+  if (found === null || found[1] === '0') {
+    process.stderr.write('the run found no test\n');
+    process.exit(1);
+  }
+  process.exit(code ?? (signal === null ? 1 : 128));
+});
