@@ -24,7 +24,10 @@ const files = all.filter((file) => {
   const name = relative(root, file);
   const kind = name.split('/')[0] ?? '';
   return wanted.some(
-    (want) => want === kind || (want === 'unit' && !kinds.includes(kind)) || name === want.replace(/^test\//, '').replace(/\.ts$/, '.js'),
+    (want) =>
+      want === kind ||
+      (want === 'unit' && !kinds.includes(kind)) ||
+      name === want.replace(/^test\//, '').replace(/\.ts$/, '.js'),
   );
 });
 

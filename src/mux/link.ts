@@ -49,7 +49,13 @@ export type UpstreamState =
 
 /** Who is at the other end of a client connection, as far as the socket tells. */
 export type Peer =
-  | { readonly kind: 'unix'; readonly pid?: number; readonly uid?: number; readonly gid?: number; readonly program?: string }
+  | {
+      readonly kind: 'unix';
+      readonly pid?: number;
+      readonly uid?: number;
+      readonly gid?: number;
+      readonly program?: string;
+    }
   | { readonly kind: 'tcp'; readonly address: string; readonly port: number }
   | { readonly kind: 'stdio' };
 
