@@ -1,0 +1,40 @@
+/** Which programs of the system a test needs: skips with one clear line where they are missing, fails where they are demanded. */
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+
+/** The QEMU that tests run; another one can be named to try other versions. */
+export const qemuProgram = process.env['QMPMUX_QEMU'] ?? 'qemu-system-x86_64';
+
+/** @returns whether `program` (a name looked for in PATH, or a path) can be run. */
+export function available(program: string): boolean {
+  const places = program.includes('/')
+    ? [program]
+    : (process.env['PATH'] ?? '').split(':').map((dir) => join(dir, program));
+  return places.some((place) => {
+    try {
+      accessSync(place, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** @returns whether the QEMU of the tests is installed. */
+export function qemuAvailable(): boolean {
+  return available(qemuProgram);
+}
+
+/**
+ * For the `skip` option of a test or suite: `describe('…', { skip: missing('qemu', 'socat') }, …)`.
+ * @param programs names of programs; `qemu` stands for `qemuProgram`.
+ * @returns false when all are installed, otherwise the line to skip with.
+ * @throws Error with that line when QMPMUX_REQUIRE_QEMU is set: then nothing may be skipped.
+ */
+export function missing(...programs: readonly string[]): string | false {
+  const absent = programs.map((name) => (name === 'qemu' ? qemuProgram : name)).filter((name) => !available(name));
+  if (absent.length === 0) return false;
+  const line = `not installed: ${absent.join(', ')}`;
+  if ((process.env['QMPMUX_REQUIRE_QEMU'] ?? '') !== '') throw new Error(`${line}, and QMPMUX_REQUIRE_QEMU is set`);
+  return line;
+}
