@@ -27,7 +27,10 @@ export interface CommandView {
   /** `Host.now` when the command had been read whole, and when it was handed to the upstream. */
   readonly receivedAt: number;
   readonly sentAt: number;
-  /** The journal's own: whatever `command` stores here is still there in `answered` and `unanswered`. */
+  /**
+   * The journal's own: whatever `command` stores here is still there in `answered`, `unanswered` and `denied`.
+   * 0 until then: what never goes upstream (cached, shared and local answers, most denials) is told without `command`.
+   */
   mark: number;
 }
 
