@@ -1,0 +1,47 @@
+/** Bytes of ASCII text, in a world without TextEncoder (this folder compiles without Node's or the browser's types). */
+
+/** @returns the bytes of `text`, which must be ASCII: a higher code unit is a caller's bug and throws. */
+export function ascii(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 0x7f) throw new RangeError(`not ASCII: ${text}`);
+    bytes[i] = unit;
+  }
+  return bytes;
+}
+
+/** @returns whether `bytes[start…]` begins with `text`, looking no further than `end`. */
+export function startsWith(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
+  if (end - start < text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text[i]) return false;
+  return true;
+}
+
+/** @returns whether the bytes from `start` to `end` are exactly `text`. */
+export function equals(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
+  return end - start === text.length && startsWith(bytes, start, end, text);
+}
+
+/** @returns the text of bytes that are known to be ASCII. */
+export function asciiText(bytes: Uint8Array, start = 0, end = bytes.length): string {
+  let text = '';
+  // Chunked, because fromCharCode takes its input as arguments, and arguments live on the stack.
+  for (let at = start; at < end; at += 4096) {
+    text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + 4096)));
+  }
+  return text;
+}
+
+/** @returns one array with the bytes of all `chunks`. */
+export function concat(chunks: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const chunk of chunks) length += chunk.length;
+  const joined = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    joined.set(chunk, at);
+    at += chunk.length;
+  }
+  return joined;
+}

@@ -1,0 +1,329 @@
+/**
+ * What a message from QEMU is, whom it answers, and how it reads with another id: from its edges alone, since QEMU
+ * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
+ * that is not ours) is read with the full parser instead.
+ */
+import { ascii, concat, startsWith } from './ascii.js';
+import type { LineReader } from './lines.js';
+import { Parser } from './parser.js';
+import { Scan, Scanner } from './scanner.js';
+import { Token } from './tokens.js';
+
+export const MessageKind = { Return: 1, Error: 2, Event: 3, Greeting: 4, Unknown: 5 } as const;
+export type MessageKindName = (typeof MessageKind)[keyof typeof MessageKind];
+
+/** `Envelope.id` of a message without one, and of one whose id is no number of ours. */
+export const NO_ID = -1;
+export const FOREIGN_ID = -2;
+
+const RETURN = ascii('{"return": ');
+const ERROR_WITH_ID = ascii('{"id": ');
+const ERROR = ascii('{"error": ');
+const EVENT = ascii('{"timestamp": ');
+const EVENT_NAME = ascii('"event": "');
+const GREETING = ascii('{"QMP": ');
+const ID_AT_END = ascii(', "id": ');
+const LINE_END = ascii('\r\n');
+/** An event's name begins within this many bytes: `{"timestamp": {"seconds": …, "microseconds": …}, "event": "`. */
+const EVENT_NAME_WITHIN = 160;
+/** No id of ours has more digits. */
+const LONGEST_ID = 9;
+
+/** One envelope serves a whole process: its registers hold what was found in the message read last. */
+export class Envelope {
+  kind: MessageKindName = MessageKind.Unknown;
+  id = NO_ID;
+  /** Name of an event; empty otherwise. */
+  eventName = '';
+  /**
+   * The message without its id: `before`, then the new id's member if there is one, then `after`. In a return the id
+   * stands at the end, in an error at the start; `isIdFirst` tells. Line breaks are left out.
+   */
+  isIdFirst = false;
+
+  #first: Uint8Array = new Uint8Array(0);
+  #firstStart = 0;
+  #last: Uint8Array = this.#first;
+  #contentEnd = 0;
+  /** The end of the message with the line break QEMU ended it with, where that is CRLF in one piece; otherwise 0. */
+  #lineEnd = 0;
+  #idStart = 0;
+  #idEnd = 0;
+  #pieces: Uint8Array[] | null = null;
+
+  /** Reads the message that `line` reported. */
+  read(line: LineReader): void {
+    this.#pieces = line.pieces;
+    if (line.pieces === null) {
+      this.#first = line.bytes;
+      this.#firstStart = line.start;
+      this.#last = line.bytes;
+      this.#contentEnd = line.end;
+    } else {
+      this.#first = line.pieces[0] ?? this.#first;
+      this.#firstStart = 0;
+      this.#last = line.pieces.at(-1) ?? this.#last;
+      this.#contentEnd = this.#last.length;
+    }
+    const lineEnd = this.#contentEnd;
+    while (this.#contentEnd > 0 && isLineEnd(this.#last[this.#contentEnd - 1] ?? 0)) this.#contentEnd--;
+    this.#lineEnd = lineEnd - this.#contentEnd === 2 && this.#last[this.#contentEnd] === 0x0d ? lineEnd : 0;
+    this.id = NO_ID;
+    this.eventName = '';
+    this.isIdFirst = false;
+    const first = this.#first;
+    const start = this.#firstStart;
+    const end = first === this.#last ? this.#contentEnd : first.length;
+    if (startsWith(first, start, end, RETURN)) {
+      this.kind = MessageKind.Return;
+      this.#findIdAtEnd();
+    } else if (startsWith(first, start, end, EVENT)) this.#readEvent(first, start, end);
+    else if (startsWith(first, start, end, ERROR_WITH_ID)) this.#readError(first, start, end);
+    else if (startsWith(first, start, end, ERROR)) {
+      this.kind = MessageKind.Error;
+      this.#idStart = this.#idEnd = start + 1;
+      this.isIdFirst = true;
+    } else if (startsWith(first, start, end, GREETING)) this.kind = MessageKind.Greeting;
+    else this.kind = MessageKind.Unknown;
+  }
+
+  /** Whether the message is nothing but a line break. */
+  get isBlank(): boolean {
+    return this.#pieces === null && this.#contentEnd <= this.#firstStart;
+  }
+
+  /** The message in chunks, ended by CRLF whatever it was ended by. */
+  chunks(): Uint8Array[] {
+    if (this.#lineEnd > 0) {
+      if (this.#pieces !== null) return this.#pieces.slice();
+      return [this.#first.subarray(this.#firstStart, this.#lineEnd)];
+    }
+    const body =
+      this.#pieces === null
+        ? [this.#first.subarray(this.#firstStart, this.#contentEnd)]
+        : [...this.#pieces.slice(0, -1), this.#last.subarray(0, this.#contentEnd)];
+    return [...body, LINE_END];
+  }
+
+  /** Whether the whole message lies in one array, so that `writeTo` can be used. */
+  get isContiguous(): boolean {
+    return this.#pieces === null;
+  }
+
+  /** The most bytes `writeTo` writes, for an id of `idLength` bytes. */
+  sizeWith(idLength: number): number {
+    return this.#contentEnd - this.#firstStart + idLength + 16;
+  }
+
+  /**
+   * Writes a contiguous reply with `id` in place of its own (null: with none), CRLF included.
+   * @returns the end of what was written
+   */
+  writeTo(out: Uint8Array, to: number, id: Uint8Array | null): number {
+    const bytes = this.#first;
+    let at = copy(bytes, this.#firstStart, this.#idStart, out, to);
+    if (id !== null) {
+      if (!this.isIdFirst) at = copy(ID_AT_END, 0, ID_AT_END.length, out, at);
+      else at = copy(ERROR_WITH_ID, 1, ERROR_WITH_ID.length, out, at);
+      at = copy(id, 0, id.length, out, at);
+      if (this.isIdFirst) {
+        out[at++] = 0x2c;
+        out[at++] = 0x20;
+      }
+    }
+    at = copy(bytes, this.#idEnd, this.#contentEnd, out, at);
+    out[at++] = 0x0d;
+    out[at++] = 0x0a;
+    return at;
+  }
+
+  /** The reply with `id` in place of its own (null: with none), as chunks; large parts are not copied. */
+  withId(id: Uint8Array | null): Uint8Array[] {
+    if (this.#pieces === null) {
+      const out = new Uint8Array(this.sizeWith(id?.length ?? 0));
+      return [out.subarray(0, this.writeTo(out, 0, id))];
+    }
+    const member = id === null ? [] : this.isIdFirst ? [ERROR_WITH_ID.subarray(1), id, ascii(', ')] : [ID_AT_END, id];
+    const pieces = this.#pieces;
+    const holder = this.isIdFirst ? 0 : pieces.length - 1;
+    return [
+      ...pieces.slice(0, holder),
+      (pieces[holder] ?? this.#first).subarray(0, this.#idStart),
+      ...member,
+      (pieces[holder] ?? this.#first).subarray(
+        this.#idEnd,
+        holder === pieces.length - 1 ? this.#contentEnd : undefined,
+      ),
+      ...(holder === pieces.length - 1 ? [] : [...pieces.slice(1, -1), this.#last.subarray(0, this.#contentEnd)]),
+      LINE_END,
+    ];
+  }
+
+  /**
+   * Reads a message of `kind` Unknown, or with a foreign id, with the full parser: members in any order and spelling. It
+   * is brought to one array, and the id member's place in it found.
+   * @returns whether it is one well-formed JSON object and nothing else
+   */
+  readThoroughly(): boolean {
+    const bytes = concat(this.chunks());
+    this.#pieces = null;
+    this.#first = this.#last = bytes;
+    this.#firstStart = 0;
+    this.#lineEnd = bytes.length;
+    this.#contentEnd = bytes.length - LINE_END.length;
+    scanner.push(bytes);
+    const isWhole = scanner.next() === Scan.Message && isBlank(bytes, scanner.end);
+    let isGood = false;
+    if (isWhole) {
+      parser.parse(bytes, scanner.tokens);
+      isGood = parser.isObject && parser.error === null;
+      if (isGood) this.#readMembers(bytes);
+    }
+    // Drains what is left, so that the scanner starts afresh.
+    while (scanner.next() !== Scan.NeedMore);
+    if (scanner.isInsideMessage) scanner = new Scanner();
+    return isGood;
+  }
+
+  #readMembers(bytes: Uint8Array): void {
+    const tokens = scanner.tokens;
+    this.kind = MessageKind.Unknown;
+    this.id = NO_ID;
+    this.isIdFirst = true;
+    this.#idStart = this.#idEnd = tokens.end(0);
+    for (let i = 0; i < parser.memberCount; i++) {
+      const value = parser.valueTokens[i] ?? 0;
+      switch (parser.key(i)) {
+        case 'return':
+          this.kind = MessageKind.Return;
+          break;
+        case 'error':
+          this.kind = MessageKind.Error;
+          break;
+        case 'QMP':
+          this.kind = MessageKind.Greeting;
+          break;
+        case 'event':
+          if (tokens.kind(value) < Token.PlainString) break;
+          this.kind = MessageKind.Event;
+          this.eventName = parser.text(value);
+          break;
+        case 'id': {
+          const start = tokens.start(value);
+          const end = tokens.end(value);
+          this.id = tokens.kind(value) === Token.Integer ? digits(bytes, start, end) : FOREIGN_ID;
+          // The member goes with the comma that follows it, or the one before it when it is the last.
+          const after = parser.endTokens[i] ?? 0;
+          const isLast = tokens.kind(after) !== Token.Comma;
+          this.isIdFirst = !isLast;
+          this.#idStart =
+            isLast && i > 0 ? tokens.start((parser.keyTokens[i] ?? 1) - 1) : tokens.start(parser.keyTokens[i] ?? 0);
+          this.#idEnd = isLast ? tokens.end(after - 1) : tokens.end(after);
+          if (!isLast) while (bytes[this.#idEnd] === 0x20) this.#idEnd++;
+          break;
+        }
+        default:
+      }
+    }
+  }
+
+  #findIdAtEnd(): void {
+    const last = this.#last;
+    const floor = last === this.#first ? this.#firstStart : 0;
+    const close = this.#contentEnd - 1;
+    let at = close;
+    while (at > floor && isDigit(last[at - 1] ?? 0) && close - at < LONGEST_ID) at--;
+    const member = at - ID_AT_END.length;
+    if (at < close && member > floor && startsWith(last, member, at, ID_AT_END)) {
+      this.id = digits(last, at, close);
+      this.#idStart = member;
+      this.#idEnd = close;
+    } else {
+      this.id = last[close - 1] === 0x7d || last[close - 1] === 0x5d ? NO_ID : FOREIGN_ID;
+      this.#idStart = this.#idEnd = close;
+    }
+  }
+
+  #readError(first: Uint8Array, start: number, end: number): void {
+    this.kind = MessageKind.Error;
+    this.isIdFirst = true;
+    const from = start + ERROR_WITH_ID.length;
+    let at = from;
+    while (at < end && isDigit(first[at] ?? 0) && at - from <= LONGEST_ID) at++;
+    if (at > from && first[at] === 0x2c && first[at + 1] === 0x20) {
+      this.id = digits(first, from, at);
+      this.#idStart = start + 1;
+      this.#idEnd = at + 2;
+    } else this.id = FOREIGN_ID;
+  }
+
+  #readEvent(first: Uint8Array, start: number, end: number): void {
+    const stop = Math.min(end, start + EVENT_NAME_WITHIN);
+    for (let at = start + EVENT.length; at < stop; at++) {
+      if (first[at] !== 0x22 || !startsWith(first, at, end, EVENT_NAME)) continue;
+      const from = at + EVENT_NAME.length;
+      const close = first.indexOf(0x22, from);
+      if (close < 0 || close > end) break;
+      this.kind = MessageKind.Event;
+      this.eventName = eventText(first, from, close);
+      return;
+    }
+    this.kind = MessageKind.Unknown;
+  }
+}
+
+/** For `readThoroughly`. A message from QEMU may be larger than one to it, but not by what a token may hold. */
+let scanner = new Scanner();
+const parser = new Parser();
+
+function isLineEnd(byte: number): boolean {
+  return byte === 0x0a || byte === 0x0d;
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
+}
+
+function isBlank(bytes: Uint8Array, from: number): boolean {
+  for (let at = from; at < bytes.length; at++) if ((bytes[at] ?? 0) > 0x20) return false;
+  return true;
+}
+
+function digits(bytes: Uint8Array, start: number, end: number): number {
+  let value = 0;
+  for (let at = start; at < end; at++) {
+    if (!isDigit(bytes[at] ?? 0) || at - start > LONGEST_ID) return FOREIGN_ID;
+    value = value * 10 + (bytes[at] ?? 0) - 0x30;
+  }
+  return value;
+}
+
+/** Below this many bytes a loop is faster than making a view for `set`. */
+const LOOP_BELOW = 48;
+
+function copy(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): number {
+  if (end - start < LOOP_BELOW) for (let i = start; i < end; i++) to[at++] = from[i] ?? 0;
+  else {
+    to.set(from.subarray(start, end), at);
+    at += end - start;
+  }
+  return at;
+}
+
+/** Names seen lately: QEMU has some sixty. */
+const eventNames = new Map<number, string>();
+
+function eventText(bytes: Uint8Array, start: number, end: number): string {
+  let hash = 0;
+  for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + (bytes[at] ?? 0)) | 0;
+  const known = eventNames.get(hash);
+  if (known !== undefined && known.length === end - start) {
+    let same = true;
+    for (let at = start; at < end && same; at++) same = known.charCodeAt(at - start) === bytes[at];
+    if (same) return known;
+  }
+  let text = '';
+  for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] ?? 0);
+  if (eventNames.size < 512) eventNames.set(hash, text);
+  return text;
+}

@@ -1,0 +1,405 @@
+/**
+ * Bytes from a client → messages, exactly as QEMU cuts them (qobject/json-lexer.c and json-streamer.c).
+ *
+ * Messages end where their braces and brackets balance, not at a newline. The lexer is QEMU's state machine, so what it
+ * refuses, and where it goes on afterwards, is the same for any bytes in any chunking. No byte is read twice: all
+ * state survives between chunks. Text inside tokens is not judged here: that is the parser's.
+ *
+ * Memory: nothing is kept between messages. Inside one, its bytes so far and its tokens, both bounded by QEMU's limits
+ * (blanks count for nothing there, so they are squeezed out before they can pile up).
+ */
+import { returnTokenList, takeTokenList, Token, type TokenKind, type TokenList } from './tokens.js';
+import { decodeLossy } from './unicode.js';
+
+/** QEMU's limits (qobject/json-streamer.c): bytes of all tokens of a message, their number, and open brackets. */
+export const MAX_TOKEN_BYTES = 64 * 1024 * 1024;
+export const MAX_TOKEN_COUNT = 2 * 1024 * 1024;
+export const MAX_NESTING = 1024;
+
+/** What `Scanner.next` found. */
+export const Scan = {
+  /** All bytes are used up. */
+  NeedMore: 0,
+  /** A whole value in `bytes` from `start` to `end`, its tokens in `tokens`. */
+  Message: 1,
+  /** Input no message can be made of; `error` is QEMU's text for it, `start` to `end` what had been read of the message. */
+  Malformed: 2,
+} as const;
+export type ScanResult = (typeof Scan)[keyof typeof Scan];
+
+const State = {
+  Start: 0,
+  Recovery: 1,
+  DoubleQuoted: 2,
+  DoubleQuotedEscape: 3,
+  SingleQuoted: 4,
+  SingleQuotedEscape: 5,
+  Keyword: 6,
+  /** After a minus. */
+  Sign: 7,
+  Zero: 8,
+  Digits: 9,
+  /** After the decimal point. */
+  Mantissa: 10,
+  MantissaDigits: 11,
+  /** After e or E. */
+  Exponent: 12,
+  ExponentSign: 13,
+  ExponentDigits: 14,
+} as const;
+type StateName = (typeof State)[keyof typeof State];
+
+/** What a byte begins at the start of a token. */
+const Begin = { Nothing: 0, Blank: 1, Double: 2, Single: 3, Zero: 4, Digit: 5, Minus: 6, Letter: 7, Structure: 8 };
+const beginTable = new Uint8Array(256);
+/** What a byte is inside a string. */
+const Inside = { Plain: 0, Double: 1, Single: 2, Backslash: 3, High: 4, Forbidden: 5 };
+const insideTable = new Uint8Array(256);
+/** Where recovery stops, leaving the byte to be read again. */
+const resyncTable = new Uint8Array(256);
+const structures = new Map<string, TokenKind>([
+  ['{', Token.LeftBrace],
+  ['}', Token.RightBrace],
+  ['[', Token.LeftBracket],
+  [']', Token.RightBracket],
+  [':', Token.Colon],
+  [',', Token.Comma],
+]);
+
+for (const blank of ' \t\r\n') beginTable[blank.charCodeAt(0)] = Begin.Blank;
+for (let digit = 0x31; digit <= 0x39; digit++) beginTable[digit] = Begin.Digit;
+for (let letter = 0x61; letter <= 0x7a; letter++) beginTable[letter] = Begin.Letter;
+beginTable[0x22] = Begin.Double;
+beginTable[0x27] = Begin.Single;
+beginTable[0x30] = Begin.Zero;
+beginTable[0x2d] = Begin.Minus;
+insideTable.fill(Inside.Forbidden, 0, 0x20);
+insideTable.fill(Inside.High, 0x7f, 0xfe);
+insideTable.fill(Inside.Forbidden, 0xfe);
+insideTable[0x22] = Inside.Double;
+insideTable[0x27] = Inside.Single;
+insideTable[0x5c] = Inside.Backslash;
+resyncTable.fill(1, 0, 0x20);
+resyncTable[0x09] = 0;
+resyncTable.fill(1, 0xfe);
+for (const [character, kind] of structures) {
+  beginTable[character.charCodeAt(0)] = Begin.Structure + kind;
+  resyncTable[character.charCodeAt(0)] = 1;
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
+}
+
+const NOTHING = new Uint8Array(0);
+const FIRST_HOLD = 256;
+
+export class Scanner {
+  /** Where the message that `next` reported lies; valid until the next call of `next` or `push`. */
+  bytes: Uint8Array = NOTHING;
+  start = 0;
+  end = 0;
+  error = '';
+
+  readonly #maxBytes: number;
+  #tokens: TokenList | null = null;
+  #position = 0;
+  #limit = 0;
+  #state: StateName = State.Start;
+  #rich = false;
+  #tokenStart = 0;
+  #messageStart = -1;
+  #tokenBytes = 0;
+  #braces = 0;
+  #brackets = 0;
+  #reported = false;
+  /** Whether `bytes` is our own growing copy of an unfinished message, not a chunk. */
+  #holding = false;
+
+  /** @param maxBytes the most bytes all tokens of one message may have: QEMU's own limit, or a smaller one. */
+  constructor(maxBytes: number = MAX_TOKEN_BYTES) {
+    this.#maxBytes = Math.min(maxBytes, MAX_TOKEN_BYTES);
+  }
+
+  /** The tokens of the reported message. */
+  get tokens(): TokenList {
+    this.#tokens ??= takeTokenList();
+    return this.#tokens;
+  }
+
+  /** Whether a message has begun and not ended. */
+  get isInsideMessage(): boolean {
+    return this.#messageStart >= 0 && !this.#reported;
+  }
+
+  /** Bytes kept for an unfinished message or not yet scanned. */
+  get heldBytes(): number {
+    return this.#holding ? this.bytes.length : this.#limit - this.#position;
+  }
+
+  /** Takes the next bytes from the client. The chunk is not changed, and not kept longer than until it is scanned. */
+  push(chunk: Uint8Array): void {
+    if (this.#reported) this.#forget();
+    const from = this.#messageStart >= 0 ? this.#messageStart : this.#position;
+    if (from >= this.#limit) {
+      this.bytes = chunk;
+      this.#holding = false;
+      this.#position = 0;
+      this.#limit = chunk.length;
+      return;
+    }
+    this.#hold(from, chunk.length);
+    this.bytes.set(chunk, this.#limit);
+    this.#limit += chunk.length;
+    if (this.#limit > this.#maxBytes + (this.#maxBytes >> 1)) this.#squeeze();
+  }
+
+  /** @returns what comes next in the stream; call again until it is `NeedMore`. */
+  next(): ScanResult {
+    if (this.#reported) this.#forget();
+    const bytes = this.bytes;
+    const limit = this.#limit;
+    let at = this.#position;
+    while (at < limit) {
+      const byte = bytes[at] ?? 0;
+      let found: TokenKind | 0 = 0;
+      let bad = false;
+      switch (this.#state) {
+        case State.Start: {
+          const begins = beginTable[byte] ?? 0;
+          if (begins === Begin.Blank) {
+            at++;
+            continue;
+          }
+          this.#tokenStart = at;
+          if (this.#messageStart < 0) this.#messageStart = at;
+          at++;
+          if (begins > Begin.Structure) {
+            // The table holds Begin.Structure plus one of TokenList's kinds here, and nothing else is above it.
+            found = (begins - Begin.Structure) as TokenKind;
+          } else if (begins === Begin.Double) {
+            this.#rich = false;
+            this.#state = State.DoubleQuoted;
+          } else if (begins === Begin.Single) this.#state = State.SingleQuoted;
+          else if (begins === Begin.Letter) this.#state = State.Keyword;
+          else if (begins === Begin.Digit) this.#state = State.Digits;
+          else if (begins === Begin.Zero) this.#state = State.Zero;
+          else if (begins === Begin.Minus) this.#state = State.Sign;
+          else bad = true;
+          break;
+        }
+        case State.Recovery:
+          while (at < limit && resyncTable[bytes[at] ?? 0] === 0) at++;
+          if (at < limit) this.#state = State.Start;
+          continue;
+        case State.DoubleQuoted: {
+          const stop = Math.min(limit, this.#tokenStart + this.#maxBytes + 1);
+          let inside = Inside.Plain;
+          while (at < stop) {
+            inside = insideTable[bytes[at] ?? 0] ?? 0;
+            if (inside === Inside.Plain || inside === Inside.Single) at++;
+            else if (inside === Inside.High) {
+              this.#rich = true;
+              at++;
+            } else break;
+          }
+          if (at === stop) break;
+          at++;
+          if (inside === Inside.Double) found = this.#rich ? Token.RichString : Token.PlainString;
+          else if (inside === Inside.Backslash) {
+            this.#rich = true;
+            this.#state = State.DoubleQuotedEscape;
+          } else bad = true;
+          break;
+        }
+        case State.SingleQuoted: {
+          const stop = Math.min(limit, this.#tokenStart + this.#maxBytes + 1);
+          let inside = Inside.Plain;
+          while (at < stop) {
+            inside = insideTable[bytes[at] ?? 0] ?? 0;
+            if (inside === Inside.Plain || inside === Inside.Double || inside === Inside.High) at++;
+            else break;
+          }
+          if (at === stop) break;
+          at++;
+          if (inside === Inside.Single) found = Token.RichString;
+          else if (inside === Inside.Backslash) this.#state = State.SingleQuotedEscape;
+          else bad = true;
+          break;
+        }
+        case State.DoubleQuotedEscape:
+        case State.SingleQuotedEscape:
+          at++;
+          if (insideTable[byte] === Inside.Forbidden) bad = true;
+          else this.#state = this.#state === State.DoubleQuotedEscape ? State.DoubleQuoted : State.SingleQuoted;
+          break;
+        case State.Keyword:
+          if (byte >= 0x61 && byte <= 0x7a) at++;
+          else found = Token.Keyword;
+          break;
+        case State.Sign:
+          at++;
+          if (byte === 0x30) this.#state = State.Zero;
+          else if (isDigit(byte)) this.#state = State.Digits;
+          else bad = true;
+          break;
+        case State.Zero:
+          if (byte === 0x2e) {
+            at++;
+            this.#state = State.Mantissa;
+          } else if (isDigit(byte)) {
+            at++;
+            bad = true;
+          } else found = Token.Integer;
+          break;
+        case State.Digits:
+          if (isDigit(byte)) at++;
+          else if (byte === 0x2e) {
+            at++;
+            this.#state = State.Mantissa;
+          } else if (byte === 0x65 || byte === 0x45) {
+            at++;
+            this.#state = State.Exponent;
+          } else found = Token.Integer;
+          break;
+        case State.Mantissa:
+          at++;
+          if (isDigit(byte)) this.#state = State.MantissaDigits;
+          else bad = true;
+          break;
+        case State.MantissaDigits:
+          if (isDigit(byte)) at++;
+          else if (byte === 0x65 || byte === 0x45) {
+            at++;
+            this.#state = State.Exponent;
+          } else found = Token.Float;
+          break;
+        case State.Exponent:
+        case State.ExponentSign:
+          at++;
+          if (isDigit(byte)) this.#state = State.ExponentDigits;
+          else if (this.#state === State.Exponent && (byte === 0x2b || byte === 0x2d)) this.#state = State.ExponentSign;
+          else bad = true;
+          break;
+        case State.ExponentDigits:
+          if (isDigit(byte)) at++;
+          else found = Token.Float;
+          break;
+      }
+      if (found === 0 && !bad && at - this.#tokenStart > this.#maxBytes) found = Token.Oversized;
+      if (found !== 0) {
+        this.#state = State.Start;
+        const result = this.#accept(found, this.#tokenStart, at);
+        if (result !== Scan.NeedMore) {
+          this.#position = at;
+          return result;
+        }
+      } else if (bad) {
+        this.#state = State.Recovery;
+        this.#position = at;
+        // A NUL ends the text: QEMU formats the token as a C string.
+        return this.#malformed(`JSON parse error, stray '${decodeLossy(bytes, this.#tokenStart, at)}'`, at);
+      }
+    }
+    this.#position = at;
+    if (this.#messageStart < 0) this.#release();
+    else if (!this.#holding) this.#hold(this.#messageStart, 0);
+    return Scan.NeedMore;
+  }
+
+  /** Takes a token into the message. QEMU looks whether the message is complete before it looks at the limits. */
+  #accept(kind: TokenKind, start: number, end: number): ScanResult {
+    const tokens = this.tokens;
+    tokens.push(kind, start, end);
+    this.#tokenBytes += end - start;
+    if (kind === Token.LeftBrace) this.#braces++;
+    else if (kind === Token.RightBrace) this.#braces--;
+    else if (kind === Token.LeftBracket) this.#brackets++;
+    else if (kind === Token.RightBracket) this.#brackets--;
+    if (this.#braces < 0 || this.#brackets < 0 || (this.#braces === 0 && this.#brackets === 0)) {
+      this.start = this.#messageStart;
+      this.end = end;
+      this.#reported = true;
+      return Scan.Message;
+    }
+    if (this.#tokenBytes > this.#maxBytes) return this.#malformed('JSON token size limit exceeded', end);
+    if (tokens.count > MAX_TOKEN_COUNT) return this.#malformed('JSON token count limit exceeded', end);
+    if (this.#braces + this.#brackets > MAX_NESTING) return this.#malformed('JSON nesting depth limit exceeded', end);
+    return Scan.NeedMore;
+  }
+
+  #malformed(error: string, end: number): ScanResult {
+    this.error = error;
+    this.start = this.#messageStart;
+    this.end = end;
+    this.#reported = true;
+    return Scan.Malformed;
+  }
+
+  /** The reported message has been dealt with. */
+  #forget(): void {
+    this.#reported = false;
+    this.#messageStart = -1;
+    this.#tokenBytes = 0;
+    this.#braces = 0;
+    this.#brackets = 0;
+    if (this.#tokens !== null) this.#tokens.count = 0;
+  }
+
+  /** Nothing is unfinished: keeps neither bytes nor tokens. */
+  #release(): void {
+    this.bytes = NOTHING;
+    this.#holding = false;
+    this.#position = 0;
+    this.#limit = 0;
+    if (this.#tokens !== null) {
+      returnTokenList(this.#tokens);
+      this.#tokens = null;
+    }
+  }
+
+  /** Moves what is kept, from offset `from`, to the front of a buffer of our own with room for `more` bytes. */
+  #hold(from: number, more: number): void {
+    const kept = this.#limit - from;
+    const needed = kept + more;
+    if (this.#holding && from === 0 && needed <= this.bytes.length) return;
+    // A first, small hold takes what is needed; one that goes on growing doubles.
+    const capacity = this.#holding ? Math.max(needed, this.bytes.length * 2) : Math.max(needed, FIRST_HOLD);
+    const held = this.#holding && needed <= this.bytes.length ? this.bytes : new Uint8Array(capacity);
+    if (held === this.bytes) held.copyWithin(0, from, this.#limit);
+    else held.set(this.bytes.subarray(from, this.#limit));
+    this.bytes = held;
+    this.#holding = true;
+    this.#limit = kept;
+    this.#position -= from;
+    this.#tokenStart -= from;
+    if (this.#messageStart >= 0) this.#messageStart -= from;
+    if (this.#tokens !== null && from > 0) this.#tokens.rebase(from);
+  }
+
+  /** Leaves at most one blank between the tokens read so far: a message may hold any number, and QEMU counts none. */
+  #squeeze(): void {
+    const tokens = this.#tokens;
+    if (tokens === null || this.#messageStart !== 0) return;
+    let to = 0;
+    let previousEnd = 0;
+    for (let i = 0; i < tokens.count; i++) {
+      const start = tokens.start(i);
+      const end = tokens.end(i);
+      if (start > previousEnd) this.bytes[to++] = 0x20;
+      previousEnd = end;
+      this.bytes.copyWithin(to, start, end);
+      tokens.starts[i] = to;
+      to += end - start;
+      tokens.ends[i] = to;
+    }
+    const rest = this.#state === State.Start ? this.#position : this.#tokenStart;
+    const removed = rest - to - 1;
+    if (removed <= 0) return;
+    this.bytes[to++] = 0x20;
+    this.bytes.copyWithin(to, rest, this.#limit);
+    this.#tokenStart -= removed;
+    this.#position -= removed;
+    this.#limit -= removed;
+  }
+}
