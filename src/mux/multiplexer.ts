@@ -1,22 +1,34 @@
-/* Interface under construction: signatures are final, bodies are not. */
+/**
+ * Many clients on one monitor. This file composes the rest; its interface is what net/, audit/ and daemon/ plug into.
+ *
+ * A turn: connections hand in what they read (`receive`, `upstreamReceive`), nothing is written yet. Then the host calls
+ * `commit`: waiting commands are dispatched as far as the window allows, recorded, and written upstream in one piece;
+ * then every client that has something to be sent gets it in one piece. So a turn costs one write per connection,
+ * however many messages it carries, and a command never reaches QEMU before the journal has it.
+ */
+import { ascii } from '../qmp/ascii.js';
+import { CommandReader } from '../qmp/command.js';
+import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
+import { errorReply, genericError } from '../qmp/message.js';
+import { Parser } from '../qmp/parser.js';
+import { EventFanout } from './events.js';
 import type { Journal } from './journal.js';
 import type { ClientId, Host, Link, Peer, UpstreamState } from './link.js';
+import { Monitor, type MonitorOwner } from './monitor.js';
+import type { Words } from './negotiation.js';
+import { Outbox } from './outbox.js';
+import { Pending } from './pending.js';
+import type { PendingCommand } from './pending-command.js';
+import { Scheduler } from './scheduler.js';
+import { type ClientPort, Session, type SessionOwner } from './session.js';
+import { reserve, slabBytes } from './slab.js';
+
+export type { ClientPort } from './session.js';
 
 export interface ClientOptions {
   /** The listener's address as configured. */
   readonly listener: string;
   readonly peer: Peer;
-}
-
-/** A client session from the connection's side: bytes in, and how the connection ended. */
-export interface ClientPort {
-  readonly id: ClientId;
-  /** Bytes the client sent. The chunk is handed over: the caller never changes it afterwards. */
-  receive(chunk: Uint8Array): void;
-  /** The client shut down its sending side: what it sent is still executed and answered, then EOF follows. */
-  receiveEnd(): void;
-  /** The connection is gone, both ways; nothing can be sent any more. */
-  closed(reason: string): void;
 }
 
 export interface MultiplexerOptions {
@@ -26,20 +38,250 @@ export interface MultiplexerOptions {
   readonly journal?: Journal;
 }
 
-export declare class Multiplexer {
-  constructor(options: MultiplexerOptions);
-  readonly state: UpstreamState;
+/** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
+const UPSTREAM_BACKLOG = 64 * 1024;
+const ID_MEMBER = ascii(',"id":');
+/** Bytes behind a command's wire form: the id's member with up to nine digits, and the brace. */
+const ID_ROOM = ID_MEMBER.length + 10;
+
+// The one place where counted numbers become client ids.
+function toClientId(value: number): ClientId {
+  return value as ClientId;
+}
+
+export class Multiplexer implements SessionOwner, MonitorOwner {
+  readonly name: string;
+  readonly parser: Parser = new Parser();
+  readonly reader: CommandReader = new CommandReader();
+  readonly journal: Journal | null;
+
+  readonly #host: Host;
+  readonly #monitor: Monitor;
+  readonly #pending = new Pending();
+  readonly #scheduler = new Scheduler();
+  readonly #events = new EventFanout();
+  readonly #sessions = new Set<Session>();
+  readonly #upstreamOut = new Outbox();
+  /** Dispatched in this turn, not yet written. */
+  readonly #batch: PendingCommand[] = [];
+  #touched: Session[] = [];
+  #lastClientId = 0;
+
+  constructor(options: MultiplexerOptions) {
+    this.name = options.name;
+    this.#host = options.host;
+    this.journal = options.journal ?? null;
+    this.#monitor = new Monitor(options.host, this);
+  }
+
+  get state(): UpstreamState {
+    return this.#monitor.state;
+  }
+
+  get clientCount(): number {
+    let count = 0;
+    for (const session of this.#sessions) if (session.isConnected) count++;
+    return count;
+  }
+
+  /** Commands in flight upstream, oldest first. */
+  get inFlight(): readonly PendingCommand[] {
+    return this.#pending.all();
+  }
+
   /** A connection to QEMU is there; the greeting is awaited. */
-  upstreamOpened(link: Link): void;
+  upstreamOpened(link: Link): void {
+    this.#monitor.opened(link);
+  }
+
   /** Bytes from QEMU. The chunk is handed over: the caller never changes it afterwards. */
-  upstreamReceive(chunk: Uint8Array): void;
+  upstreamReceive(chunk: Uint8Array): void {
+    this.#monitor.receive(chunk);
+  }
+
   /** The upstream connection ended or could not be kept; every client gets EOF. */
-  upstreamClosed(reason: string): void;
-  /** A client connected. Sends it the greeting. Only while `state.name` is `running`. */
-  connect(link: Link, options: ClientOptions): ClientPort;
+  upstreamClosed(reason: string): void {
+    this.#monitor.closed(reason);
+  }
+
+  /**
+   * A client connected; it is sent the greeting.
+   * @throws Error unless `state` is `running`: before, there is no greeting to send
+   */
+  connect(link: Link, options: ClientOptions): ClientPort {
+    if (this.state.name !== 'running') throw new Error(`no client can be served: the upstream is ${this.state.name}`);
+    const session = new Session(this, link, toClientId(++this.#lastClientId), options.listener, options.peer);
+    this.#sessions.add(session);
+    this.journal?.connected(session);
+    session.greet(this.#monitor.greeting);
+    return session;
+  }
+
   /** The end of a turn: dispatches commands, records, writes. Called by the host after `Host.schedule`. */
-  commit(): void;
-  /** Drops every client and the upstream link. */
-  close(reason: string): void;
-  readonly clientCount: number;
+  commit(): void {
+    this.#dispatch();
+    const touched = this.#touched;
+    this.#touched = [];
+    for (const session of touched) {
+      session.isTouched = false;
+      session.flush();
+    }
+  }
+
+  /** Ends every client and the upstream connection. */
+  close(reason: string): void {
+    this.#monitor.drop(reason);
+    for (const session of this.#sessions) session.terminate(reason);
+  }
+
+  // What sessions need
+
+  get words(): Words {
+    return this.#monitor.words;
+  }
+
+  get offersOob(): boolean {
+    return this.#monitor.offersOob;
+  }
+
+  now(): number {
+    return this.#host.now();
+  }
+
+  offer(session: Session): void {
+    this.#scheduler.offer(session);
+    this.#host.schedule();
+  }
+
+  offerOob(command: PendingCommand): void {
+    this.#scheduler.offerOob(command);
+    this.#host.schedule();
+  }
+
+  touch(session: Session): void {
+    if (session.isTouched) return;
+    session.isTouched = true;
+    this.#touched.push(session);
+    this.#host.schedule();
+  }
+
+  subscribe(session: Session): void {
+    this.#events.subscribe(session);
+  }
+
+  unsubscribe(session: Session): void {
+    this.#events.unsubscribe(session);
+  }
+
+  remove(session: Session): void {
+    this.#sessions.delete(session);
+  }
+
+  // What the monitor tells
+
+  upstreamMessage(envelope: Envelope): void {
+    if (envelope.kind === MessageKind.Unknown || envelope.id === FOREIGN_ID) envelope.readThoroughly();
+    switch (envelope.kind) {
+      case MessageKind.Return:
+      case MessageKind.Error:
+        this.#answer(envelope, envelope.kind === MessageKind.Error);
+        break;
+      case MessageKind.Event: {
+        const chunks = envelope.chunks();
+        const receivers = this.#events.publish(chunks);
+        this.journal?.event(envelope.eventName, chunks, receivers);
+        break;
+      }
+      case MessageKind.Greeting:
+        this.stray(envelope.chunks(), 'a second greeting');
+        break;
+      case MessageKind.Unknown:
+        this.stray(envelope.chunks(), 'not a QMP message');
+        break;
+    }
+  }
+
+  stray(chunks: readonly Uint8Array[], why: string): void {
+    this.journal?.stray(chunks, why);
+  }
+
+  upstreamChanged(state: UpstreamState): void {
+    if (state.name === 'lost') {
+      for (const command of this.#pending.clear()) {
+        this.journal?.unanswered(command, state.reason);
+        // In-band ones are in their client's queue, and go with it.
+        if (command.oob) command.release();
+      }
+      for (const command of this.#scheduler.clear()) command.release();
+      this.#upstreamOut.clear();
+      for (const session of this.#sessions) session.terminate('the upstream is gone');
+    }
+    this.journal?.upstream(state);
+    this.#host.upstreamChanged(state);
+  }
+
+  #answer(envelope: Envelope, isError: boolean): void {
+    // An error without an id is QEMU's answer to bytes it could not read; they were the oldest command's.
+    const command =
+      envelope.id === NO_ID && isError ? this.#pending.takeOldestInBand() : this.#pending.take(envelope.id);
+    if (command === null) {
+      this.stray(envelope.chunks(), 'an answer that nobody waits for');
+      return;
+    }
+    command.session.deliverReply(command, envelope, isError);
+    if (this.#scheduler.hasWaiting) this.#host.schedule();
+  }
+
+  #dispatch(): void {
+    const link = this.#monitor.link;
+    if (link === null || !this.#scheduler.hasWaiting) return;
+    while (this.#pending.hasOobRoom) {
+      const command = this.#scheduler.nextOob();
+      if (command === null) break;
+      this.#stage(command);
+    }
+    while (this.#pending.hasInBandRoom && link.backlog < UPSTREAM_BACKLOG) {
+      const command = this.#scheduler.nextInBand();
+      if (command === null) break;
+      this.#stage(command);
+    }
+    if (this.#batch.length === 0) return;
+    const trouble = this.journal?.flush() ?? null;
+    if (trouble === null) this.#upstreamOut.flush(link);
+    else this.#refuseBatch(trouble);
+    this.#batch.length = 0;
+  }
+
+  /** Puts a command in flight and its bytes behind those to be written. */
+  #stage(command: PendingCommand): void {
+    this.#pending.add(command);
+    command.sentAt = this.#host.now();
+    this.journal?.command(command);
+    this.#batch.push(command);
+    this.#upstreamOut.append(command.wire);
+    const start = reserve(ID_ROOM);
+    const slab = slabBytes();
+    slab.set(ID_MEMBER, start);
+    let end = start + ID_MEMBER.length;
+    const id = command.upstreamId;
+    if (id >= 10) slab[end++] = 0x30 + Math.floor(id / 10);
+    slab[end++] = 0x30 + (id % 10);
+    slab[end++] = 0x7d;
+    this.#upstreamOut.claim(start, end);
+  }
+
+  /** The journal could not record this turn's commands, so QEMU must not see them. */
+  #refuseBatch(trouble: string): void {
+    this.#upstreamOut.clear();
+    for (const command of this.#batch.toReversed()) this.#pending.withdraw(command);
+    for (const command of this.#batch) {
+      const reply = errorReply(
+        command.id,
+        genericError(`qmpmux cannot record this command, so it was not run: ${trouble}`),
+      );
+      this.journal?.denied(command, 'audit', reply);
+      command.session.answerLocally(command, reply);
+    }
+    if (this.#scheduler.hasWaiting) this.#host.schedule();
+  }
 }

@@ -1,0 +1,226 @@
+/**
+ * The upstream connection: its state, the handshake, and QEMU's messages.
+ *
+ * All transitions are in `#become`:
+ *   connecting → greeting      a connection is there
+ *   greeting → negotiating     QEMU's greeting came; the handshake went out
+ *   negotiating → running      the handshake's own answer came
+ *   any of these → lost        the connection ended, or the peer is no QMP server
+ *   lost → greeting            a new connection
+ *
+ * QEMU keeps an answer that is due to a client that has left and gives it to the next connection, between its greeting
+ * and the answer to its own qmp_capabilities. So what comes before the answer to our handshake, which carries an id that
+ * nobody can guess, is nobody's.
+ */
+import { ascii, asciiText, concat } from '../qmp/ascii.js';
+import { Envelope } from '../qmp/envelope.js';
+import { LineReader } from '../qmp/lines.js';
+import { PrettyFolder } from '../qmp/pretty.js';
+import type { Host, Link, UpstreamState } from './link.js';
+import { defaultWords, type Probe, probes, type Words } from './negotiation.js';
+
+/** What the monitor tells its multiplexer. */
+export interface MonitorOwner {
+  /** A message from QEMU after the handshake; `envelope` is valid during the call only. */
+  upstreamMessage(envelope: Envelope): void;
+  /** A message that belongs to nobody. */
+  stray(chunks: readonly Uint8Array[], why: string): void;
+  /** The state has changed. */
+  upstreamChanged(state: UpstreamState): void;
+}
+
+const NEXT: Record<UpstreamState['name'], readonly UpstreamState['name'][]> = {
+  connecting: ['greeting'],
+  greeting: ['negotiating', 'lost'],
+  negotiating: ['running', 'lost'],
+  running: ['lost'],
+  lost: ['greeting'],
+};
+
+/** What comes before a greeting is shown up to this many bytes. */
+const SHOWN = 80;
+/** A first line longer than this is no greeting. */
+const LONGEST_GREETING = 64 * 1024;
+const CARRIAGE_RETURN = 0x0d;
+
+export class Monitor {
+  /** QEMU's greeting in its one-line form, for clients. Empty before the first. */
+  greeting: Uint8Array = new Uint8Array(0);
+  offersOob = false;
+  words: Words = defaultWords();
+
+  #state: UpstreamState = { name: 'connecting' };
+  #link: Link | null = null;
+  #lines = new LineReader();
+  #folder: PrettyFolder | null = null;
+  /** The start of the stream, until its first line tells whether the upstream is pretty-printing. */
+  #opening: Uint8Array | null = new Uint8Array(0);
+  #nonce = '';
+  #probes: Probe[] = [];
+  readonly #envelope = new Envelope();
+  readonly #host: Host;
+  readonly #owner: MonitorOwner;
+
+  constructor(host: Host, owner: MonitorOwner) {
+    this.#host = host;
+    this.#owner = owner;
+  }
+
+  get state(): UpstreamState {
+    return this.#state;
+  }
+
+  /** The link, while commands flow. */
+  get link(): Link | null {
+    return this.#state.name === 'running' ? this.#link : null;
+  }
+
+  opened(link: Link): void {
+    this.#link = link;
+    this.#lines = new LineReader();
+    this.#folder = null;
+    this.#opening = new Uint8Array(0);
+    this.#become({ name: 'greeting' });
+  }
+
+  /** Ends the connection, if there is one. */
+  drop(reason: string): void {
+    const link = this.#link;
+    this.closed(reason);
+    link?.destroy();
+  }
+
+  closed(reason: string): void {
+    if (this.#link === null) return;
+    this.#link = null;
+    this.#become({ name: 'lost', reason });
+  }
+
+  receive(chunk: Uint8Array): void {
+    if (this.#opening !== null) this.#open(concat([this.#opening, chunk]));
+    else this.#lines.push(this.#folder === null ? chunk : this.#folder.fold(chunk));
+    if (this.#opening !== null) return;
+    // The link goes away when a message says so (a handshake refused); what follows it is not read.
+    while (this.#link !== null && this.#lines.next()) {
+      this.#envelope.read(this.#lines);
+      if (!this.#envelope.isBlank) this.#dispatch();
+    }
+  }
+
+  #become(state: UpstreamState): void {
+    if (!NEXT[this.#state.name].includes(state.name)) {
+      throw new Error(`upstream cannot go from ${this.#state.name} to ${state.name}`);
+    }
+    this.#state = state;
+    this.#owner.upstreamChanged(state);
+  }
+
+  /** A pretty-printing QEMU begins its greeting with a brace alone on its line. */
+  #open(bytes: Uint8Array): void {
+    let from = 0;
+    while (from < bytes.length && (bytes[from] ?? 0) <= 0x20) from++;
+    const lineFeed = bytes.indexOf(0x0a, from);
+    if (lineFeed < 0) {
+      this.#opening = bytes;
+      if (bytes.length > LONGEST_GREETING) this.drop('not a QMP server: no line break in its first 64 KiB');
+      return;
+    }
+    const end = bytes[lineFeed - 1] === CARRIAGE_RETURN ? lineFeed - 1 : lineFeed;
+    this.#opening = null;
+    if (end - from === 1 && bytes[from] === 0x7b) this.#folder = new PrettyFolder();
+    const rest = bytes.subarray(from);
+    this.#lines.push(this.#folder === null ? rest : this.#folder.fold(rest));
+  }
+
+  #dispatch(): void {
+    const envelope = this.#envelope;
+    switch (this.#state.name) {
+      case 'greeting':
+        this.#greet();
+        break;
+      case 'negotiating':
+        this.#negotiate();
+        break;
+      case 'running':
+        this.#owner.upstreamMessage(envelope);
+        break;
+      case 'connecting':
+      case 'lost':
+        break;
+    }
+  }
+
+  #greet(): void {
+    const message = concat(this.#envelope.chunks());
+    const greeting = readGreeting(message);
+    if (greeting === null) {
+      const shown = asciiText(message.subarray(0, SHOWN).filter((byte) => byte >= 0x20 && byte < 0x7f));
+      this.drop(`not a QMP server: its first line is ${JSON.stringify(shown)}`);
+      return;
+    }
+    this.greeting = message;
+    this.offersOob = greeting.offersOob;
+    this.words = defaultWords();
+    this.#nonce = this.#host.nonce();
+    this.#probes = probes(this.#nonce, this.offersOob);
+    let request = '';
+    this.#probes.forEach((probe, index) => {
+      request += `{${probe.members},"id":"${this.#nonce}${index}"}`;
+    });
+    const enable = this.offersOob ? ',"arguments":{"enable":["oob"]}' : '';
+    request += `{"execute":"qmp_capabilities"${enable},"id":"${this.#nonce}"}`;
+    const link = this.#link;
+    this.#become({ name: 'negotiating' });
+    link?.write(ascii(request));
+  }
+
+  #negotiate(): void {
+    const chunks = this.#envelope.chunks();
+    const reply = readReply(concat(chunks));
+    if (reply === null || typeof reply.id !== 'string' || !reply.id.startsWith(this.#nonce)) {
+      this.#owner.stray(chunks, 'an answer to an earlier connection');
+      return;
+    }
+    if (reply.id === this.#nonce) {
+      if (reply.desc !== null) this.drop(`QEMU refused the handshake: ${reply.desc}`);
+      else {
+        const version = readGreeting(this.greeting)?.version ?? 'unknown';
+        this.#become({ name: 'running', oob: this.offersOob, pretty: this.#folder !== null, version });
+      }
+      return;
+    }
+    const probe = this.#probes[Number(reply.id.slice(this.#nonce.length))];
+    if (reply.desc !== null) probe?.learn(this.words, reply.desc);
+  }
+}
+
+function parseObject(message: Uint8Array): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(asciiText(message));
+    // JSON.parse's objects have string keys only.
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined;
+}
+
+function readGreeting(message: Uint8Array): { offersOob: boolean; version: string } | null {
+  const greeting = member(parseObject(message), 'QMP');
+  if (typeof greeting !== 'object' || greeting === null) return null;
+  const capabilities = member(greeting, 'capabilities');
+  const qemu = member(member(greeting, 'version'), 'qemu');
+  const version = ['major', 'minor', 'micro'].map((part) => JSON.stringify(member(qemu, part) ?? 0)).join('.');
+  return { offersOob: Array.isArray(capabilities) && capabilities.includes('oob'), version };
+}
+
+/** A reply's id and the text of its error, null for a return; null when it is no reply. */
+function readReply(message: Uint8Array): { id: unknown; desc: string | null } | null {
+  const reply = parseObject(message);
+  if (reply === null || (reply['return'] === undefined && reply['error'] === undefined)) return null;
+  const desc = member(reply['error'], 'desc');
+  return { id: reply['id'], desc: reply['error'] === undefined ? null : String(desc) };
+}

@@ -1,0 +1,64 @@
+/** A command between the client that sent it and its answer. Objects are pooled: a busy monitor makes none. */
+import type { ClientView, CommandView } from './journal.js';
+import type { UpstreamId } from './link.js';
+import type { Session } from './session.js';
+
+/**
+ * Where a command stands. `waiting` in its client's queue; `inFlight` upstream; `answered` locally, its reply waiting for
+ * the client's earlier answers; `free` in the pool.
+ */
+export type CommandStage = 'free' | 'waiting' | 'inFlight' | 'answered';
+
+const NOTHING = new Uint8Array(0);
+const MOST_POOLED = 1024;
+const pool: PendingCommand[] = [];
+
+export class PendingCommand implements CommandView {
+  stage: CommandStage = 'free';
+  name = '';
+  oob = false;
+  raw: Uint8Array = NOTHING;
+  id: Uint8Array | null = null;
+  upstreamId: UpstreamId | -1 = -1;
+  receivedAt = 0;
+  sentAt = 0;
+  mark = 0;
+  /** What goes upstream, but for the id and the closing brace. */
+  wire: Uint8Array = NOTHING;
+  /** The reply of an `answered` command. */
+  reply: Uint8Array = NOTHING;
+  #session: Session | null = null;
+
+  /** Takes a command from the pool for `session`. */
+  static take(session: Session): PendingCommand {
+    const command = pool.pop() ?? new PendingCommand();
+    command.#session = session;
+    command.stage = 'waiting';
+    return command;
+  }
+
+  get session(): Session {
+    if (this.#session === null) throw new Error('a command is used after its release');
+    return this.#session;
+  }
+
+  get client(): ClientView {
+    return this.session;
+  }
+
+  /** Gives the command back. Nobody may hold it any more. */
+  release(): void {
+    if (this.stage === 'free') throw new Error('a command is released twice');
+    this.stage = 'free';
+    this.#session = null;
+    this.name = '';
+    this.oob = false;
+    this.raw = NOTHING;
+    this.id = null;
+    this.upstreamId = -1;
+    this.mark = 0;
+    this.wire = NOTHING;
+    this.reply = NOTHING;
+    if (pool.length < MOST_POOLED) pool.push(this);
+  }
+}

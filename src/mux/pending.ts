@@ -1,0 +1,110 @@
+/**
+ * Upstream id → the command that waits for it. Rules:
+ * - In-band commands are answered strictly in the order sent (monitor/qmp.c). An answer with another id than the oldest's
+ *   is nobody's: it is not delivered.
+ * - Ids of in-band commands are single digits, taken in turn: QEMU reads byte by byte, so a digit is worth several
+ *   microseconds. Ten digits for at most seven commands mean that no id comes back while an answer to it could still come,
+ *   and that an answer that comes twice does not fit the command that is oldest then.
+ * - Out-of-band commands have two digits of their own, answered in any order.
+ */
+import type { UpstreamId } from './link.js';
+import type { PendingCommand } from './pending-command.js';
+
+/** The most in-band commands in flight: QEMU stops reading, out-of-band commands included, when it has queued 8. */
+export const IN_BAND_WINDOW = 7;
+const IN_BAND_IDS = 10;
+const FIRST_OOB_ID = 10;
+const OOB_IDS = 90;
+/** The most out-of-band commands in flight; QEMU runs them as it reads them. */
+export const OOB_WINDOW = 32;
+
+// The one place where numbers become ids: they are small integers by construction.
+function toUpstreamId(value: number): UpstreamId {
+  return value as UpstreamId;
+}
+
+export class Pending {
+  /** In flight in-band, oldest first. */
+  readonly #inBand: PendingCommand[] = [];
+  readonly #oob = new Map<number, PendingCommand>();
+  #nextInBand = 0;
+  #nextOob = 0;
+
+  get inBandCount(): number {
+    return this.#inBand.length;
+  }
+
+  get oobCount(): number {
+    return this.#oob.size;
+  }
+
+  get hasInBandRoom(): boolean {
+    return this.#inBand.length < IN_BAND_WINDOW;
+  }
+
+  get hasOobRoom(): boolean {
+    return this.#oob.size < OOB_WINDOW;
+  }
+
+  get oldestInBand(): PendingCommand | null {
+    return this.#inBand[0] ?? null;
+  }
+
+  /** All commands in flight, in-band ones first, oldest first. */
+  all(): PendingCommand[] {
+    return [...this.#inBand, ...this.#oob.values()];
+  }
+
+  /** Puts a command in flight; there must be room. Sets its `upstreamId`. */
+  add(command: PendingCommand): void {
+    command.stage = 'inFlight';
+    if (command.oob) {
+      let id = FIRST_OOB_ID + this.#nextOob;
+      while (this.#oob.has(id)) {
+        this.#nextOob = (this.#nextOob + 1) % OOB_IDS;
+        id = FIRST_OOB_ID + this.#nextOob;
+      }
+      this.#nextOob = (this.#nextOob + 1) % OOB_IDS;
+      command.upstreamId = toUpstreamId(id);
+      this.#oob.set(id, command);
+    } else {
+      command.upstreamId = toUpstreamId(this.#nextInBand);
+      this.#nextInBand = (this.#nextInBand + 1) % IN_BAND_IDS;
+      this.#inBand.push(command);
+    }
+  }
+
+  /** @returns the command that an answer with `id` belongs to, no longer in flight; null when it is nobody's. */
+  take(id: number): PendingCommand | null {
+    if (id >= FIRST_OOB_ID) {
+      const command = this.#oob.get(id) ?? null;
+      this.#oob.delete(id);
+      return command;
+    }
+    return this.#inBand[0]?.upstreamId === id ? (this.#inBand.shift() ?? null) : null;
+  }
+
+  /** @returns the oldest in-band command, no longer in flight: an error without an id is QEMU's answer to it. */
+  takeOldestInBand(): PendingCommand | null {
+    return this.#inBand.shift() ?? null;
+  }
+
+  /** Takes back a command that was added, but not sent after all. Only the latest added of its kind, newest first. */
+  withdraw(command: PendingCommand): void {
+    if (command.oob) this.#oob.delete(command.upstreamId);
+    else {
+      if (this.#inBand.pop() !== command) throw new Error('only the latest command can be withdrawn');
+      this.#nextInBand = command.upstreamId;
+    }
+    command.upstreamId = -1;
+    command.stage = 'waiting';
+  }
+
+  /** @returns all commands, none of them in flight any more: the upstream is gone. */
+  clear(): PendingCommand[] {
+    const all = this.all();
+    this.#inBand.length = 0;
+    this.#oob.clear();
+    return all;
+  }
+}

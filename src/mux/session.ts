@@ -1,0 +1,352 @@
+/**
+ * One client: its negotiation, its queue, and the order of its answers.
+ *
+ * What must hold:
+ * - In-band commands are answered in the order sent, whoever answers them. So an answer given here (an error of shape, a
+ *   refusal) waits behind the client's commands that are still upstream.
+ * - Before negotiation is complete nothing goes upstream and no event is delivered.
+ * - What was received before the client left is executed; its answers are recorded and dropped.
+ *
+ * `#life` goes open → ended (the client shut down its sending side) → done, or from open or ended to left (the connection
+ * is gone) → done.
+ */
+import type { CommandReader } from '../qmp/command.js';
+import type { Envelope } from '../qmp/envelope.js';
+import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
+import type { Parser } from '../qmp/parser.js';
+import { Scan, Scanner } from '../qmp/scanner.js';
+import type { ClientView, Journal } from './journal.js';
+import type { ClientId, Link, Peer } from './link.js';
+import { judgeCapabilities, type Words } from './negotiation.js';
+import { Outbox } from './outbox.js';
+import { PendingCommand } from './pending-command.js';
+import { commitTo, keep, reserve, slabBytes } from './slab.js';
+
+/** What a client's connection may call. */
+export interface ClientPort {
+  readonly id: ClientId;
+  /** Bytes the client sent. The chunk is handed over: the caller never changes it afterwards. */
+  receive(chunk: Uint8Array): void;
+  /** The client shut down its sending side: what it sent is still executed and answered, then EOF follows. */
+  receiveEnd(): void;
+  /** The connection is gone, both ways; nothing can be sent any more. */
+  closed(reason: string): void;
+}
+
+/** What a session needs of its multiplexer. */
+export interface SessionOwner {
+  readonly parser: Parser;
+  readonly reader: CommandReader;
+  readonly journal: Journal | null;
+  readonly words: Words;
+  readonly offersOob: boolean;
+  now(): number;
+  /** The session has a command waiting for its turn. */
+  offer(session: Session): void;
+  offerOob(command: PendingCommand): void;
+  /** The session has something to send, or to finish, at the end of the turn. */
+  touch(session: Session): void;
+  /** The session has completed its negotiation: it gets events from here on. */
+  subscribe(session: Session): void;
+  unsubscribe(session: Session): void;
+  /** The session is over. */
+  remove(session: Session): void;
+}
+
+/** A client with this many commands unanswered is not read until some are. */
+const MOST_QUEUED = 1024;
+const NO_BYTES = new Uint8Array(0);
+
+type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
+type Life = 'open' | 'ended' | 'left' | 'done';
+
+export class Session implements ClientPort, ClientView {
+  readonly id: ClientId;
+  readonly listener: string;
+  readonly peer: Peer;
+  /** The scheduler's mark. */
+  isInRing = false;
+  /** The multiplexer's mark: the session is on the list of those to be flushed. */
+  isTouched = false;
+
+  readonly #owner: SessionOwner;
+  readonly #link: Link;
+  readonly #outbox = new Outbox();
+  readonly #scanner = new Scanner();
+  #phase: Phase = { name: 'negotiating' };
+  #life: Life = 'open';
+  /** In-band commands without an answer sent, from `#head` on; from `#waiting` on they have not been sent upstream. */
+  #queue: PendingCommand[] = [];
+  #head = 0;
+  #waiting = 0;
+  #oobUnanswered = 0;
+  #isPaused = false;
+
+  constructor(owner: SessionOwner, link: Link, id: ClientId, listener: string, peer: Peer) {
+    this.#owner = owner;
+    this.#link = link;
+    this.id = id;
+    this.listener = listener;
+    this.peer = peer;
+  }
+
+  get isConnected(): boolean {
+    return this.#life === 'open' || this.#life === 'ended';
+  }
+
+  get hasWaiting(): boolean {
+    return this.#skipAnswered() < this.#queue.length;
+  }
+
+  /** Sends QEMU's greeting. */
+  greet(greeting: Uint8Array): void {
+    this.#outbox.appendShared(greeting);
+    this.#owner.touch(this);
+  }
+
+  receive(chunk: Uint8Array): void {
+    if (this.#life !== 'open') return;
+    this.#scanner.push(chunk);
+    this.#pump();
+  }
+
+  receiveEnd(): void {
+    if (this.#life !== 'open') return;
+    this.#life = 'ended';
+    this.#owner.touch(this);
+  }
+
+  closed(reason: string): void {
+    if (!this.isConnected) return;
+    this.#life = 'left';
+    this.#outbox.clear();
+    this.#owner.unsubscribe(this);
+    this.#owner.journal?.disconnected(this, reason);
+    this.#owner.touch(this);
+  }
+
+  /** @returns the next command to go upstream, which the session now counts as sent; null when there is none. */
+  takeWaiting(): PendingCommand | null {
+    const at = this.#skipAnswered();
+    const command = this.#queue[at];
+    if (command === undefined) return null;
+    this.#waiting = at + 1;
+    return command;
+  }
+
+  /** QEMU's reply to one of the session's commands. */
+  deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean): void {
+    const journal = this.#owner.journal;
+    const id = command.id;
+    if (envelope.isContiguous) {
+      const start = reserve(envelope.sizeWith(id?.length ?? 0));
+      const slab = slabBytes();
+      const end = envelope.writeTo(slab, start, id);
+      commitTo(end);
+      journal?.answered(command, [slab.subarray(start, end)], isError, 'upstream');
+      if (this.isConnected) this.#outbox.claim(start, end);
+    } else {
+      const chunks = envelope.withId(id);
+      journal?.answered(command, chunks, isError, 'upstream');
+      if (this.isConnected) for (const chunk of chunks) this.#outbox.append(chunk);
+    }
+    this.#settle(command);
+  }
+
+  /** Answers a command here; an in-band one in its turn. The journal has been told. */
+  answerLocally(command: PendingCommand, reply: Uint8Array): void {
+    if (command.oob) {
+      if (this.isConnected) this.#outbox.append(reply);
+      this.#settle(command);
+      return;
+    }
+    command.stage = 'answered';
+    command.reply = reply;
+    this.#drainAnswered();
+    this.#owner.touch(this);
+  }
+
+  /** One event, in chunks that other sessions get too. */
+  deliverEvent(chunks: readonly Uint8Array[]): void {
+    for (const chunk of chunks) this.#outbox.appendShared(chunk);
+    this.#owner.touch(this);
+  }
+
+  /** The end of a turn: sends, reads on where reading had paused, ends what is over. */
+  flush(): void {
+    if (this.#life === 'done') return;
+    if (this.isConnected && this.#outbox.length > 0) this.#outbox.flush(this.#link);
+    if (this.#isPaused && this.#queue.length - this.#head < MOST_QUEUED / 2) {
+      this.#isPaused = false;
+      this.#pump();
+      if (!this.#isPaused && this.#life === 'open') this.#link.resume();
+      if (this.#outbox.length > 0) this.#owner.touch(this);
+    }
+    const isIdle = !this.#isPaused && this.#head === this.#queue.length && this.#oobUnanswered === 0;
+    if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#outbox.length === 0) {
+      if (this.#life === 'ended') {
+        this.#owner.journal?.disconnected(this, 'client closed');
+        this.#link.end();
+      }
+      this.#finish();
+    }
+  }
+
+  /** Ends the session from our side: sends what there is, then EOF. Its commands are dropped. */
+  terminate(reason: string): void {
+    if (this.#life === 'done') return;
+    if (this.isConnected) {
+      this.#outbox.flush(this.#link);
+      this.#link.end();
+      this.#owner.journal?.disconnected(this, reason);
+    }
+    for (const command of this.#queue.slice(this.#head)) if (command.stage !== 'free') command.release();
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#life = 'done';
+    this.#queue = [];
+    this.#head = 0;
+    this.#waiting = 0;
+    this.#owner.unsubscribe(this);
+    this.#owner.remove(this);
+  }
+
+  /** Reads commands until the bytes are used up or the queue is full. */
+  #pump(): void {
+    for (;;) {
+      if (this.#queue.length - this.#head >= MOST_QUEUED) {
+        this.#isPaused = true;
+        if (this.#life === 'open') this.#link.pause();
+        return;
+      }
+      const found = this.#scanner.next();
+      if (found === Scan.NeedMore) return;
+      if (found === Scan.Malformed) this.#answerMalformed(null, genericError(this.#scanner.error));
+      else this.#readMessage();
+    }
+  }
+
+  #readMessage(): void {
+    const { parser, reader } = this.#owner;
+    parser.parse(this.#scanner.bytes, this.#scanner.tokens);
+    if (parser.error !== null) return this.#answerMalformed(null, genericError(parser.error));
+    if (!parser.isObject) return this.#answerMalformed(null, genericError('QMP input must be a JSON object'));
+    const phase = this.#phase;
+    const isOobEnabled = phase.name === 'running' && phase.oob;
+    reader.read(this.#scanner, parser, isOobEnabled);
+    if (reader.shapeError !== null) {
+      const reply = errorReply(reader.id, genericError(reader.shapeError));
+      // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
+      if (reader.isOutOfBand && isOobEnabled) {
+        this.#tellMalformed(reply);
+        this.#outbox.append(reply);
+        this.#owner.touch(this);
+      } else this.#answerInTurn(reply, true);
+      return;
+    }
+    if (phase.name === 'negotiating') this.#negotiate();
+    else this.#enqueue();
+  }
+
+  #negotiate(): void {
+    const { parser, reader, words, offersOob } = this.#owner;
+    if (reader.name !== 'qmp_capabilities') {
+      this.#answerMalformed(reader.id, { class: 'CommandNotFound', desc: words.expecting });
+      return;
+    }
+    const judged = judgeCapabilities(parser, this.#scanner.tokens, reader.argumentsToken, offersOob, words);
+    if ('desc' in judged) return this.#answerMalformed(reader.id, judged);
+    this.#phase = { name: 'running', oob: judged.oob };
+    this.#answerInTurn(emptyReturn(reader.id), false);
+    this.#owner.journal?.negotiated(this, judged.oob ? ['oob'] : []);
+    this.#owner.subscribe(this);
+  }
+
+  #enqueue(): void {
+    const { parser, reader, journal } = this.#owner;
+    const scanner = this.#scanner;
+    const command = PendingCommand.take(this);
+    command.name = reader.name;
+    command.oob = reader.isOutOfBand;
+    command.id = reader.id;
+    command.receivedAt = this.#owner.now();
+    const start = reserve(scanner.end - scanner.start);
+    const end = reader.writeWire(scanner, parser, slabBytes(), start);
+    commitTo(end);
+    command.wire = slabBytes().subarray(start, end);
+    if (journal?.wantsRaw === true) command.raw = keep(scanner.bytes, scanner.start, scanner.end);
+    if (command.oob) {
+      this.#oobUnanswered++;
+      this.#owner.offerOob(command);
+    } else {
+      this.#queue.push(command);
+      this.#owner.offer(this);
+    }
+  }
+
+  #answerMalformed(id: Uint8Array | null, fault: QmpFault): void {
+    this.#answerInTurn(errorReply(id, fault), true);
+  }
+
+  #tellMalformed(reply: Uint8Array): void {
+    const journal = this.#owner.journal;
+    if (journal === null) return;
+    const scanner = this.#scanner;
+    const raw = journal.wantsRaw ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
+    journal.malformed(this, raw, reply);
+  }
+
+  /** Sends a reply of our own behind the answers to all earlier in-band commands. */
+  #answerInTurn(reply: Uint8Array, isMalformed: boolean): void {
+    if (isMalformed) this.#tellMalformed(reply);
+    this.#owner.touch(this);
+    if (this.#head === this.#queue.length) {
+      if (this.isConnected) this.#outbox.append(reply);
+      return;
+    }
+    const command = PendingCommand.take(this);
+    command.stage = 'answered';
+    command.reply = reply;
+    this.#queue.push(command);
+  }
+
+  /** A command is through: lets go of it, and of the answers that waited behind it. */
+  #settle(command: PendingCommand): void {
+    if (command.oob) this.#oobUnanswered--;
+    else {
+      if (this.#queue[this.#head] !== command) throw new Error('an answer overtook an earlier one of its client');
+      this.#head++;
+      this.#drainAnswered();
+    }
+    command.release();
+    this.#owner.touch(this);
+  }
+
+  #drainAnswered(): void {
+    for (;;) {
+      const command = this.#queue[this.#head];
+      if (command?.stage !== 'answered') break;
+      if (this.isConnected) this.#outbox.append(command.reply);
+      this.#head++;
+      command.release();
+    }
+    if (this.#waiting < this.#head) this.#waiting = this.#head;
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0;
+      this.#head = 0;
+      this.#waiting = 0;
+    } else if (this.#head >= MOST_QUEUED) {
+      this.#queue.splice(0, this.#head);
+      this.#waiting -= this.#head;
+      this.#head = 0;
+    }
+  }
+
+  /** @returns where the first command lies that has not gone upstream and has no answer yet. */
+  #skipAnswered(): number {
+    while (this.#queue[this.#waiting]?.stage === 'answered') this.#waiting++;
+    return this.#waiting;
+  }
+}

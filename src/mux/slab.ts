@@ -1,0 +1,37 @@
+/**
+ * Room for small pieces of bytes that live for about a turn of the event loop: commands on their way up, replies on
+ * their way down. A slab is filled from front to back and then left to the garbage collector: what was handed out is
+ * never written again, so whoever holds a piece may hold it as long as it likes.
+ */
+
+const SIZE = 64 * 1024;
+
+let bytes = new Uint8Array(SIZE);
+let used = 0;
+
+/** The slab that was reserved from last. */
+export function slabBytes(): Uint8Array {
+  return bytes;
+}
+
+/** Makes sure of `size` free bytes in one slab. @returns the offset in `slabBytes()` from which to write. */
+export function reserve(size: number): number {
+  if (size > bytes.length - used) {
+    bytes = new Uint8Array(Math.max(SIZE, size));
+    used = 0;
+  }
+  return used;
+}
+
+/** Takes what was written to reserved room, up to the offset `end`. */
+export function commitTo(end: number): void {
+  used = end;
+}
+
+/** @returns a piece of the slab that holds a copy of `source` from `start` to `end`. */
+export function keep(source: Uint8Array, start = 0, end: number = source.length): Uint8Array {
+  const at = reserve(end - start);
+  bytes.set(source.subarray(start, end), at);
+  used = at + end - start;
+  return bytes.subarray(at, used);
+}
