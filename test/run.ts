@@ -42,14 +42,17 @@ const child = spawn(
   ['--test', '--test-reporter=spec', `--test-concurrency=${jobs}`, '--enable-source-maps', ...files],
   { stdio: ['ignore', 'pipe', 'inherit'] },
 );
+// The summary may be followed by pages of failures, so it is looked for as the output goes by.
+let found = '0';
 let tail = '';
 child.stdout.on('data', (chunk: Buffer) => {
   process.stdout.write(chunk);
-  tail = (tail + chunk.toString('latin1')).slice(-4096);
+  tail += chunk.toString('latin1');
+  found = /^\S+ tests (\d+)$/m.exec(tail)?.[1] ?? found;
+  tail = tail.slice(-200);
 });
 child.on('close', (code, signal) => {
-  const found = /tests (\d+)/.exec(tail);
-  if (found === null || found[1] === '0') {
+  if (found === '0') {
     process.stderr.write('the run found no test\n');
     process.exit(1);
   }

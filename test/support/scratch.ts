@@ -2,10 +2,27 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 
-/** Where clean-up is registered: a `TestContext`, or `{ after }` from node:test for a whole file or suite. */
+/** Where clean-up is registered: a `TestContext`, or a `suiteScope()`. */
 export interface Scope {
   after(clean: () => void | Promise<void>): void;
+}
+
+/**
+ * For what a whole suite shares and a `before` starts: call it in the suite's body.
+ * @returns a scope that is cleaned up, last things first, when the suite is over.
+ */
+export function suiteScope(): Scope {
+  const cleaning: (() => void | Promise<void>)[] = [];
+  after(async () => {
+    for (const clean of cleaning.toReversed()) await clean();
+  });
+  return {
+    after: (clean) => {
+      cleaning.push(clean);
+    },
+  };
 }
 
 /** @returns the path of a new empty folder that goes away with `scope`. */

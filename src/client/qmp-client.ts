@@ -1,0 +1,512 @@
+/**
+ * A client of any QMP server: QEMU, qmpmux, qemu-storage-daemon.
+ *
+ *     const client = await QmpClient.connect({ path: '/run/vm.mux' });
+ *     const status = await client.execute('query-status');
+ *     for await (const event of client.events()) console.log(event.name);
+ *
+ * Many commands may be in flight; replies find theirs by id, never by order. Whatever a server sends, nothing here throws into
+ * the event loop: a server that breaks the protocol costs the connection, and all that wait on it learn why.
+ */
+import { randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { formatJson, isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { describeTarget, openStream, type QmpTarget } from './connect.js';
+import { ConnectionError, type ConnectionErrorCode, OobUnavailableError, QmpError } from './errors.js';
+import { EventStream } from './event-stream.js';
+import { MessageReader } from './message-reader.js';
+
+export interface ConnectOptions {
+  /** Whether to enable out-of-band execution where the server offers it; see `QmpClient.oob`. Default false. */
+  readonly oob?: boolean;
+  /** Gives up connecting; once connected it means nothing. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds until the greeting must have come; Infinity for no limit. Default 10,000. */
+  readonly timeout?: number;
+  /** The longest message accepted from the server, in bytes. Default 256 MiB. */
+  readonly maxMessageBytes?: number;
+  /** False leaves capabilities negotiation to the caller: until it is done the server takes no other command. Default true. */
+  readonly negotiate?: boolean;
+}
+
+export interface CommandOptions {
+  /** Stops waiting: the call rejects with the signal's reason, and the reply is dropped when it comes. QEMU goes on executing. */
+  readonly signal?: AbortSignal;
+}
+
+/** What the server said when the connection was made. */
+export interface Greeting {
+  /** Capabilities on offer, such as `oob`. */
+  readonly capabilities: readonly string[];
+  /** `QMP.version` as the server sent it: `{ qemu: { major, minor, micro }, package }`. */
+  readonly version: JsonObject;
+  /** The exact message, without the end of its line. */
+  readonly bytes: Buffer;
+}
+
+export interface QmpEvent {
+  /** Such as `STOP`. */
+  readonly name: string;
+  /** Empty for events without data. */
+  readonly data: JsonObject;
+  /** When it happened, by QEMU's clock: seconds and microseconds since 1970; both -1 where QEMU could not tell. */
+  readonly timestamp: { readonly seconds: number; readonly microseconds: number };
+  /** The exact message, without the end of its line. */
+  readonly bytes: Buffer;
+}
+
+export interface EventsOptions {
+  /** The most events that wait for a slow reader; beyond it the iterator fails with an EventOverflowError. Default 4,096. */
+  readonly limit?: number;
+  /** Ends the iteration by rejecting with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Where a client stands. Transitions: `greeting` → `negotiating` → `running` → `closing` → `closed`; from each also straight to
+ * `closed`. `greeting` goes to `running` where negotiation is left to the caller.
+ */
+export type ClientState =
+  | { readonly name: 'greeting' }
+  | { readonly name: 'negotiating' }
+  | { readonly name: 'running' }
+  /** `close` was called: commands in flight are still answered, new ones refused. */
+  | { readonly name: 'closing' }
+  /** `error` is null after `close`. */
+  | { readonly name: 'closed'; readonly error: ConnectionError | null };
+
+interface ClientEvents {
+  event: [event: QmpEvent];
+  close: [error: ConnectionError | null];
+}
+
+/** A command on its way. */
+interface Pending {
+  readonly command: string;
+  readonly answered: (answer: JsonObject) => void;
+  readonly failed: (reason: unknown) => void;
+}
+
+const DEFAULT_TIMEOUT = 10_000;
+const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
+const DEFAULT_EVENT_LIMIT = 4096;
+/** How long a server that has answered everything may take to close its side after we have closed ours, in milliseconds. */
+const CLOSE_GRACE = 1000;
+
+/** Emits `event` (a QmpEvent) and, once, `close` (the ConnectionError, or null after `close()`). */
+export class QmpClient extends EventEmitter<ClientEvents> {
+  /** Resolves when the connection has ended, with why: null after `close()`. Never rejects. */
+  readonly closed: Promise<ConnectionError | null>;
+
+  readonly #where: string;
+  readonly #stream: Duplex;
+  readonly #reader: MessageReader;
+  readonly #pending = new Map<number | string, Pending>();
+  readonly #streams = new Set<EventStream<QmpEvent>>();
+  /** Not a number, so that a reply left over from an earlier connection cannot be taken for the answer to our handshake. */
+  readonly #handshakeId = `c${randomBytes(6).toString('hex')}`;
+  #state: ClientState = { name: 'greeting' };
+  #greeting: Greeting | null = null;
+  #greeted: ((greeting: Greeting) => void) | null = null;
+  #oob = false;
+  #lastId = 0;
+  #corked = false;
+  #holding = false;
+  #resolveClosed: (error: ConnectionError | null) => void = () => {};
+
+  /**
+   * Connects and negotiates.
+   * @throws ConnectionError when nobody answers or what answers is no QMP server; QmpError when it refuses the negotiation;
+   *   the reason of `options.signal`
+   */
+  static async connect(target: QmpTarget, options: ConnectOptions = {}): Promise<QmpClient> {
+    const where = describeTarget(target);
+    const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+    const expiry = new AbortController();
+    const timer = Number.isFinite(timeout) ? setTimeout(() => expiry.abort(), timeout) : undefined;
+    const abandon = () => expiry.abort();
+    options.signal?.addEventListener('abort', abandon, { once: true });
+    try {
+      options.signal?.throwIfAborted();
+      const stream = await openStream(target, expiry.signal);
+      const client = new QmpClient(stream, where, options);
+      expiry.signal.addEventListener('abort', () => client.#fail('QMPMUX_CLOSED', 'gave up connecting'), {
+        once: true,
+      });
+      try {
+        await client.#start(options, () => clearTimeout(timer));
+      } catch (error) {
+        client.destroy();
+        throw error;
+      }
+      return client;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (!expiry.signal.aborted) throw error;
+      throw new ConnectionError(
+        'QMPMUX_GREETING_TIMEOUT',
+        `${where}: no greeting within ${timeout} ms; if it is QEMU, it may be serving another client`,
+      );
+    } finally {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', abandon);
+    }
+  }
+
+  private constructor(stream: Duplex, where: string, options: ConnectOptions) {
+    super();
+    this.#where = where;
+    this.#stream = stream;
+    this.#reader = new MessageReader(options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES);
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    stream.on('data', (chunk: Buffer | string) => this.#received(chunk));
+    stream.on('error', (error) => this.#lost(error));
+    stream.on('end', () => this.#lost());
+    stream.on('close', () => this.#lost());
+  }
+
+  get state(): ClientState {
+    return this.#state;
+  }
+
+  /** Whether out-of-band execution is enabled: wanted, offered and negotiated. */
+  get oob(): boolean {
+    return this.#oob;
+  }
+
+  get greeting(): Greeting {
+    if (this.#greeting === null) throw new Error('the greeting is there once connect has resolved'); // which is the only way to a client
+    return this.#greeting;
+  }
+
+  /** Commands sent and not answered yet, aborted ones included. */
+  get inFlight(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Executes a command in-band: after those sent before it.
+   * @param args `arguments` of the command. Integers beyond 2^53 are written as bigints.
+   * @returns the value of `return`. An integer that a number cannot hold exactly is a bigint, any other a number. Whether the
+   *   value is what the type parameter says is not checked.
+   * @throws QmpError the server's answer is an error; ConnectionError no answer can come any more; TypeError `args` cannot
+   *   be written as JSON; the reason of `options.signal`
+   */
+  async execute<T extends JsonValue = JsonValue>(
+    name: string,
+    args?: JsonObject,
+    options: CommandOptions = {},
+  ): Promise<T> {
+    return this.#execute('execute', name, args, options);
+  }
+
+  /**
+   * Executes a command out-of-band: at once, overtaking commands in flight. Only a few commands allow it
+   * (`query-qmp-schema` marks them `allow-oob`).
+   * @throws as `execute`; OobUnavailableError when `oob` is false
+   */
+  async executeOob<T extends JsonValue = JsonValue>(
+    name: string,
+    args?: JsonObject,
+    options: CommandOptions = {},
+  ): Promise<T> {
+    if (!this.#oob) {
+      throw new OobUnavailableError(
+        this.greeting.capabilities.includes('oob')
+          ? 'out-of-band execution is not enabled: connect with { oob: true }'
+          : `${this.#where} does not offer out-of-band execution`,
+      );
+    }
+    return this.#execute('exec-oob', name, args, options);
+  }
+
+  /**
+   * Events from now on, until the iteration is left or the connection ends. Each call gives an independent iterator.
+   * None is missed between `connect` and a call that follows it without a pause.
+   * @throws (while iterating) EventOverflowError after the events that were kept; the reason of `options.signal`
+   */
+  events(options: EventsOptions = {}): AsyncIterableIterator<QmpEvent, undefined> {
+    const { limit = DEFAULT_EVENT_LIMIT, signal } = options;
+    const abort = () => stream.fail(signal?.reason);
+    const stream = new EventStream<QmpEvent>(limit, () => {
+      this.#streams.delete(stream);
+      signal?.removeEventListener('abort', abort);
+    });
+    if (this.#state.name === 'closed') stream.finish();
+    else if (signal?.aborted === true) abort();
+    else {
+      this.#streams.add(stream);
+      signal?.addEventListener('abort', abort, { once: true });
+    }
+    return stream;
+  }
+
+  /**
+   * Ends the connection in good order: commands in flight are answered, new ones refused.
+   * @returns when the connection has ended, however it did
+   */
+  async close(): Promise<void> {
+    if (this.#state.name !== 'closed' && this.#state.name !== 'closing') {
+      this.#state = { name: 'closing' };
+      // Only this side: QEMU drops commands that it has not begun when the whole connection is closed.
+      this.#stream.end();
+      this.#closeWhenAnswered();
+    }
+    await this.closed;
+  }
+
+  /** Ends the connection at once. Commands in flight fail; whether QEMU executes them is open. */
+  destroy(): void {
+    this.#end(null);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #start(options: ConnectOptions, greeted: () => void): Promise<void> {
+    const greeting = await new Promise<Greeting>((resolve, reject) => {
+      this.#greeted = resolve;
+      void this.closed.then((error) => reject(error ?? this.#closedError('before its greeting')));
+    });
+    greeted();
+    this.#greeting = greeting;
+    if (options.negotiate === false) {
+      this.#state = { name: 'running' };
+      return;
+    }
+    this.#state = { name: 'negotiating' };
+    const oob = options.oob === true && greeting.capabilities.includes('oob');
+    const answer = await new Promise<JsonObject>((resolve, reject) => {
+      this.#pending.set(this.#handshakeId, { command: 'qmp_capabilities', answered: resolve, failed: reject });
+      const enable = oob ? { arguments: { enable: ['oob'] } } : {};
+      this.#write(`${formatJson({ execute: 'qmp_capabilities', ...enable, id: this.#handshakeId })}\n`);
+    });
+    returned(answer, 'qmp_capabilities');
+    this.#oob = oob;
+  }
+
+  async #execute<T extends JsonValue>(
+    how: 'execute' | 'exec-oob',
+    name: string,
+    args: JsonObject | undefined,
+    { signal }: CommandOptions,
+  ): Promise<T> {
+    signal?.throwIfAborted();
+    if (this.#state.name !== 'running') throw this.#closedError(`and ${name} was not sent`);
+    const id = ++this.#lastId;
+    const message = { [how]: name, ...(args === undefined ? {} : { arguments: args }), id };
+    const text = `${formatJson(message)}\n`;
+    const answer = await new Promise<JsonObject>((resolve, reject) => {
+      const abort = () => reject(signal?.reason); // the entry in #pending stays, and takes the reply when it comes
+      signal?.addEventListener('abort', abort, { once: true });
+      const settled = () => signal?.removeEventListener('abort', abort);
+      this.#pending.set(id, {
+        command: name,
+        answered: (reply) => {
+          settled();
+          resolve(reply);
+        },
+        failed: (reason) => {
+          settled();
+          reject(reason);
+        },
+      });
+      this.#write(text);
+    });
+    // The type parameter is the caller's claim about the command, as documented.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    return returned(answer, name) as T;
+  }
+
+  /** Collects what one turn of the event loop writes, so that it costs one system call. */
+  #write(text: string | Buffer): void {
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#stream.cork();
+      process.nextTick(() => {
+        this.#corked = false;
+        this.#stream.uncork();
+      });
+    }
+    this.#stream.write(text);
+  }
+
+  #received(chunk: Buffer | string): void {
+    this.#reader.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+    this.#read();
+  }
+
+  #read(): void {
+    while (!this.#holding && this.#state.name !== 'closed') {
+      const reading = this.#reader.next();
+      if (reading.kind === 'more') return;
+      if (reading.kind === 'malformed') {
+        this.#malformed(reading.reason);
+        return;
+      }
+      this.#message(reading.bytes);
+    }
+  }
+
+  #message(bytes: Buffer): void {
+    const parsed = parseJson(bytes.toString('utf8'));
+    if (!parsed.ok || !isJsonObject(parsed.value)) {
+      this.#malformed(parsed.ok ? 'a message is no object' : parsed.reason);
+      return;
+    }
+    const message = parsed.value;
+    if (this.#state.name === 'greeting') this.#greet(message, bytes);
+    else if ('return' in message || 'error' in message) this.#reply(message);
+    else if (typeof message['event'] === 'string') this.#event(message['event'], message, bytes);
+    else if (!('QMP' in message)) this.#malformed('a message is neither a reply nor an event');
+  }
+
+  #greet(message: JsonObject, bytes: Buffer): void {
+    const greeting = readGreeting(message, bytes);
+    if (greeting === null) this.#malformed('its first message is no greeting');
+    else if (this.#greeted === null) return;
+    else {
+      this.#greeted(greeting);
+      this.#hold();
+    }
+  }
+
+  #reply(message: JsonObject): void {
+    const id = message['id'];
+    const key = typeof id === 'number' || typeof id === 'string' ? id : this.#ownerOf(message);
+    const pending = key === undefined ? undefined : this.#pending.get(key);
+    // Anything else is a reply that was due to an earlier client: QEMU sends it to the next one.
+    if (key === undefined || pending === undefined) return;
+    this.#pending.delete(key);
+    pending.answered(message);
+    if (key === this.#handshakeId && this.#state.name === 'negotiating') {
+      this.#state = { name: 'running' };
+      this.#hold();
+    }
+    if (this.#state.name === 'closing') this.#closeWhenAnswered();
+  }
+
+  /** A parse error comes without an id. It belongs to the oldest command in flight, as commands are read in order. */
+  #ownerOf(message: JsonObject): number | string | undefined {
+    if (!('error' in message) || 'id' in message || this.#state.name === 'negotiating') return undefined;
+    for (const key of this.#pending.keys()) return key;
+    return undefined;
+  }
+
+  #event(name: string, message: JsonObject, bytes: Buffer): void {
+    const { data, timestamp } = message;
+    const event: QmpEvent = {
+      name,
+      data: isJsonObject(data) ? data : {},
+      timestamp: isJsonObject(timestamp)
+        ? { seconds: numberOr(timestamp['seconds'], -1), microseconds: numberOr(timestamp['microseconds'], -1) }
+        : { seconds: -1, microseconds: -1 },
+      bytes: Buffer.from(bytes), // a copy, lest an event that is kept keep the chunk it came in
+    };
+    for (const stream of this.#streams) stream.push(event);
+    try {
+      this.emit('event', event);
+    } catch (error) {
+      // A listener's fault: reported as uncaught like any other, but it must not cost the messages that follow.
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Lets those who wait for what just happened act on it, before the messages behind it are read. */
+  #hold(): void {
+    this.#holding = true;
+    setImmediate(() => {
+      this.#holding = false;
+      this.#read();
+    });
+  }
+
+  #malformed(reason: string): void {
+    if (this.#state.name === 'greeting') {
+      this.#fail('QMPMUX_NOT_QMP', `this is not a QMP server: ${reason}`);
+    } else this.#fail('QMPMUX_MALFORMED', `the server broke the protocol: ${reason}`);
+  }
+
+  #fail(code: ConnectionErrorCode, what: string): void {
+    this.#end(new ConnectionError(code, `${this.#where}: ${what}`));
+  }
+
+  /** EOF, or an error, which after EOF-like resets (QEMU's `quit`) is the same. */
+  #lost(cause?: Error): void {
+    if (this.#state.name === 'closed') return;
+    if (this.#holding) {
+      // What came before the end is still to be read.
+      setImmediate(() => this.#lost(cause));
+      return;
+    }
+    if (this.#state.name === 'closing' && this.#pending.size === 0) this.#end(null);
+    else {
+      const where = this.#reader.isInsideMessage ? ' in the middle of a message' : '';
+      const early = this.#state.name === 'greeting' ? ' before its greeting' : where;
+      this.#end(
+        new ConnectionError('QMPMUX_CLOSED', `${this.#where}: the server closed the connection${early}`, cause),
+      );
+    }
+  }
+
+  #closeWhenAnswered(): void {
+    if (this.#pending.size > 0) return;
+    const timer = setTimeout(() => this.#end(null), CLOSE_GRACE);
+    void this.closed.then(() => clearTimeout(timer));
+  }
+
+  /** The one way to `closed`. */
+  #end(error: ConnectionError | null): void {
+    if (this.#state.name === 'closed') return;
+    this.#state = { name: 'closed', error };
+    this.#stream.destroy();
+    for (const pending of this.#pending.values()) {
+      const what = `before ${pending.command} was answered`;
+      pending.failed(
+        error === null ? this.#closedError(what) : new ConnectionError(error.code, `${error.message}, ${what}`, error),
+      );
+    }
+    this.#pending.clear();
+    for (const stream of this.#streams) stream.finish();
+    this.#resolveClosed(error);
+    this.emit('close', error);
+  }
+
+  #closedError(what: string): ConnectionError {
+    return new ConnectionError('QMPMUX_CLOSED', `${this.#where}: the connection is closed, ${what}`);
+  }
+}
+
+/** @returns the value of `return`. @throws QmpError */
+function returned(answer: JsonObject, command: string): JsonValue {
+  const value = answer['return'];
+  if (value !== undefined) return value;
+  const error = answer['error'];
+  const members = isJsonObject(error) ? error : {};
+  throw new QmpError(textOr(members['class'], 'GenericError'), textOr(members['desc'], 'no description'), command);
+}
+
+function readGreeting(message: JsonObject, bytes: Buffer): Greeting | null {
+  const qmp = message['QMP'];
+  if (!isJsonObject(qmp)) return null;
+  const { capabilities, version } = qmp;
+  return {
+    capabilities: isJsonArray(capabilities) ? capabilities.filter((name) => typeof name === 'string') : [],
+    version: isJsonObject(version) ? version : {},
+    bytes: Buffer.from(bytes),
+  };
+}
+
+function numberOr(value: JsonValue | undefined, otherwise: number): number {
+  return typeof value === 'number' ? value : otherwise;
+}
+
+function textOr(value: JsonValue | undefined, otherwise: string): string {
+  return typeof value === 'string' ? value : otherwise;
+}

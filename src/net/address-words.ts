@@ -1,0 +1,68 @@
+/** The words of addresses: ours, and those of QEMU and socat that mean something else here, with what to write instead. */
+
+/** How an address is spelt: the -connect and -listen forms of socat say who dials. */
+export type Transport = 'unix' | 'unix-connect' | 'unix-listen' | 'tcp' | 'tcp-connect' | 'exec';
+
+/** Every scheme in lower case, QEMU's and socat's spellings. */
+export const SCHEMES = new Map<string, { readonly transport: Transport; readonly family?: 4 | 6 }>([
+  ['unix', { transport: 'unix' }],
+  ['tcp', { transport: 'tcp' }],
+  ['exec', { transport: 'exec' }],
+  ['unix-connect', { transport: 'unix-connect' }],
+  ['unix-client', { transport: 'unix-connect' }],
+  ['unix-listen', { transport: 'unix-listen' }],
+  ['tcp-connect', { transport: 'tcp-connect' }],
+  ['tcp4', { transport: 'tcp', family: 4 }],
+  ['tcp6', { transport: 'tcp', family: 6 }],
+  ['tcp4-connect', { transport: 'tcp-connect', family: 4 }],
+  ['tcp6-connect', { transport: 'tcp-connect', family: 6 }],
+]);
+
+/** Why there are no abstract sockets here. */
+export const noAbstract =
+  'abstract sockets have no owner and no mode, so anyone on this host could connect; use a path';
+const noTcpListen = 'TCP-LISTEN means every network address, qmpmux listens on loopback: write tcp:localhost:PORT';
+
+/** Schemes of others that cannot be taken over, and what to write instead. */
+export const FOREIGN_SCHEMES = new Map([
+  ['abstract', noAbstract],
+  ['abstract-connect', noAbstract],
+  ['abstract-listen', noAbstract],
+  ['abstract-client', noAbstract],
+  ['tcp-listen', noTcpListen],
+  ['tcp4-listen', noTcpListen],
+  ['tcp6-listen', noTcpListen],
+  ['system', "qmpmux starts no shell by itself: write exec:sh -c '…'"],
+  ['shell', "qmpmux starts no shell by itself: write exec:sh -c '…'"],
+  ['telnet', 'a telnet client can use any tcp listener: write tcp:HOST:PORT'],
+]);
+
+/** Every option there is; which of them an address takes depends on what it is. */
+export const OPTIONS = ['mode', 'user', 'group', 'server', 'ipv4', 'ipv6'];
+
+const neverBlocks = 'qmpmux always waits and connects again by itself; leave it out';
+
+/** Options of QEMU and socat that have no place here, and why. */
+export const FOREIGN_OPTIONS = new Map([
+  ['abstract', noAbstract],
+  ['tight', noAbstract],
+  ['wait', `${neverBlocks}, and leave "server" out too if it is QEMU that listens`],
+  ['nowait', `${neverBlocks}, and leave "server" out too if it is QEMU that listens`],
+  ['reconnect', neverBlocks],
+  ['reconnect-ms', neverBlocks],
+  ['retry', neverBlocks],
+  ['forever', neverBlocks],
+  ['interval', neverBlocks],
+  ['fork', 'a listener always serves many clients; leave it out'],
+  ['reuseaddr', 'always on; leave it out'],
+  ['unlink-early', 'a stale socket is always replaced; leave it out'],
+  ['unlink-close', 'a socket is always removed at the end; leave it out'],
+  ['nodelay', 'always on; leave it out'],
+  ['delay', 'TCP_NODELAY is always on; leave it out'],
+  ['perm', 'write mode='],
+  ['umask', 'write mode='],
+  ['uid', 'write user='],
+  ['gid', 'write group='],
+  ['owner', 'write user='],
+  ['telnet', 'a telnet client can use any tcp listener; leave it out'],
+]);

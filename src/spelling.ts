@@ -1,0 +1,49 @@
+/**
+ * The word someone probably meant. Used wherever an unknown word is refused: addresses, config keys, flags, subcommands.
+ */
+
+/** Edits (insert, delete, replace, swap neighbours) that turn `a` into `b`. */
+function distance(a: string, b: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let best = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + (same ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        best = Math.min(best, (beforeLast[j - 2] ?? 0) + 1);
+      }
+      row.push(best);
+    }
+    beforeLast = last;
+    last = row;
+  }
+  return last[b.length] ?? 0;
+}
+
+/**
+ * @returns the one of `known` that is nearest to `word`, or null when none is near enough to be worth offering.
+ */
+export function nearest(word: string, known: Iterable<string>): string | null {
+  if (word.length > 64) return null;
+  const wanted = word.toLowerCase();
+  let best: string | null = null;
+  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  for (const candidate of known) {
+    const name = candidate.toLowerCase();
+    const isBeginning = wanted.length >= 2 && name.startsWith(wanted);
+    const edits = isBeginning ? 1 : distance(wanted, name);
+    if (edits < bestDistance) {
+      best = candidate;
+      bestDistance = edits;
+    }
+  }
+  return best;
+}
+
+/** `; did you mean "unix"?`, or nothing: the end of a message about an unknown word. */
+export function suggestion(word: string, known: Iterable<string>): string {
+  const near = nearest(word, known);
+  return near === null ? '' : `; did you mean ${JSON.stringify(near)}?`;
+}
