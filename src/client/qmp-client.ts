@@ -112,7 +112,11 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #oob = false;
   #lastId = 0;
   #corked = false;
+  /** Whether reading goes on only with the next turn of the event loop; see `#hold`. */
   #holding = false;
+  #heldEvent: Buffer | null = null;
+  /** Whether a command was answered in this turn, so that its caller has not gone on yet. */
+  #answered = false;
   #resolveClosed: (error: ConnectionError | null) => void = () => {};
 
   /**
@@ -337,11 +341,18 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   #received(chunk: Buffer | string): void {
     this.#reader.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+    if (!this.#holding) this.#answered = false; // chunks come in turns of their own
     this.#read();
   }
 
   #read(): void {
     while (!this.#holding && this.#state.name !== 'closed') {
+      const held = this.#heldEvent;
+      if (held !== null) {
+        this.#heldEvent = null;
+        this.#message(held);
+        continue;
+      }
       const reading = this.#reader.next();
       if (reading.kind === 'more') return;
       if (reading.kind === 'malformed') {
@@ -361,8 +372,10 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     const message = parsed.value;
     if (this.#state.name === 'greeting') this.#greet(message, bytes);
     else if ('return' in message || 'error' in message) this.#reply(message);
-    else if (typeof message['event'] === 'string') this.#event(message['event'], message, bytes);
-    else if (!('QMP' in message)) this.#malformed('a message is neither a reply nor an event');
+    else if (typeof message['event'] === 'string') {
+      if (!this.#answered) this.#event(message['event'], message, bytes);
+      else this.#hold(bytes);
+    } else if (!('QMP' in message)) this.#malformed('a message is neither a reply nor an event');
   }
 
   #greet(message: JsonObject, bytes: Buffer): void {
@@ -383,6 +396,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     if (key === undefined || pending === undefined) return;
     this.#pending.delete(key);
     pending.answered(message);
+    this.#answered = true;
     if (key === this.#handshakeId && this.#state.name === 'negotiating') {
       this.#state = { name: 'running' };
       this.#hold();
@@ -418,11 +432,16 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     }
   }
 
-  /** Lets those who wait for what just happened act on it, before the messages behind it are read. */
-  #hold(): void {
+  /**
+   * Lets those who wait for what just happened act on it before the messages behind it are read: a caller whose command was
+   * answered goes on some microtasks later, and must not find that an event from behind its reply has been there already.
+   */
+  #hold(event: Buffer | null = null): void {
     this.#holding = true;
+    this.#heldEvent = event;
     setImmediate(() => {
       this.#holding = false;
+      this.#answered = false;
       this.#read();
     });
   }

@@ -321,6 +321,22 @@ describe('events', () => {
     client.destroy();
   });
 
+  it('stand where the server put them among the replies, though all come in one packet', async () => {
+    const [client, server] = await pair();
+    const seen: string[] = [];
+    client.on('event', ({ name }) => seen.push(name));
+    const answers = ['a', 'b', 'c'].map(async (name) => {
+      await client.execute(name);
+      seen.push(name);
+    });
+    const ids = (await server.commands(3)).map(({ id }) => Number(id));
+    server.say(`${event('A')}${ids.map((id) => `{"return": {}, "id": ${id}}\r\n${event('X')}${event('Y')}`).join('')}`);
+    server.end();
+    await Promise.all(answers);
+    await client.closed;
+    assert.deepEqual(seen, ['A', 'a', 'X', 'Y', 'b', 'X', 'Y', 'c', 'X', 'Y']);
+  });
+
   it('carry data, time and the exact bytes', async () => {
     const [client, server] = await pair();
     const events = client.events();
