@@ -27,6 +27,8 @@ export class PendingCommand implements CommandView {
   wire: Uint8Array = NOTHING;
   /** The reply of an `answered` command. */
   reply: Uint8Array = NOTHING;
+  /** How many out-of-band commands of its client came before it. */
+  afterOob = 0;
   #session: Session | null = null;
 
   /** Takes a command from the pool for `session`. */
@@ -59,6 +61,7 @@ export class PendingCommand implements CommandView {
     this.mark = 0;
     this.wire = NOTHING;
     this.reply = NOTHING;
+    this.afterOob = 0;
     if (pool.length < MOST_POOLED) pool.push(this);
   }
 }
