@@ -1,0 +1,212 @@
+/**
+ * A multiplexer's `Link` over a socket, or over the two pipes of a child process.
+ *
+ * What must hold:
+ * - nothing here throws because of what a peer or the kernel does: trouble ends in one call of `Receiver.closed`;
+ * - a chunk that was handed over is never changed: Node gives every read its own memory, and what is written is not copied;
+ * - several chunks of one call are one system call;
+ * - what a peer sent before it went away is received, also when we find out by writing to it. Node destroys a socket whose write
+ *   fails, with all that was not yet read, so the rest is fetched from the kernel first (see `#salvage`).
+ *
+ * Nothing is allocated per message but what Node's streams allocate; callbacks are bound once per connection.
+ */
+import { readSync } from 'node:fs';
+import { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import type { Link } from '../mux/link.js';
+
+/** Who takes what comes from a connection. A `ClientPort` of the multiplexer is one. */
+export interface Receiver {
+  /** Bytes from the peer; the chunk is handed over. */
+  receive(chunk: Uint8Array): void;
+  /** The peer sends no more. */
+  receiveEnd(): void;
+  /** The connection is gone both ways. Called once, last. */
+  closed(reason: string): void;
+}
+
+/** The most that is fetched after a failed write: more than a socket's buffer holds, and a bound for a peer that keeps sending. */
+const SALVAGE_BYTES = 8 * 1024 * 1024;
+const SALVAGE_CHUNK = 64 * 1024;
+/** After `end`: how long a peer may take nothing of what is still to be sent, or keep its side open. In milliseconds. */
+const LINGER = 5000;
+
+export class SocketLink implements Link {
+  readonly #writable: Writable;
+  readonly #readable: Readable;
+  readonly #linger: number;
+  #receiver: Receiver | null = null;
+  #reason: string | null = null;
+  #writeFailed = false;
+  #receivedEnd = false;
+  #openStreams: number;
+
+  /**
+   * @param writable towards the peer; a socket must have been made with `allowHalfOpen`.
+   * @param readable from the peer; the same object for a socket.
+   * @param linger how long a peer may stand still after `end`, in milliseconds.
+   */
+  constructor(writable: Writable, readable: Readable, linger: number = LINGER) {
+    this.#writable = writable;
+    this.#readable = readable;
+    this.#linger = linger;
+    const streams = new Set<Readable | Writable>([writable, readable]);
+    this.#openStreams = streams.size;
+    for (const stream of streams) {
+      stream.on('error', (error: NodeJS.ErrnoException) => {
+        this.#reason ??= describeLoss(error);
+      });
+      stream.on('close', () => {
+        this.#streamClosed();
+      });
+    }
+  }
+
+  /** Hands what comes to `receiver`, from now on. Called once. */
+  attach(receiver: Receiver): void {
+    this.#receiver = receiver;
+    this.#readable.on('end', () => {
+      this.#receiveEnd();
+    });
+    // Starts the flow.
+    this.#readable.on('data', (chunk: Uint8Array) => {
+      receiver.receive(chunk);
+    });
+  }
+
+  write(chunk: Uint8Array): void {
+    if (this.#writable.writable) this.#writable.write(chunk, this.#written);
+  }
+
+  writeAll(chunks: readonly Uint8Array[]): void {
+    const writable = this.#writable;
+    if (!writable.writable) return;
+    if (chunks.length === 1) {
+      for (const chunk of chunks) writable.write(chunk, this.#written);
+      return;
+    }
+    writable.cork();
+    for (const chunk of chunks) writable.write(chunk, this.#written);
+    writable.uncork();
+  }
+
+  get backlog(): number {
+    return this.#writable.writableLength;
+  }
+
+  /** A peer that does not take the rest, or does not close in its turn, is not waited for for ever. */
+  end(): void {
+    if (!this.#writable.writable) return;
+    this.#writable.end();
+    let before = Number.POSITIVE_INFINITY;
+    const watch = setInterval(() => {
+      const now = unsentBytes(this.#writable);
+      if (this.#writable.writableFinished || now >= before) this.destroy();
+      before = now;
+    }, this.#linger);
+    this.#writable.once('close', () => {
+      clearInterval(watch);
+    });
+  }
+
+  /** Resolves when the peer's kernel has all that was written before `end`, or the connection is gone. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const writable = this.#writable;
+      if (writable.writableFinished || writable.destroyed) resolve();
+      writable.once('finish', resolve);
+      writable.once('close', resolve);
+    });
+  }
+
+  destroy(): void {
+    this.#reason ??= 'closed by qmpmux';
+    this.#writable.destroy();
+    this.#readable.destroy();
+  }
+
+  pause(): void {
+    this.#readable.pause();
+  }
+
+  resume(): void {
+    this.#readable.resume();
+  }
+
+  #receiveEnd(): void {
+    if (this.#receivedEnd) return;
+    this.#receivedEnd = true;
+    this.#receiver?.receiveEnd();
+  }
+
+  #streamClosed(): void {
+    this.#openStreams--;
+    // A command whose input broke may still have something to say; one whose output ended can say nothing more.
+    if (this.#openStreams > 0 && !this.#readable.destroyed) return;
+    const receiver = this.#receiver;
+    this.#receiver = null;
+    if (this.#openStreams > 0) this.#writable.destroy();
+    receiver?.closed(this.#reason ?? 'closed by the peer');
+  }
+
+  readonly #written = (error?: Error | null): void => {
+    if (error === undefined || error === null || this.#writeFailed) return;
+    this.#writeFailed = true;
+    // Pipes of a child are two sockets: the other one lives on by itself.
+    if (this.#readable instanceof Socket && Object.is(this.#readable, this.#writable)) this.#salvage(this.#readable);
+  };
+
+  /** Called with the descriptor still open, just before Node destroys a socket whose write failed. */
+  #salvage(socket: Socket): void {
+    const receiver = this.#receiver;
+    if (receiver === null || this.#receivedEnd || socket.destroyed) return;
+    // What Node has read while we were paused.
+    for (let chunk: unknown = socket.read(); chunk instanceof Uint8Array; chunk = socket.read())
+      receiver.receive(chunk);
+    const fd = descriptorOf(socket);
+    if (fd === null) return;
+    try {
+      for (let total = 0; total < SALVAGE_BYTES; ) {
+        const chunk = Buffer.allocUnsafeSlow(SALVAGE_CHUNK);
+        const length = readSync(fd, chunk);
+        if (length === 0) {
+          this.#receiveEnd();
+          return;
+        }
+        receiver.receive(chunk.subarray(0, length));
+        total += length;
+      }
+    } catch {
+      // EAGAIN: that was all. ECONNRESET: there is no more.
+    }
+  }
+}
+
+/** Why a connection ended, in words. */
+function describeLoss(error: NodeJS.ErrnoException): string {
+  if (error.code === 'EPIPE') return 'closed by the peer';
+  if (error.code === 'ECONNRESET') return 'reset by the peer';
+  if (error.code === 'ETIMEDOUT') return 'the peer stopped answering';
+  return error.message;
+}
+
+/**
+ * @returns the descriptor of a connected socket, or null when it has none (any more). Node has no public name for it; where this
+ * one is missing, we are left with what Node does by itself.
+ */
+function descriptorOf(socket: Socket): number | null {
+  const fd = handleProperty(socket, 'fd');
+  return fd !== null && fd >= 0 ? fd : null;
+}
+
+/** Bytes not taken by the kernel, counting within a chunk where Node tells. */
+function unsentBytes(writable: Writable): number {
+  return handleProperty(writable, 'writeQueueSize') ?? writable.writableLength;
+}
+
+function handleProperty(stream: Writable, name: string): number | null {
+  const handle: unknown = Reflect.get(stream, '_handle');
+  if (typeof handle !== 'object' || handle === null) return null;
+  const value: unknown = Reflect.get(handle, name);
+  return typeof value === 'number' ? value : null;
+}

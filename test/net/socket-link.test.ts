@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { SocketLink } from '../../dist/net/socket-link.js';
+import { scratch } from '../support/scratch.js';
+
+/** Keeps what a link delivers, and lets a test wait for it. */
+class Record {
+  readonly chunks: Uint8Array[] = [];
+  readonly log: string[] = [];
+  reason: string | null = null;
+  #wake: () => void = () => undefined;
+
+  get text(): string {
+    return Buffer.concat(this.chunks).toString('latin1');
+  }
+  receive(chunk: Uint8Array): void {
+    this.chunks.push(chunk);
+    if (this.log.at(-1) !== 'data') this.log.push('data');
+    this.#wake();
+  }
+  receiveEnd(): void {
+    this.log.push('end');
+    this.#wake();
+  }
+  closed(reason: string): void {
+    this.log.push('closed');
+    this.reason = reason;
+    this.#wake();
+  }
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+interface Pair {
+  readonly link: SocketLink;
+  readonly record: Record;
+  readonly peer: Socket;
+  readonly server: Socket;
+}
+
+async function pair(t: TestContext, kind: 'unix' | 'tcp' = 'unix'): Promise<Pair> {
+  const path = join(scratch(t), 's');
+  const server = createServer({ allowHalfOpen: true });
+  server.listen(kind === 'unix' ? { path } : { host: '127.0.0.1', port: 0 });
+  await once(server, 'listening');
+  const bound = server.address();
+  const peer = connect({
+    ...(typeof bound === 'object' && bound !== null ? { host: '127.0.0.1', port: bound.port } : { path }),
+    allowHalfOpen: true,
+  });
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  await once(peer, 'connect');
+  const socket = await accepted;
+  server.close();
+  peer.on('error', () => undefined);
+  t.after(() => {
+    peer.destroy();
+    socket.destroy();
+  });
+  return { link: new SocketLink(socket, socket), record: new Record(), peer, server: socket };
+}
+
+for (const kind of ['unix', 'tcp'] as const) {
+  test(`bytes pass both ways, in order, over a ${kind} socket`, async (t) => {
+    const { link, record, peer } = await pair(t, kind);
+    link.attach(record);
+    peer.write('one');
+    await record.until(() => record.text === 'one');
+    link.write(Buffer.from('a'));
+    link.writeAll([Buffer.from('b'), Buffer.from('c'), Buffer.from('d')]);
+    link.writeAll([]);
+    link.writeAll([Buffer.from('e')]);
+    link.end();
+    let got = '';
+    peer.on('data', (chunk: Buffer) => {
+      got += chunk.toString();
+    });
+    await once(peer, 'end');
+    assert.equal(got, 'abcde');
+    assert.deepEqual(record.log, ['data']);
+  });
+
+  test(`after a half-close a ${kind} peer still gets its answers, then EOF`, async (t) => {
+    const { link, record, peer } = await pair(t, kind);
+    link.attach(record);
+    peer.end('last');
+    await record.until(() => record.log.includes('end'));
+    assert.equal(record.text, 'last');
+    link.write(Buffer.from('answer'));
+    link.end();
+    let got = '';
+    peer.on('data', (chunk: Buffer) => {
+      got += chunk.toString();
+    });
+    await once(peer, 'end');
+    assert.equal(got, 'answer');
+    await record.until(() => record.reason !== null);
+    assert.deepEqual(record.log, ['data', 'end', 'closed']);
+    assert.equal(record.reason, 'closed by the peer');
+  });
+
+  test(`what a ${kind} peer sent before it closed is received, although writing to it fails`, async (t) => {
+    for (let round = 0; round < 20; round++) {
+      const { link, record, peer } = await pair(t, kind);
+      // The data waits in the kernel, unread, when the write fails.
+      await new Promise((resolve) => peer.write('x'.repeat(50_000), resolve));
+      await new Promise((resolve) => {
+        peer.once('close', resolve);
+        peer.destroy();
+      });
+      link.attach(record);
+      for (let i = 0; i < 3; i++) link.write(Buffer.from('greeting'));
+      await record.until(() => record.reason !== null);
+      assert.equal(record.text.length, 50_000);
+      assert.equal(record.log.filter((what) => what === 'closed').length, 1);
+      assert.equal(record.log.at(-1), 'closed');
+    }
+  });
+}
+
+test('what a paused peer sent before it closed is received too', async (t) => {
+  const { link, record, peer } = await pair(t);
+  link.attach(record);
+  peer.write('first');
+  await record.until(() => record.text === 'first');
+  link.pause();
+  await new Promise((resolve) => peer.write('y'.repeat(120_000), resolve));
+  peer.destroy();
+  await once(peer, 'close');
+  link.write(Buffer.from('answer'));
+  await record.until(() => record.reason !== null);
+  assert.equal(record.text.length, 120_005);
+});
+
+test('a paused connection is not read until it is resumed', async (t) => {
+  const { link, record, peer } = await pair(t);
+  link.attach(record);
+  link.pause();
+  const large = Buffer.alloc(4 * 1024 * 1024, 'z');
+  let taken = false;
+  peer.write(large, () => {
+    taken = true;
+  });
+  // The peer's own bytes come back to it only after the loop has turned many times; its write must still be waiting then.
+  const { peer: other, link: echo, record: heard } = await pair(t);
+  echo.attach(heard);
+  for (let i = 0; i < 50; i++) {
+    other.write('.');
+    await heard.until(() => heard.text.length > i);
+  }
+  assert.equal(taken, false);
+  assert.equal(record.text, '');
+  link.resume();
+  await record.until(() => record.text.length === large.length);
+});
+
+test('the backlog is what the kernel has not taken, and falls to nothing', async (t) => {
+  const { link, record, peer } = await pair(t);
+  link.attach(record);
+  peer.pause();
+  const chunk = Buffer.alloc(1024 * 1024);
+  link.write(Buffer.from('small'));
+  assert.equal(link.backlog, 0);
+  for (let i = 0; i < 8; i++) link.write(chunk);
+  assert.ok(link.backlog > 4 * 1024 * 1024 && link.backlog <= 8 * 1024 * 1024, String(link.backlog));
+  let got = 0;
+  const total = 5 + 8 * chunk.length;
+  await new Promise<void>((resolve) => {
+    peer.on('data', (data: Buffer) => {
+      got += data.length;
+      if (got === total) resolve();
+    });
+    peer.resume();
+  });
+  peer.write('done');
+  await record.until(() => record.text === 'done');
+  assert.equal(link.backlog, 0);
+});
+
+test('a link that is gone swallows everything', async (t) => {
+  const { link, record, server } = await pair(t);
+  link.attach(record);
+  link.destroy();
+  link.write(Buffer.from('a'));
+  link.writeAll([Buffer.from('a'), Buffer.from('b')]);
+  link.end();
+  link.pause();
+  link.resume();
+  link.destroy();
+  await record.until(() => record.reason !== null);
+  assert.equal(record.reason, 'closed by qmpmux');
+  assert.equal(link.backlog, 0);
+  assert.ok(server.destroyed);
+});
+
+test('a reset is told as a reset', async (t) => {
+  const { link, record, peer } = await pair(t, 'tcp');
+  link.attach(record);
+  peer.resetAndDestroy();
+  await record.until(() => record.reason !== null);
+  assert.equal(record.reason, 'reset by the peer');
+});
+
+test('a link runs over the pipes of a child, and ends with its output', async () => {
+  const child = spawn('sh', ['-c', 'exec 0<&-; printf hello; sleep 0.1; printf bye'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  const link = new SocketLink(child.stdin, child.stdout);
+  const record = new Record();
+  link.attach(record);
+  await record.until(() => record.text === 'hello');
+  link.write(Buffer.from('to a closed pipe'));
+  await record.until(() => record.reason !== null);
+  assert.equal(record.text, 'hellobye');
+  assert.deepEqual(record.log, ['data', 'end', 'closed']);
+});
+
+test('chunks written together are one system call', async (t) => {
+  try {
+    execFileSync('strace', ['-V'], { stdio: 'ignore' });
+  } catch {
+    t.skip('not installed: strace');
+    return;
+  }
+  const path = join(scratch(t), 'trace');
+  const script = `
+    import { connect, createServer } from 'node:net';
+    import { SocketLink } from ${JSON.stringify(new URL('../../dist/net/socket-link.js', import.meta.url).href)};
+    const path = ${JSON.stringify(`${path}.sock`)};
+    const server = createServer((socket) => {
+      const link = new SocketLink(socket, socket);
+      link.writeAll(['MARK-1', 'MARK-2', 'MARK-3'].map((text) => Buffer.from(text)));
+      link.end();
+      server.close();
+    }).listen(path, () => connect(path).resume());
+  `;
+  const node = [process.execPath, '--input-type=module', '-e', script];
+  execFileSync('strace', ['-f', '-e', 'trace=write,writev,sendmsg', '-o', path, ...node]);
+  const calls = execFileSync('grep', ['-c', 'MARK-', path], { encoding: 'utf8' }).trim();
+  assert.equal(calls, '1');
+});
