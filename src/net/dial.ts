@@ -1,0 +1,125 @@
+/** One attempt to reach QEMU, and why it failed, in words for the one who can mend it. */
+import { lstatSync, type Stats, statSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import type { DialAddress, TcpAddress, UnixAddress } from './address.js';
+import { CommandConnection } from './command-connection.js';
+import { type Connection, SocketConnection } from './connection.js';
+import { describeSystemError, errorCode } from './listen-error.js';
+import { kindOf } from './socket-file.js';
+
+export interface DialOutcome {
+  connected(connection: Connection): void;
+  /** Short, without the address. */
+  failed(reason: string): void;
+  /** A line that an `exec:` command wrote to its standard error. */
+  said(line: string, pid: number): void;
+}
+
+/**
+ * Dials; one of `connected` and `failed` follows.
+ * @returns what takes the attempt back: neither is called any more.
+ */
+export function dial(address: DialAddress, outcome: DialOutcome): { readonly abort: () => void } {
+  if (address.kind === 'exec') {
+    return CommandConnection.start({
+      command: address.command,
+      said: (line, pid) => {
+        outcome.said(line, pid);
+      },
+      started: (connection) => {
+        outcome.connected(connection);
+      },
+      failed: (reason) => {
+        outcome.failed(reason);
+      },
+    });
+  }
+  const socket = openSocket(address);
+  const failed = (error: Error) => {
+    outcome.failed(address.kind === 'unix' ? describeUnix(address, error) : describeTcp(address, error));
+  };
+  socket.once('error', failed);
+  socket.once('connect', () => {
+    socket.off('error', failed);
+    outcome.connected(new SocketConnection(socket));
+  });
+  return {
+    abort: () => {
+      socket.removeAllListeners('connect');
+      socket.off('error', failed);
+      socket.on('error', ignore);
+      socket.destroy();
+    },
+  };
+}
+
+function ignore(): void {
+  // an attempt that nobody waits for any more
+}
+
+function openSocket(address: UnixAddress | TcpAddress): Socket {
+  if (address.kind === 'unix') return connect({ path: address.path, allowHalfOpen: true });
+  const { host, port, family } = address;
+  return connect({
+    host,
+    port,
+    family: family ?? 0,
+    // Both families of a name are tried (RFC 8305): QEMU often listens on one of localhost's only.
+    autoSelectFamily: true,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+  });
+}
+
+function describeUnix({ path }: UnixAddress, error: Error): string {
+  switch (errorCode(error)) {
+    case 'ENOENT':
+      if (look(path, lstatSync) !== null) return 'it is a symbolic link to nothing';
+      return look(dirname(path)) === null ? `there is no folder ${dirname(path)}` : 'there is no such file';
+    case 'ENOTDIR':
+      return `${dirname(path)} is no folder`;
+    case 'ECONNREFUSED': {
+      const target = look(path);
+      if (target !== null && !target.isSocket()) return `it is not a socket but ${kindOf(target)}`;
+      return 'connection refused: a QEMU that has ended left this socket behind';
+    }
+    case 'EAGAIN':
+      return 'too many are waiting to connect already: another client holds this monitor';
+    case 'EPROTOTYPE':
+      return 'it is not a stream socket';
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied: run qmpmux as a user who may write to this socket';
+    default:
+      return describeSystemError(error);
+  }
+}
+
+/** @returns what is at `path`, or null when nothing is or it cannot be told. */
+function look(path: string, stat: (path: string) => Stats = statSync): Stats | null {
+  try {
+    return stat(path);
+  } catch {
+    return null;
+  }
+}
+
+function describeTcp({ host }: TcpAddress, error: Error): string {
+  switch (errorCode(error)) {
+    case 'ECONNREFUSED':
+      return 'connection refused: nobody listens on this port';
+    case 'ENOTFOUND':
+      return `the name ${host} is unknown`;
+    case 'EAI_AGAIN':
+      return `the name ${host} cannot be looked up now`;
+    case 'ETIMEDOUT':
+      return 'no answer';
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return 'the host cannot be reached';
+    default:
+      return describeSystemError(error);
+  }
+}

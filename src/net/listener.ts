@@ -1,0 +1,219 @@
+/**
+ * A listening socket: on a unix path, or on the loopback addresses of a TCP address.
+ *
+ * A unix socket is born 0600 (by the umask, so there is no moment in which it is wider) and gets its owner and mode before
+ * `open` resolves. TCP has no permissions at all, so it is kept to this machine. A closed listener can be opened again; a port
+ * the kernel picked (port 0) stays the same.
+ */
+import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
+import { createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
+import { formatPlace, type ListenAddress, type TcpAddress, type UnixListenAddress } from './address.js';
+import { describeSystemError, errorCode, ListenError } from './listen-error.js';
+import {
+  applyOwnership,
+  checkSocketPath,
+  clearSocketPath,
+  closeKeepingOthers,
+  type FileIdentity,
+  identify,
+  ownershipOf,
+} from './socket-file.js';
+
+export interface ListenerOptions {
+  readonly address: ListenAddress;
+  /** Takes a connection; its socket allows half-open, is not read yet, and has no listener for errors yet. */
+  readonly accept: (socket: Socket) => void;
+  /** Told when accepting fails later on; the listener stays open. */
+  readonly trouble: (error: Error) => void;
+}
+
+interface Bound {
+  readonly server: Server;
+  /** The socket file, null for TCP. */
+  readonly file: { readonly path: string; readonly identity: FileIdentity } | null;
+}
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  #bound: readonly Bound[] = [];
+  #port: number | null = null;
+  /** Counts `close` calls, so that an `open` under way sees that it is no longer wanted. */
+  #closes = 0;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  /** What clients connect to: the address without its options, and with the port that was picked. */
+  get place(): string {
+    const { address } = this.#options;
+    if (address.kind === 'unix') return formatPlace(address);
+    return formatPlace({ ...address, port: this.#port ?? address.port });
+  }
+
+  get isOpen(): boolean {
+    return this.#bound.length > 0;
+  }
+
+  /** Finds out whether `open` would work now, and leaves nothing behind. @throws ListenError */
+  async check(): Promise<void> {
+    const { address } = this.#options;
+    if (address.kind === 'unix') {
+      await checkSocketPath(address);
+      return;
+    }
+    const bound = await bindTcp(address, address.port, refuse);
+    for (const { server } of bound) server.close();
+  }
+
+  /**
+   * Starts to listen, unless `close` is called meanwhile.
+   * @returns whether it listens now.
+   * @throws ListenError, and then nothing is left behind
+   */
+  async open(): Promise<boolean> {
+    const { address, accept, trouble } = this.#options;
+    if (this.isOpen) return true;
+    const closes = this.#closes;
+    const bound =
+      address.kind === 'unix'
+        ? await bindUnix(address, accept)
+        : await bindTcp(address, this.#port ?? address.port, accept);
+    if (closes !== this.#closes) {
+      bound.forEach(release);
+      return false;
+    }
+    for (const { server } of bound) {
+      server.on('error', trouble);
+      const where = server.address();
+      if (where !== null && typeof where === 'object') this.#port = where.port;
+    }
+    this.#bound = bound;
+    return true;
+  }
+
+  /** Stops listening and removes the socket file, at once. Connections that were accepted live on. */
+  close(): void {
+    this.#closes++;
+    const bound = this.#bound;
+    this.#bound = [];
+    for (const one of bound) release(one);
+  }
+}
+
+function refuse(socket: Socket): void {
+  socket.destroy();
+}
+
+function release({ server, file }: Bound): void {
+  if (file === null) {
+    server.close();
+    return;
+  }
+  closeKeepingOthers(file.path, file.identity, () => {
+    server.close();
+  });
+}
+
+async function bindUnix(address: UnixListenAddress, accept: (socket: Socket) => void): Promise<readonly Bound[]> {
+  const ownership = ownershipOf(address);
+  await clearSocketPath(address);
+  const server = newServer(accept);
+  // Node binds and listens before listen() returns, so nothing else of ours is made under this mask.
+  const before = process.umask(0o177);
+  try {
+    server.listen({ path: address.path });
+  } finally {
+    process.umask(before);
+  }
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const problem = errorCode(error) === 'EADDRINUSE' ? 'it is in use by another program' : describeSystemError(error);
+    throw new ListenError(formatPlace(address), problem, { cause: error });
+  }
+  const bound = { server, file: { path: address.path, identity: identify(address.path) } };
+  try {
+    applyOwnership(address, ownership);
+  } catch (error) {
+    release(bound);
+    throw error;
+  }
+  return [bound];
+}
+
+async function bindTcp(
+  address: TcpAddress,
+  wantedPort: number,
+  accept: (socket: Socket) => void,
+): Promise<readonly Bound[]> {
+  const bound: Bound[] = [];
+  let port = wantedPort;
+  let lastError: ListenError | null = null;
+  for (const host of await loopbackAddresses(address)) {
+    const server = newServer(accept);
+    const options: ListenOptions = { host, port };
+    try {
+      server.listen(options);
+      await once(server, 'listening');
+    } catch (error) {
+      lastError = new ListenError(formatPlace({ ...address, port }), describeTcpError(error, port), { cause: error });
+      // A name such as localhost stands for ::1 as well, which a host without IPv6 does not have.
+      if (errorCode(error) === 'EADDRNOTAVAIL' || errorCode(error) === 'EAFNOSUPPORT') continue;
+      bound.forEach(release);
+      throw lastError;
+    }
+    const where = server.address();
+    if (where !== null && typeof where === 'object') ({ port } = where);
+    bound.push({ server, file: null });
+  }
+  if (bound.length === 0) throw lastError ?? new ListenError(formatPlace(address), 'the name has no address');
+  return bound;
+}
+
+function newServer(accept: (socket: Socket) => void): Server {
+  return createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, accept);
+}
+
+function describeTcpError(error: unknown, port: number): string {
+  switch (errorCode(error)) {
+    case 'EADDRINUSE':
+      return `port ${port} is in use by another program; stop that, or choose another port`;
+    case 'EADDRNOTAVAIL':
+      return 'this host has no such address';
+    case 'EACCES':
+      return `permission denied; port ${port} is kept for privileged programs, choose one above 1023`;
+    default:
+      return describeSystemError(error);
+  }
+}
+
+async function loopbackAddresses(address: TcpAddress): Promise<readonly string[]> {
+  const addresses = new Set<string>();
+  if (isIP(address.host) !== 0) {
+    addresses.add(address.host);
+  } else {
+    try {
+      const found = await lookup(address.host, { all: true, family: address.family ?? 0 });
+      for (const one of found) addresses.add(one.address);
+    } catch (error) {
+      throw new ListenError(formatPlace(address), `the name ${address.host} is unknown here`, { cause: error });
+    }
+  }
+  for (const one of addresses) {
+    if (isLoopback(one)) continue;
+    const named = one === address.host ? one : `${address.host} is ${one}, which`;
+    throw new ListenError(
+      formatPlace(address),
+      `${named} can be reached from other machines, and TCP lets anyone in; listen on tcp:localhost:PORT ` +
+        'or a unix socket, and reach it from elsewhere through ssh -L',
+    );
+  }
+  return [...addresses];
+}
+
+/** 127.0.0.0/8 and ::1 (RFC 6890). Other spellings of them are not known here, so they are refused. */
+function isLoopback(ip: string): boolean {
+  return ip.startsWith('127.') || ip === '::1' || ip === '0:0:0:0:0:0:0:1';
+}

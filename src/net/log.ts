@@ -1,0 +1,7 @@
+/** The part of a logger that this layer uses; a pino logger is one. Texts are short sentences, what varies is in the fields. */
+export interface Log {
+  debug(fields: object, text: string): void;
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+}

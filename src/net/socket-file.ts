@@ -1,0 +1,200 @@
+/**
+ * The file of a unix socket that we make: whether its path is free, who owns it, and its removal.
+ *
+ * What must hold: nothing but a dead socket, or our own, is ever removed. Two daemons that start on one stale path at the same
+ * instant could still race between the look and the removal; the kernel offers nothing better for sockets.
+ */
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fchownSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  type Stats,
+  unlinkSync,
+} from 'node:fs';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import { groupId, userId } from './accounts.js';
+import { formatPlace, type UnixListenAddress } from './address.js';
+import { describeSystemError, errorCode, ListenError } from './listen-error.js';
+
+/** Who is to own a socket file; -1 leaves it as it is. */
+export interface Ownership {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Which file a path named when we looked. */
+export interface FileIdentity {
+  readonly dev: number;
+  readonly ino: number;
+}
+
+type Occupant = { readonly is: 'nobody' } | { readonly is: 'stale'; readonly file: FileIdentity };
+
+/** The accounts named in the address. @throws ListenError for a name that is unknown here. */
+export function ownershipOf(address: UnixListenAddress): Ownership {
+  const uid = address.user === undefined ? -1 : userId(address.user);
+  if (uid === null) throw unknownAccount(address, 'user', address.user ?? '');
+  const gid = address.group === undefined ? -1 : groupId(address.group);
+  if (gid === null) throw unknownAccount(address, 'group', address.group ?? '');
+  return { uid, gid };
+}
+
+function unknownAccount(address: UnixListenAddress, what: 'user' | 'group', name: string): ListenError {
+  const file = what === 'user' ? '/etc/passwd' : '/etc/group';
+  return new ListenError(
+    formatPlace(address),
+    `there is no ${what} ${JSON.stringify(name)} in ${file}; a number works too`,
+  );
+}
+
+/**
+ * Finds out whether a socket can be made at the path, without making one.
+ * @throws ListenError
+ */
+export async function checkSocketPath(address: UnixListenAddress): Promise<void> {
+  const ownership = ownershipOf(address);
+  await occupantOf(address);
+  const folder = dirname(address.path);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    if (ownership.uid === -1 && ownership.gid === -1) return;
+    // Whether a file may be given away depends on capabilities, groups and the file system: only a file can tell.
+    const probe = join(folder, `.qmpmux-${process.pid}`);
+    const fd = openSync(probe, 'wx', 0o600);
+    try {
+      fchownSync(fd, ownership.uid, ownership.gid);
+    } finally {
+      closeSync(fd);
+      unlinkSync(probe);
+    }
+  } catch (error) {
+    throw new ListenError(formatPlace(address), `${describeSystemError(error)} in the folder ${folder}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Makes the path free for a new socket: a socket nobody listens on any more is removed. @throws ListenError */
+export async function clearSocketPath(address: UnixListenAddress): Promise<void> {
+  const occupant = await occupantOf(address);
+  if (occupant.is === 'nobody') return;
+  try {
+    if (isFile(address.path, occupant.file)) unlinkSync(address.path);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return;
+    throw new ListenError(formatPlace(address), `a stale socket is in the way: ${describeSystemError(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Gives a socket that was just made to its owner, then opens it to others. */
+export function applyOwnership(address: UnixListenAddress, ownership: Ownership): void {
+  try {
+    if (ownership.uid !== -1 || ownership.gid !== -1) chownSync(address.path, ownership.uid, ownership.gid);
+    if (address.mode !== undefined) chmodSync(address.path, address.mode);
+  } catch (error) {
+    throw new ListenError(formatPlace(address), `cannot set its owner or mode: ${describeSystemError(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** @returns what `path` names now. */
+export function identify(path: string): FileIdentity {
+  const { dev, ino } = lstatSync(path);
+  return { dev, ino };
+}
+
+/**
+ * Calls `close`, during which libuv removes whatever is at `path`, in such a way that only `ours` goes.
+ */
+export function closeKeepingOthers(path: string, ours: FileIdentity, close: () => void): void {
+  const aside = `${path}.${process.pid}~`;
+  let foreign = exists(path) && !isFile(path, ours);
+  try {
+    if (foreign) renameSync(path, aside);
+  } catch {
+    // Who may not rename in this folder may not remove anything either.
+    foreign = false;
+  }
+  try {
+    close();
+  } finally {
+    if (foreign) renameSync(aside, path);
+  }
+}
+
+async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
+  const { path } = address;
+  const place = formatPlace(address);
+  let found: Stats;
+  try {
+    found = lstatSync(path);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') {
+      const problem = errorCode(error) === 'ENOTDIR' ? `${dirname(path)} is no folder` : describeSystemError(error);
+      throw new ListenError(place, problem, { cause: error });
+    }
+    if (!exists(dirname(path)))
+      throw new ListenError(place, `the folder ${dirname(path)} does not exist; make it first`);
+    return { is: 'nobody' };
+  }
+  if (!found.isSocket()) {
+    throw new ListenError(
+      place,
+      `${kindOf(found)} is there, and qmpmux removes nothing but dead sockets; move it away`,
+    );
+  }
+  switch (await connectTo(path)) {
+    case 'ECONNREFUSED':
+      return { is: 'stale', file: { dev: found.dev, ino: found.ino } };
+    case 'ENOENT':
+      return { is: 'nobody' };
+    case 'EACCES':
+    case 'EPERM':
+      throw new ListenError(place, 'a socket is there that we may not open; it may be in use');
+    default:
+      // It took the connection, or has too many waiting (EAGAIN), or is a datagram socket (EPROTOTYPE): somebody is there.
+      throw new ListenError(place, 'it is in use by another program; stop that, or choose another path');
+  }
+}
+
+/** @returns the code of the error with which connecting failed, or the empty string. */
+function connectTo(path: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve('');
+    });
+    socket.once('error', (error) => {
+      resolve(errorCode(error));
+    });
+  });
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function isFile(path: string, { dev, ino }: FileIdentity): boolean {
+  const now = lstatSync(path, { throwIfNoEntry: false });
+  return now !== undefined && now.dev === dev && now.ino === ino;
+}
+
+/** What is in the way, for a message. */
+export function kindOf(found: Stats): string {
+  if (found.isDirectory()) return 'a folder';
+  if (found.isSymbolicLink()) return 'a symbolic link';
+  if (found.isFIFO()) return 'a named pipe';
+  if (found.isFile()) return 'a regular file';
+  return 'a device';
+}

@@ -1,0 +1,309 @@
+/**
+ * The way to QEMU: dials it (or listens for it), again and again, whichever side is there first and however often it goes away.
+ *
+ * The multiplexer says what a connection is worth (`follow`): `running` when the handshake is done, `lost` when the peer is no QMP server.
+ * Until then a connection is an attempt, with one time limit from the first packet to the end of the handshake, because a QEMU whose
+ * monitor is taken accepts the connection and says nothing (it serves one client, the next ones wait in its backlog).
+ *
+ * The log has one line for each change, not for each attempt.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Link, UpstreamState } from '../mux/link.js';
+import { type DialAddress, formatAddress, type ListenAddress, type UpstreamAddress } from './address.js';
+import { type Connection, type ConnectionReceiver, SocketConnection } from './connection.js';
+import { dial } from './dial.js';
+import { Listener } from './listener.js';
+import type { Log } from './log.js';
+
+/** What takes the connection: the upstream side of a `Multiplexer`. */
+export interface UpstreamReceiver {
+  upstreamOpened(link: Link): void;
+  upstreamReceive(chunk: Uint8Array): void;
+  upstreamClosed(reason: string): void;
+}
+
+export interface UpstreamOptions {
+  readonly address: UpstreamAddress;
+  readonly receiver: UpstreamReceiver;
+  readonly log: Log;
+  /** How long an attempt may take until the handshake is done, in milliseconds. Default 10 s. */
+  readonly attemptTimeout?: number;
+  /** Pause after the first failed attempt and the longest pause, in milliseconds. Defaults 100 ms and 5 s. */
+  readonly firstPause?: number;
+  readonly longestPause?: number;
+  /** Random numbers from 0 to 1, for the jitter. */
+  readonly random?: () => number;
+}
+
+type State =
+  | { readonly name: 'idle' }
+  /** Until the next attempt. */
+  | { readonly name: 'pausing'; readonly timer: NodeJS.Timeout }
+  | { readonly name: 'dialling'; readonly abort: () => void; readonly deadline: NodeJS.Timeout }
+  /** QEMU is to dial us. */
+  | { readonly name: 'listening' }
+  /** Connected; the multiplexer has not said `running` yet. */
+  | {
+      readonly name: 'greeting';
+      readonly connection: Connection;
+      readonly isGreeted: boolean;
+      readonly deadline: NodeJS.Timeout;
+    }
+  | { readonly name: 'running'; readonly connection: Connection; readonly since: number }
+  | { readonly name: 'stopped' };
+
+/** A connection that has run for as long as this was a success: the next pause is the first one again. In milliseconds. */
+const STABLE = 1000;
+/** Lines of a failing command that are remembered, in order to write each once. */
+const REMEMBERED_LINES = 100;
+
+export class Upstream {
+  readonly #address: UpstreamAddress;
+  readonly #receiver: UpstreamReceiver;
+  readonly #log: Log;
+  readonly #attemptTimeout: number;
+  readonly #firstPause: number;
+  readonly #longestPause: number;
+  readonly #random: () => number;
+  /** For messages. */
+  readonly #place: string;
+  readonly #listener: Listener | null;
+  #state: State = { name: 'idle' };
+  #nextPause: number;
+  /** What the log said last about our not being connected. */
+  #reported: string | null = null;
+  readonly #linesSaid = new Set<string>();
+  /** What is left of earlier connections. */
+  readonly #leftovers = new Set<Promise<void>>();
+
+  constructor(options: UpstreamOptions) {
+    this.#address = options.address;
+    this.#receiver = options.receiver;
+    this.#log = options.log;
+    this.#attemptTimeout = options.attemptTimeout ?? 10_000;
+    this.#firstPause = options.firstPause ?? 100;
+    this.#longestPause = options.longestPause ?? 5000;
+    this.#random = options.random ?? Math.random;
+    this.#nextPause = this.#firstPause;
+    this.#place = formatAddress(options.address);
+    this.#listener = options.address.kind === 'server' ? this.#newListener(options.address.listen) : null;
+  }
+
+  /** Where QEMU is to dial, with the port that was picked; null when we dial. */
+  get listeningPlace(): string | null {
+    return this.#listener?.place ?? null;
+  }
+
+  /** Begins. @throws ListenError when QEMU is to dial us and we cannot listen. */
+  async start(): Promise<void> {
+    if (this.#address.kind !== 'server') {
+      this.#attempt(this.#address);
+      return;
+    }
+    await this.#listener?.open();
+    if (this.#state.name !== 'idle') return;
+    this.#state = { name: 'listening' };
+    this.#log.info({ upstream: this.#place }, `waiting for QEMU to connect to ${this.#listener?.place}`);
+  }
+
+  /** The multiplexer's view of the connection has changed. */
+  follow(multiplexer: UpstreamState): void {
+    const state = this.#state;
+    switch (multiplexer.name) {
+      case 'connecting':
+      case 'greeting':
+        break;
+      case 'negotiating':
+        if (state.name === 'greeting') this.#state = { ...state, isGreeted: true };
+        break;
+      case 'running':
+        if (state.name !== 'greeting') break;
+        clearTimeout(state.deadline);
+        this.#state = { name: 'running', connection: state.connection, since: performance.now() };
+        this.#reported = null;
+        this.#linesSaid.clear();
+        break;
+      case 'lost':
+        // Only when the multiplexer found out by itself: the peer is no QMP server, or broke the protocol.
+        if (state.name === 'greeting' || state.name === 'running') this.#end(state.connection, multiplexer.reason);
+        break;
+    }
+  }
+
+  /** Closes everything; resolves when a child process has ended, too. */
+  async stop(): Promise<void> {
+    const before = this.#state;
+    this.#state = { name: 'stopped' };
+    this.#listener?.close();
+    switch (before.name) {
+      case 'idle':
+      case 'listening':
+      case 'stopped':
+        break;
+      case 'pausing':
+        clearTimeout(before.timer);
+        break;
+      case 'dialling':
+        clearTimeout(before.deadline);
+        before.abort();
+        break;
+      case 'greeting':
+        clearTimeout(before.deadline);
+        this.#close(before.connection, true);
+        break;
+      case 'running':
+        this.#close(before.connection, true);
+        break;
+    }
+    await Promise.all(this.#leftovers);
+  }
+
+  #newListener(address: ListenAddress): Listener {
+    return new Listener({
+      address,
+      accept: (socket) => {
+        if (this.#state.name === 'listening') {
+          this.#opened(new SocketConnection(socket), this.#newDeadline());
+          return;
+        }
+        socket.on('error', () => undefined);
+        socket.destroy();
+        this.#log.warn({ upstream: this.#place }, 'refused a second connection to the upstream: one QEMU is connected');
+      },
+      trouble: (error) => {
+        this.#log.error({ upstream: this.#place, error: error.message }, 'cannot accept a connection from QEMU');
+      },
+    });
+  }
+
+  #attempt(address: DialAddress): void {
+    // A child's callbacks may come before `dial` returns only in theory; a state that is in place cannot be missed.
+    const deadline = this.#newDeadline();
+    const { abort } = dial(address, {
+      connected: (connection) => {
+        this.#opened(connection, deadline);
+      },
+      failed: (reason) => {
+        clearTimeout(deadline);
+        this.#missed(reason);
+      },
+      said: (line, pid) => {
+        this.#said(line, pid);
+      },
+    });
+    this.#state = { name: 'dialling', abort, deadline };
+  }
+
+  #newDeadline(): NodeJS.Timeout {
+    return setTimeout(() => {
+      const state = this.#state;
+      if (state.name === 'dialling') {
+        state.abort();
+        this.#missed(`no connection within ${this.#attemptTimeout / 1000} s`);
+      } else if (state.name === 'greeting') {
+        const reason = this.#describeSilence(state.isGreeted);
+        this.#end(state.connection, reason);
+        this.#receiver.upstreamClosed(reason);
+      }
+    }, this.#attemptTimeout);
+  }
+
+  #describeSilence(isGreeted: boolean): string {
+    const time = `within ${this.#attemptTimeout / 1000} s`;
+    if (isGreeted) return `no answer to qmp_capabilities ${time}: QEMU hangs or is stopped`;
+    if (this.#address.kind === 'server') return `no greeting ${time}: who connected is no QEMU monitor`;
+    return `no greeting ${time}: another client probably holds this monitor (QEMU serves one at a time)`;
+  }
+
+  #opened(connection: Connection, deadline: NodeJS.Timeout): void {
+    this.#state = { name: 'greeting', connection, isGreeted: false, deadline };
+    const receiver: ConnectionReceiver = {
+      receive: (chunk) => {
+        this.#receiver.upstreamReceive(chunk);
+      },
+      closed: (reason) => {
+        const before = this.#state.name;
+        if (!this.#isCurrent(connection)) return;
+        this.#end(connection, before === 'greeting' ? `${reason}, before QMP was agreed on` : reason);
+        this.#receiver.upstreamClosed(reason);
+      },
+    };
+    // The multiplexer first: what comes, comes after it knows the connection.
+    this.#receiver.upstreamOpened(connection.link);
+    connection.attach(receiver);
+  }
+
+  #isCurrent(connection: Connection): boolean {
+    const state = this.#state;
+    return (state.name === 'greeting' || state.name === 'running') && state.connection === connection;
+  }
+
+  /** A connection that was made is over. */
+  #end(connection: Connection, reason: string): void {
+    const before = this.#state;
+    if (before.name === 'greeting') clearTimeout(before.deadline);
+    if (before.name === 'running') {
+      if (performance.now() - before.since >= STABLE) this.#nextPause = this.#firstPause;
+      this.#log.warn({ upstream: this.#place, reason }, 'lost QEMU; its clients are disconnected');
+    } else {
+      this.#report(reason);
+    }
+    this.#close(connection, false);
+    this.#again();
+  }
+
+  /** An attempt that came to no connection. */
+  #missed(reason: string): void {
+    this.#report(reason);
+    this.#again();
+  }
+
+  #again(): void {
+    if (this.#address.kind === 'server') {
+      this.#state = { name: 'listening' };
+      return;
+    }
+    const address = this.#address;
+    // From half of it to all of it, so that the daemons of a host do not knock in step.
+    const pause = this.#nextPause * (0.5 + this.#random() / 2);
+    this.#nextPause = Math.min(this.#nextPause * 2, this.#longestPause);
+    const timer = setTimeout(() => {
+      // A command of the last attempt still holds the monitor; another one would only wait behind it.
+      Promise.all(this.#leftovers).then(() => {
+        if (this.#state.name === 'pausing' && this.#state.timer === timer) this.#attempt(address);
+        return undefined;
+      });
+    }, pause);
+    this.#state = { name: 'pausing', timer };
+  }
+
+  #close(connection: Connection, atOnce: boolean): void {
+    const gone = connection.close(atOnce).finally(() => {
+      this.#leftovers.delete(gone);
+    });
+    this.#leftovers.add(gone);
+  }
+
+  #report(reason: string): void {
+    const fields = { upstream: this.#place, reason };
+    const changed = withoutNumbers(reason) !== this.#reported;
+    this.#reported = withoutNumbers(reason);
+    if (changed) this.#log.warn(fields, 'waiting for QEMU');
+    else this.#log.debug(fields, 'still waiting for QEMU');
+  }
+
+  #said(line: string, pid: number): void {
+    const fields = { upstream: this.#place, pid, line };
+    const pattern = withoutNumbers(line);
+    const isNew = !this.#linesSaid.has(pattern);
+    if (this.#linesSaid.size >= REMEMBERED_LINES) this.#linesSaid.clear();
+    this.#linesSaid.add(pattern);
+    if (isNew) this.#log.warn(fields, 'the command of the upstream says');
+    else this.#log.debug(fields, 'the command of the upstream says again');
+  }
+}
+
+/** Messages that differ in a process id or a time of day say the same. */
+function withoutNumbers(text: string): string {
+  return text.replaceAll(/\d+/g, '#');
+}
