@@ -1,0 +1,187 @@
+/**
+ * One monitor: the way to QEMU, the multiplexer, and the sockets for its clients.
+ *
+ * The listening sockets exist exactly while QEMU can be reached (the multiplexer is `running`), so a client that connects is served
+ * and one that cannot be served finds no socket, as with QEMU itself.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import type { Journal } from '../mux/journal.js';
+import type { Host, Peer, UpstreamState } from '../mux/link.js';
+import { Multiplexer } from '../mux/multiplexer.js';
+import { formatAddress } from '../net/address.js';
+import { Listener } from '../net/listener.js';
+import type { Log } from '../net/log.js';
+import { SocketLink } from '../net/socket-link.js';
+import { Upstream } from '../net/upstream.js';
+import type { ListenerConfig, MonitorConfig } from './config.js';
+import { LogJournal } from './log-journal.js';
+
+export interface MonitorServiceOptions {
+  readonly config: MonitorConfig;
+  readonly log: Log;
+  /** Default: one that writes to `log`. */
+  readonly journal?: Journal;
+  /** Clients are accepted, for the first time or again; with the places where. */
+  readonly ready: (places: readonly string[]) => void;
+}
+
+/** When a socket that could not be made is tried again, in milliseconds. */
+const LISTEN_AGAIN = 5000;
+/** How long clients may take for the rest of what they are due when the service stops, in milliseconds. */
+const FAREWELL = 1000;
+
+export class MonitorService {
+  readonly name: string;
+  readonly #log: Log;
+  readonly #ready: (places: readonly string[]) => void;
+  readonly #multiplexer: Multiplexer;
+  readonly #upstream: Upstream;
+  readonly #listeners: readonly Listener[];
+  readonly #clients = new Set<SocketLink>();
+  #listenAgain: NodeJS.Timeout | null = null;
+
+  constructor(options: MonitorServiceOptions) {
+    const { config, log } = options;
+    this.name = config.name;
+    this.#log = log;
+    this.#ready = options.ready;
+    this.#multiplexer = new Multiplexer({
+      name: config.name,
+      host: this.#newHost(),
+      journal: options.journal ?? new LogJournal(log),
+    });
+    this.#upstream = new Upstream({ address: config.upstream, receiver: this.#multiplexer, log });
+    this.#listeners = config.listen.map((listener) => this.#newListener(listener));
+  }
+
+  /** Finds out whether the clients' sockets can be made, before anything is started. @throws ListenError */
+  async check(): Promise<void> {
+    for (const listener of this.#listeners) await listener.check();
+  }
+
+  /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen. */
+  async start(): Promise<void> {
+    await this.#upstream.start();
+  }
+
+  /** Removes the sockets at once, gives the clients EOF and ends what carries the upstream. */
+  async stop(reason: string): Promise<void> {
+    this.#closeListeners();
+    const upstreamStopped = this.#upstream.stop();
+    this.#multiplexer.close(reason);
+    const links = [...this.#clients];
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, FAREWELL);
+    });
+    await Promise.race([Promise.all(links.map((link) => link.drained())), late]);
+    clearTimeout(timer);
+    for (const link of links) link.destroy();
+    await upstreamStopped;
+  }
+
+  #newHost(): Host {
+    let isScheduled = false;
+    const commit = () => {
+      isScheduled = false;
+      this.#multiplexer.commit();
+    };
+    return {
+      now: () => performance.now() * 1000,
+      schedule: () => {
+        if (isScheduled) return;
+        isScheduled = true;
+        setImmediate(commit);
+      },
+      nonce: () => randomBytes(12).toString('hex'),
+      upstreamChanged: (state) => {
+        this.#upstreamChanged(state);
+      },
+    };
+  }
+
+  #newListener({ address }: ListenerConfig): Listener {
+    const listener: Listener = new Listener({
+      address,
+      accept: (socket) => {
+        this.#accept(socket, listener.place, address.kind);
+      },
+      trouble: (error) => {
+        this.#log.error({ listener: formatAddress(address), error: error.message }, 'cannot accept a client');
+      },
+    });
+    return listener;
+  }
+
+  #accept(socket: Socket, listener: string, kind: Peer['kind']): void {
+    const link = new SocketLink(socket, socket);
+    // The upstream was lost while this client waited in the kernel's queue.
+    if (this.#multiplexer.state.name !== 'running') {
+      link.destroy();
+      return;
+    }
+    const peer: Peer =
+      kind === 'tcp'
+        ? { kind, address: socket.remoteAddress ?? 'unknown', port: socket.remotePort ?? 0 }
+        : { kind: 'unix' };
+    this.#clients.add(link);
+    const port = this.#multiplexer.connect(link, { listener, peer });
+    link.attach({
+      receive: (chunk) => {
+        port.receive(chunk);
+      },
+      receiveEnd: () => {
+        port.receiveEnd();
+      },
+      closed: (reason) => {
+        this.#clients.delete(link);
+        port.closed(reason);
+      },
+    });
+  }
+
+  #upstreamChanged(state: UpstreamState): void {
+    this.#upstream.follow(state);
+    if (state.name === 'running') {
+      const { version, oob, pretty } = state;
+      this.#log.info({ version, oob, pretty }, 'connected to QEMU');
+      this.#openListeners();
+    } else {
+      this.#closeListeners();
+    }
+  }
+
+  async #openListeners(): Promise<void> {
+    const results = await Promise.allSettled(this.#listeners.map((listener) => listener.open()));
+    if (this.#multiplexer.state.name !== 'running' || results.some(isWithdrawn)) return;
+    const failures = results.filter((result) => result.status === 'rejected');
+    for (const { reason } of failures) {
+      this.#log.error(
+        { reason: reason instanceof Error ? reason.message : String(reason) },
+        'a socket could not be made',
+      );
+    }
+    if (failures.length === 0) {
+      const places = this.#listeners.map((listener) => listener.place);
+      this.#log.info({ listen: places }, 'accepting clients');
+      this.#ready(places);
+      return;
+    }
+    this.#listenAgain = setTimeout(() => {
+      this.#openListeners();
+    }, LISTEN_AGAIN);
+  }
+
+  #closeListeners(): void {
+    if (this.#listenAgain !== null) clearTimeout(this.#listenAgain);
+    this.#listenAgain = null;
+    for (const listener of this.#listeners) listener.close();
+  }
+}
+
+/** Whether a listener was closed while it was being opened: QEMU was lost meanwhile. */
+function isWithdrawn(result: PromiseSettledResult<boolean>): boolean {
+  return result.status === 'fulfilled' && !result.value;
+}
