@@ -1,0 +1,25 @@
+/** Exit codes, from sysexits(3), and which error ends with which. */
+import { QmpmuxError } from '../errors.js';
+
+export const EXIT = {
+  ok: 0,
+  /** The command line is wrong. */
+  usage: 64,
+  /** Something that is needed is not there: a socket that cannot be made, a server that does not answer. */
+  unavailable: 69,
+  /** A fault of qmpmux. */
+  software: 70,
+  /** The config file is wrong. */
+  config: 78,
+} as const;
+
+const BY_CODE: Readonly<Record<string, number>> = {
+  QMPMUX_USAGE: EXIT.usage,
+  QMPMUX_ADDRESS: EXIT.usage,
+  QMPMUX_CONFIG: EXIT.config,
+};
+
+/** @returns the exit code for an error that ends a subcommand. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof QmpmuxError ? (BY_CODE[error.code] ?? EXIT.unavailable) : EXIT.software;
+}

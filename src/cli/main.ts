@@ -1,0 +1,146 @@
+/**
+ * The command line: finds the subcommand, loads it and nothing else, and turns what goes wrong into one line and an exit code.
+ */
+import { readFileSync } from 'node:fs';
+import yargs, { type Argv } from 'yargs';
+import { QmpmuxError } from '../errors.js';
+import { nearest, suggestion } from '../spelling.js';
+import { EXIT, exitCodeOf } from './exit-code.js';
+import { type Subcommand, UsageError } from './subcommand.js';
+
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<Subcommand>;
+}
+
+/** In the order of the help. */
+const SUBCOMMANDS: Readonly<Record<string, Entry>> = {
+  serve: {
+    summary: 'share the monitors of running VMs among many clients',
+    load: async () => (await import('./serve.js')).serve,
+  },
+};
+
+/** The subcommand of this command line, once it is loaded. */
+let loaded: Subcommand | null = null;
+
+async function load(name: string): Promise<Subcommand> {
+  const entry = SUBCOMMANDS[name];
+  // Only names of the table are asked for.
+  if (entry === undefined) throw new Error(`no subcommand ${name}`);
+  loaded ??= await entry.load();
+  return loaded;
+}
+
+/** @returns the exit code. */
+async function main(words: readonly string[]): Promise<number> {
+  let code: number = EXIT.ok;
+  const parser = yargs([...words])
+    .scriptName('qmpmux')
+    .usage('Usage: $0 COMMAND\n\nShares the one QMP monitor of a QEMU virtual machine among many clients.')
+    .locale('en')
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'greedy-arrays': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'short-option-groups': false,
+    })
+    .version(`qmpmux ${packageVersion()}`)
+    .alias('help', 'h')
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .epilogue('`qmpmux COMMAND --help` tells the options of a command, with examples.')
+    .demandCommand(1, 1, `name a command: ${Object.keys(SUBCOMMANDS).join(', ')}`)
+    .strict()
+    .exitProcess(false)
+    .fail((message: string | null, error: Error | undefined) => {
+      throw error ?? new UsageError(describeMisuse(message ?? '', words));
+    });
+  for (const [name, { summary }] of Object.entries(SUBCOMMANDS)) {
+    parser.command(
+      name,
+      summary,
+      async (inner: Argv) => describe(inner, summary, await load(name)),
+      async (args) => {
+        const command = await load(name);
+        refuseRepetition(command, args);
+        code = await command.run(args);
+      },
+    );
+  }
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    // Some complaints yargs throws by itself, others it passes to `fail`.
+    if (error instanceof Error && error.name === 'YError') throw new UsageError(describeMisuse(error.message, words));
+    throw error;
+  }
+  return code;
+}
+
+function describe(parser: Argv, summary: string, command: Subcommand): Argv {
+  parser.usage(`Usage: $0 ${command.usage}\n\n${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`);
+  parser.options({ ...command.options }).epilogue(command.notes);
+  for (const [line, what] of command.examples) parser.example(line, what);
+  return parser;
+}
+
+/** yargs makes a list of an option that is given twice. */
+function refuseRepetition(command: Subcommand, args: Readonly<Record<string, unknown>>): void {
+  for (const [name, option] of Object.entries(command.options)) {
+    if (option.array !== true && Array.isArray(args[name])) throw new UsageError(`--${name} is given more than once`);
+  }
+}
+
+/** yargs' message in our words, with the nearest right word. */
+function describeMisuse(message: string, words: readonly string[]): string {
+  const first = message.split('\n')[0] ?? '';
+  const lacking = /^Not enough arguments following: (.*)$/.exec(first);
+  if (lacking !== null) return `--${lacking[1]} needs a value`;
+  const unknown = /^Unknown (?:argument|command)s?: (.*)$/.exec(first)?.[1];
+  if (unknown === undefined) return first;
+
+  // Several are listed with commas between them, which may also be part of one: the first that was typed is told.
+  const option = words.find((word) => /^--?\w/.test(word) && unknown.startsWith(bareName(word)));
+  if (option !== undefined) {
+    const known = ['help', 'version', ...Object.keys(loaded?.options ?? {})];
+    const dashes = option.startsWith('--') ? '--' : '-';
+    const near = nearest(bareName(option), known);
+    return `unknown option ${dashes}${bareName(option)}${near === null ? '' : `; did you mean --${near}?`}`;
+  }
+  const word = words.find((candidate) => candidate !== '' && unknown.startsWith(candidate)) ?? unknown;
+  if (loaded !== null) return `${JSON.stringify(word)} is unexpected here; an option's value stands behind its name`;
+  const names = Object.keys(SUBCOMMANDS);
+  return `unknown command ${JSON.stringify(word)}${suggestion(word, names) || ` (known: ${names.join(', ')})`}`;
+}
+
+function bareName(word: string): string {
+  return word.replace(/^-+/, '').replace(/=.*$/s, '');
+}
+
+function packageVersion(): string {
+  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  // Our own package.json.
+  const { version }: { version: string } = JSON.parse(file);
+  return version;
+}
+
+function tell(error: unknown): void {
+  if (!(error instanceof QmpmuxError)) {
+    process.stderr.write(`qmpmux: a fault of qmpmux itself: ${error instanceof Error ? error.stack : String(error)}\n`);
+    return;
+  }
+  const hint = error instanceof UsageError ? ` (see qmpmux${loaded === null ? '' : ` ${loaded.name}`} --help)` : '';
+  process.stderr.write(`qmpmux: ${error.message}${hint}\n`);
+}
+
+// A reader of our output that goes away is no reason to fail.
+process.stdout.on('error', () => undefined);
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  tell(error);
+  process.exitCode = exitCodeOf(error);
+}

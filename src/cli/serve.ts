@@ -1,0 +1,148 @@
+/** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
+import { DEFAULT_LOG, type DaemonConfig, readConfig, singleMonitor } from '../daemon/config.js';
+import { Daemon, untilSignal } from '../daemon/daemon.js';
+import { LOG_FORMATS, LOG_LEVELS, type LogSettings, openLog } from '../daemon/log.js';
+import { QmpmuxError } from '../errors.js';
+import { parseListener, parseUpstream } from '../net/address.js';
+import { suggestion } from '../spelling.js';
+import { EXIT } from './exit-code.js';
+import { subcommand, UsageError } from './subcommand.js';
+
+interface Flags {
+  readonly upstream: string | undefined;
+  readonly listen: readonly string[] | undefined;
+  readonly name: string | undefined;
+  readonly config: string | undefined;
+  readonly 'log-level': string | undefined;
+  readonly 'log-format': string | undefined;
+}
+
+export const serve = subcommand({
+  name: 'serve',
+  usage: 'serve --upstream ADDRESS --listen ADDRESS [--listen ADDRESS]…\n   or: $0 serve --config FILE',
+  options: {
+    upstream: {
+      type: 'string',
+      requiresArg: true,
+      describe: "QEMU's monitor: /path, unix:/path, tcp:HOST:PORT or exec:COMMAND; with ,server QEMU dials us",
+    },
+    listen: {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'a socket for clients, as often as wanted: /path, unix:/path[,mode=0660][,user=U][,group=G], tcp:localhost:PORT',
+    },
+    name: {
+      type: 'string',
+      requiresArg: true,
+      describe: "the monitor's name in messages; taken from the upstream's file name when not given",
+    },
+    config: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'a TOML file with one or more monitors, instead of --upstream and --listen',
+    },
+    'log-level': {
+      type: 'string',
+      requiresArg: true,
+      describe: `how much is logged: ${LOG_LEVELS.join(', ')} (default info)`,
+    },
+    'log-format': {
+      type: 'string',
+      requiresArg: true,
+      describe: `${LOG_FORMATS.join(' or ')} (default pretty on a terminal, otherwise json)`,
+    },
+  },
+  examples: [
+    [
+      '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux',
+      'share the monitor of -qmp unix:/run/vm.qmp,server=on,wait=off',
+    ],
+    [
+      '$0 serve --upstream unix:/run/vm.qmp,server --listen /run/vm.mux,mode=0660,group=kvm',
+      'QEMU dials us: -qmp unix:/run/vm.qmp,reconnect=1',
+    ],
+    [
+      "$0 serve --upstream 'exec:ssh host socat - UNIX:/run/vm.qmp' --listen tcp:localhost:4444",
+      'the VM of another host, for telnet localhost 4444',
+    ],
+    ['$0 serve --config /etc/qmpmux.toml', 'several VMs'],
+  ],
+  notes: [
+    'QEMU may be started before or after; the sockets for clients are there while it is.',
+    'When clients are accepted, a line on standard output says so: qmpmux: ready: vm: unix:/run/vm.mux',
+    'The log goes to standard error. SIGTERM and SIGINT end it and remove the sockets.',
+    'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 78 wrong config file.',
+  ].join('\n'),
+
+  async run(flags) {
+    const config = configOf(flags);
+    const log = await openLog(config.log);
+    try {
+      const daemon = new Daemon({
+        config,
+        log: log.logger,
+        ready: (monitor, places) => {
+          process.stdout.write(`qmpmux: ready: ${monitor}: ${places.join(' ')}\n`);
+        },
+      });
+      const ended = untilSignal();
+      await daemon.start();
+      const signal = await ended;
+      log.logger.info({ signal }, 'ending');
+      await daemon.stop(`qmpmux is ended by ${signal}`);
+      return EXIT.ok;
+    } finally {
+      log.flush();
+    }
+  },
+});
+
+function configOf(flags: Flags): DaemonConfig {
+  const { upstream, listen, name } = flags;
+  if (flags.config !== undefined) {
+    const other = (['upstream', 'listen', 'name'] as const).find((flag) => flags[flag] !== undefined);
+    if (other !== undefined) throw new UsageError(`--config and --${other} exclude each other: put it into the file`);
+    const config = readConfig(flags.config);
+    return { ...config, log: logSettings(flags, config.log) };
+  }
+  if (upstream === undefined) throw new UsageError("QEMU's monitor is missing: --upstream ADDRESS (or --config FILE)");
+  if (listen === undefined || listen.length === 0) {
+    throw new UsageError('a socket for clients is missing: --listen ADDRESS');
+  }
+  const log = logSettings(flags, DEFAULT_LOG);
+  return asUsage('', () =>
+    singleMonitor(
+      name ?? null,
+      asUsage('--upstream: ', () => parseUpstream(upstream)),
+      listen.map((address) => asUsage('--listen: ', () => parseListener(address))),
+      log,
+    ),
+  );
+}
+
+/** What is wrong with a flag's value is wrong with the command line. */
+function asUsage<T>(prefix: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof QmpmuxError) || error instanceof UsageError) throw error;
+    throw new UsageError(prefix + error.message, { cause: error });
+  }
+}
+
+function logSettings(flags: Flags, otherwise: LogSettings): LogSettings {
+  return {
+    level: oneOf('log-level', flags['log-level'], LOG_LEVELS) ?? otherwise.level,
+    format: oneOf('log-format', flags['log-format'], LOG_FORMATS) ?? otherwise.format,
+  };
+}
+
+function oneOf<T extends string>(flag: string, value: string | undefined, known: readonly T[]): T | null {
+  if (value === undefined) return null;
+  const found = known.find((word) => word === value);
+  if (found !== undefined) return found;
+  const near = suggestion(value, known) || ` (known: ${known.join(', ')})`;
+  throw new UsageError(`--${flag}: unknown value ${JSON.stringify(value)}${near}`);
+}

@@ -1,0 +1,32 @@
+/**
+ * What a subcommand is: data for its help (the one source of it), and the function that runs it. One file a subcommand; main.ts loads
+ * only the one that was asked for.
+ */
+import type { InferredOptionTypes, Options } from 'yargs';
+import { QmpmuxError } from '../errors.js';
+
+export interface Subcommand<O extends Readonly<Record<string, Options>> = Readonly<Record<string, Options>>> {
+  readonly name: string;
+  /** Behind `qmpmux`, as in the first line of the help: `serve --upstream ADDRESS --listen ADDRESS…`. */
+  readonly usage: string;
+  /** By their names without dashes. A description says what an option takes and what it is when not given. */
+  readonly options: O;
+  /** Command lines that work as they stand, each with what it does. */
+  readonly examples: readonly (readonly [command: string, what: string])[];
+  /** What else there is to know, below the options. */
+  readonly notes: string;
+  /** @returns the exit code. @throws UsageError and other QmpmuxErrors, which main.ts writes out */
+  run(args: InferredOptionTypes<O>): Promise<number>;
+}
+
+/** A subcommand whose `run` gets the types of its options. */
+export function subcommand<const O extends Readonly<Record<string, Options>>>(
+  definition: Subcommand<O>,
+): Subcommand<O> {
+  return definition;
+}
+
+/** A command line that cannot be carried out. */
+export class UsageError extends QmpmuxError {
+  readonly code = 'QMPMUX_USAGE';
+}
