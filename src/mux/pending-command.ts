@@ -27,8 +27,6 @@ export class PendingCommand implements CommandView {
   wire: Uint8Array = NOTHING;
   /** The reply of an `answered` command. */
   reply: Uint8Array = NOTHING;
-  /** How many out-of-band commands of its client came before it. */
-  afterOob = 0;
   #session: Session | null = null;
 
   /** Takes a command from the pool for `session`. */
@@ -61,7 +59,6 @@ export class PendingCommand implements CommandView {
     this.mark = 0;
     this.wire = NOTHING;
     this.reply = NOTHING;
-    this.afterOob = 0;
     if (pool.length < MOST_POOLED) pool.push(this);
   }
 }
