@@ -19,6 +19,7 @@ import type { Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
+import { isConstant, ReplyCache } from './reply-cache.js';
 import { Scheduler } from './scheduler.js';
 import { type ClientPort, Session, type SessionOwner } from './session.js';
 import { reserve, slabBytes } from './slab.js';
@@ -36,6 +37,10 @@ export interface MultiplexerOptions {
   readonly name: string;
   readonly host: Host;
   readonly journal?: Journal;
+  /** Whether replies that cannot change while QEMU lives are served from memory; true by default. */
+  readonly cache?: boolean;
+  /** Whether identical queries that wait at the same time go upstream once; true by default. */
+  readonly merge?: boolean;
 }
 
 /** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
@@ -62,6 +67,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly #events = new EventFanout();
   readonly #sessions = new Set<Session>();
   readonly #upstreamOut = new Outbox();
+  readonly #cache: ReplyCache | null;
+  readonly #mayMerge: boolean;
   /** Dispatched in this turn, not yet written. */
   readonly #batch: PendingCommand[] = [];
   #touched: Session[] = [];
@@ -71,6 +78,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.name = options.name;
     this.#host = options.host;
     this.journal = options.journal ?? null;
+    this.#cache = options.cache === false ? null : new ReplyCache();
+    this.#mayMerge = options.merge !== false;
     this.#monitor = new Monitor(options.host, this);
   }
 
@@ -158,6 +167,14 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#host.schedule();
   }
 
+  answerFromCache(command: PendingCommand): boolean {
+    const reply = this.#cache?.get(command.name, command.id) ?? null;
+    if (reply === null) return false;
+    this.journal?.answered(command, reply, false, 'cached');
+    command.session.answerLocally(command, reply);
+    return true;
+  }
+
   touch(session: Session): void {
     if (session.isTouched) return;
     session.isTouched = true;
@@ -207,8 +224,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   upstreamChanged(state: UpstreamState): void {
     if (state.name === 'lost') {
+      this.#cache?.clear();
       for (const command of this.#pending.clear()) {
         this.journal?.unanswered(command, state.reason);
+        for (const follower of command.followers) this.journal?.unanswered(follower, state.reason);
         // In-band ones are in their client's queue, and go with it.
         if (command.oob) command.release();
       }
@@ -228,7 +247,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       this.stray(envelope.chunks(), 'an answer that nobody waits for');
       return;
     }
-    command.session.deliverReply(command, envelope, isError);
+    if (!isError && command.isPlainQuery && isConstant(command.name)) this.#cache?.keep(command.name, envelope);
+    const followers = command.followers;
+    command.session.deliverReply(command, envelope, isError, 'upstream');
+    for (const follower of followers) follower.session.deliverReply(follower, envelope, isError, 'shared');
     if (this.#scheduler.hasWaiting) this.#host.schedule();
   }
 
@@ -243,6 +265,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     while (this.#pending.hasInBandRoom && link.backlog < UPSTREAM_BACKLOG) {
       const command = this.#scheduler.nextInBand();
       if (command === null) break;
+      // The answer may have come while the command waited.
+      if (command.isPlainQuery && this.answerFromCache(command)) continue;
+      if (command.isPlainQuery && this.#mayMerge) command.followers = this.#scheduler.takeSame(command);
       this.#stage(command);
     }
     if (this.#batch.length === 0) return;
@@ -274,13 +299,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   #refuseBatch(trouble: string): void {
     this.#upstreamOut.clear();
     for (const command of this.#batch.toReversed()) this.#pending.withdraw(command);
-    for (const command of this.#batch) {
-      const reply = errorReply(
-        command.id,
-        genericError(`qmpmux cannot record this command, so it was not run: ${trouble}`),
-      );
+    const fault = genericError(`qmpmux cannot record this command, so it was not run: ${trouble}`);
+    for (const command of this.#batch.flatMap((leader) => [leader, ...leader.followers])) {
+      const reply = errorReply(command.id, fault);
       this.journal?.denied(command, 'audit', reply);
-      command.session.answerLocally(command, reply);
+      command.session.answerLocally(command, [reply]);
     }
     if (this.#scheduler.hasWaiting) this.#host.schedule();
   }

@@ -10,6 +10,7 @@ import type { Session } from './session.js';
 export type CommandStage = 'free' | 'waiting' | 'inFlight' | 'answered';
 
 const NOTHING = new Uint8Array(0);
+const NO_CHUNKS: readonly Uint8Array[] = [];
 const MOST_POOLED = 1024;
 const pool: PendingCommand[] = [];
 
@@ -25,8 +26,12 @@ export class PendingCommand implements CommandView {
   mark = 0;
   /** What goes upstream, but for the id and the closing brace. */
   wire: Uint8Array = NOTHING;
-  /** The reply of an `answered` command. */
-  reply: Uint8Array = NOTHING;
+  /** The reply of an `answered` command, in chunks. */
+  reply: readonly Uint8Array[] = NO_CHUNKS;
+  /** A query without arguments, in-band: its reply may be shared with others who ask the same at the same time. */
+  isPlainQuery = false;
+  /** Commands of other clients that get a copy of this one's reply. */
+  followers: PendingCommand[] = NO_FOLLOWERS;
   #session: Session | null = null;
 
   /** Takes a command from the pool for `session`. */
@@ -58,7 +63,12 @@ export class PendingCommand implements CommandView {
     this.upstreamId = -1;
     this.mark = 0;
     this.wire = NOTHING;
-    this.reply = NOTHING;
+    this.reply = NO_CHUNKS;
+    this.isPlainQuery = false;
+    this.followers = NO_FOLLOWERS;
     if (pool.length < MOST_POOLED) pool.push(this);
   }
 }
+
+/** Never pushed to: a command that gets followers gets a list of its own. */
+const NO_FOLLOWERS: PendingCommand[] = [];

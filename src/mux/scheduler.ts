@@ -5,6 +5,8 @@
 import type { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';
 
+const NONE: PendingCommand[] = [];
+
 export class Scheduler {
   /** Clients with a waiting in-band command, next turn first. */
   readonly #ring: Session[] = [];
@@ -38,6 +40,32 @@ export class Scheduler {
       if (session.hasWaiting) this.offer(session);
       return command;
     }
+  }
+
+  /**
+   * Takes the same query from every other client whose next command it is. Each was sent before now, and all its client's
+   * earlier commands are upstream already, so an answer to a query that goes upstream now is new enough for all of them,
+   * and comes in everyone's order.
+   */
+  takeSame(leader: PendingCommand): PendingCommand[] {
+    let taken: PendingCommand[] | null = null;
+    for (const session of this.#ring) {
+      const next = session.nextWaiting;
+      if (next === null || !next.isPlainQuery || next.name !== leader.name) continue;
+      // A client's own commands are not merged with each other: it asked twice, and may look for a change.
+      if (session === leader.session) continue;
+      session.takeWaiting();
+      taken ??= [];
+      taken.push(next);
+    }
+    if (taken === null) return NONE;
+    for (let at = this.#ring.length - 1; at >= 0; at--) {
+      const session = this.#ring[at];
+      if (session === undefined || session.hasWaiting) continue;
+      session.isInRing = false;
+      this.#ring.splice(at, 1);
+    }
+    return taken;
   }
 
   /** @returns the next out-of-band command, in order of arrival. */

@@ -15,7 +15,7 @@ import type { Envelope } from '../qmp/envelope.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import type { Parser } from '../qmp/parser.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
-import type { ClientView, Journal } from './journal.js';
+import type { ClientView, Journal, ReplySource } from './journal.js';
 import type { ClientId, Link, Peer } from './link.js';
 import { judgeCapabilities, type Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
@@ -44,6 +44,8 @@ export interface SessionOwner {
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;
   offerOob(command: PendingCommand): void;
+  /** Answers a plain query from memory. @returns whether there was an answer. */
+  answerFromCache(command: PendingCommand): boolean;
   /** The session has something to send, or to finish, at the end of the turn. */
   touch(session: Session): void;
   /** The session has completed its negotiation: it gets events from here on. */
@@ -95,7 +97,12 @@ export class Session implements ClientPort, ClientView {
   }
 
   get hasWaiting(): boolean {
-    return this.#skipAnswered() < this.#queue.length;
+    return this.nextWaiting !== null;
+  }
+
+  /** The next command to go upstream. */
+  get nextWaiting(): PendingCommand | null {
+    return this.#queue[this.#skipAnswered()] ?? null;
   }
 
   /** Sends QEMU's greeting. */
@@ -135,7 +142,7 @@ export class Session implements ClientPort, ClientView {
   }
 
   /** QEMU's reply to one of the session's commands. */
-  deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean): void {
+  deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
     const journal = this.#owner.journal;
     const id = command.id;
     if (envelope.isContiguous) {
@@ -143,20 +150,20 @@ export class Session implements ClientPort, ClientView {
       const slab = slabBytes();
       const end = envelope.writeTo(slab, start, id);
       commitTo(end);
-      journal?.answered(command, [slab.subarray(start, end)], isError, 'upstream');
+      journal?.answered(command, [slab.subarray(start, end)], isError, source);
       if (this.isConnected) this.#outbox.claim(start, end);
     } else {
       const chunks = envelope.withId(id);
-      journal?.answered(command, chunks, isError, 'upstream');
-      if (this.isConnected) for (const chunk of chunks) this.#outbox.append(chunk);
+      journal?.answered(command, chunks, isError, source);
+      this.#send(chunks);
     }
     this.#settle(command);
   }
 
-  /** Answers a command here; an in-band one in its turn. The journal has been told. */
-  answerLocally(command: PendingCommand, reply: Uint8Array): void {
+  /** Answers a command here, with a reply in chunks; an in-band one in its turn. The journal has been told. */
+  answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
     if (command.oob) {
-      if (this.isConnected) this.#outbox.append(reply);
+      this.#send(reply);
       this.#settle(command);
       return;
     }
@@ -271,6 +278,7 @@ export class Session implements ClientPort, ClientView {
     command.name = reader.name;
     command.oob = reader.isOutOfBand;
     command.id = reader.id;
+    const isPlain = !reader.hasArguments;
     command.receivedAt = this.#owner.now();
     const start = reserve(scanner.end - scanner.start);
     const end = reader.writeWire(scanner, parser, slabBytes(), start);
@@ -280,10 +288,16 @@ export class Session implements ClientPort, ClientView {
     if (command.oob) {
       this.#oobUnanswered++;
       this.#owner.offerOob(command);
-    } else {
-      this.#queue.push(command);
-      this.#owner.offer(this);
+      return;
     }
+    this.#queue.push(command);
+    command.isPlainQuery = isPlain && command.name.startsWith('query-');
+    // A cached reply needs no turn, only its place among the client's answers.
+    if (!(command.isPlainQuery && this.#owner.answerFromCache(command))) this.#owner.offer(this);
+  }
+
+  #send(chunks: readonly Uint8Array[]): void {
+    if (this.isConnected) for (const chunk of chunks) this.#outbox.append(chunk);
   }
 
   #answerMalformed(id: Uint8Array | null, fault: QmpFault): void {
@@ -308,7 +322,7 @@ export class Session implements ClientPort, ClientView {
     }
     const command = PendingCommand.take(this);
     command.stage = 'answered';
-    command.reply = reply;
+    command.reply = [reply];
     this.#queue.push(command);
   }
 
@@ -328,7 +342,7 @@ export class Session implements ClientPort, ClientView {
     for (;;) {
       const command = this.#queue[this.#head];
       if (command?.stage !== 'answered') break;
-      if (this.isConnected) this.#outbox.append(command.reply);
+      this.#send(command.reply);
       this.#head++;
       command.release();
     }

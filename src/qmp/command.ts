@@ -55,6 +55,11 @@ export class CommandReader {
   argumentsToken = -1;
   argumentsEnd = -1;
 
+  /** Whether there are arguments that say anything: an empty object does not. */
+  get hasArguments(): boolean {
+    return this.argumentsToken >= 0 && this.argumentsEnd - this.argumentsToken > 2;
+  }
+
   readonly #kinds: number[] = [];
 
   /**

@@ -36,8 +36,7 @@ export class Envelope {
   /** Name of an event; empty otherwise. */
   eventName = '';
   /**
-   * The message without its id: `before`, then the new id's member if there is one, then `after`. In a return the id
-   * stands at the end, in an error at the start; `isIdFirst` tells. Line breaks are left out.
+   * Whether the id stands before the other members, as in QEMU's errors, or behind them, as in its returns.
    */
   isIdFirst = false;
 
@@ -157,6 +156,13 @@ export class Envelope {
       ...(holder === pieces.length - 1 ? [] : [...pieces.slice(1, -1), this.#last.subarray(0, this.#contentEnd)]),
       LINE_END,
     ];
+  }
+
+  /** A return up to where its id stands, or would stand; nothing where that is not at the end. */
+  body(): Uint8Array[] {
+    if (this.kind !== MessageKind.Return || this.isIdFirst) return [];
+    if (this.#pieces === null) return [this.#first.subarray(this.#firstStart, this.#idStart)];
+    return [...this.#pieces.slice(0, -1), this.#last.subarray(0, this.#idStart)];
   }
 
   /**
