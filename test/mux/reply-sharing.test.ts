@@ -7,6 +7,8 @@ import { Multiplexer } from '../../dist/mux/multiplexer.js';
 const GREETING =
   '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}\r\n';
 
+function nothing(): void {}
+
 class Wire implements Link {
   sent = '';
   backlog = 0;
@@ -30,7 +32,6 @@ class Wire implements Link {
 /** A multiplexer that is running, with its upstream in the test's hands. */
 function start(options: { cache?: boolean; merge?: boolean } = {}) {
   const sources: ReplySource[] = [];
-  const nothing = (): void => {};
   const journal: Journal = {
     wantsRaw: false,
     connected: nothing,
