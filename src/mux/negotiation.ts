@@ -2,9 +2,11 @@
  * A client's capabilities negotiation, answered here, in the words of the QEMU that is connected: what it says to faulty
  * requests is asked of it during our own handshake, since the words differ between versions.
  */
+import { walkOrder } from '../qmp/dictionary.js';
 import { Token, type TokenList } from '../qmp/tokens.js';
 import { genericError, type QmpFault } from '../qmp/message.js';
 import type { Parser } from '../qmp/parser.js';
+import { encode } from '../qmp/unicode.js';
 
 /** Stands in a text for what the client wrote. */
 const BLANK = '\0';
@@ -109,10 +111,33 @@ function isString(kind: number): boolean {
   return kind === Token.PlainString || kind === Token.RichString;
 }
 
-/** QEMU's own order among unexpected arguments is that of a GHashTable of strings: djb2, eight slots, modulo 7. */
+/**
+ * QEMU's input visitor keeps the members in a GHashTable and reports the first of those that should not be there, in the
+ * table's order: eight slots, quadratic probing, filled in the order of the QDict. (From eight members on the table would
+ * be larger. Nobody sends those.)
+ * @param keys all members' names as written
+ * @param known the name that is no fault
+ * @returns the name that is reported, or null when there is only the known one
+ */
+function firstUnexpected(keys: readonly string[], known: string): string | null {
+  const slots: (string | undefined)[] = [];
+  for (const index of walkOrder(keys).slice(0, TABLE_SLOTS)) {
+    const key = keys[index] ?? '';
+    let slot = tableSlot(key);
+    for (let step = 1; slots[slot] !== undefined; step++) slot = (slot + step) % TABLE_SLOTS;
+    slots[slot] = key;
+  }
+  return slots.find((key) => key !== undefined && key !== known) ?? null;
+}
+
+const TABLE_SLOTS = 8;
+
+/** @returns where GLib looks first: djb2 over the bytes of the modified UTF-8, signed. */
 function tableSlot(key: string): number {
+  const bytes: number[] = [];
+  encode(key, bytes);
   let hash = 5381;
-  for (let at = 0; at < key.length; at++) hash = (Math.imul(hash, 33) + key.charCodeAt(at)) >>> 0;
+  for (const byte of bytes) hash = (Math.imul(hash, 33) + ((byte << 24) >> 24)) >>> 0;
   return (Math.imul(hash, 11) >>> 0) % 7;
 }
 
@@ -130,12 +155,12 @@ export function judgeCapabilities(
 ): { readonly oob: boolean } | QmpFault {
   if (at < 0) return { oob: false };
   let enable = -1;
-  const others: string[] = [];
+  const keys: string[] = [];
   for (let token = at + 1; tokens.kind(token) !== Token.RightBrace; ) {
     if (tokens.kind(token) === Token.Comma) token++;
     const key = parser.text(token);
     if (key === 'enable') enable = token + 2;
-    else others.push(key);
+    keys.push(key);
     token = skipValue(tokens, token + 2);
   }
   let oob = false;
@@ -151,7 +176,7 @@ export function judgeCapabilities(
       token++;
     }
   }
-  const [unexpected] = others.sort((a, b) => tableSlot(a) - tableSlot(b));
-  if (unexpected !== undefined) return genericError(words.unexpectedArgument.replace(BLANK, () => unexpected));
+  const unexpected = firstUnexpected(keys, 'enable');
+  if (unexpected !== null) return genericError(words.unexpectedArgument.replace(BLANK, () => unexpected));
   return oob && !offersOob ? genericError(words.oobNotAvailable) : { oob };
 }

@@ -4,6 +4,8 @@
  * What must hold:
  * - In-band commands are answered in the order sent, whoever answers them. So an answer given here (an error of shape, a
  *   refusal) waits behind the client's commands that are still upstream.
+ * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to whatever the client sent
+ *   behind it. So that waits until the client's earlier out-of-band commands are answered.
  * - Before negotiation is complete nothing goes upstream and no event is delivered.
  * - What was received before the client left is executed; its answers are recorded and dropped.
  *
@@ -81,7 +83,11 @@ export class Session implements ClientPort, ClientView {
   #queue: PendingCommand[] = [];
   #head = 0;
   #waiting = 0;
-  #oobUnanswered = 0;
+  /** Out-of-band commands without an answer sent. */
+  readonly #oobQueue: PendingCommand[] = [];
+  /** How many out-of-band commands there were, and how many of them have been answered. */
+  #oobSeen = 0;
+  #oobDone = 0;
   #isPaused = false;
 
   constructor(owner: SessionOwner, link: Link, id: ClientId, listener: string, peer: Peer) {
@@ -102,7 +108,8 @@ export class Session implements ClientPort, ClientView {
 
   /** The next command to go upstream. */
   get nextWaiting(): PendingCommand | null {
-    return this.#queue[this.#skipAnswered()] ?? null;
+    const command = this.#queue[this.#skipAnswered()];
+    return command !== undefined && command.afterOob <= this.#oobDone ? command : null;
   }
 
   /** Sends QEMU's greeting. */
@@ -136,7 +143,7 @@ export class Session implements ClientPort, ClientView {
   takeWaiting(): PendingCommand | null {
     const at = this.#skipAnswered();
     const command = this.#queue[at];
-    if (command === undefined) return null;
+    if (command === undefined || command.afterOob > this.#oobDone) return null;
     this.#waiting = at + 1;
     return command;
   }
@@ -160,16 +167,12 @@ export class Session implements ClientPort, ClientView {
     this.#settle(command);
   }
 
-  /** Answers a command here, with a reply in chunks; an in-band one in its turn. The journal has been told. */
+  /** Answers a command here, with a reply in chunks, in its turn. The journal has been told. */
   answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
-    if (command.oob) {
-      this.#send(reply);
-      this.#settle(command);
-      return;
-    }
     command.stage = 'answered';
     command.reply = reply;
-    this.#drainAnswered();
+    if (command.oob) this.#drainOob();
+    else this.#drainAnswered();
     this.#owner.touch(this);
   }
 
@@ -189,7 +192,7 @@ export class Session implements ClientPort, ClientView {
       if (!this.#isPaused && this.#life === 'open') this.#link.resume();
       if (this.#outbox.length > 0) this.#owner.touch(this);
     }
-    const isIdle = !this.#isPaused && this.#head === this.#queue.length && this.#oobUnanswered === 0;
+    const isIdle = !this.#isPaused && this.#head === this.#queue.length && this.#oobQueue.length === 0;
     if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#outbox.length === 0) {
       if (this.#life === 'ended') {
         this.#owner.journal?.disconnected(this, 'client closed');
@@ -208,6 +211,8 @@ export class Session implements ClientPort, ClientView {
       this.#owner.journal?.disconnected(this, reason);
     }
     for (const command of this.#queue.slice(this.#head)) if (command.stage !== 'free') command.release();
+    // those that are upstream are the multiplexer's to release
+    for (const command of this.#oobQueue.splice(0)) if (command.stage === 'answered') command.release();
     this.#finish();
   }
 
@@ -248,7 +253,11 @@ export class Session implements ClientPort, ClientView {
       // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
       if (reader.isOutOfBand && isOobEnabled) {
         this.#tellMalformed(reply);
-        this.#outbox.append(reply);
+        const command = this.#answered(reply);
+        command.oob = true;
+        this.#oobSeen++;
+        this.#oobQueue.push(command);
+        this.#drainOob();
         this.#owner.touch(this);
       } else this.#answerInTurn(reply, true);
       return;
@@ -286,10 +295,12 @@ export class Session implements ClientPort, ClientView {
     command.wire = slabBytes().subarray(start, end);
     if (journal?.wantsRaw === true) command.raw = keep(scanner.bytes, scanner.start, scanner.end);
     if (command.oob) {
-      this.#oobUnanswered++;
+      this.#oobSeen++;
+      this.#oobQueue.push(command);
       this.#owner.offerOob(command);
       return;
     }
+    command.afterOob = this.#oobSeen;
     this.#queue.push(command);
     command.isPlainQuery = isPlain && command.name.startsWith('query-');
     // A cached reply needs no turn, only its place among the client's answers.
@@ -316,20 +327,30 @@ export class Session implements ClientPort, ClientView {
   #answerInTurn(reply: Uint8Array, isMalformed: boolean): void {
     if (isMalformed) this.#tellMalformed(reply);
     this.#owner.touch(this);
-    if (this.#head === this.#queue.length) {
+    if (this.#head === this.#queue.length && this.#oobQueue.length === 0) {
       if (this.isConnected) this.#outbox.append(reply);
       return;
     }
+    const command = this.#answered(reply);
+    command.afterOob = this.#oobSeen;
+    this.#queue.push(command);
+  }
+
+  #answered(reply: Uint8Array): PendingCommand {
     const command = PendingCommand.take(this);
     command.stage = 'answered';
     command.reply = [reply];
-    this.#queue.push(command);
+    return command;
   }
 
   /** A command is through: lets go of it, and of the answers that waited behind it. */
   #settle(command: PendingCommand): void {
-    if (command.oob) this.#oobUnanswered--;
-    else {
+    if (command.oob) {
+      const at = this.#oobQueue.indexOf(command);
+      if (at >= 0) this.#oobQueue.splice(at, 1);
+      this.#oobDone++;
+      this.#drainOob();
+    } else {
       if (this.#queue[this.#head] !== command) throw new Error('an answer overtook an earlier one of its client');
       this.#head++;
       this.#drainAnswered();
@@ -338,10 +359,22 @@ export class Session implements ClientPort, ClientView {
     this.#owner.touch(this);
   }
 
+  /** Sends the out-of-band answers whose turn has come, and what waited behind them. */
+  #drainOob(): void {
+    for (let command = this.#oobQueue[0]; command?.stage === 'answered'; command = this.#oobQueue[0]) {
+      this.#send(command.reply);
+      this.#oobQueue.shift();
+      this.#oobDone++;
+      command.release();
+    }
+    this.#drainAnswered();
+    if (this.hasWaiting) this.#owner.offer(this);
+  }
+
   #drainAnswered(): void {
     for (;;) {
       const command = this.#queue[this.#head];
-      if (command?.stage !== 'answered') break;
+      if (command?.stage !== 'answered' || command.afterOob > this.#oobDone) break;
       this.#send(command.reply);
       this.#head++;
       command.release();
