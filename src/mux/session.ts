@@ -112,6 +112,10 @@ export class Session implements ClientPort, ClientView {
     return command !== undefined && command.afterOob <= this.#oobDone ? command : null;
   }
 
+  get #unanswered(): number {
+    return this.#queue.length - this.#head + this.#oobQueue.length;
+  }
+
   /** Sends QEMU's greeting. */
   greet(greeting: Uint8Array): void {
     this.#outbox.appendShared(greeting);
@@ -186,7 +190,7 @@ export class Session implements ClientPort, ClientView {
   flush(): void {
     if (this.#life === 'done') return;
     if (this.isConnected && this.#outbox.length > 0) this.#outbox.flush(this.#link);
-    if (this.#isPaused && this.#queue.length - this.#head < MOST_QUEUED / 2) {
+    if (this.#isPaused && this.#unanswered < MOST_QUEUED / 2) {
       this.#isPaused = false;
       this.#pump();
       if (!this.#isPaused && this.#life === 'open') this.#link.resume();
@@ -228,7 +232,7 @@ export class Session implements ClientPort, ClientView {
   /** Reads commands until the bytes are used up or the queue is full. */
   #pump(): void {
     for (;;) {
-      if (this.#queue.length - this.#head >= MOST_QUEUED) {
+      if (this.#unanswered >= MOST_QUEUED) {
         this.#isPaused = true;
         if (this.#life === 'open') this.#link.pause();
         return;
