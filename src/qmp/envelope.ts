@@ -12,7 +12,10 @@ import { Token } from './tokens.js';
 export const MessageKind = { Return: 1, Error: 2, Event: 3, Greeting: 4, Unknown: 5 } as const;
 export type MessageKindName = (typeof MessageKind)[keyof typeof MessageKind];
 
-/** `Envelope.id` of a message without one, and of one whose id is no number of ours. */
+/**
+ * `Envelope.id` of a message without one, and of one whose id is no number of ours. After `read`, a reply's id is foreign
+ * unless it stands where QEMU puts it; `readThoroughly` tells what there really is.
+ */
 export const NO_ID = -1;
 export const FOREIGN_ID = -2;
 
@@ -23,6 +26,7 @@ const EVENT = ascii('{"timestamp": ');
 const EVENT_NAME = ascii('"event": "');
 const GREETING = ascii('{"QMP": ');
 const ID_AT_END = ascii(', "id": ');
+const AFTER_FIRST_ID = ascii(', "error": ');
 const LINE_END = ascii('\r\n');
 /** An event's name begins within this many bytes: `{"timestamp": {"seconds": …, "microseconds": …}, "event": "`. */
 const EVENT_NAME_WITHIN = 160;
@@ -79,9 +83,9 @@ export class Envelope {
     } else if (startsWith(first, start, end, EVENT)) this.#readEvent(first, start, end);
     else if (startsWith(first, start, end, ERROR_WITH_ID)) this.#readError(first, start, end);
     else if (startsWith(first, start, end, ERROR)) {
+      // QEMU gives no id when it could not read one; another server may have put it behind the error.
       this.kind = MessageKind.Error;
-      this.#idStart = this.#idEnd = start + 1;
-      this.isIdFirst = true;
+      this.id = FOREIGN_ID;
     } else if (startsWith(first, start, end, GREETING)) this.kind = MessageKind.Greeting;
     else this.kind = MessageKind.Unknown;
   }
@@ -167,8 +171,9 @@ export class Envelope {
 
   /**
    * Reads a message of `kind` Unknown, or with a foreign id, with the full parser: members in any order and spelling. It
-   * is brought to one array, and the id member's place in it found.
-   * @returns whether it is one well-formed JSON object and nothing else
+   * is brought to one array, and the id member's place in it found. What is not one well-formed JSON object and nothing
+   * else is of kind Unknown.
+   * @returns whether it is
    */
   readThoroughly(): boolean {
     const bytes = concat(this.chunks());
@@ -185,6 +190,7 @@ export class Envelope {
       isGood = parser.isObject && parser.error === null;
       if (isGood) this.#readMembers(bytes);
     }
+    if (!isGood) this.kind = MessageKind.Unknown;
     // Drains what is left, so that the scanner starts afresh.
     while (scanner.next() !== Scan.NeedMore);
     if (scanner.isInsideMessage) scanner = new Scanner();
@@ -240,14 +246,11 @@ export class Envelope {
     let at = close;
     while (at > floor && isDigit(last[at - 1] ?? 0) && close - at < LONGEST_ID) at--;
     const member = at - ID_AT_END.length;
-    if (at < close && member > floor && startsWith(last, member, at, ID_AT_END)) {
+    if (at < close && last[close] === 0x7d && member > floor && startsWith(last, member, at, ID_AT_END)) {
       this.id = digits(last, at, close);
       this.#idStart = member;
       this.#idEnd = close;
-    } else {
-      this.id = last[close - 1] === 0x7d || last[close - 1] === 0x5d ? NO_ID : FOREIGN_ID;
-      this.#idStart = this.#idEnd = close;
-    }
+    } else this.id = FOREIGN_ID;
   }
 
   #readError(first: Uint8Array, start: number, end: number): void {
@@ -256,7 +259,7 @@ export class Envelope {
     const from = start + ERROR_WITH_ID.length;
     let at = from;
     while (at < end && isDigit(first[at] ?? 0) && at - from <= LONGEST_ID) at++;
-    if (at > from && first[at] === 0x2c && first[at + 1] === 0x20) {
+    if (at > from && startsWith(first, at, end, AFTER_FIRST_ID)) {
       this.id = digits(first, from, at);
       this.#idStart = start + 1;
       this.#idEnd = at + 2;
