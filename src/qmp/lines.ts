@@ -79,11 +79,16 @@ export class LineReader {
       this.#append(piece);
       return;
     }
+    let rest = piece;
+    if (this.#largeLength === 0 && this.#smallLength > 0 && this.#smallLength < EDGE) {
+      this.#append(piece.subarray(0, EDGE));
+      rest = piece.subarray(EDGE);
+    }
     this.#moveSmall();
-    if (piece.length < WORTH_KEEPING) this.#append(piece);
+    if (rest.length < WORTH_KEEPING) this.#append(rest);
     else {
-      this.#large.push(piece);
-      this.#largeLength += piece.length;
+      this.#large.push(rest);
+      this.#largeLength += rest.length;
     }
   }
 
