@@ -1,50 +1,106 @@
+/**
+ * qmpmux in front of a QEMU must be indistinguishable from that QEMU: every case is played to a QEMU and to qmpmux before
+ * an identical one, whole and byte by byte, and every byte that comes back must be the same. What is recorded in the
+ * transcripts is what a QEMU 7.2 says, so that they can be read as documentation; where the QEMU at hand is one, that is
+ * checked too.
+ *
+ * QMPMUX_CONFORMANCE=full plays the slow cases as well; QMPMUX_STREAMS=N plays N random streams; QMPMUX_SEED=N begins with
+ * stream N, which is how a failure is played again.
+ */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { missing, type Qemu, startQemu } from '../support/qemu.js';
-import { suiteScope } from '../support/scratch.js';
+import { type Scope, suiteScope } from '../support/scratch.js';
+import { type SharedVm, shareVm } from '../support/shared-vm.js';
+import { describeDifference, describeStream, difference, shrink, streams } from './random.js';
 import { type Chunking, expectedLines, type Heard, play } from './runner.js';
 import { anything, type Case, escape, loadTranscripts } from './transcript.js';
 import { vmOptions } from './vm.js';
 
 const folder = join(fileURLToPath(new URL('../..', import.meta.url)), 'test/conformance/transcripts');
-const full = process.env['QMPMUX_CONFORMANCE'] === 'full';
+const isFull = process.env['QMPMUX_CONFORMANCE'] === 'full';
+const streamCount = Number(process.env['QMPMUX_STREAMS'] ?? '300');
+const seed = Number(process.env['QMPMUX_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
 
-/** What a transcript says is of QEMU 7.2; what another says is compared, but not with that. */
+/** A QEMU spoken to directly, and one behind qmpmux. */
+interface Pair {
+  readonly direct: Qemu;
+  readonly shared: SharedVm;
+}
+
+async function startPair(scope: Scope): Promise<Pair> {
+  const [direct, shared] = await Promise.all([startQemu(scope, vmOptions), shareVm(scope, vmOptions)]);
+  return { direct, shared };
+}
+
+function readable(lines: readonly string[]): string[] {
+  return lines.map((line) => escape(Buffer.from(line, 'latin1')));
+}
+
+function allLines(heard: Heard): string[] {
+  return readable(heard.bytes.toString('latin1').split(/(?<=\n)/));
+}
+
 function assertRecorded(heard: Heard, one: Case, chunking: Chunking): void {
   const expected = expectedLines(one);
   const lines = heard.lines.map((line, index) => (expected[index] === anything ? anything : line));
-  assert.deepEqual(lines.map(readable), expected.map(readable), `${one.place}, ${chunking}`);
+  assert.deepEqual(readable(lines), readable(expected), `QEMU does not say what ${one.place} has, written ${chunking}`);
 }
 
-function readable(line: string): string {
-  return escape(Buffer.from(line, 'latin1'));
+function assertSame(direct: Heard, shared: Heard, one: Case, chunking: Chunking): void {
+  if (shared.bytes.equals(direct.bytes)) return;
+  assert.deepEqual(allLines(shared), allLines(direct), `qmpmux differs from QEMU in ${one.place}, written ${chunking}`);
 }
 
 describe('conformance', { skip: missing('qemu'), concurrency: 2 }, () => {
-  let count = 0;
-  for (const { file, cases } of loadTranscripts(folder)) {
-    describe(file, () => {
+  let cases = 0;
+  let played = 0;
+
+  for (const { file, cases: all } of loadTranscripts(folder)) {
+    // One case after the other: clients of one VM see one another's events.
+    describe(file, { concurrency: 1 }, () => {
       const scope = suiteScope();
-      let shared: Qemu;
+      let common: Pair;
       before(async () => {
-        shared = await startQemu(scope, vmOptions);
+        common = await startPair(scope);
       });
-      for (const one of cases) {
-        if (one.slow && !full) continue;
+      for (const one of all) {
+        if (one.slow && !isFull) continue;
         test(one.name, async (t) => {
-          count++;
+          cases++;
           for (const chunking of one.chunks === 'whole' ? (['whole'] as const) : (['whole', 'bytes'] as const)) {
-            const qemu = one.vm === 'own' ? await startQemu(t, vmOptions) : shared;
-            const heard = await play(qemu.monitor, one, chunking);
-            if (qemu.version.startsWith('7.2.')) assertRecorded(heard, one, chunking);
+            const { direct, shared } = one.vm === 'own' ? await startPair(t) : common;
+            const [expected, actual] = await Promise.all([
+              play(direct.monitor, one, chunking),
+              play(shared.target, one, chunking),
+            ]);
+            if (direct.version.startsWith('7.2.')) assertRecorded(expected, one, chunking);
+            assertSame(expected, actual, one, chunking);
           }
         });
       }
     });
   }
+
+  test(`random streams from seed ${seed}`, async (t) => {
+    const { direct, shared } = await startPair(t);
+    for (const stream of streams(seed, streamCount)) {
+      const found = await difference(direct.monitor, shared.target, stream, ['whole', 'cut']).catch(
+        (error: unknown) => {
+          throw new Error(`no answer to this:\n${describeStream(stream)}`, { cause: error });
+        },
+      );
+      if (found !== null) {
+        const smallest = await shrink(direct.monitor, shared.target, found);
+        assert.fail(`${describeDifference(found)}\n\nmade smaller:\n${describeDifference(smallest)}`);
+      }
+      played++;
+    }
+  });
+
   after(() => {
-    process.stdout.write(`${count} conformance cases\n`);
+    process.stdout.write(`${cases} conformance cases, ${played} random streams (from seed ${seed})\n`);
   });
 });

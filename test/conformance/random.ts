@@ -116,13 +116,21 @@ export function describeDifference({ stream, cutting, expected, actual }: Differ
   const at = wanted.findIndex((line, index) => line !== got[index]);
   const from = at < 0 ? wanted.length : at;
   return [
-    `stream ${stream.seed}, written ${cutting}; to play it again: QMPMUX_SEED=${stream.seed} QMPMUX_STREAMS=1`,
-    `setup: ${stream.setup}`,
-    ...stream.parts.map((part) => `-> ${escape(Buffer.concat([...part]))}`),
+    `written ${cutting}:`,
+    describeStream(stream),
     `answers differ from line ${from + 1} (the greeting is line 1); QEMU:`,
     ...linesFrom(wanted, from),
     'qmpmux:',
     ...linesFrom(got, from),
+  ].join('\n');
+}
+
+/** @returns a stream as a transcript would have it, and how to play it again. */
+export function describeStream(stream: Stream): string {
+  return [
+    `# stream ${stream.seed}; to play it again: QMPMUX_SEED=${stream.seed} QMPMUX_STREAMS=1`,
+    `setup: ${stream.setup}`,
+    ...stream.parts.map((part) => `-> ${escape(Buffer.concat([...part]))}`),
   ].join('\n');
 }
 
