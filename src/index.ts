@@ -4,17 +4,18 @@ export {
   ConnectionError,
   type ConnectionErrorCode,
   EventOverflowError,
+  MalformedCommandError,
   OobUnavailableError,
   QmpError,
 } from './client/errors.js';
+export type { Greeting, QmpEvent } from './client/messages.js';
 export {
   type ClientState,
   type CommandOptions,
   type ConnectOptions,
   type EventsOptions,
-  type Greeting,
   QmpClient,
-  type QmpEvent,
 } from './client/qmp-client.js';
+export type { RawReply } from './client/raw-command.js';
 export { QmpmuxError } from './errors.js';
 export type { JsonObject, JsonValue } from './qmp/value.js';

@@ -4,6 +4,7 @@
  *     QmpmuxError                  the base of all our errors; `code` is stable, messages are not
  *     ├── QmpError                 the server answered a command with an error
  *     ├── ConnectionError          no connection, or it is gone
+ *     ├── MalformedCommandError    `executeRaw` was given something that is not one QMP command; nothing was sent
  *     ├── OobUnavailableError      `executeOob` without the capability; nothing was sent
  *     └── EventOverflowError       a reader of `events()` fell behind
  *
@@ -52,6 +53,11 @@ export class ConnectionError extends QmpmuxError {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
   }
+}
+
+/** What `executeRaw` was given is not one command in QEMU's JSON; `message` says why, in QEMU's words where it has some. */
+export class MalformedCommandError extends QmpmuxError {
+  readonly code = 'QMPMUX_MALFORMED_COMMAND';
 }
 
 export class OobUnavailableError extends QmpmuxError {

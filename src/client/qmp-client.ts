@@ -11,11 +11,13 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { formatJson, isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
 import { describeTarget, openStream, type QmpTarget } from './connect.js';
-import { ConnectionError, type ConnectionErrorCode, OobUnavailableError, QmpError } from './errors.js';
+import { ConnectionError, type ConnectionErrorCode, OobUnavailableError } from './errors.js';
 import { EventStream } from './event-stream.js';
 import { MessageReader } from './message-reader.js';
+import { type Greeting, type QmpEvent, readEvent, readGreeting, returned } from './messages.js';
+import { outlineReply, prepareCommand, type RawReply, restoreReply } from './raw-command.js';
 
 export interface ConnectOptions {
   /** Whether to enable out-of-band execution where the server offers it; see `QmpClient.oob`. Default false. */
@@ -33,27 +35,6 @@ export interface ConnectOptions {
 export interface CommandOptions {
   /** Stops waiting: the call rejects with the signal's reason, and the reply is dropped when it comes. QEMU goes on executing. */
   readonly signal?: AbortSignal;
-}
-
-/** What the server said when the connection was made. */
-export interface Greeting {
-  /** Capabilities on offer, such as `oob`. */
-  readonly capabilities: readonly string[];
-  /** `QMP.version` as the server sent it: `{ qemu: { major, minor, micro }, package }`. */
-  readonly version: JsonObject;
-  /** The exact message, without the end of its line. */
-  readonly bytes: Buffer;
-}
-
-export interface QmpEvent {
-  /** Such as `STOP`. */
-  readonly name: string;
-  /** Empty for events without data. */
-  readonly data: JsonObject;
-  /** When it happened, by QEMU's clock: seconds and microseconds since 1970; both -1 where QEMU could not tell. */
-  readonly timestamp: { readonly seconds: number; readonly microseconds: number };
-  /** The exact message, without the end of its line. */
-  readonly bytes: Buffer;
 }
 
 export interface EventsOptions {
@@ -81,12 +62,14 @@ interface ClientEvents {
   close: [error: ConnectionError | null];
 }
 
-/** A command on its way. */
-interface Pending {
+/** A command on its way. A raw one takes the reply's bytes, any other its value. */
+type Pending = {
   readonly command: string;
-  readonly answered: (answer: JsonObject) => void;
   readonly failed: (reason: unknown) => void;
-}
+} & (
+  | { readonly raw: false; readonly answered: (answer: JsonObject) => void }
+  | { readonly raw: true; readonly answered: (reply: RawReply) => void }
+);
 
 const DEFAULT_TIMEOUT = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
@@ -111,6 +94,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #greeted: ((greeting: Greeting) => void) | null = null;
   #oob = false;
   #lastId = 0;
+  #rawInFlight = 0;
   #corked = false;
   /** Whether reading goes on only with the next turn of the event loop; see `#hold`. */
   #holding = false;
@@ -228,6 +212,24 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   /**
+   * Sends a command as it is written, in QEMU's JSON (single quotes are fine), and hands out the reply as it was written.
+   * @param command one message: text, or bytes in UTF-8. With an id, that comes back; without, the reply has none.
+   * @returns the reply, be it a return or an error
+   * @throws MalformedCommandError it is not one JSON object, and was not sent; otherwise as `execute`, but for QmpError
+   */
+  async executeRaw(command: string | Uint8Array, options: CommandOptions = {}): Promise<RawReply> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const { bytes, name } = prepareCommand(command, this.#lastId + 1);
+    if (this.#state.name !== 'running') throw this.#closedError(`and ${name || 'the command'} was not sent`);
+    const id = ++this.#lastId;
+    return this.#sent<RawReply>(bytes, signal, (answered, failed) => {
+      this.#rawInFlight++;
+      this.#pending.set(id, { command: name || 'the command', raw: true, answered, failed });
+    });
+  }
+
+  /**
    * Events from now on, until the iteration is left or the connection ends. Each call gives an independent iterator.
    * None is missed between `connect` and a call that follows it without a pause.
    * @throws (while iterating) EventOverflowError after the events that were kept; the reason of `options.signal`
@@ -285,7 +287,12 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     this.#state = { name: 'negotiating' };
     const oob = options.oob === true && greeting.capabilities.includes('oob');
     const answer = await new Promise<JsonObject>((resolve, reject) => {
-      this.#pending.set(this.#handshakeId, { command: 'qmp_capabilities', answered: resolve, failed: reject });
+      this.#pending.set(this.#handshakeId, {
+        command: 'qmp_capabilities',
+        raw: false,
+        answered: resolve,
+        failed: reject,
+      });
       const enable = oob ? { arguments: { enable: ['oob'] } } : {};
       this.#write(`${formatJson({ execute: 'qmp_capabilities', ...enable, id: this.#handshakeId })}\n`);
     });
@@ -304,26 +311,36 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     const id = ++this.#lastId;
     const message = { [how]: name, ...(args === undefined ? {} : { arguments: args }), id };
     const text = `${formatJson(message)}\n`;
-    const answer = await new Promise<JsonObject>((resolve, reject) => {
-      const abort = () => reject(signal?.reason); // the entry in #pending stays, and takes the reply when it comes
-      signal?.addEventListener('abort', abort, { once: true });
-      const settled = () => signal?.removeEventListener('abort', abort);
-      this.#pending.set(id, {
-        command: name,
-        answered: (reply) => {
-          settled();
-          resolve(reply);
-        },
-        failed: (reason) => {
-          settled();
-          reject(reason);
-        },
-      });
-      this.#write(text);
+    const answer = await this.#sent<JsonObject>(text, signal, (answered, failed) => {
+      this.#pending.set(id, { command: name, raw: false, answered, failed });
     });
     // The type parameter is the caller's claim about the command, as documented.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     return returned(answer, name) as T;
+  }
+
+  /** Writes a command that `register` has put into #pending, and waits for its answer. */
+  #sent<T>(
+    bytes: string | Buffer,
+    signal: AbortSignal | undefined,
+    register: (answered: (answer: T) => void, failed: (reason: unknown) => void) => void,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(signal?.reason); // the entry in #pending stays, and takes the reply when it comes
+      signal?.addEventListener('abort', abort, { once: true });
+      const settled = () => signal?.removeEventListener('abort', abort);
+      register(
+        (answer) => {
+          settled();
+          resolve(answer);
+        },
+        (reason) => {
+          settled();
+          reject(reason);
+        },
+      );
+      this.#write(bytes);
+    });
   }
 
   /** Collects what one turn of the event loop writes, so that it costs one system call. */
@@ -364,6 +381,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   #message(bytes: Buffer): void {
+    if (this.#rawInFlight > 0 && this.#rawReply(bytes)) return;
     const parsed = parseJson(bytes.toString('utf8'));
     if (!parsed.ok || !isJsonObject(parsed.value)) {
       this.#malformed(parsed.ok ? 'a message is no object' : parsed.reason);
@@ -371,7 +389,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     }
     const message = parsed.value;
     if (this.#state.name === 'greeting') this.#greet(message, bytes);
-    else if ('return' in message || 'error' in message) this.#reply(message);
+    else if ('return' in message || 'error' in message) this.#reply(message, bytes);
     else if (typeof message['event'] === 'string') {
       if (!this.#answered) this.#event(message['event'], message, bytes);
       else this.#hold(bytes);
@@ -388,19 +406,37 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     }
   }
 
-  #reply(message: JsonObject): void {
+  /** @returns whether the message answers a raw command. */
+  #rawReply(bytes: Buffer): boolean {
+    const outline = outlineReply(bytes);
+    if (outline === null || !outline.members.some(({ name }) => name === 'return' || name === 'error')) return false;
+    const pending = outline.id === null ? undefined : this.#pending.get(outline.id);
+    if (outline.id === null || pending?.raw !== true) return false;
+    this.#settled(outline.id);
+    pending.answered(restoreReply(bytes, outline));
+    return true;
+  }
+
+  #reply(message: JsonObject, bytes: Buffer): void {
     const id = message['id'];
     const key = typeof id === 'number' || typeof id === 'string' ? id : this.#ownerOf(message);
     const pending = key === undefined ? undefined : this.#pending.get(key);
     // Anything else is a reply that was due to an earlier client: QEMU sends it to the next one.
     if (key === undefined || pending === undefined) return;
-    this.#pending.delete(key);
-    pending.answered(message);
-    this.#answered = true;
     if (key === this.#handshakeId && this.#state.name === 'negotiating') {
       this.#state = { name: 'running' };
       this.#hold();
     }
+    this.#settled(key);
+    if (pending.raw) pending.answered({ bytes, isError: 'error' in message });
+    else pending.answered(message);
+  }
+
+  /** A command in flight has its answer. */
+  #settled(key: number | string): void {
+    if (this.#pending.get(key)?.raw === true) this.#rawInFlight--;
+    this.#pending.delete(key);
+    this.#answered = true;
     if (this.#state.name === 'closing') this.#closeWhenAnswered();
   }
 
@@ -412,15 +448,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   #event(name: string, message: JsonObject, bytes: Buffer): void {
-    const { data, timestamp } = message;
-    const event: QmpEvent = {
-      name,
-      data: isJsonObject(data) ? data : {},
-      timestamp: isJsonObject(timestamp)
-        ? { seconds: numberOr(timestamp['seconds'], -1), microseconds: numberOr(timestamp['microseconds'], -1) }
-        : { seconds: -1, microseconds: -1 },
-      bytes: Buffer.from(bytes), // a copy, lest an event that is kept keep the chunk it came in
-    };
+    const event = readEvent(name, message, bytes);
     for (const stream of this.#streams) stream.push(event);
     try {
       this.emit('event', event);
@@ -500,32 +528,4 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #closedError(what: string): ConnectionError {
     return new ConnectionError('QMPMUX_CLOSED', `${this.#where}: the connection is closed, ${what}`);
   }
-}
-
-/** @returns the value of `return`. @throws QmpError */
-function returned(answer: JsonObject, command: string): JsonValue {
-  const value = answer['return'];
-  if (value !== undefined) return value;
-  const error = answer['error'];
-  const members = isJsonObject(error) ? error : {};
-  throw new QmpError(textOr(members['class'], 'GenericError'), textOr(members['desc'], 'no description'), command);
-}
-
-function readGreeting(message: JsonObject, bytes: Buffer): Greeting | null {
-  const qmp = message['QMP'];
-  if (!isJsonObject(qmp)) return null;
-  const { capabilities, version } = qmp;
-  return {
-    capabilities: isJsonArray(capabilities) ? capabilities.filter((name) => typeof name === 'string') : [],
-    version: isJsonObject(version) ? version : {},
-    bytes: Buffer.from(bytes),
-  };
-}
-
-function numberOr(value: JsonValue | undefined, otherwise: number): number {
-  return typeof value === 'number' ? value : otherwise;
-}
-
-function textOr(value: JsonValue | undefined, otherwise: string): string {
-  return typeof value === 'string' ? value : otherwise;
 }

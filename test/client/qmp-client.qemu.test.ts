@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type JsonObject, QmpClient } from '../../dist/index.js';
 import { missing, startQemu } from '../support/qemu.js';
+import { RawClient } from '../support/raw-client.js';
 
 function target(address: string): { path: string } | { host: string; port: number } {
   const tcp = /^tcp:(.*):(\d+)$/.exec(address);
@@ -54,6 +55,55 @@ describe('the client against a real QEMU', { skip: missing('qemu') }, () => {
       class: 'GenericError',
       desc: `Property 'none-machine.${property}' not found`,
     });
+    await client.close();
+  });
+
+  it('hands on commands and replies byte for byte, ids included, whatever else is in flight', async (t) => {
+    const qemu = await startQemu(t, { name: 'real' });
+    const commands = [
+      '{"execute":"query-name"}',
+      '  {"execute": "query-name", "id": 7}\n',
+      "{'execute': 'query-name', 'id': 'single \\'quoted\\''}",
+      '{"id": 1.0, "execute": "query-name"}',
+      '{"execute":"query-name","id":18446744073709551615}',
+      '{"execute":"query-name","\\u0069d":{"z":1,"y":[2,{}],"x":"\u20ac \u{1f600}"}}',
+      '{"execute":"query-name","id":[1,[2],"3"]}',
+      '{"execute":"query-name","id":null}',
+      '{"execute":"no-such","id":"a, b]"}',
+      '{"execute":"no-such"}',
+      '{"exec-oob":"query-yank"}',
+      '{"id":"only"}',
+      '{}',
+      '{"execute":"query-name","arguments":{"x":1},"id":5}',
+      '{"execute":"query-qmp-schema"}',
+      `{"execute":"query-name","id":${'['.repeat(1000)}${']'.repeat(1000)}}`,
+    ];
+    // What QEMU says to each of them by itself.
+    const direct = await RawClient.connect(qemu.monitor);
+    await direct.readLine();
+    await direct.write('{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}');
+    await direct.readLine();
+    const expected: string[] = [];
+    for (const command of commands) {
+      await direct.write(command);
+      expected.push(await direct.readLine());
+    }
+    await direct.close();
+    const client = await QmpClient.connect(target(qemu.monitor), { oob: true });
+    const others = Array.from({ length: 20 }, () => client.execute('query-name'));
+    const replies = await Promise.all(commands.map((command) => client.executeRaw(command)));
+    assert.deepEqual(
+      replies.map(({ bytes }) => bytes.toString('latin1')),
+      expected,
+    );
+    assert.deepEqual(
+      replies.map(({ isError }) => isError),
+      expected.map((line) => line.includes('"error": ')),
+    );
+    assert.deepEqual(
+      await Promise.all(others),
+      others.map(() => ({ name: 'real' })),
+    );
     await client.close();
   });
 

@@ -4,7 +4,13 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { ConnectionError, EventOverflowError, OobUnavailableError, QmpError } from '../../dist/client/errors.js';
+import {
+  ConnectionError,
+  EventOverflowError,
+  MalformedCommandError,
+  OobUnavailableError,
+  QmpError,
+} from '../../dist/client/errors.js';
 import { type ConnectOptions, QmpClient } from '../../dist/client/qmp-client.js';
 import { scratch } from '../support/scratch.js';
 import { GREETING, ScriptedServer } from '../support/scripted-server.js';
@@ -302,6 +308,70 @@ describe('a command', () => {
     );
     assert.equal((await client.closed)?.code, 'QMPMUX_CLOSED');
     await assert.rejects(client.execute('x'), failure('QMPMUX_CLOSED', /x was not sent/));
+  });
+});
+
+describe('a raw command', () => {
+  it("gets the reply in the form the server writes, other forms than QEMU's included", async () => {
+    const [client, server] = await pair();
+    for (const [command, reply, restored] of [
+      ['{"execute":"a"}', '{"return":{},"id":N}', '{"return":{}}'],
+      ['{"execute":"a"}', '{"id" : N , "return" : "\\"}" }', '{"return" : "\\"}" }'],
+      ['{"execute":"a"}', '{ "id": N , "error": {} }', '{ "error": {} }'],
+      ['{"execute":"a","id":"x]"}', '{"return":1,"id":[N,"x]"]}', '{"return":1,"id":"x]"}'],
+      ['{"execute":"a","id":[2,3]}', '{"id":[N, [2, 3]], "return":"[]"}', '{"id":[2, 3], "return":"[]"}'],
+      ['{"execute":"a"}', '{\n    "return": {\n    },\n    "id": N\n}', '{\n    "return": {\n    }\n}'],
+      [
+        '{"execute":"a","id":1}',
+        '{\n    "return": 1,\n    "id": [\n        N,\n        1\n    ]\n}',
+        '{\n    "return": 1,\n    "id": 1\n}',
+      ],
+    ] as const) {
+      const answer = client.executeRaw(command);
+      const { id } = await server.command();
+      server.say(`${event('X')}${reply.replace('N', String(Array.isArray(id) ? id[0] : id))}\r\n`);
+      assert.equal((await answer).bytes.toString(), restored);
+    }
+    client.destroy();
+  });
+
+  it('that is malformed is refused before it is sent', async () => {
+    const [client, server] = await pair();
+    for (const [command, why] of [
+      ['', /there is no command/],
+      ['  \n', /there is no command/],
+      ['{"execute":"a"', /not complete/],
+      ['{"execute":"a"}{"execute":"b"}', /more behind the command/],
+      ['{"execute":"a"} x', /more behind the command/],
+      ['[]', /QMP input must be a JSON object/],
+      ['{"execute":"a",}', /JSON parse error, expecting value/],
+      ['{"execute":"a","execute":"a"}', /JSON parse error, duplicate key/],
+      ['{"execute":"\u0001"}', /JSON parse error, stray/],
+      [`{"execute":"a","id":${'['.repeat(1010)}${']'.repeat(1010)}}`, /nested too deep/],
+    ] as const)
+      await assert.rejects(client.executeRaw(command), (error) => {
+        assert.ok(error instanceof MalformedCommandError);
+        assert.match(error.message, why);
+        return true;
+      });
+    assert.equal(client.inFlight, 0);
+    assert.deepEqual(server.received.split('\n').length, 2);
+    client.destroy();
+  });
+
+  it('can be aborted, and fails with the connection', async () => {
+    const [client, server] = await pair();
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const [first, second] = [
+      client.executeRaw('{"execute":"a"}', { signal: controller.signal }),
+      client.executeRaw('{"id":1}'),
+    ];
+    await server.commands(2);
+    controller.abort(reason);
+    await assert.rejects(first, reason);
+    client.destroy();
+    await assert.rejects(second, failure('QMPMUX_CLOSED', /before the command was answered/));
   });
 });
 
