@@ -11,21 +11,27 @@ import { CommandReader } from '../qmp/command.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
 import { errorReply, genericError } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
-import { Counters } from './counters.js';
 import { EventFanout } from './events.js';
 import type { Journal } from './journal.js';
-import type { ClientId, Host, Link, UpstreamState } from './link.js';
+import type { ClientId, Host, Link, Peer, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
 import type { Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
+import { Pacing } from './pacing.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
 import { isConstant, ReplyCache } from './reply-cache.js';
 import { Scheduler } from './scheduler.js';
-import { type ClientOptions, type ClientPort, Session, type SessionOwner } from './session.js';
+import { type ClientPort, Session, type SessionOwner } from './session.js';
 import { reserve, slabBytes } from './slab.js';
 
-export type { ClientOptions, ClientPort } from './session.js';
+export type { ClientPort } from './session.js';
+
+export interface ClientOptions {
+  /** The listener's address as configured. */
+  readonly listener: string;
+  readonly peer: Peer;
+}
 
 export interface MultiplexerOptions {
   /** The monitor's name, for messages. */
@@ -54,19 +60,23 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly parser: Parser = new Parser();
   readonly reader: CommandReader = new CommandReader();
   readonly journal: Journal | null;
-  readonly counters: Counters = new Counters();
 
   readonly #host: Host;
   readonly #monitor: Monitor;
   readonly #pending = new Pending();
+  readonly #pacing = new Pacing();
   readonly #scheduler = new Scheduler();
   readonly #events = new EventFanout();
   readonly #sessions = new Set<Session>();
+  readonly #oobSessions = new Set<Session>();
   readonly #upstreamOut = new Outbox();
   readonly #cache: ReplyCache | null;
   readonly #mayMerge: boolean;
   /** Dispatched in this turn, not yet written. */
   readonly #batch: PendingCommand[] = [];
+  /** When the upstream bytes at hand were read, and when the commands of this turn go out; a clock costs too much to ask for each. */
+  #readAt = 0;
+  #sendAt = 0;
   #touched: Session[] = [];
   #lastClientId = 0;
 
@@ -101,6 +111,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   /** Bytes from QEMU. The chunk is handed over: the caller never changes it afterwards. */
   upstreamReceive(chunk: Uint8Array): void {
+    this.#readAt = this.#host.now();
     this.#monitor.receive(chunk);
   }
 
@@ -115,7 +126,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
    */
   connect(link: Link, options: ClientOptions): ClientPort {
     if (this.state.name !== 'running') throw new Error(`no client can be served: the upstream is ${this.state.name}`);
-    const session = new Session(this, link, toClientId(++this.#lastClientId), options);
+    const session = new Session(this, link, toClientId(++this.#lastClientId), options.listener, options.peer);
     this.#sessions.add(session);
     this.journal?.connected(session);
     session.greet(this.#monitor.greeting);
@@ -180,10 +191,14 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   subscribe(session: Session): void {
     this.#events.subscribe(session);
+    if (session.isOobEnabled) this.#oobSessions.add(session);
+    this.#pacing.oobClients = this.#oobSessions.size;
   }
 
   unsubscribe(session: Session): void {
     this.#events.unsubscribe(session);
+    this.#oobSessions.delete(session);
+    this.#pacing.oobClients = this.#oobSessions.size;
   }
 
   remove(session: Session): void {
@@ -221,6 +236,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   upstreamChanged(state: UpstreamState): void {
     if (state.name === 'lost') {
       this.#cache?.clear();
+      this.#pacing.reset();
       for (const command of this.#pending.clear()) {
         this.journal?.unanswered(command, state.reason);
         for (const follower of command.followers) this.journal?.unanswered(follower, state.reason);
@@ -244,6 +260,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       return;
     }
     if (!isError && command.isPlainQuery && isConstant(command.name)) this.#cache?.keep(command.name, envelope);
+    if (!command.oob) this.#pacing.answered(command.sentAt, this.#readAt);
     const followers = command.followers;
     command.session.deliverReply(command, envelope, isError, 'upstream');
     for (const follower of followers) follower.session.deliverReply(follower, envelope, isError, 'shared');
@@ -253,12 +270,14 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   #dispatch(): void {
     const link = this.#monitor.link;
     if (link === null || !this.#scheduler.hasWaiting) return;
+    this.#sendAt = this.#host.now();
     while (this.#pending.hasOobRoom) {
       const command = this.#scheduler.nextOob();
       if (command === null) break;
       this.#stage(command);
     }
-    while (this.#pending.hasInBandRoom && link.backlog < UPSTREAM_BACKLOG) {
+    const window = this.#pacing.window;
+    while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG) {
       const command = this.#scheduler.nextInBand();
       if (command === null) break;
       // The answer may have come while the command waited.
@@ -276,16 +295,18 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** Puts a command in flight and its bytes behind those to be written. */
   #stage(command: PendingCommand): void {
     this.#pending.add(command);
-    command.sentAt = this.#host.now();
+    command.sentAt = this.#sendAt;
+    for (const follower of command.followers) follower.sentAt = this.#sendAt;
     this.journal?.command(command);
     this.#batch.push(command);
     this.#upstreamOut.append(command.wire);
     const start = reserve(ID_ROOM);
     const slab = slabBytes();
-    slab.set(ID_MEMBER, start);
-    let end = start + ID_MEMBER.length;
+    let end = start;
+    for (const byte of ID_MEMBER) slab[end++] = byte;
     const id = command.upstreamId;
-    if (id >= 10) slab[end++] = 0x30 + Math.floor(id / 10);
+    if (id >= 100) slab[end++] = 0x30 + Math.floor(id / 100);
+    if (id >= 10) slab[end++] = 0x30 + (Math.floor(id / 10) % 10);
     slab[end++] = 0x30 + (id % 10);
     slab[end++] = 0x7d;
     this.#upstreamOut.claim(start, end);

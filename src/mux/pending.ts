@@ -2,19 +2,21 @@
  * Upstream id → the command that waits for it. Rules:
  * - In-band commands are answered strictly in the order sent (monitor/qmp.c). An answer with another id than the oldest's
  *   is nobody's: it is not delivered.
- * - Ids of in-band commands are single digits, taken in turn: QEMU reads byte by byte, so a digit is worth several
- *   microseconds. Ten digits for at most seven commands mean that no id comes back while an answer to it could still come,
- *   and that an answer that comes twice does not fit the command that is oldest then.
- * - Out-of-band commands have two digits of their own, answered in any order.
+ * - The first few in-band commands in flight have single digits, taken in turn: QEMU reads byte by byte, so a digit is
+ *   worth several microseconds. Those beyond have two digits, taken in turn as well. There are more of either than are
+ *   ever in flight, so no id comes back while an answer to it could still come, and an answer that comes twice does not fit
+ *   the command that is oldest then.
+ * - Out-of-band commands have three digits, answered in any order.
  */
 import type { UpstreamId } from './link.js';
+import { LARGE_WINDOW, SMALL_WINDOW } from './pacing.js';
 import type { PendingCommand } from './pending-command.js';
 
-/** The most in-band commands in flight: QEMU stops reading, out-of-band commands included, when it has queued 8. */
-export const IN_BAND_WINDOW = 7;
-const IN_BAND_IDS = 10;
-const FIRST_OOB_ID = 10;
-const OOB_IDS = 90;
+const ONE_DIGIT_IDS = 10;
+const FIRST_TWO_DIGIT_ID = 10;
+const TWO_DIGIT_IDS = 90;
+const FIRST_OOB_ID = 100;
+const OOB_IDS = 900;
 /** The most out-of-band commands in flight; QEMU runs them as it reads them. */
 export const OOB_WINDOW = 32;
 
@@ -27,7 +29,8 @@ export class Pending {
   /** In flight in-band, oldest first. */
   readonly #inBand: PendingCommand[] = [];
   readonly #oob = new Map<number, PendingCommand>();
-  #nextInBand = 0;
+  #nextOneDigit = 0;
+  #nextTwoDigit = 0;
   #nextOob = 0;
 
   get inBandCount(): number {
@@ -38,8 +41,9 @@ export class Pending {
     return this.#oob.size;
   }
 
-  get hasInBandRoom(): boolean {
-    return this.#inBand.length < IN_BAND_WINDOW;
+  /** @param window the most in-band commands that may be in flight now */
+  hasInBandRoom(window: number): boolean {
+    return this.#inBand.length < Math.min(window, LARGE_WINDOW);
   }
 
   get hasOobRoom(): boolean {
@@ -68,8 +72,13 @@ export class Pending {
       command.upstreamId = toUpstreamId(id);
       this.#oob.set(id, command);
     } else {
-      command.upstreamId = toUpstreamId(this.#nextInBand);
-      this.#nextInBand = (this.#nextInBand + 1) % IN_BAND_IDS;
+      if (this.#inBand.length < SMALL_WINDOW) {
+        command.upstreamId = toUpstreamId(this.#nextOneDigit);
+        this.#nextOneDigit = (this.#nextOneDigit + 1) % ONE_DIGIT_IDS;
+      } else {
+        command.upstreamId = toUpstreamId(FIRST_TWO_DIGIT_ID + this.#nextTwoDigit);
+        this.#nextTwoDigit = (this.#nextTwoDigit + 1) % TWO_DIGIT_IDS;
+      }
       this.#inBand.push(command);
     }
   }
@@ -94,7 +103,8 @@ export class Pending {
     if (command.oob) this.#oob.delete(command.upstreamId);
     else {
       if (this.#inBand.pop() !== command) throw new Error('only the latest command can be withdrawn');
-      this.#nextInBand = command.upstreamId;
+      if (command.upstreamId < FIRST_TWO_DIGIT_ID) this.#nextOneDigit = command.upstreamId;
+      else this.#nextTwoDigit = command.upstreamId - FIRST_TWO_DIGIT_ID;
     }
     command.upstreamId = -1;
     command.stage = 'waiting';

@@ -17,14 +17,11 @@ import type { Envelope } from '../qmp/envelope.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import type { Parser } from '../qmp/parser.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
-import { ArgumentList } from './arguments.js';
-import type { Counters } from './counters.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
 import type { ClientId, Link, Peer } from './link.js';
 import { judgeCapabilities, type Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
 import { PendingCommand } from './pending-command.js';
-import type { Policy, Verdict } from './policy.js';
 import { commitTo, keep, reserve, slabBytes } from './slab.js';
 
 /** What a client's connection may call. */
@@ -38,15 +35,6 @@ export interface ClientPort {
   closed(reason: string): void;
 }
 
-/** What is known of a client when it connects. */
-export interface ClientOptions {
-  /** The listener's address as configured. */
-  readonly listener: string;
-  readonly peer: Peer;
-  /** What it may run; everything when absent. */
-  readonly policy?: Policy;
-}
-
 /** What a session needs of its multiplexer. */
 export interface SessionOwner {
   readonly parser: Parser;
@@ -54,7 +42,6 @@ export interface SessionOwner {
   readonly journal: Journal | null;
   readonly words: Words;
   readonly offersOob: boolean;
-  readonly counters: Counters;
   now(): number;
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;
@@ -72,8 +59,6 @@ export interface SessionOwner {
 
 /** A client with this many commands unanswered is not read until some are. */
 const MOST_QUEUED = 1024;
-/** A refused command's name is shown up to this many characters. */
-const LONGEST_NAME_SHOWN = 100;
 const NO_BYTES = new Uint8Array(0);
 
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
@@ -90,7 +75,6 @@ export class Session implements ClientPort, ClientView {
 
   readonly #owner: SessionOwner;
   readonly #link: Link;
-  readonly #policy: Policy | null;
   readonly #outbox = new Outbox();
   readonly #scanner = new Scanner();
   #phase: Phase = { name: 'negotiating' };
@@ -104,15 +88,21 @@ export class Session implements ClientPort, ClientView {
   /** How many out-of-band commands there were, and how many of them have been answered. */
   #oobSeen = 0;
   #oobDone = 0;
+  /** When the bytes at hand were read. */
+  #receivedAt = 0;
   #isPaused = false;
 
-  constructor(owner: SessionOwner, link: Link, id: ClientId, options: ClientOptions) {
+  constructor(owner: SessionOwner, link: Link, id: ClientId, listener: string, peer: Peer) {
     this.#owner = owner;
     this.#link = link;
-    this.#policy = options.policy ?? null;
     this.id = id;
-    this.listener = options.listener;
-    this.peer = options.peer;
+    this.listener = listener;
+    this.peer = peer;
+  }
+
+  /** Whether the client may send out-of-band commands. */
+  get isOobEnabled(): boolean {
+    return this.#phase.name === 'running' && this.#phase.oob;
   }
 
   get isConnected(): boolean {
@@ -142,6 +132,7 @@ export class Session implements ClientPort, ClientView {
   receive(chunk: Uint8Array): void {
     if (this.#life !== 'open') return;
     this.#scanner.push(chunk);
+    this.#receivedAt = this.#owner.now();
     this.#pump();
   }
 
@@ -266,8 +257,7 @@ export class Session implements ClientPort, ClientView {
     parser.parse(this.#scanner.bytes, this.#scanner.tokens);
     if (parser.error !== null) return this.#answerMalformed(null, genericError(parser.error));
     if (!parser.isObject) return this.#answerMalformed(null, genericError('QMP input must be a JSON object'));
-    const phase = this.#phase;
-    const isOobEnabled = phase.name === 'running' && phase.oob;
+    const isOobEnabled = this.isOobEnabled;
     reader.read(this.#scanner, parser, isOobEnabled);
     if (reader.shapeError !== null) {
       const reply = errorReply(reader.id, genericError(reader.shapeError));
@@ -283,54 +273,8 @@ export class Session implements ClientPort, ClientView {
       } else this.#answerInTurn(reply, true);
       return;
     }
-    if (phase.name === 'negotiating') return this.#negotiate();
-    const verdict = this.#policy === null ? null : this.#judge(this.#policy);
-    if (verdict === null || verdict.allowed) this.#enqueue();
-    else this.#deny(verdict);
-  }
-
-  #judge(policy: Policy): Verdict {
-    const { parser, reader } = this.#owner;
-    const scanner = this.#scanner;
-    return policy.judge(reader.name, new ArgumentList(scanner.bytes, scanner.tokens, parser, reader.argumentsToken));
-  }
-
-  /** Refuses the command that was read, in its turn. */
-  #deny(verdict: Verdict): void {
-    const { reader, journal } = this.#owner;
-    const command = this.#takeCommand();
-    const name = reader.name.slice(0, LONGEST_NAME_SHOWN);
-    const reply = errorReply(
-      command.id,
-      genericError(`Command '${name}' is not allowed here (policy ${this.#policy?.name ?? ''})`),
-    );
-    this.#owner.counters.denied++;
-    journal?.denied(command, verdict.rule, reply);
-    command.stage = 'answered';
-    command.reply = [reply];
-    if (command.oob) {
-      this.#oobSeen++;
-      this.#oobQueue.push(command);
-      this.#drainOob();
-    } else {
-      command.afterOob = this.#oobSeen;
-      this.#queue.push(command);
-      this.#drainAnswered();
-    }
-    this.#owner.touch(this);
-  }
-
-  /** @returns the command that was read, as far as a journal sees it. */
-  #takeCommand(): PendingCommand {
-    const { reader, journal } = this.#owner;
-    const scanner = this.#scanner;
-    const command = PendingCommand.take(this);
-    command.name = reader.name;
-    command.oob = reader.isOutOfBand;
-    command.id = reader.id;
-    command.receivedAt = this.#owner.now();
-    if (journal?.wantsRaw === true) command.raw = keep(scanner.bytes, scanner.start, scanner.end);
-    return command;
+    if (this.#phase.name === 'negotiating') this.#negotiate();
+    else this.#enqueue();
   }
 
   #negotiate(): void {
@@ -348,14 +292,19 @@ export class Session implements ClientPort, ClientView {
   }
 
   #enqueue(): void {
-    const { parser, reader } = this.#owner;
+    const { parser, reader, journal } = this.#owner;
     const scanner = this.#scanner;
-    const command = this.#takeCommand();
+    const command = PendingCommand.take(this);
+    command.name = reader.name;
+    command.oob = reader.isOutOfBand;
+    command.id = reader.id;
     const isPlain = !reader.hasArguments;
+    command.receivedAt = this.#receivedAt;
     const start = reserve(scanner.end - scanner.start);
     const end = reader.writeWire(scanner, parser, slabBytes(), start);
     commitTo(end);
     command.wire = slabBytes().subarray(start, end);
+    if (journal?.wantsRaw === true) command.raw = keep(scanner.bytes, scanner.start, scanner.end);
     if (command.oob) {
       this.#oobSeen++;
       this.#oobQueue.push(command);

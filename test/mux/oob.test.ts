@@ -60,7 +60,7 @@ describe('out-of-band commands', () => {
       const ids = world.qemu.waiting.map((command) => command.id);
       assert.equal(new Set([...ids, stuck?.id]).size, ids.length + 1);
       assert.ok(ids.length < 32);
-      for (const id of ids) assert.match(id, /^[1-9][0-9]$/);
+      for (const id of ids) assert.match(id, /^[1-9][0-9]{2}$/);
       world.qemu.returns(String(round++));
       world.settle();
     }

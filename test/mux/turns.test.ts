@@ -2,12 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { World } from '../support/world.js';
 
-const MEGABYTE = 1024 * 1024;
-
-function largeError(id: string): string {
-  return `{${id}"error": {"class": "GenericError", "desc": "${'x'.repeat(MEGABYTE)}"}}`;
-}
-
 describe('a turn', () => {
   it('writes to each connection once, however many messages there are', () => {
     const world = World.running();
@@ -111,10 +105,14 @@ describe('clients with commands waiting', () => {
     assert.equal(world.mux.clientCount, 4);
   });
 
-  it('go no further than the window: seven in-band commands at any time', () => {
+  /** The most commands that were in flight while the clients' fifty each were worked off, `time` µs a command. */
+  function mostInFlight(time: number, capabilities: 'plain' | 'oob'): number {
     const world = World.running();
-    const clients = Array.from({ length: 5 }, () => world.client().negotiate());
-    for (const client of clients) client.write('{"execute":"a"}'.repeat(10));
+    const clients = [
+      world.client().negotiate(capabilities),
+      ...Array.from({ length: 4 }, () => world.client().negotiate()),
+    ];
+    for (const client of clients) client.write('{"execute":"a"}'.repeat(50));
     world.settle();
     let most = 0;
     while (world.qemu.waiting.length > 0) {
@@ -123,11 +121,45 @@ describe('clients with commands waiting', () => {
         world.mux.inFlight.map((command) => String(command.upstreamId)),
         world.qemu.waiting.map(({ id }) => id),
       );
+      world.pass(time);
       world.qemu.returns();
       world.settle();
     }
-    assert.equal(most, 7);
-    assert.equal(world.qemu.arrivedCount, 50);
+    assert.equal(world.qemu.arrivedCount, 250);
+    for (const client of clients) assert.equal(client.take().length, 50);
+    return most;
+  }
+
+  it('are seven in flight, while any client may send out-of-band commands, however fast QEMU is', () => {
+    assert.equal(mostInFlight(0, 'oob'), 7);
+  });
+
+  it('are seven in flight, while QEMU takes longer than a seventh of a millisecond for each', () => {
+    assert.equal(mostInFlight(150, 'plain'), 7);
+  });
+
+  it('are up to sixty-four in flight, while QEMU answers them within a millisecond', () => {
+    assert.equal(mostInFlight(0, 'plain'), 64);
+    const most = mostInFlight(40, 'plain');
+    assert.ok(most > 7 && most <= 25, `${most} in flight at 40 µs each`);
+  });
+
+  it('are seven in flight again, when a client comes to be able to send out-of-band commands', () => {
+    const world = World.running();
+    const client = world.client().negotiate();
+    client.send('{"execute":"a"}'.repeat(200));
+    while (world.qemu.waiting.length < 64) {
+      world.qemu.returns();
+      world.settle();
+    }
+    const other = world.client().negotiate('oob');
+    while (world.qemu.waiting.length >= 7) {
+      world.qemu.returns();
+      world.settle();
+    }
+    other.send('{"exec-oob":"yank"}');
+    assert.ok(world.qemu.waiting.filter(({ name }) => name === 'a').length <= 7);
+    assert.ok(world.qemu.waitingNames.includes('yank'));
   });
 
   it('wait here while much is still to be sent upstream', () => {
@@ -145,6 +177,8 @@ describe('clients with commands waiting', () => {
 });
 
 describe('a large message', () => {
+  const MEGABYTE = 1024 * 1024;
+
   /** Replies of 20 MB, of one string or of very many small values; with the id where QEMU puts it. */
   const replies: readonly (readonly [string, (id: string) => string])[] = [
     ['one string', (id) => `{"return": "${'x'.repeat(20 * MEGABYTE)}"${id}}\r\n`],
@@ -180,9 +214,11 @@ describe('a large message', () => {
     const world = World.running({ journal: false });
     const client = world.client().negotiate();
     client.send('{"execute":"a","id":7}{"execute":"b"}');
-    for (const id of ['0', '1']) world.qemu.send(`${largeError(`"id": ${id}, `)}\r\n`, 65_536);
+    const error = (id: string): string =>
+      `{${id}"error": {"class": "GenericError", "desc": "${'x'.repeat(MEGABYTE)}"}}`;
+    for (const id of ['0', '1']) world.qemu.send(`${error(`"id": ${id}, `)}\r\n`, 65_536);
     world.settle();
-    assert.deepEqual(client.take(), [largeError('"id": 7, '), largeError('')]);
+    assert.deepEqual(client.take(), [error('"id": 7, '), error('')]);
   });
 
   it('that comes byte by byte arrives whole', () => {
