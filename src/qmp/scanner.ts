@@ -307,7 +307,10 @@ export class Scanner {
     return Scan.NeedMore;
   }
 
-  /** Takes a token into the message. QEMU looks whether the message is complete before it looks at the limits. */
+  /**
+   * Takes a token into the message. QEMU looks at the limits before it looks whether the message is complete; it once did
+   * the opposite, and 7.2 does not.
+   */
   #accept(kind: TokenKind, start: number, end: number): ScanResult {
     const tokens = this.tokens;
     tokens.push(kind, start, end);
@@ -316,15 +319,15 @@ export class Scanner {
     else if (kind === Token.RightBrace) this.#braces--;
     else if (kind === Token.LeftBracket) this.#brackets++;
     else if (kind === Token.RightBracket) this.#brackets--;
+    if (this.#tokenBytes >= this.#maxBytes) return this.#malformed('JSON token size limit exceeded', end);
+    if (tokens.count > MAX_TOKEN_COUNT) return this.#malformed('JSON token count limit exceeded', end);
+    if (this.#braces + this.#brackets > MAX_NESTING) return this.#malformed('JSON nesting depth limit exceeded', end);
     if (this.#braces < 0 || this.#brackets < 0 || (this.#braces === 0 && this.#brackets === 0)) {
       this.start = this.#messageStart;
       this.end = end;
       this.#reported = true;
       return Scan.Message;
     }
-    if (this.#tokenBytes > this.#maxBytes) return this.#malformed('JSON token size limit exceeded', end);
-    if (tokens.count > MAX_TOKEN_COUNT) return this.#malformed('JSON token count limit exceeded', end);
-    if (this.#braces + this.#brackets > MAX_NESTING) return this.#malformed('JSON nesting depth limit exceeded', end);
     return Scan.NeedMore;
   }
 

@@ -36,7 +36,7 @@ async function startPair(scope: Scope): Promise<Pair> {
 }
 
 function readable(lines: readonly string[]): string[] {
-  return lines.map((line) => escape(Buffer.from(line, 'latin1')));
+  return lines.map((line) => escape(Buffer.from(line.slice(0, 2000), 'latin1')) + (line.length > 2000 ? '…' : ''));
 }
 
 function allLines(heard: Heard): string[] {
