@@ -19,6 +19,10 @@ const SUBCOMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'share the monitors of running VMs among many clients',
     load: async () => (await import('./serve.js')).serve,
   },
+  demo: {
+    summary: 'share a VM that it brings along, or one of yours, and say what to type next',
+    load: async () => (await import('./demo.js')).demo,
+  },
 };
 
 /** The subcommand of this command line, once it is loaded. */

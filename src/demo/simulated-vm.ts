@@ -4,7 +4,7 @@
  */
 
 import type { Fault, Path, SchemaCommand } from '../qmp/schema.js';
-import { formatJson, type JsonObject } from '../qmp/value.js';
+import { formatJson, isJsonObject, type JsonObject } from '../qmp/value.js';
 import { Recording } from './recording.js';
 
 /** An event before its timestamp. */
@@ -52,6 +52,12 @@ export class SimulatedVm {
     const { version } = this.#recording;
     this.version = { ...version, package: PACKAGE };
     this.#recordedPackage = typeof version['package'] === 'string' ? version['package'] : '';
+  }
+
+  /** The version of the QEMU that was recorded, such as `7.2.22`. */
+  get qemuVersion(): string {
+    const { qemu } = this.version;
+    return isJsonObject(qemu) ? [qemu['major'], qemu['minor'], qemu['micro']].join('.') : '';
   }
 
   /** @returns the command as the recorded schema has it. */
