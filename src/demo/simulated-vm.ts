@@ -57,7 +57,8 @@ export class SimulatedVm {
   /** The version of the QEMU that was recorded, such as `7.2.22`. */
   get qemuVersion(): string {
     const { qemu } = this.version;
-    return isJsonObject(qemu) ? [qemu['major'], qemu['minor'], qemu['micro']].join('.') : '';
+    if (!isJsonObject(qemu)) return '';
+    return ['major', 'minor', 'micro'].map((part) => formatJson(qemu[part] ?? 0)).join('.');
   }
 
   /** @returns the command as the recorded schema has it. */
