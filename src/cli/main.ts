@@ -56,7 +56,7 @@ async function main(words: readonly string[]): Promise<number> {
     .alias('help', 'h')
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .epilogue('`qmpmux COMMAND --help` tells the options of a command, with examples.')
-    .demandCommand(1, 1, `name a command: ${Object.keys(SUBCOMMANDS).join(', ')}`)
+    .demandCommand(1, 1)
     .strict()
     .exitProcess(false)
     .fail((message: string | null, error: Error | undefined) => {
@@ -100,24 +100,32 @@ function refuseRepetition(command: Subcommand, args: Readonly<Record<string, unk
 
 /** yargs' message in our words, with the nearest right word. */
 function describeMisuse(message: string, words: readonly string[]): string {
+  if (loaded === null) {
+    const command = words.find((word) => !word.startsWith('-'));
+    const names = Object.keys(SUBCOMMANDS);
+    if (command !== undefined) {
+      const near = suggestion(command, names) || ` (known: ${names.join(', ')})`;
+      return `unknown command ${JSON.stringify(command)}${near}`;
+    }
+    const [option] = words;
+    return option === undefined ? `name a command: ${names.join(', ')}` : describeUnknownOption(option);
+  }
   const first = message.split('\n')[0] ?? '';
   const lacking = /^Not enough arguments following: (.*)$/.exec(first);
   if (lacking !== null) return `--${lacking[1]} needs a value`;
   const unknown = /^Unknown (?:argument|command)s?: (.*)$/.exec(first)?.[1];
   if (unknown === undefined) return first;
-
   // Several are listed with commas between them, which may also be part of one: the first that was typed is told.
   const option = words.find((word) => /^--?\w/.test(word) && unknown.startsWith(bareName(word)));
-  if (option !== undefined) {
-    const known = ['help', 'version', ...Object.keys(loaded?.options ?? {})];
-    const dashes = option.startsWith('--') ? '--' : '-';
-    const near = nearest(bareName(option), known);
-    return `unknown option ${dashes}${bareName(option)}${near === null ? '' : `; did you mean --${near}?`}`;
-  }
+  if (option !== undefined) return describeUnknownOption(option);
   const word = words.find((candidate) => candidate !== '' && unknown.startsWith(candidate)) ?? unknown;
-  if (loaded !== null) return `${JSON.stringify(word)} is unexpected here; an option's value stands behind its name`;
-  const names = Object.keys(SUBCOMMANDS);
-  return `unknown command ${JSON.stringify(word)}${suggestion(word, names) || ` (known: ${names.join(', ')})`}`;
+  return `${JSON.stringify(word)} is unexpected here; an option's value stands behind its name`;
+}
+
+function describeUnknownOption(option: string): string {
+  const known = ['help', 'version', ...Object.keys(loaded?.options ?? {})];
+  const near = nearest(bareName(option), known);
+  return `unknown option ${option.replace(/=.*$/s, '')}${near === null ? '' : `; did you mean --${near}?`}`;
 }
 
 function bareName(word: string): string {

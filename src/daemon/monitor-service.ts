@@ -28,7 +28,7 @@ export interface MonitorServiceOptions {
 }
 
 /** When a socket that could not be made is tried again, in milliseconds. */
-const LISTEN_AGAIN = 5000;
+const LISTEN_AGAIN = 2000;
 /** How long clients may take for the rest of what they are due when the service stops, in milliseconds. */
 const FAREWELL = 1000;
 

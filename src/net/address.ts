@@ -36,7 +36,7 @@ export interface TcpAddress {
   readonly kind: 'tcp';
   /** An IP address (without brackets) or a name. */
   readonly host: string;
-  /** 0 when listening: the kernel picks one. */
+  /** 0, when listening only: the kernel picks one. */
   readonly port: number;
   /** What a name may resolve to; both when absent. */
   readonly family?: 4 | 6;
@@ -300,7 +300,8 @@ class AddressText {
     if ((family === 4 && isIPv6(host)) || (family === 6 && isIPv4(host))) {
       throw this.#fault(from, `${quoted(host)} is no IPv${family} address`);
     }
-    if (port === 0 && this.#role === 'upstream') throw this.#fault(from + head.length - 1, 'port 0 cannot be reached');
+    if (port === 0 && this.#role === 'upstream' && !server)
+      throw this.#fault(from + head.length - 1, 'port 0 cannot be reached');
     const address: TcpAddress = { kind: 'tcp', host, port, ...(family === undefined ? {} : { family }) };
     return { address, server };
   }

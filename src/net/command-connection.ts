@@ -42,8 +42,14 @@ export class CommandConnection implements Connection {
     [this.#name] = options.command;
     this.#link = new SocketLink(child.stdin, child.stdout);
     this.link = this.#link;
+    // However we end, no command is left behind.
+    const killWithUs = () => {
+      this.#signal('SIGKILL');
+    };
+    process.once('exit', killWithUs);
     this.#exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
+        process.off('exit', killWithUs);
         this.#status = signal === null ? `exited with status ${code ?? 0}` : `was ended by ${signal}`;
         resolve();
       });

@@ -4,12 +4,11 @@
  * What must hold: nothing but a dead socket, or our own, is ever removed. Two daemons that start on one stale path at the same
  * instant could still race between the look and the removal; the kernel offers nothing better for sockets.
  */
+import { randomUUID } from 'node:crypto';
 import {
-  accessSync,
   chmodSync,
   chownSync,
   closeSync,
-  constants,
   fchownSync,
   lstatSync,
   openSync,
@@ -55,7 +54,7 @@ function unknownAccount(address: UnixListenAddress, what: 'user' | 'group', name
 }
 
 /**
- * Finds out whether a socket can be made at the path, without making one.
+ * Finds out whether a socket can be made at the path, without making one: a file beside it, for a moment, tells.
  * @throws ListenError
  */
 export async function checkSocketPath(address: UnixListenAddress): Promise<void> {
@@ -63,13 +62,11 @@ export async function checkSocketPath(address: UnixListenAddress): Promise<void>
   await occupantOf(address);
   const folder = dirname(address.path);
   try {
-    accessSync(folder, constants.W_OK | constants.X_OK);
-    if (ownership.uid === -1 && ownership.gid === -1) return;
-    // Whether a file may be given away depends on capabilities, groups and the file system: only a file can tell.
-    const probe = join(folder, `.qmpmux-${process.pid}`);
+    // Permissions, capabilities, groups, quotas, the file system: only a file can tell.
+    const probe = join(folder, `.qmpmux-${randomUUID()}`);
     const fd = openSync(probe, 'wx', 0o600);
     try {
-      fchownSync(fd, ownership.uid, ownership.gid);
+      if (ownership.uid !== -1 || ownership.gid !== -1) fchownSync(fd, ownership.uid, ownership.gid);
     } finally {
       closeSync(fd);
       unlinkSync(probe);
