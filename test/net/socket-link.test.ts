@@ -202,6 +202,26 @@ test('a link that is gone swallows everything', async (t) => {
   assert.ok(server.destroyed);
 });
 
+for (const takes of [true, false]) {
+  const how = takes ? 'keeps its side open' : 'does not take the rest';
+  test(`a peer that ${how} after our end is let go`, async (t) => {
+    const { peer, server } = await pair(t);
+    const link = new SocketLink(server, server, 20);
+    const record = new Record();
+    link.attach(record);
+    if (takes) peer.resume();
+    else peer.pause();
+    link.write(Buffer.alloc(takes ? 10 : 8 * 1024 * 1024));
+    link.end();
+    link.end();
+    await link.drained();
+    await record.until(() => record.reason !== null);
+    assert.ok(server.destroyed);
+    assert.equal(record.reason, 'closed by qmpmux');
+    await link.drained();
+  });
+}
+
 test('a reset is told as a reset', async (t) => {
   const { link, record, peer } = await pair(t, 'tcp');
   link.attach(record);

@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ConfigError, DEFAULT_LOG, parseConfig, readConfig, singleMonitor } from '../../dist/daemon/config.js';
+import { parseListener, parseUpstream } from '../../dist/net/address.js';
+import { scratch } from '../support/scratch.js';
+
+test('a config names monitors with their upstream and listeners, and how to log', () => {
+  const config = parseConfig(
+    `
+    [log]
+    level = "debug"
+    format = "pretty"
+
+    [monitor.web1]
+    upstream = "unix:/run/web1.qmp"
+    listen = [
+      "unix:/run/web1.mux",
+      { address = "unix:/run/backup,,1.mux", mode = "0660", user = "7", group = "backup,x" },
+    ]
+
+    [monitor."db.2"]
+    upstream = "tcp:[::1]:4444"
+    [[monitor."db.2".listen]]
+    address = "tcp:localhost:0"
+    [[monitor."db.2".listen]]
+    address = "tcp:localhost:0"
+    `,
+    'test.toml',
+  );
+  assert.deepEqual(config, {
+    log: { level: 'debug', format: 'pretty' },
+    monitors: [
+      {
+        name: 'web1',
+        upstream: { kind: 'unix', path: '/run/web1.qmp' },
+        listen: [
+          { address: { kind: 'unix', path: '/run/web1.mux' } },
+          { address: { kind: 'unix', path: '/run/backup,1.mux', mode: 0o660, user: '7', group: 'backup,x' } },
+        ],
+      },
+      {
+        name: 'db.2',
+        upstream: { kind: 'tcp', host: '::1', port: 4444 },
+        listen: [
+          { address: { kind: 'tcp', host: 'localhost', port: 0 } },
+          { address: { kind: 'tcp', host: 'localhost', port: 0 } },
+        ],
+      },
+    ],
+  });
+});
+
+test('flags make the same config as a file with one monitor', () => {
+  const fromFile = parseConfig('[monitor.vm]\nupstream="/run/vm.qmp"\nlisten=["/a","tcp:[::1]:1"]', 'x');
+  const listen = ['/a', 'tcp:[::1]:1'].map(parseListener);
+  assert.deepEqual(singleMonitor(null, parseUpstream('/run/vm.qmp'), listen, DEFAULT_LOG), fromFile);
+  const named = singleMonitor('web1', parseUpstream('/run/vm.qmp'), listen, DEFAULT_LOG);
+  assert.equal(named.monitors[0]?.name, 'web1');
+});
+
+test('a monitor without a name is called after its upstream', () => {
+  const cases = {
+    '/run/web1.qmp': 'web1',
+    'unix:/run/web1.sock,server': 'web1',
+    '/run/web1': 'web1',
+    '/run/web 1': 'vm',
+    'tcp:h:1': 'vm',
+    'exec:cat': 'vm',
+  };
+  for (const [upstream, name] of Object.entries(cases)) {
+    const config = singleMonitor(null, parseUpstream(upstream), [parseListener('/a')], DEFAULT_LOG);
+    assert.equal(config.monitors[0]?.name, name, upstream);
+  }
+});
+
+const vm = '[monitor.vm]\nupstream = "/q"\n';
+const faults: readonly (readonly [what: string, content: string, message: RegExp])[] = [
+  ['an empty file', '', /^f\.toml: monitor: is missing$/],
+  ['no monitor', '[monitor]\n', /^f\.toml: no monitor: add a table \[monitor\.NAME\]/],
+  ['what is no TOML', '[monitor.vm]\nupstream = /q\n', /^f\.toml:2:\d+: not TOML: \S/],
+  ['two monitors of one name', `${vm}listen=["/a"]\n${vm}`, /^f\.toml:\d+:\d+: not TOML: \S/],
+  ['an unknown section', `[lgo]\n${vm}listen=["/a"]`, /^f\.toml:1: lgo: unknown key; did you mean "log"\?$/],
+  [
+    'an unknown key',
+    `${vm}listen=["/a"]\nupstraem="/b"`,
+    /^f\.toml:4: monitor\.vm\.upstraem: unknown key; did you mean "upstream"\?$/,
+  ],
+  [
+    'an unrelated key',
+    `${vm}listen=["/a"]\ncolour="red"`,
+    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen\)$/,
+  ],
+  ['a missing upstream', '\n[monitor.vm]\nlisten=["/a"]', /^f\.toml:2: monitor\.vm\.upstream: is missing$/],
+  ['a missing listener', vm, /^f\.toml:1: monitor\.vm\.listen: is missing$/],
+  ['no listener', `${vm}listen=[]`, /^f\.toml:3: monitor\.vm\.listen: must name at least one address$/],
+  ['a listener that is no list', `${vm}listen="/a"`, /^f\.toml:3: monitor\.vm\.listen: must be a list of addresses/],
+  [
+    'a listener that is a number',
+    `${vm}listen=[1]`,
+    /^f\.toml:3: monitor\.vm\.listen\.0: must be an address or a table/,
+  ],
+  [
+    'a listener without an address',
+    `${vm}listen=[{mode="0660"}]`,
+    /^f\.toml:3: monitor\.vm\.listen\.0\.address: is missing$/,
+  ],
+  [
+    'an unknown key of a listener',
+    `${vm}listen=[{address="/a",mdoe="0660"}]`,
+    /^f\.toml:3: monitor\.vm\.listen\.0\.mdoe: unknown key; did you mean "mode"\?$/,
+  ],
+  [
+    'a mode that is a number',
+    `${vm}listen=[{address="/a",mode=660}]`,
+    /^f\.toml:3: monitor\.vm\.listen\.0\.mode: must be permission bits as a string/,
+  ],
+  [
+    'a mode that is no mode',
+    `${vm}listen=[{address="/a",mode="rw"}]`,
+    /^f\.toml:3: monitor\.vm\.listen\.0: address "\/a,mode=rw", column 9: mode is octal/,
+  ],
+  ['a mode given twice', `${vm}listen=[{address="/a,mode=0600",mode="0660"}]`, /"mode" is given twice/],
+  [
+    'a wrong address',
+    '[monitor.vm]\nlisten=["/a"]\nupstream="tpc:h:1"',
+    /^f\.toml:3: monitor\.vm\.upstream: address "tpc:h:1", column 1: unknown scheme "tpc"; did you mean "tcp"\?$/,
+  ],
+  [
+    'a wrong second listener',
+    `${vm}[[monitor.vm.listen]]\naddress="/a"\n[[monitor.vm.listen]]\naddress="exec:x"`,
+    /^f\.toml:5: monitor\.vm\.listen\.1: address "exec:x", column 1: a listener cannot be a command/,
+  ],
+  [
+    'a wrong key of a second listener',
+    `${vm}[[monitor.vm.listen]]\naddress="/a"\n[[monitor.vm.listen]]\naddress="/b"\ngruop="x"`,
+    /^f\.toml:7: monitor\.vm\.listen\.1\.gruop: unknown key; did you mean "group"\?$/,
+  ],
+  [
+    'a wrong log level',
+    `[log]\nlevel="loud"\n${vm}listen=["/a"]`,
+    /^f\.toml:2: log\.level: must be one of trace, debug, info/,
+  ],
+  [
+    'a wrong log format',
+    `log.format="xml"\n${vm}listen=["/a"]`,
+    /^f\.toml:1: log\.format: must be one of pretty, json, auto$/,
+  ],
+  ['a wrong name', '[monitor."a b"]\nupstream="/q"\nlisten=["/a"]', /^f\.toml:1: monitor\.a b: a name has letters/],
+  ['a monitor that is no table', 'monitor = 1', /^f\.toml:1: monitor: must be tables by name/],
+  ['a monitor that is a list', '[[monitor]]\nupstream="/q"', /^f\.toml:1: monitor/],
+  [
+    'one QEMU twice',
+    `${vm}listen=["/a"]\n[monitor.b]\nupstream="unix:/q"\nlisten=["/b"]`,
+    /^f\.toml:5: monitor\.b\.upstream: unix:\/q is the upstream of vm already/,
+  ],
+  [
+    'one socket twice',
+    `${vm}listen=["/a"]\n[monitor.b]\nupstream="/r"\nlisten=["/b","/a"]`,
+    /^f\.toml:6: monitor\.b\.listen\.1: unix:\/a is a listener of vm already/,
+  ],
+  [
+    'a listener in the place of a QEMU',
+    `${vm}listen=["/a"]\n[monitor.b]\nupstream="/a"\nlisten=["/b"]`,
+    /^f\.toml:3: monitor\.vm\.listen\.0: unix:\/a is the upstream of b already/,
+  ],
+];
+
+for (const [what, content, message] of faults) {
+  test(`a config with ${what} is refused, with the place`, () => {
+    assert.throws(
+      () => parseConfig(content, 'f.toml'),
+      (error) => {
+        assert.ok(error instanceof ConfigError, String(error));
+        assert.equal(error.code, 'QMPMUX_CONFIG');
+        assert.match(error.message, message);
+        assert.doesNotMatch(error.message, /\n/);
+        return true;
+      },
+    );
+  });
+}
+
+test('a config file that cannot be read is named', (t) => {
+  const folder = scratch(t);
+  assert.throws(() => readConfig(join(folder, 'none.toml')), { message: /\/none\.toml: there is no such file$/ });
+  assert.throws(() => readConfig(folder), { code: 'QMPMUX_CONFIG', message: /directory/ });
+  writeFileSync(join(folder, 'a.toml'), '[monitor.vm]\nupstream="/q"\nlisten=["/a"]');
+  assert.equal(readConfig(join(folder, 'a.toml')).monitors.length, 1);
+});
+
+test('flags with a name or sockets that clash are refused', () => {
+  const upstream = parseUpstream('/q');
+  const make = (name: string | null, ...listen: string[]) =>
+    singleMonitor(name, upstream, listen.map(parseListener), DEFAULT_LOG);
+  assert.throws(() => make('a b', '/a'), { code: 'QMPMUX_CONFIG', message: /the name "a b" may have letters/ });
+  assert.throws(() => make(null, '/q'), { message: /unix:\/q is the upstream of q already/ });
+  assert.throws(() => make(null, '/a', 'unix:/a'), { message: /unix:\/a is a listener of q already/ });
+});
