@@ -143,14 +143,12 @@ export class MonitorService {
   }
 
   #upstreamChanged(state: UpstreamState): void {
+    if (state.name !== 'running') this.#closeListeners();
     this.#upstream.follow(state);
-    if (state.name === 'running') {
-      const { version, oob, pretty } = state;
-      this.#log.info({ version, oob, pretty }, 'connected to QEMU');
-      this.#openListeners();
-    } else {
-      this.#closeListeners();
-    }
+    if (state.name !== 'running') return;
+    const { version, oob, pretty } = state;
+    this.#log.info({ version, oob, pretty }, 'connected to QEMU');
+    this.#openListeners();
   }
 
   async #openListeners(): Promise<void> {

@@ -201,9 +201,7 @@ export class Upstream {
         state.abort();
         this.#missed(`no connection within ${this.#attemptTimeout / 1000} s`);
       } else if (state.name === 'greeting') {
-        const reason = this.#describeSilence(state.isGreeted);
-        this.#end(state.connection, reason);
-        this.#receiver.upstreamClosed(reason);
+        this.#tellEnd(state.connection, this.#describeSilence(state.isGreeted));
       }
     }, this.#attemptTimeout);
   }
@@ -222,10 +220,8 @@ export class Upstream {
         this.#receiver.upstreamReceive(chunk);
       },
       closed: (reason) => {
-        const before = this.#state.name;
-        if (!this.#isCurrent(connection)) return;
-        this.#end(connection, before === 'greeting' ? `${reason}, before QMP was agreed on` : reason);
-        this.#receiver.upstreamClosed(reason);
+        const isEarly = this.#state.name === 'greeting';
+        this.#tellEnd(connection, isEarly ? `${reason}, before QMP was agreed on` : reason);
       },
     };
     // The multiplexer first: what comes, comes after it knows the connection.
@@ -236,6 +232,14 @@ export class Upstream {
   #isCurrent(connection: Connection): boolean {
     const state = this.#state;
     return (state.name === 'greeting' || state.name === 'running') && state.connection === connection;
+  }
+
+  /** The multiplexer first: when the log tells of the loss, the clients' sockets are gone. */
+  #tellEnd(connection: Connection, reason: string): void {
+    if (!this.#isCurrent(connection)) return;
+    this.#receiver.upstreamClosed(reason);
+    // Unless its answer, by `follow`, has done so.
+    if (this.#isCurrent(connection)) this.#end(connection, reason);
   }
 
   /** A connection that was made is over. */
