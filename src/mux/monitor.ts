@@ -76,6 +76,7 @@ export class Monitor {
   }
 
   opened(link: Link): void {
+    this.#checkNext('greeting');
     this.#link = link;
     this.#lines = new LineReader();
     this.#folder = null;
@@ -107,10 +108,14 @@ export class Monitor {
     }
   }
 
-  #become(state: UpstreamState): void {
-    if (!NEXT[this.#state.name].includes(state.name)) {
-      throw new Error(`upstream cannot go from ${this.#state.name} to ${state.name}`);
+  #checkNext(name: UpstreamState['name']): void {
+    if (!NEXT[this.#state.name].includes(name)) {
+      throw new Error(`upstream cannot go from ${this.#state.name} to ${name}`);
     }
+  }
+
+  #become(state: UpstreamState): void {
+    this.#checkNext(state.name);
     this.#state = state;
     this.#owner.upstreamChanged(state);
   }
@@ -182,14 +187,14 @@ export class Monitor {
       return;
     }
     if (reply.id === this.#nonce) {
-      if (reply.desc !== null) this.drop(`QEMU refused the handshake: ${reply.desc}`);
+      if (reply.isError) this.drop(`QEMU refused the handshake: ${reply.desc ?? 'without a word'}`);
       else {
         const version = readGreeting(this.greeting)?.version ?? 'unknown';
         this.#become({ name: 'running', oob: this.offersOob, pretty: this.#folder !== null, version });
       }
       return;
     }
-    const probe = this.#probes[Number(reply.id.slice(this.#nonce.length))];
+    const probe = this.#probes.find((_, index) => reply.id === `${this.#nonce}${index}`);
     if (reply.desc !== null) probe?.learn(this.words, reply.desc);
   }
 }
@@ -217,10 +222,10 @@ function readGreeting(message: Uint8Array): { offersOob: boolean; version: strin
   return { offersOob: Array.isArray(capabilities) && capabilities.includes('oob'), version };
 }
 
-/** A reply's id and the text of its error, null for a return; null when it is no reply. */
-function readReply(message: Uint8Array): { id: unknown; desc: string | null } | null {
+/** A reply's id, whether it is an error, and the text of that, if it has any; null when it is no reply. */
+function readReply(message: Uint8Array): { id: unknown; isError: boolean; desc: string | null } | null {
   const reply = parseObject(message);
   if (reply === null || (reply['return'] === undefined && reply['error'] === undefined)) return null;
   const desc = member(reply['error'], 'desc');
-  return { id: reply['id'], desc: reply['error'] === undefined ? null : String(desc) };
+  return { id: reply['id'], isError: reply['error'] !== undefined, desc: typeof desc === 'string' ? desc : null };
 }

@@ -11,9 +11,10 @@ import { CommandReader } from '../qmp/command.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
 import { errorReply, genericError } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
+import { Counters } from './counters.js';
 import { EventFanout } from './events.js';
 import type { Journal } from './journal.js';
-import type { ClientId, Host, Link, Peer, UpstreamState } from './link.js';
+import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
 import type { Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
@@ -22,16 +23,10 @@ import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
 import { isConstant, ReplyCache } from './reply-cache.js';
 import { Scheduler } from './scheduler.js';
-import { type ClientPort, Session, type SessionOwner } from './session.js';
+import { type ClientOptions, type ClientPort, Session, type SessionOwner } from './session.js';
 import { reserve, slabBytes } from './slab.js';
 
-export type { ClientPort } from './session.js';
-
-export interface ClientOptions {
-  /** The listener's address as configured. */
-  readonly listener: string;
-  readonly peer: Peer;
-}
+export type { ClientOptions, ClientPort } from './session.js';
 
 export interface MultiplexerOptions {
   /** The monitor's name, for messages. */
@@ -60,6 +55,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly parser: Parser = new Parser();
   readonly reader: CommandReader = new CommandReader();
   readonly journal: Journal | null;
+  readonly counters: Counters = new Counters();
 
   readonly #host: Host;
   readonly #monitor: Monitor;
@@ -126,7 +122,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
    */
   connect(link: Link, options: ClientOptions): ClientPort {
     if (this.state.name !== 'running') throw new Error(`no client can be served: the upstream is ${this.state.name}`);
-    const session = new Session(this, link, toClientId(++this.#lastClientId), options.listener, options.peer);
+    const session = new Session(this, link, toClientId(++this.#lastClientId), options);
     this.#sessions.add(session);
     this.journal?.connected(session);
     session.greet(this.#monitor.greeting);

@@ -17,11 +17,14 @@ import type { Envelope } from '../qmp/envelope.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import type { Parser } from '../qmp/parser.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
+import { ArgumentList } from './arguments.js';
+import type { Counters } from './counters.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
 import type { ClientId, Link, Peer } from './link.js';
 import { judgeCapabilities, type Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
 import { PendingCommand } from './pending-command.js';
+import type { Policy, Verdict } from './policy.js';
 import { commitTo, keep, reserve, slabBytes } from './slab.js';
 
 /** What a client's connection may call. */
@@ -35,6 +38,15 @@ export interface ClientPort {
   closed(reason: string): void;
 }
 
+/** What is known of a client when it connects. */
+export interface ClientOptions {
+  /** The listener's address as configured. */
+  readonly listener: string;
+  readonly peer: Peer;
+  /** What it may run; everything when absent. */
+  readonly policy?: Policy;
+}
+
 /** What a session needs of its multiplexer. */
 export interface SessionOwner {
   readonly parser: Parser;
@@ -42,6 +54,7 @@ export interface SessionOwner {
   readonly journal: Journal | null;
   readonly words: Words;
   readonly offersOob: boolean;
+  readonly counters: Counters;
   now(): number;
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;
@@ -59,6 +72,8 @@ export interface SessionOwner {
 
 /** A client with this many commands unanswered is not read until some are. */
 const MOST_QUEUED = 1024;
+/** A refused command's name is shown up to this many characters. */
+const LONGEST_NAME_SHOWN = 100;
 const NO_BYTES = new Uint8Array(0);
 
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
@@ -75,6 +90,7 @@ export class Session implements ClientPort, ClientView {
 
   readonly #owner: SessionOwner;
   readonly #link: Link;
+  readonly #policy: Policy | null;
   readonly #outbox = new Outbox();
   readonly #scanner = new Scanner();
   #phase: Phase = { name: 'negotiating' };
@@ -92,12 +108,13 @@ export class Session implements ClientPort, ClientView {
   #receivedAt = 0;
   #isPaused = false;
 
-  constructor(owner: SessionOwner, link: Link, id: ClientId, listener: string, peer: Peer) {
+  constructor(owner: SessionOwner, link: Link, id: ClientId, options: ClientOptions) {
     this.#owner = owner;
     this.#link = link;
+    this.#policy = options.policy ?? null;
     this.id = id;
-    this.listener = listener;
-    this.peer = peer;
+    this.listener = options.listener;
+    this.peer = options.peer;
   }
 
   /** Whether the client may send out-of-band commands. */
@@ -273,8 +290,54 @@ export class Session implements ClientPort, ClientView {
       } else this.#answerInTurn(reply, true);
       return;
     }
-    if (this.#phase.name === 'negotiating') this.#negotiate();
-    else this.#enqueue();
+    if (this.#phase.name === 'negotiating') return this.#negotiate();
+    const verdict = this.#policy === null ? null : this.#judge(this.#policy);
+    if (verdict === null || verdict.allowed) this.#enqueue();
+    else this.#deny(verdict);
+  }
+
+  #judge(policy: Policy): Verdict {
+    const { parser, reader } = this.#owner;
+    const scanner = this.#scanner;
+    return policy.judge(reader.name, new ArgumentList(scanner.bytes, scanner.tokens, parser, reader.argumentsToken));
+  }
+
+  /** Refuses the command that was read, in its turn. */
+  #deny(verdict: Verdict): void {
+    const { reader, journal } = this.#owner;
+    const command = this.#takeCommand();
+    const name = reader.name.slice(0, LONGEST_NAME_SHOWN);
+    const reply = errorReply(
+      command.id,
+      genericError(`Command '${name}' is not allowed here (policy ${this.#policy?.name ?? ''})`),
+    );
+    this.#owner.counters.denied++;
+    journal?.denied(command, verdict.rule, reply);
+    command.stage = 'answered';
+    command.reply = [reply];
+    if (command.oob) {
+      this.#oobSeen++;
+      this.#oobQueue.push(command);
+      this.#drainOob();
+    } else {
+      command.afterOob = this.#oobSeen;
+      this.#queue.push(command);
+      this.#drainAnswered();
+    }
+    this.#owner.touch(this);
+  }
+
+  /** @returns the command that was read, as far as a journal sees it. */
+  #takeCommand(): PendingCommand {
+    const { reader, journal } = this.#owner;
+    const scanner = this.#scanner;
+    const command = PendingCommand.take(this);
+    command.name = reader.name;
+    command.oob = reader.isOutOfBand;
+    command.id = reader.id;
+    command.receivedAt = this.#receivedAt;
+    if (journal?.wantsRaw === true) command.raw = keep(scanner.bytes, scanner.start, scanner.end);
+    return command;
   }
 
   #negotiate(): void {
@@ -292,19 +355,14 @@ export class Session implements ClientPort, ClientView {
   }
 
   #enqueue(): void {
-    const { parser, reader, journal } = this.#owner;
+    const { parser, reader } = this.#owner;
     const scanner = this.#scanner;
-    const command = PendingCommand.take(this);
-    command.name = reader.name;
-    command.oob = reader.isOutOfBand;
-    command.id = reader.id;
+    const command = this.#takeCommand();
     const isPlain = !reader.hasArguments;
-    command.receivedAt = this.#receivedAt;
     const start = reserve(scanner.end - scanner.start);
     const end = reader.writeWire(scanner, parser, slabBytes(), start);
     commitTo(end);
     command.wire = slabBytes().subarray(start, end);
-    if (journal?.wantsRaw === true) command.raw = keep(scanner.bytes, scanner.start, scanner.end);
     if (command.oob) {
       this.#oobSeen++;
       this.#oobQueue.push(command);

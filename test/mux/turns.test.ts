@@ -2,6 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { World } from '../support/world.js';
 
+const MEGABYTE = 1024 * 1024;
+
+function largeError(id: string): string {
+  return `{${id}"error": {"class": "GenericError", "desc": "${'x'.repeat(MEGABYTE)}"}}`;
+}
+
 describe('a turn', () => {
   it('writes to each connection once, however many messages there are', () => {
     const world = World.running();
@@ -177,8 +183,6 @@ describe('clients with commands waiting', () => {
 });
 
 describe('a large message', () => {
-  const MEGABYTE = 1024 * 1024;
-
   /** Replies of 20 MB, of one string or of very many small values; with the id where QEMU puts it. */
   const replies: readonly (readonly [string, (id: string) => string])[] = [
     ['one string', (id) => `{"return": "${'x'.repeat(20 * MEGABYTE)}"${id}}\r\n`],
@@ -214,11 +218,9 @@ describe('a large message', () => {
     const world = World.running({ journal: false });
     const client = world.client().negotiate();
     client.send('{"execute":"a","id":7}{"execute":"b"}');
-    const error = (id: string): string =>
-      `{${id}"error": {"class": "GenericError", "desc": "${'x'.repeat(MEGABYTE)}"}}`;
-    for (const id of ['0', '1']) world.qemu.send(`${error(`"id": ${id}, `)}\r\n`, 65_536);
+    for (const id of ['0', '1']) world.qemu.send(`${largeError(`"id": ${id}, `)}\r\n`, 65_536);
     world.settle();
-    assert.deepEqual(client.take(), [error('"id": 7, '), error('')]);
+    assert.deepEqual(client.take(), [largeError('"id": 7, '), largeError('')]);
   });
 
   it('that comes byte by byte arrives whole', () => {

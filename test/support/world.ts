@@ -5,7 +5,12 @@
 import assert from 'node:assert/strict';
 import type { ClientView, CommandView, Journal, ReplySource } from '../../dist/mux/journal.js';
 import type { Host, Link, Peer, UpstreamState } from '../../dist/mux/link.js';
-import { type ClientPort, Multiplexer } from '../../dist/mux/multiplexer.js';
+import {
+  type ClientOptions,
+  type ClientPort,
+  Multiplexer,
+  type MultiplexerOptions,
+} from '../../dist/mux/multiplexer.js';
 import { FakeQemu, type FakeQemuOptions } from './fake-qemu.js';
 
 /** @returns the bytes of a latin1 text, or of an array of bytes, in an array of their own. */
@@ -79,9 +84,9 @@ export class TestClient {
   readonly #world: World;
   #taken = 0;
 
-  constructor(world: World, listener: string, peer: Peer) {
+  constructor(world: World, options: ClientOptions) {
     this.#world = world;
-    this.port = world.mux.connect(this.link, { listener, peer });
+    this.port = world.mux.connect(this.link, options);
   }
 
   /** Hands bytes in without ending the turn. @param chunkSize bytes in each piece; all in one by default */
@@ -189,6 +194,8 @@ export class RecordingJournal implements Journal {
 export interface WorldOptions extends FakeQemuOptions {
   /** Whether the multiplexer gets a journal; true by default. */
   readonly journal?: boolean;
+  /** Further options of the multiplexer. */
+  readonly mux?: Omit<MultiplexerOptions, 'name' | 'host' | 'journal'>;
 }
 
 export class World implements Host {
@@ -211,6 +218,7 @@ export class World implements Host {
     this.mux = new Multiplexer({
       name: 'vm',
       host: this,
+      ...options.mux,
       ...(options.journal === false ? {} : { journal: this.journal }),
     });
     this.qemu = new FakeQemu((chunk) => this.mux.upstreamReceive(chunk), options);
@@ -264,8 +272,12 @@ export class World implements Host {
   }
 
   /** A client connects, and is sent the greeting. */
-  client(listener = 'unix:/run/vm.mux', peer: Peer = { kind: 'unix' }): TestClient {
-    const client = new TestClient(this, listener, peer);
+  client(
+    listener = 'unix:/run/vm.mux',
+    peer: Peer = { kind: 'unix' },
+    options: Omit<ClientOptions, 'listener' | 'peer'> = {},
+  ): TestClient {
+    const client = new TestClient(this, { listener, peer, ...options });
     this.settle();
     assert.deepEqual(client.take(), [this.qemu.greetingLine]);
     return client;

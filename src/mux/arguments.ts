@@ -1,0 +1,125 @@
+/**
+ * A command's arguments, for those who judge them: decoded, one path after the other, straight from the tokens.
+ */
+import { asciiText } from '../qmp/ascii.js';
+import { canonicalValue } from '../qmp/canonical.js';
+import type { Parser } from '../qmp/parser.js';
+import { Token, type TokenList } from '../qmp/tokens.js';
+
+/** Arguments with more values than this, each counted with its path's length, are not taken apart: no real command has them. */
+const MOST_PARTS = 65_536;
+
+/** One value that is no object and no list. An empty object or list counts as one, with `{}` or `[]` as its text. */
+export interface Leaf {
+  /** Members and list indexes, outermost first. A key that holds dots counts as several members. */
+  readonly path: readonly string[];
+  /** A string decoded; another value in QEMU's spelling. */
+  readonly text: string;
+}
+
+/** The arguments of the command that `parser` read last. Valid until it reads another. */
+export class ArgumentList {
+  readonly #bytes: Uint8Array;
+  readonly #tokens: TokenList;
+  readonly #parser: Parser;
+  readonly #first: number;
+
+  /** @param first token of the arguments' value, an object; -1 for no arguments */
+  constructor(bytes: Uint8Array, tokens: TokenList, parser: Parser, first: number) {
+    this.#bytes = bytes;
+    this.#tokens = tokens;
+    this.#parser = parser;
+    this.#first = first;
+  }
+
+  /** @returns the text of top-level argument `name` if it is a string, otherwise null. */
+  string(name: string): string | null {
+    let found: string | null = null;
+    this.#each((path, token) => {
+      if (path.length !== 1 || path[0] !== name) return true;
+      const kind = this.#tokens.kind(token);
+      if (kind === Token.PlainString || kind === Token.RichString) found = this.#parser.text(token);
+      return false;
+    });
+    return found;
+  }
+
+  /** @returns all values, in the order written; null when there are too many to be judged. */
+  leaves(): Leaf[] | null {
+    const leaves: Leaf[] = [];
+    let parts = 0;
+    const isWhole = this.#each((path, token) => {
+      parts += path.length;
+      leaves.push({ path: path.flatMap((part) => part.split('.')), text: this.#text(token) });
+      return parts <= MOST_PARTS;
+    });
+    return isWhole ? leaves : null;
+  }
+
+  #text(token: number): string {
+    switch (this.#tokens.kind(token)) {
+      case Token.PlainString:
+      case Token.RichString:
+        return this.#parser.text(token);
+      case Token.LeftBrace:
+        return '{}';
+      case Token.LeftBracket:
+        return '[]';
+      default:
+        return asciiText(canonicalValue(this.#bytes, this.#tokens, token));
+    }
+  }
+
+  /**
+   * Walks without recursion: arguments may be nested a thousand deep.
+   * @param visit is told each value and its path, valid during the call only; false ends the walk
+   * @returns whether the walk was not ended
+   */
+  #each(visit: (path: readonly string[], token: number) => boolean): boolean {
+    if (this.#first < 0) return true;
+    const tokens = this.#tokens;
+    const path: string[] = [];
+    /** For each open bracket: the index of the next list item, or -1 in an object. */
+    const open: number[] = [];
+    let token = this.#first;
+    do {
+      const kind = tokens.kind(token);
+      if (kind === Token.LeftBrace || kind === Token.LeftBracket) {
+        const isObject = kind === Token.LeftBrace;
+        const isEmpty = tokens.kind(token + 1) === (isObject ? Token.RightBrace : Token.RightBracket);
+        if (!isEmpty) {
+          open.push(isObject ? -1 : 0);
+          path.push('');
+          token = this.#enter(path, open, token + 1);
+          continue;
+        }
+        if (path.length > 0 && !visit(path, token)) return false;
+        token += 2;
+      } else {
+        if (!visit(path, token)) return false;
+        token++;
+      }
+      // What follows a value: a comma and the next one, or the ends of what it was in.
+      while (open.length > 0 && tokens.kind(token) !== Token.Comma) {
+        open.pop();
+        path.pop();
+        token++;
+      }
+      if (open.length > 0) token = this.#enter(path, open, token + 1);
+    } while (open.length > 0);
+    return true;
+  }
+
+  /** Names the value that begins at `token`, an item of the innermost bracket. @returns the value's own first token */
+  #enter(path: string[], open: number[], token: number): number {
+    const last = open.length - 1;
+    const index = open[last] ?? -1;
+    if (index < 0) {
+      path[last] = this.#parser.text(token);
+      return token + 2;
+    }
+    path[last] = String(index);
+    open[last] = index + 1;
+    return token;
+  }
+}

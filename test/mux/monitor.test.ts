@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Monitor } from '../../dist/mux/monitor.js';
+import type { UpstreamState } from '../../dist/mux/link.js';
+import { bytesOf, MemoryLink } from '../support/world.js';
+
+const GREETING =
+  '{"QMP": {"version": {"qemu": {"micro": 1, "minor": 2, "major": 9}, "package": ""}, "capabilities": ["oob"]}}\r\n';
+const HANDSHAKE_ANSWER = '{"return": {}, "id": "nonce"}\r\n';
+
+/** A monitor alone, with everything it tells its owner. */
+class Alone {
+  readonly told: string[] = [];
+  readonly monitor: Monitor;
+  link = new MemoryLink();
+
+  constructor() {
+    this.monitor = new Monitor(
+      { now: () => 0, schedule: () => {}, nonce: () => 'nonce', upstreamChanged: () => {} },
+      {
+        upstreamMessage: (envelope) => this.told.push(`message ${envelope.id}`),
+        stray: (_chunks, why) => this.told.push(`stray ${why}`),
+        upstreamChanged: (state: UpstreamState) => this.told.push(state.name),
+      },
+    );
+  }
+
+  open(): void {
+    this.link = new MemoryLink();
+    this.monitor.opened(this.link);
+  }
+
+  say(text: string): void {
+    this.monitor.receive(bytesOf(text));
+  }
+}
+
+/** What can happen to a monitor. */
+const happenings: Readonly<Record<string, (alone: Alone) => void>> = {
+  opened: (alone) => alone.open(),
+  greeting: (alone) => alone.say(GREETING),
+  answer: (alone) => alone.say(HANDSHAKE_ANSWER),
+  refusal: (alone) => alone.say('{"id": "nonce", "error": {"class": "GenericError", "desc": "no"}}\r\n'),
+  probe: (alone) => alone.say('{"id": "nonce0", "error": {"class": "GenericError", "desc": "words"}}\r\n'),
+  reply: (alone) => alone.say('{"return": {}, "id": 3}\r\n'),
+  garbage: (alone) => alone.say('garbage\r\n'),
+  closed: (alone) => alone.monitor.closed('closed'),
+  drop: (alone) => alone.monitor.drop('dropped'),
+};
+
+describe('the upstream state', () => {
+  /** What happens, and what the owner is told then. */
+  const sequences: readonly (readonly [string, string])[] = [
+    ['', ''],
+    ['opened', 'greeting'],
+    ['opened greeting', 'greeting negotiating'],
+    ['opened greeting answer', 'greeting negotiating running'],
+    ['opened greeting answer reply', 'greeting negotiating running message 3'],
+    ['opened greeting probe answer', 'greeting negotiating running'],
+    ['opened greeting reply answer', 'greeting negotiating stray an answer to an earlier connection running'],
+    ['opened greeting garbage answer', 'greeting negotiating stray an answer to an earlier connection running'],
+    ['opened greeting greeting answer', 'greeting negotiating stray an answer to an earlier connection running'],
+    ['opened greeting refusal', 'greeting negotiating lost'],
+    ['opened greeting refusal answer reply', 'greeting negotiating lost'],
+    ['opened garbage', 'greeting lost'],
+    ['opened garbage greeting answer', 'greeting lost'],
+    ['opened reply', 'greeting lost'],
+    ['opened closed', 'greeting lost'],
+    ['opened drop', 'greeting lost'],
+    ['opened greeting closed', 'greeting negotiating lost'],
+    ['opened greeting drop', 'greeting negotiating lost'],
+    ['opened greeting answer closed', 'greeting negotiating running lost'],
+    ['opened greeting answer drop', 'greeting negotiating running lost'],
+    ['opened greeting answer closed closed drop', 'greeting negotiating running lost'],
+    ['opened greeting answer closed reply', 'greeting negotiating running lost'],
+    ['opened closed opened', 'greeting lost greeting'],
+    [
+      'opened greeting answer closed opened greeting answer',
+      'greeting negotiating running lost greeting negotiating running',
+    ],
+    ['opened greeting closed opened answer', 'greeting negotiating lost greeting lost'],
+    ['closed', ''],
+    ['drop', ''],
+    ['garbage', ''],
+    ['greeting answer', ''],
+  ];
+  for (const [happened, told] of sequences) {
+    it(`after ${happened === '' ? 'nothing' : happened} has gone through: ${told === '' ? 'nothing' : told}`, () => {
+      const alone = new Alone();
+      for (const what of happened.split(' ').filter((word) => word !== '')) happenings[what]?.(alone);
+      assert.deepEqual(alone.told.join(' '), told);
+      assert.equal(alone.monitor.link === alone.link, alone.monitor.state.name === 'running');
+    });
+  }
+
+  it('is reached likewise when everything comes in one piece, or byte by byte', () => {
+    const text = `${GREETING}{"return": 1, "id": 1}\r\n${HANDSHAKE_ANSWER}{"return": 1, "id": 7}\r\n`;
+    const told = 'greeting negotiating stray an answer to an earlier connection running message 7';
+    for (const size of [1, 3, 1000]) {
+      const alone = new Alone();
+      alone.open();
+      for (let at = 0; at < text.length; at += size) alone.say(text.slice(at, at + size));
+      assert.equal(alone.told.join(' '), told);
+    }
+  });
+
+  it('does not allow a connection while there is one: that is a fault of the caller', () => {
+    for (const happened of ['opened', 'opened greeting', 'opened greeting answer']) {
+      const alone = new Alone();
+      for (const what of happened.split(' ')) happenings[what]?.(alone);
+      const { link } = alone;
+      const state = alone.monitor.state;
+      assert.throws(() => alone.open(), /upstream cannot go from \w+ to greeting/);
+      assert.equal(alone.monitor.state, state);
+      alone.monitor.drop('still in charge of its connection');
+      assert.equal(link.isDestroyed, true);
+    }
+  });
+
+  it('says what is known of a running upstream', () => {
+    for (const [from, to, oob, version] of [
+      ['', '', true, '9.2.1'],
+      ['"oob"', '', false, '9.2.1'],
+      ['"oob"', '"new", "oob"', true, '9.2.1'],
+      ['["oob"]', '7', false, '9.2.1'],
+      ['"major": 9', '"major": 10', true, '10.2.1'],
+      ['"qemu"', '"kemu"', true, '0.0.0'],
+      ['"capabilities"', '"c"', false, '9.2.1'],
+    ] as const) {
+      const alone = new Alone();
+      alone.open();
+      alone.say(GREETING.replace(from, to));
+      alone.say(HANDSHAKE_ANSWER);
+      assert.deepEqual(alone.monitor.state, { name: 'running', oob, pretty: false, version });
+      assert.equal(alone.monitor.offersOob, oob);
+    }
+  });
+});
+
+describe('the handshake', () => {
+  it('is one write: the faulty requests that teach the words, then the negotiation', () => {
+    const alone = new Alone();
+    alone.open();
+    alone.say(GREETING);
+    assert.equal(alone.link.writes.length, 1);
+    const capabilities = '{"execute":"qmp_capabilities","arguments":';
+    assert.equal(
+      alone.link.text,
+      `{"execute":"nonce","id":"nonce0"}` +
+        `${capabilities}{"enable":["nonce"]},"id":"nonce1"}` +
+        `${capabilities}{"nonce":0},"id":"nonce2"}` +
+        `${capabilities}{"enable":0},"id":"nonce3"}` +
+        `${capabilities}{"enable":[0]},"id":"nonce4"}` +
+        `${capabilities}{"enable":["oob"]},"id":"nonce"}`,
+    );
+  });
+
+  it('asks for no oob where none is offered, but learns how it would be refused', () => {
+    const alone = new Alone();
+    alone.open();
+    alone.say(GREETING.replace('"oob"', ''));
+    assert.ok(
+      alone.link.text.endsWith(
+        '{"execute":"qmp_capabilities","arguments":{"enable":["oob"]},"id":"nonce5"}{"execute":"qmp_capabilities","id":"nonce"}',
+      ),
+    );
+  });
+
+  it('forgets the words of the QEMU before', () => {
+    const alone = new Alone();
+    for (const expected of ['words', "Expecting capabilities negotiation with 'qmp_capabilities'"]) {
+      alone.open();
+      alone.say(GREETING);
+      if (expected === 'words') happenings['probe']?.(alone);
+      alone.say(HANDSHAKE_ANSWER);
+      assert.equal(alone.monitor.words.expecting, expected);
+      alone.monitor.closed('gone');
+    }
+  });
+
+  it('is not confused by answers with its word and something else behind it', () => {
+    const alone = new Alone();
+    alone.open();
+    alone.say(GREETING);
+    for (const id of ['nonce99', 'noncex', 'nonce ', 'nonce-1', 'nonce0.5', 'nonce__proto__']) {
+      alone.say(`{"id": "${id}", "error": {"class": "GenericError", "desc": "x"}}\r\n`);
+    }
+    alone.say('{"return": {}, "id": "nonce0"}\r\n{"id": "nonce1", "error": 7}\r\n');
+    assert.deepEqual(alone.told, ['greeting', 'negotiating']);
+    alone.say(HANDSHAKE_ANSWER);
+    assert.equal(alone.monitor.words.expecting, "Expecting capabilities negotiation with 'qmp_capabilities'");
+  });
+});
