@@ -212,7 +212,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
         break;
       case MessageKind.Event: {
         const chunks = envelope.chunks();
-        const receivers = this.#events.publish(chunks);
+        const receivers = this.#events.publish(envelope.eventName, chunks);
         this.journal?.event(envelope.eventName, chunks, receivers);
         break;
       }

@@ -19,6 +19,7 @@ import type { Parser } from '../qmp/parser.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
 import { ArgumentList } from './arguments.js';
 import type { Counters } from './counters.js';
+import type { EventFilter } from './events.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
 import type { ClientId, Link, Peer } from './link.js';
 import { judgeCapabilities, type Words } from './negotiation.js';
@@ -45,6 +46,8 @@ export interface ClientOptions {
   readonly peer: Peer;
   /** What it may run; everything when absent. */
   readonly policy?: Policy;
+  /** Which events it gets; all when absent. */
+  readonly events?: EventFilter;
 }
 
 /** What a session needs of its multiplexer. */
@@ -83,6 +86,8 @@ export class Session implements ClientPort, ClientView {
   readonly id: ClientId;
   readonly listener: string;
   readonly peer: Peer;
+  /** null for none: all events. */
+  readonly eventFilter: EventFilter | null;
   /** The scheduler's mark. */
   isInRing = false;
   /** The multiplexer's mark: the session is on the list of those to be flushed. */
@@ -112,6 +117,7 @@ export class Session implements ClientPort, ClientView {
     this.#owner = owner;
     this.#link = link;
     this.#policy = options.policy ?? null;
+    this.eventFilter = options.events ?? null;
     this.id = id;
     this.listener = options.listener;
     this.peer = options.peer;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { EventFilter } from '../../dist/mux/events.js';
 import { World } from '../support/world.js';
 
 describe('events', () => {
@@ -95,5 +96,38 @@ describe('events', () => {
       assert.deepEqual(client.take(), [line, line]);
       assert.equal(world.logged('event').length, 2);
     }
+  });
+
+  it('are filtered for each listener by patterns of their names; without patterns none comes', () => {
+    const world = World.running();
+    const connect = (events?: EventFilter) =>
+      world.client('unix:/run/vm.mux', { kind: 'unix' }, events === undefined ? {} : { events }).negotiate();
+    const [all, some, none] = [connect(), connect(new EventFilter(['BLOCK_*', 'STOP'])), connect(new EventFilter([]))];
+    const [io, stop] = [world.qemu.event('BLOCK_IO_ERROR'), world.qemu.event('STOP')];
+    const resume = world.qemu.event('RESUME');
+    world.settle();
+    assert.deepEqual(all.take(), [io, stop, resume]);
+    assert.deepEqual(some.take(), [io, stop]);
+    assert.deepEqual(none.take(), []);
+    assert.deepEqual(
+      world.logged('event').map((line) => line.slice(0, line.indexOf('{')).trim()),
+      ['event BLOCK_IO_ERROR to 2', 'event STOP to 2', 'event RESUME to 1'],
+    );
+  });
+
+  it('that are spelt with escapes are filtered by their decoded name', () => {
+    const world = World.running();
+    const client = world
+      .client('unix:/run/vm.mux', { kind: 'unix' }, { events: new EventFilter(['STOP']) })
+      .negotiate();
+    const line = '{"event": "\\u0053TOP", "timestamp": {"seconds": 1, "microseconds": 2}}';
+    world.qemu.say(line);
+    world.settle();
+    assert.deepEqual(client.take(), [line]);
+  });
+
+  it('of any number of names do not fill the memory of a filter', () => {
+    const filter = new EventFilter(['A*']);
+    for (let i = 0; i < 10_000; i++) assert.equal(filter.passes(`${i % 2 === 0 ? 'A' : 'B'}${i}`), i % 2 === 0);
   });
 });
