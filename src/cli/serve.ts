@@ -1,5 +1,5 @@
 /** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
-import { DEFAULT_LOG, type DaemonConfig, readConfig, singleMonitor } from '../daemon/config.js';
+import { DEFAULT_LOG, type DaemonConfig, singleMonitor } from '../daemon/config.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings, openLog } from '../daemon/log.js';
 import { QmpmuxError } from '../errors.js';
@@ -77,7 +77,7 @@ export const serve = subcommand({
   ].join('\n'),
 
   async run(flags) {
-    const config = configOf(flags);
+    const config = await configOf(flags);
     const log = await openLog(config.log);
     try {
       const daemon = new Daemon({
@@ -99,11 +99,13 @@ export const serve = subcommand({
   },
 });
 
-function configOf(flags: Flags): DaemonConfig {
+async function configOf(flags: Flags): Promise<DaemonConfig> {
   const { upstream, listen, name } = flags;
   if (flags.config !== undefined) {
     const other = (['upstream', 'listen', 'name'] as const).find((flag) => flags[flag] !== undefined);
     if (other !== undefined) throw new UsageError(`--config and --${other} exclude each other: put it into the file`);
+    // What reads the file is loaded only for a file.
+    const { readConfig } = await import('../daemon/config-file.js');
     const config = readConfig(flags.config);
     return { ...config, log: logSettings(flags, config.log) };
   }

@@ -33,7 +33,7 @@ describe('a wrong command line', () => {
     ],
     ['serve --upstream /a --listen /b,mdoe=0660', 64, /^--listen: .* unknown option "mdoe"; did you mean "mode"\?/],
     ['serve --upstream /a --listen /a', 64, /^unix:\/a is the upstream of a already/],
-    ['serve --upstream /a --listen /b --name a/b', 64, /^the name "a\/b" may have letters/],
+    ['serve --upstream /a --listen /b --name a/b', 64, /^the name "a\/b" cannot be used: a name has letters/],
     ['serve --upstream /a --listen /b --log-level loud', 64, /^--log-level: unknown value "loud" \(known: trace, /],
     [
       'serve --upstream /a --listen /b --log-format jsn',

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ConfigError, DEFAULT_LOG, parseConfig, readConfig, singleMonitor } from '../../dist/daemon/config.js';
+import { ConfigError, DEFAULT_LOG, singleMonitor } from '../../dist/daemon/config.js';
+import { parseConfig, readConfig } from '../../dist/daemon/config-file.js';
 import { parseListener, parseUpstream } from '../../dist/net/address.js';
 import { scratch } from '../support/scratch.js';
 
@@ -182,6 +183,16 @@ for (const [what, content, message] of faults) {
   });
 }
 
+test('the example of the documentation is a config', () => {
+  const page = readFileSync(new URL('../../docs/config.md', import.meta.url), 'utf8');
+  const example = /```toml\n(.*?)```/s.exec(page)?.[1] ?? '';
+  const config = parseConfig(example, 'docs/config.md');
+  assert.deepEqual(
+    config.monitors.map((monitor) => monitor.name),
+    ['web1', 'db1'],
+  );
+});
+
 test('a config file that cannot be read is named', (t) => {
   const folder = scratch(t);
   assert.throws(() => readConfig(join(folder, 'none.toml')), { message: /\/none\.toml: there is no such file$/ });
@@ -194,7 +205,10 @@ test('flags with a name or sockets that clash are refused', () => {
   const upstream = parseUpstream('/q');
   const make = (name: string | null, ...listen: string[]) =>
     singleMonitor(name, upstream, listen.map(parseListener), DEFAULT_LOG);
-  assert.throws(() => make('a b', '/a'), { code: 'QMPMUX_CONFIG', message: /the name "a b" may have letters/ });
+  assert.throws(() => make('a b', '/a'), {
+    code: 'QMPMUX_CONFIG',
+    message: /the name "a b" cannot be used: a name has letters/,
+  });
   assert.throws(() => make(null, '/q'), { message: /unix:\/q is the upstream of q already/ });
   assert.throws(() => make(null, '/a', 'unix:/a'), { message: /unix:\/a is a listener of q already/ });
 });

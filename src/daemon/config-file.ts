@@ -1,0 +1,170 @@
+/**
+ * The config file, TOML:
+ *
+ *     [log]
+ *     level = "info"                    # trace, debug, info, warn, error, fatal, silent
+ *     format = "json"                   # pretty, json, auto
+ *
+ *     [monitor.web1]                    # one table for each monitor; its name is for logs and messages
+ *     upstream = "unix:/run/web1.qmp"
+ *     listen = [
+ *       "unix:/run/web1.mux",
+ *       { address = "unix:/run/backup.mux", mode = "0660", group = "backup" },
+ *     ]
+ *
+ * Monitors are tables by name, not a list, so that TOML itself refuses two of one name and a message can say which is meant.
+ * The options of an address may stand in the address or beside it, as keys.
+ */
+import { readFileSync } from 'node:fs';
+import { parse, TomlError } from 'smol-toml';
+import * as v from 'valibot';
+import { AddressError, parseListener, parseUpstream } from '../net/address.js';
+import { describeSystemError, errorCode } from '../net/listen-error.js';
+import { suggestion } from '../spelling.js';
+import {
+  ConfigError,
+  type DaemonConfig,
+  DEFAULT_LOG,
+  MONITOR_NAME,
+  MONITOR_NAME_RULE,
+  type MonitorConfig,
+  refuseClashes,
+} from './config.js';
+import { type KeyPath, lineOf } from './config-lines.js';
+import { LOG_FORMATS, LOG_LEVELS } from './log.js';
+
+const text = (what: string) => v.pipe(v.string(`must be ${what}`), v.nonEmpty(`must be ${what}`));
+const LISTENER_KEYS = {
+  address: text('an address, such as "unix:/run/vm.mux"'),
+  mode: v.optional(text('permission bits as a string, such as "0660"')),
+  user: v.optional(text('the name or number of a user, as a string')),
+  group: v.optional(text('the name or number of a group, as a string')),
+};
+const Listener = v.pipe(
+  v.unknown(),
+  v.transform((entry) => (typeof entry === 'string' ? { address: entry } : entry)),
+  v.strictObject(
+    LISTENER_KEYS,
+    'must be an address or a table such as { address = "unix:/run/vm.mux", mode = "0660" }',
+  ),
+);
+const MONITOR_KEYS = {
+  upstream: text('an address, such as "unix:/run/vm.qmp"'),
+  listen: v.pipe(
+    v.array(Listener, 'must be a list of addresses, such as ["unix:/run/vm.mux"]'),
+    v.nonEmpty('must name at least one address'),
+  ),
+};
+const LOG_KEYS = {
+  level: v.optional(v.picklist(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`)),
+  format: v.optional(v.picklist([...LOG_FORMATS, 'auto'], `must be one of ${LOG_FORMATS.join(', ')}, auto`)),
+};
+const CONFIG_KEYS = {
+  log: v.optional(v.strictObject(LOG_KEYS, 'must be a table: [log]')),
+  monitor: v.record(
+    v.string(),
+    v.strictObject(MONITOR_KEYS, 'must be a table: [monitor.NAME]'),
+    'must be tables by name: [monitor.NAME]',
+  ),
+};
+const Config = v.strictObject(CONFIG_KEYS);
+
+/** The keys that are known at a path, to offer the nearest of them. */
+function knownKeys(path: KeyPath): readonly string[] {
+  if (path.length === 0) return Object.keys(CONFIG_KEYS);
+  if (path[0] === 'log') return Object.keys(LOG_KEYS);
+  return Object.keys(path.length === 2 ? MONITOR_KEYS : LISTENER_KEYS);
+}
+
+/** Reads a config file. @throws ConfigError */
+export function readConfig(file: string): DaemonConfig {
+  let content: string;
+  try {
+    content = readFileSync(file, 'utf8');
+  } catch (error) {
+    const problem = errorCode(error) === 'ENOENT' ? 'there is no such file' : describeSystemError(error);
+    throw new ConfigError(`${file}: ${problem}`, { cause: error });
+  }
+  return parseConfig(content, file);
+}
+
+/**
+ * @param content of a config file.
+ * @param file its name, for messages.
+ * @throws ConfigError
+ */
+export function parseConfig(content: string, file: string): DaemonConfig {
+  let table: unknown;
+  try {
+    table = parse(content);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    // The first line of its message; the rest shows the place.
+    const problem = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? '';
+    throw new ConfigError(`${file}:${error.line}:${error.column}: not TOML: ${problem}`, { cause: error });
+  }
+  const fault = (path: KeyPath, problem: string, cause?: unknown): ConfigError => {
+    const line = lineOf(content, path);
+    const where = line === null ? file : `${file}:${line}`;
+    const key = path.length === 0 ? '' : `${path.map(String).join('.')}: `;
+    return new ConfigError(`${where}: ${key}${problem}`, cause === undefined ? undefined : { cause });
+  };
+
+  const checked = v.safeParse(Config, table, { abortPipeEarly: true });
+  if (!checked.success) {
+    const [issue] = checked.issues;
+    const path = issue.path?.map((step) => (typeof step.key === 'number' ? step.key : String(step.key))) ?? [];
+    throw fault(path, describeIssue(issue, path));
+  }
+
+  const monitors = Object.entries(checked.output.monitor).map(([name, monitor]): MonitorConfig => {
+    const path = ['monitor', name];
+    if (!MONITOR_NAME.test(name)) throw fault(path, MONITOR_NAME_RULE);
+    return {
+      name,
+      upstream: parsed([...path, 'upstream'], fault, () => parseUpstream(monitor.upstream)),
+      listen: monitor.listen.map((entry, index) => {
+        return { address: parsed([...path, 'listen', index], fault, () => parseListener(withOptions(entry))) };
+      }),
+    };
+  });
+  if (monitors.length === 0) throw fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
+  refuseClashes(monitors, (monitor, key, problem) => fault(['monitor', monitor, ...key], problem));
+  const { level, format } = checked.output.log ?? {};
+  return { log: { level: level ?? DEFAULT_LOG.level, format: format ?? DEFAULT_LOG.format }, monitors };
+}
+
+/** The address with the keys beside it as its options. */
+function withOptions(entry: v.InferOutput<typeof Listener>): string {
+  let address = entry.address;
+  for (const key of ['mode', 'user', 'group'] as const) {
+    const value = entry[key];
+    if (value !== undefined) address += `,${key}=${value.replaceAll(',', ',,')}`;
+  }
+  return address;
+}
+
+function parsed<T>(
+  path: KeyPath,
+  fault: (path: KeyPath, problem: string, cause: unknown) => ConfigError,
+  read: () => T,
+): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof AddressError) throw fault(path, error.message, error);
+    throw error;
+  }
+}
+
+function describeIssue(issue: v.BaseIssue<unknown>, path: KeyPath): string {
+  if (issue.type !== 'strict_object') return issue.message;
+  const key = String(path.at(-1) ?? '');
+  const parent = path.slice(0, -1);
+  if (issue.expected === 'never') {
+    const keys = knownKeys(parent);
+    return `unknown key${suggestion(key, keys) || ` (known here: ${keys.join(', ')})`}`;
+  }
+  if (issue.received === 'undefined') return 'is missing';
+  return issue.message;
+}
