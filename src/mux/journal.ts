@@ -41,8 +41,8 @@ export interface Journal {
   /** Whether `CommandView.raw` and the raw bytes of malformed input are wanted. */
   readonly wantsRaw: boolean;
   connected(client: ClientView): void;
-  /** The client completed capabilities negotiation. */
-  negotiated(client: ClientView, capabilities: readonly string[]): void;
+  /** The client completed capabilities negotiation, with the command `raw` (empty unless a journal `wantsRaw`). */
+  negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void;
   disconnected(client: ClientView, reason: string): void;
   /** A command is about to be handed to the upstream; nothing has been written yet. */
   command(command: CommandView): void;
@@ -53,6 +53,8 @@ export interface Journal {
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void;
   /** A command went upstream and its answer can no longer come. */
   unanswered(command: CommandView, reason: string): void;
+  /** A command that was waiting and will never go upstream: the upstream is gone, or everything is closed. */
+  dropped?(command: CommandView, reason: string): void;
   /** Input that QEMU would have refused, answered here with `reply`. `raw` is what the client wrote, as far as kept. */
   malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void;
   /** A command refused here, by policy or because it cannot be recorded; `rule` says by what. */

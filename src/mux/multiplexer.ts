@@ -239,7 +239,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
         // In-band ones are in their client's queue, and go with it.
         if (command.oob) command.release();
       }
-      for (const command of this.#scheduler.clear()) command.release();
+      for (const command of this.#scheduler.clear()) {
+        this.journal?.dropped?.(command, state.reason);
+        command.release();
+      }
       this.#upstreamOut.clear();
       for (const session of this.#sessions) session.terminate('the upstream is gone');
     }
@@ -278,7 +281,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       if (command === null) break;
       // The answer may have come while the command waited.
       if (command.isPlainQuery && this.answerFromCache(command)) continue;
-      if (command.isPlainQuery && this.#mayMerge) command.followers = this.#scheduler.takeSame(command);
+      if (command.isPlainQuery && this.#mayMerge) {
+        command.followers = this.#scheduler.takeSame(command);
+        for (const follower of command.followers) follower.stage = 'inFlight';
+      }
       this.#stage(command);
     }
     if (this.#batch.length === 0) return;

@@ -240,12 +240,15 @@ export class Session implements ClientPort, ClientView {
   /** Ends the session from our side: sends what there is, then EOF. Its commands are dropped. */
   terminate(reason: string): void {
     if (this.#life === 'done') return;
+    for (const command of this.#queue.slice(this.#head)) {
+      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      if (command.stage !== 'free') command.release();
+    }
     if (this.isConnected) {
       this.#outbox.flush(this.#link);
       this.#link.end();
       this.#owner.journal?.disconnected(this, reason);
     }
-    for (const command of this.#queue.slice(this.#head)) if (command.stage !== 'free') command.release();
     // those that are upstream are the multiplexer's to release
     for (const command of this.#oobQueue.splice(0)) if (command.stage === 'answered') command.release();
     this.#finish();
@@ -336,13 +339,12 @@ export class Session implements ClientPort, ClientView {
   /** @returns the command that was read, as far as a journal sees it. */
   #takeCommand(): PendingCommand {
     const { reader, journal } = this.#owner;
-    const scanner = this.#scanner;
     const command = PendingCommand.take(this);
     command.name = reader.name;
     command.oob = reader.isOutOfBand;
     command.id = reader.id;
     command.receivedAt = this.#receivedAt;
-    if (journal?.wantsRaw === true) command.raw = keep(scanner.bytes, scanner.start, scanner.end);
+    if (journal !== null) command.raw = this.#keepRaw();
     return command;
   }
 
@@ -356,7 +358,7 @@ export class Session implements ClientPort, ClientView {
     if ('desc' in judged) return this.#answerMalformed(reader.id, judged);
     this.#phase = { name: 'running', oob: judged.oob };
     this.#answerInTurn(emptyReturn(reader.id), false);
-    this.#owner.journal?.negotiated(this, judged.oob ? ['oob'] : []);
+    this.#owner.journal?.negotiated(this, judged.oob ? ['oob'] : [], this.#keepRaw());
     this.#owner.subscribe(this);
   }
 
@@ -391,11 +393,13 @@ export class Session implements ClientPort, ClientView {
   }
 
   #tellMalformed(reply: Uint8Array): void {
-    const journal = this.#owner.journal;
-    if (journal === null) return;
+    this.#owner.journal?.malformed(this, this.#keepRaw(), reply);
+  }
+
+  /** @returns a copy of the client's bytes of the message that is being read, if the journal wants them. */
+  #keepRaw(): Uint8Array {
     const scanner = this.#scanner;
-    const raw = journal.wantsRaw ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
-    journal.malformed(this, raw, reply);
+    return this.#owner.journal?.wantsRaw === true ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
   }
 
   /** Sends a reply of our own behind the answers to all earlier in-band commands. */

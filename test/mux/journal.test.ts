@@ -60,7 +60,7 @@ describe('the journal', () => {
       'connected 1 tcp:[::1]:4444 tcp',
       `malformed 1 {"execute":"early"} {"error": {"class": "CommandNotFound", "desc": "Expecting capabilities negotiation with 'qmp_capabilities'"}}`,
       'malformed 1 % {"error": {"class": "GenericError", "desc": "JSON parse error, stray \'%\'"}}',
-      'negotiated 1 [oob]',
+      'negotiated 1 [oob] raw {"execute": "qmp_capabilities", "arguments": {"enable": ["oob"]}}',
       'malformed 1 {"exec-oob":3} {"error": {"class": "GenericError", "desc": "QMP input member \'exec-oob\' must be a string"}}',
       'connected 2 unix:/run/vm.mux unix',
       'event STOP to 1 {"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": {}}',

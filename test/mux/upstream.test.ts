@@ -44,7 +44,7 @@ describe('the end of the upstream', () => {
     world.settle();
   });
 
-  it('leaves commands in flight unanswered, which the journal is told, and those that wait unsent', () => {
+  it('leaves commands in flight unanswered and those that wait unsent, which the journal is told', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
     const gone = world.client().negotiate();
@@ -59,6 +59,7 @@ describe('the end of the upstream', () => {
       'unanswered 2 of the gone QEMU has exited',
       ...Array.from({ length: 6 }, () => 'unanswered 1 a QEMU has exited'),
       'unanswered 1 yank QEMU has exited',
+      ...Array.from({ length: 4 }, () => 'dropped 1 a the upstream is gone'),
       'disconnected 1 the upstream is gone',
       'upstream lost QEMU has exited',
     ]);
@@ -79,6 +80,8 @@ describe('the end of the upstream', () => {
     world.settle();
     assert.equal(world.qemu.arrivedCount, 0);
     assert.equal(world.logged('unanswered').length, 0);
+    assert.deepEqual(world.logged('dropped').slice(-2), ['dropped 1 yank gone', 'dropped 1 a the upstream is gone']);
+    assert.equal(world.logged('dropped').length, 101);
   });
 
   it('is told once, and may come before the greeting or in the middle of a message', () => {

@@ -138,8 +138,8 @@ export class RecordingJournal implements Journal {
     this.#log.push(`connected ${client.id} ${client.listener} ${client.peer.kind}`);
   }
 
-  negotiated(client: ClientView, capabilities: readonly string[]): void {
-    this.#log.push(`negotiated ${client.id} [${capabilities.join()}]`);
+  negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void {
+    this.#log.push(`negotiated ${client.id} [${capabilities.join()}] raw ${textOf(raw)}`);
   }
 
   disconnected(client: ClientView, reason: string): void {
@@ -162,6 +162,11 @@ export class RecordingJournal implements Journal {
 
   unanswered(command: CommandView, reason: string): void {
     this.#log.push(`unanswered ${command.client.id} ${command.name} ${reason}`);
+  }
+
+  dropped(command: CommandView, reason: string): void {
+    assert.equal(command.mark, 0, 'a command that was sent is not dropped');
+    this.#log.push(`dropped ${command.client.id} ${command.name} ${reason}`);
   }
 
   malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void {
