@@ -1,0 +1,331 @@
+/**
+ * The audit log of a daemon: numbers the records, chains them, and sees to it that they are written in time. One for all monitors.
+ *
+ * What must hold:
+ * - after `flush()` has returned null, every record begun before is in the kernel's hands (with `sync`: on the disk);
+ * - numbers and hashes have no gaps, except where lines were lost with a power cut: a record that cannot be kept gets no number;
+ * - while the log cannot be written, memory stays bounded, and what is not recorded is counted and reported afterwards.
+ *
+ * `#state` goes writing → failing (a write failed) → writing (a retry succeeded, and a record says so); either → closed.
+ */
+import { chainHash, FIRST_HASH, HASH_MEMBER, LINE_END, TAIL_LENGTH } from './chain.js';
+import { Clock, type TimeSource } from './clock.js';
+import { type Kind, KINDS, type LeftOut, NOTHING_LEFT_OUT } from './kinds.js';
+import { LineBuffer } from './line-buffer.js';
+import type { Report, Sink, Tap, Trouble } from './sink.js';
+
+/** The version of the record's schema, in every record. */
+export const SCHEMA_VERSION = 1;
+
+/** Where a log stands: the last record's number, and its hash if records are chained. */
+export interface Head {
+  readonly seq: number;
+  readonly hash: string | null;
+}
+
+export const EMPTY_HEAD: Head = { seq: 0, hash: null };
+
+/** `refuse`: no command goes upstream unrecorded. `continue`: commands go on, and the loss is counted. */
+export type OnError = 'refuse' | 'continue';
+
+export interface AuditLogOptions {
+  /** Null when there are only taps: then nothing is guaranteed. */
+  readonly sink: Sink | null;
+  readonly taps?: readonly Tap[];
+  readonly chain?: boolean;
+  readonly sync?: boolean;
+  readonly onError?: OnError;
+  readonly leftOut?: LeftOut;
+  /** The last record of the log that is continued. */
+  readonly head?: Head;
+  readonly report?: Report;
+  readonly time?: TimeSource;
+}
+
+/** Records that wait for a disk that is full: about as many as a busy minute makes. */
+const MOST_KEPT = 1024 * 1024;
+/** How long a record that nothing waits for may wait for others to be written with, in milliseconds. */
+const SOON = 5;
+/** Retries, in milliseconds. */
+const FIRST_RETRY = 50;
+const LONGEST_RETRY = 1000;
+
+type State =
+  | { readonly name: 'writing' }
+  | {
+      readonly name: 'failing';
+      readonly trouble: Trouble;
+      readonly since: number;
+      readonly timer: NodeJS.Timeout;
+      readonly delay: number;
+    }
+  | { readonly name: 'closed' };
+
+const kindMembers = new Map<Kind, string>(KINDS.map((kind) => [kind, `,"kind":"${kind}"`]));
+
+export class AuditLog {
+  readonly leftOut: LeftOut;
+  /** Where the record that was begun is put together. */
+  readonly line = new LineBuffer();
+  readonly clock: Clock;
+
+  readonly #sink: Sink | null;
+  readonly #taps: readonly Tap[];
+  readonly #chain: boolean;
+  readonly #sync: boolean;
+  readonly #onError: OnError;
+  readonly #report: Report;
+  #state: State = { name: 'writing' };
+  #seq: number;
+  /** Where the record that is being put together begins. */
+  #lineStart = TAIL_LENGTH;
+  /** Lines from here on have not been given to the taps. */
+  #tapped = TAIL_LENGTH;
+  #isWriteDue = false;
+  /** Whether a command is among the lines that were not synced. */
+  #holdsCommand = false;
+  #isReopenDue = false;
+  /** What the present failure has cost: records by kind, and commands. */
+  readonly #lost = new Map<Kind, number>();
+  #refused = 0;
+
+  constructor(options: AuditLogOptions) {
+    this.#sink = options.sink;
+    this.#taps = options.taps ?? [];
+    this.#chain = options.chain ?? false;
+    this.#sync = options.sync ?? false;
+    this.#onError = options.onError ?? 'refuse';
+    this.leftOut = options.leftOut ?? NOTHING_LEFT_OUT;
+    this.#report = options.report ?? (() => undefined);
+    this.clock = new Clock(options.time);
+    const head = options.head ?? EMPTY_HEAD;
+    this.#seq = head.seq;
+    // The buffer always begins with the end of the line before: a record's hash is made of that and the line behind it.
+    this.line.putAscii((head.hash ?? FIRST_HASH) + LINE_END);
+  }
+
+  /** The last record begun; with its hash, what a later `verify` can be given to notice a cut tail. */
+  get head(): Head {
+    return { seq: this.#seq, hash: this.#chain ? this.#lastHash() : null };
+  }
+
+  #lastHash(): string {
+    return this.line.bytes.toString('latin1', this.#lineStart - TAIL_LENGTH, this.#lineStart - LINE_END.length);
+  }
+
+  get isFailing(): boolean {
+    return this.#state.name === 'failing';
+  }
+
+  /** Whether commands are being refused because they cannot be recorded. */
+  get isRefusing(): boolean {
+    return this.#state.name === 'closed' || (this.#state.name === 'failing' && this.#onError === 'refuse');
+  }
+
+  /**
+   * Begins a record; what it says is put into `line`, each member with a comma before it, and `end` is called.
+   * @returns its number, or 0 when it cannot be kept; then nothing may be put and `end` not be called
+   */
+  begin(kind: Kind): number {
+    const line = this.line;
+    if (this.#state.name !== 'writing') {
+      if (this.#state.name === 'closed') return 0;
+      if (line.end > MOST_KEPT) {
+        this.#lost.set(kind, (this.#lost.get(kind) ?? 0) + 1);
+        return 0;
+      }
+    }
+    const seq = ++this.#seq;
+    const now = this.clock.now();
+    line.putAscii('{"v":1,"seq":');
+    line.putNumber(seq);
+    line.putAscii(',"time":');
+    this.clock.put(line, now);
+    line.putAscii(',"mono":');
+    line.putNumber(now);
+    line.putAscii(kindMembers.get(kind) ?? '');
+    if (kind === 'command') this.#holdsCommand = true;
+    return seq;
+  }
+
+  /** Ends the record. It is written with the next commands, or soon. */
+  end(): void {
+    const line = this.line;
+    if (this.#chain) {
+      const hash = chainHash(line.bytes.subarray(this.#lineStart - TAIL_LENGTH, line.end));
+      line.putAscii(HASH_MEMBER);
+      line.putAscii(hash);
+      line.putAscii(LINE_END);
+    } else line.putAscii('}\n');
+    this.#lineStart = line.end;
+    if (this.#isWriteDue) return;
+    this.#isWriteDue = true;
+    setTimeout(this.#writeSoon, SOON);
+  }
+
+  /**
+   * Writes what has been recorded, before commands go upstream.
+   * @returns null when they may go; otherwise why they must be refused
+   */
+  flush(): Trouble | null {
+    const state = this.#state;
+    if (state.name === 'closed') return 'the audit log is closed';
+    const trouble = state.name === 'failing' ? state.trouble : this.#write();
+    if (trouble === null || this.#onError === 'continue') return null;
+    return `the audit log ${this.#sink?.name ?? ''} cannot be written: ${trouble}`;
+  }
+
+  /** A command was refused because it could not be recorded. */
+  countRefused(): void {
+    this.#refused++;
+  }
+
+  /**
+   * Records something about the daemon.
+   * @param action what it is: `start`, `stop`, `reload`, …
+   * @param details further members, as JSON allows them
+   */
+  daemon(action: string, details: Readonly<Record<string, unknown>> = {}): void {
+    if (this.begin('daemon') === 0) return;
+    const { line } = this;
+    line.putAscii(',"action":');
+    line.putString(action);
+    for (const [name, value] of Object.entries(details)) {
+      if (value === undefined) continue;
+      line.putAscii(',');
+      line.putString(name);
+      line.putAscii(':');
+      const text = Buffer.from(JSON.stringify(value));
+      line.putBytes(text);
+    }
+    this.end();
+  }
+
+  /** Goes on in a new file if the present one was renamed (SIGHUP). No line is lost or split. */
+  reopen(): void {
+    this.#isReopenDue = true;
+    if (this.#state.name === 'writing' && this.#write() === null) this.#reopenNow();
+  }
+
+  /** Writes what there is, and lets go of everything. */
+  async close(): Promise<void> {
+    if (this.#state.name === 'closed') return;
+    if (this.#state.name === 'failing') {
+      clearTimeout(this.#state.timer);
+      this.#retry();
+    } else this.#write();
+    if (this.#sync) this.#sink?.sync();
+    this.#tap();
+    if (this.isFailing)
+      this.#report('error', `audit records are lost: ${this.#sink?.name ?? ''} could not be written until the end`);
+    if (this.#state.name === 'failing') clearTimeout(this.#state.timer);
+    this.#state = { name: 'closed' };
+    this.#sink?.close();
+    for (const tap of this.#taps) await tap.close();
+  }
+
+  /** Answers and events need not be written before anything, but soon, and together. */
+  readonly #writeSoon = () => {
+    this.#isWriteDue = false;
+    if (this.#state.name === 'writing' && this.line.end > TAIL_LENGTH) this.#write();
+    else this.#tap();
+  };
+
+  /** Writes all whole lines. @returns null when they are in the kernel's hands */
+  #write(): Trouble | null {
+    this.#tap();
+    const sink = this.#sink;
+    const { line } = this;
+    if (sink === null) {
+      this.#startBatch();
+      return null;
+    }
+    let trouble: Trouble | null = null;
+    if (line.end > TAIL_LENGTH) {
+      trouble = sink.write(line.bytes.subarray(TAIL_LENGTH, line.end));
+      this.#startBatch();
+    }
+    if (trouble === null && this.#sync && this.#holdsCommand) {
+      trouble = sink.sync();
+    }
+    this.#holdsCommand = false;
+    if (trouble !== null) this.#fail(trouble);
+    return trouble;
+  }
+
+  /** Begins anew behind the end of the last line. */
+  #startBatch(): void {
+    const { line } = this;
+    line.bytes.copyWithin(0, line.end - TAIL_LENGTH, line.end);
+    line.cut(TAIL_LENGTH);
+    this.#lineStart = TAIL_LENGTH;
+    this.#tapped = TAIL_LENGTH;
+  }
+
+  #tap(): void {
+    if (this.#tapped === this.line.end) return;
+    if (this.#taps.length > 0) {
+      const lines = Buffer.from(this.line.bytes.subarray(this.#tapped, this.line.end));
+      for (const tap of this.#taps) tap.write(lines);
+    }
+    this.#tapped = this.line.end;
+  }
+
+  #fail(trouble: Trouble): void {
+    const consequence = this.#onError === 'refuse' ? 'commands are refused until it can' : 'commands go on unrecorded';
+    this.#report('error', `the audit log ${this.#sink?.name ?? ''} cannot be written (${trouble}); ${consequence}`);
+    this.#lost.clear();
+    this.#refused = 0;
+    this.#state = {
+      name: 'failing',
+      trouble,
+      since: this.clock.now(),
+      delay: FIRST_RETRY,
+      timer: setTimeout(this.#retry, FIRST_RETRY).unref(),
+    };
+  }
+
+  readonly #retry = () => {
+    const state = this.#state;
+    if (state.name !== 'failing') return;
+    const trouble = this.#sink?.retry() ?? null;
+    if (trouble !== null) {
+      const delay = Math.min(LONGEST_RETRY, state.delay * 2);
+      this.#state = { ...state, trouble, delay, timer: setTimeout(this.#retry, delay).unref() };
+      return;
+    }
+    // Only now is there an end to what was lost, and a place for the record that says so.
+    this.#state = { name: 'writing' };
+    const lost = Object.fromEntries(this.#lost);
+    const seconds = Math.round((this.clock.now() - state.since) / 1e5) / 10;
+    this.daemon('resumed', { reason: state.trouble, since: state.since, refused: this.#refused, lost });
+    const unrecorded = Object.values(lost).reduce((sum, count) => sum + count, 0);
+    this.#report(
+      'warn',
+      `the audit log ${this.#sink?.name ?? ''} is written again after ${seconds} s; commands refused: ${this.#refused}, records lost: ${unrecorded}`,
+    );
+    if (this.#write() === null && this.#isReopenDue) this.#reopenNow();
+  };
+
+  #reopenNow(): void {
+    const result = this.#sink?.reopen() ?? { kind: 'same' };
+    switch (result.kind) {
+      case 'same':
+        this.#isReopenDue = false;
+        return;
+      case 'new':
+        this.#isReopenDue = false;
+        this.daemon('rotated', { previous: this.head });
+        this.#write();
+        return;
+      case 'failed':
+        this.#report(
+          'error',
+          `the audit log goes on in the renamed file, because no new one can be had: ${result.trouble}`,
+        );
+        setTimeout(() => {
+          if (this.#isReopenDue && this.#state.name === 'writing') this.reopen();
+        }, LONGEST_RETRY).unref();
+    }
+  }
+}

@@ -1,0 +1,164 @@
+/** The audit log of one daemon, from settings to journals. */
+import { closeSync, fstatSync } from 'node:fs';
+import { AuditFile, openLogFile } from './audit-file.js';
+import { AuditLog, EMPTY_HEAD, type Head } from './audit-log.js';
+import { systemTime } from './clock.js';
+import { AuditOpenError, systemReason } from './errors.js';
+import { readPredecessor, readTail, type Tail } from './log-tail.js';
+import { Recorder } from './recorder.js';
+import { Redactor } from './redaction.js';
+import { type AuditSettings, checkDestinations } from './settings.js';
+import type { Report, Sink, Tap } from './sink.js';
+import { StreamSink } from './stream-sink.js';
+import { TransportTap } from './transport-tap.js';
+
+export interface AuditContext {
+  /** Of the daemon, for the record of its start. */
+  readonly version: string;
+  readonly report: Report;
+}
+
+interface OpenedSink {
+  readonly sink: Sink | null;
+  readonly head: Head;
+  readonly torn: Tail['torn'];
+}
+
+export class Audit {
+  readonly #log: AuditLog;
+  readonly #settings: AuditSettings;
+  readonly #redactor: Redactor;
+  readonly #report: Report;
+
+  /**
+   * Opens the log and records that the daemon starts.
+   * @throws AuditOpenError when it cannot be written: the daemon must not start without it
+   */
+  static async open(settings: AuditSettings, context: AuditContext): Promise<Audit> {
+    checkDestinations(settings.destinations);
+    const { sink, head, torn } = await openSink(settings, context.report);
+    const taps: Tap[] = [];
+    for (const destination of settings.destinations) {
+      if (destination.kind !== 'transport') continue;
+      try {
+        taps.push(new TransportTap(destination, context.report));
+      } catch (error) {
+        throw new AuditOpenError(`the audit transport ${destination.target} cannot be used: ${systemReason(error)}`, {
+          cause: error,
+        });
+      }
+    }
+    const { chain, sync, onError, leftOut } = settings;
+    const log = new AuditLog({ sink, taps, chain, sync, onError, leftOut, head, report: context.report });
+    if (torn !== null) {
+      context.report('warn', `the last line of ${sink?.name} was torn (${torn.length} bytes); it is kept, and marked`);
+      log.daemon('torn', { length: torn.length, sha256: torn.sha256 });
+    }
+    const audit = new Audit(log, settings, context.report);
+    const isContinued = head.seq > 0;
+    audit.#recordSettings('start', {
+      version: context.version,
+      pid: process.pid,
+      previous: isContinued ? head : null,
+    });
+    const trouble = log.flush();
+    if (trouble !== null && onError === 'refuse') {
+      await log.close();
+      throw new AuditOpenError(trouble);
+    }
+    audit.#reportHead('opened');
+    return audit;
+  }
+
+  private constructor(log: AuditLog, settings: AuditSettings, report: Report) {
+    this.#log = log;
+    this.#settings = settings;
+    this.#redactor = new Redactor(settings.redact);
+    this.#report = report;
+  }
+
+  /** @returns the journal of one monitor. Its clock is that of the multiplexer: `performance.now()`, in microseconds. */
+  recorder(monitor: string): Recorder {
+    return new Recorder({
+      log: this.#log,
+      monitor,
+      redactor: this.#redactor,
+      maxMessage: this.#settings.maxMessage,
+      now: () => performance.now() * 1000,
+    });
+  }
+
+  /** Where the log stands. */
+  get head(): Head {
+    return this.#log.head;
+  }
+
+  /** Goes on in a new file if the present one was renamed. */
+  reopen(): void {
+    this.#log.reopen();
+    this.#reportHead('reopened');
+  }
+
+  /** Records that the daemon has taken over a changed config. */
+  reloaded(): void {
+    this.#recordSettings('reload', {});
+  }
+
+  /** Records that the daemon stops, and why, and closes the log. */
+  async close(reason: string): Promise<void> {
+    this.#log.daemon('stop', { reason });
+    this.#reportHead('closed');
+    await this.#log.close();
+  }
+
+  #recordSettings(action: string, details: Readonly<Record<string, unknown>>): void {
+    const { chain, sync, onError, maxMessage, leftOut } = this.#settings;
+    const names = [...leftOut.kinds, ...leftOut.events];
+    this.#log.daemon(action, {
+      ...details,
+      settings: { chain, sync, on_error: onError, max_message: maxMessage, left_out: names },
+    });
+  }
+
+  /** The daemon's own log is kept elsewhere: with this line in it, a cut tail of the audit log can be proved. */
+  #reportHead(what: string): void {
+    const { seq, hash } = this.#log.head;
+    this.#report('info', `audit log ${what}; head ${seq}${hash === null ? '' : `:${hash}`}`);
+  }
+}
+
+async function openSink(settings: AuditSettings, report: Report): Promise<OpenedSink> {
+  for (const destination of settings.destinations) {
+    if (destination.kind === 'stdout') return { sink: new StreamSink(), head: EMPTY_HEAD, torn: null };
+    if (destination.kind === 'file') {
+      try {
+        return await openFile(destination.path, settings.sync, report);
+      } catch (error) {
+        throw new AuditOpenError(`the audit log ${destination.path} cannot be opened: ${systemReason(error)}`, {
+          cause: error,
+        });
+      }
+    }
+  }
+  return { sink: null, head: EMPTY_HEAD, torn: null };
+}
+
+async function openFile(path: string, sync: boolean, report: Report): Promise<OpenedSink> {
+  const fd = openLogFile(path);
+  let tail: Tail;
+  try {
+    tail = readTail(fd);
+    if (tail.head === null && fstatSync(fd).size > 0 && !tail.looksTorn) {
+      throw new Error('it holds something else than audit records');
+    }
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  const isEmpty = fstatSync(fd).size === 0;
+  const head = tail.head ?? (isEmpty ? await readPredecessor(path) : EMPTY_HEAD);
+  const sink = new AuditFile({ path, fd, sync, report, now: () => systemTime.monotonic() });
+  // The torn line is ended, so that what follows begins a line of its own.
+  if (tail.torn !== null) sink.write(Buffer.from('\n'));
+  return { sink, head, torn: tail.torn };
+}

@@ -1,0 +1,42 @@
+/**
+ * The hash chain: what a record's `hash` is made of, and where a chain begins.
+ *
+ * `hash` is the last member of its line. It is the SHA-256, in hexadecimal, of these bytes: the hash of the record before, a quote, a
+ * closing brace and a newline (that is, the end of the line before, from its hash on), and then the line up to, but
+ * without, `,"hash":"`. The record before the first of all has the hash of 64 zeros.
+ */
+import * as crypto from 'node:crypto';
+
+export const HASH_LENGTH = 64;
+export const FIRST_HASH = '0'.repeat(HASH_LENGTH);
+/** What stands between a line's content and its hash. */
+export const HASH_MEMBER = ',"hash":"';
+/** What ends a line with a hash, newline included. */
+export const LINE_END = '"}\n';
+/** The end of a line, from its hash on: what the next record's hash begins with. */
+export const TAIL_LENGTH = HASH_LENGTH + LINE_END.length;
+
+/** @returns the hash over `bytes`: the end of the line before, and the line up to its hash. */
+export function chainHash(bytes: Uint8Array): string {
+  return crypto.hash('sha256', bytes, 'hex');
+}
+
+export type LinkVerdict =
+  /** The record has no hash. */
+  | { readonly kind: 'unchained' }
+  | { readonly kind: 'good'; readonly hash: string }
+  | { readonly kind: 'broken'; readonly hash: string };
+
+/**
+ * Checks one line against the record before it.
+ * @param line without its newline
+ * @param previous the hash of the record before
+ */
+export function checkLink(line: string, previous: string): LinkVerdict {
+  const at = line.length - HASH_MEMBER.length - HASH_LENGTH - 2;
+  const hash = line.slice(-HASH_LENGTH - 2, -2);
+  if (!line.startsWith(HASH_MEMBER, at) || !line.endsWith('"}') || !/^[0-9a-f]{64}$/.test(hash))
+    return { kind: 'unchained' };
+  const made = chainHash(Buffer.from(previous + LINE_END + line.slice(0, at)));
+  return { kind: made === hash ? 'good' : 'broken', hash };
+}

@@ -1,0 +1,97 @@
+/**
+ * A message as part of a record: as JSON where it is JSON, its bytes untouched; as a string that holds its bytes where it is not.
+ *
+ *     "message": {…}                       one JSON value on one line
+ *     "message": {…}, "text": "…"          JSON with line ends between its tokens: blanks in `message`, exact in `text`
+ *     "text": "…"                          not JSON: the bytes are the UTF-8 of this text
+ *     "latin1": "…"                        nor UTF-8: each character, U+0000 to U+00FF, is one byte
+ *     "text": "…", "cut": {"length", "sha256"}     longer than wanted: its beginning, and what the whole of it was
+ */
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import type { LineBuffer } from './line-buffer.js';
+import { checkJson, Json } from './strict-json.js';
+
+/** The names of the members that hold a message, with their commas and colons. */
+export interface MessageNames {
+  readonly json: string;
+  readonly text: string;
+  readonly latin1: string;
+  readonly cut: string;
+}
+
+export const MESSAGE: MessageNames = { json: ',"message":', text: ',"text":', latin1: ',"latin1":', cut: ',"cut":' };
+/** What qmpmux answered of itself, beside the message it is about. */
+export const REPLY: MessageNames = {
+  json: ',"reply":',
+  text: ',"reply_text":',
+  latin1: ',"reply_latin1":',
+  cut: ',"reply_cut":',
+};
+/** The client's own id. */
+export const ID: MessageNames = { json: ',"id":', text: ',"id_text":', latin1: ',"id_latin1":', cut: ',"id_cut":' };
+
+/**
+ * Puts a message.
+ * @param length how many bytes of `bytes` it has
+ * @param limit the most bytes of it that are kept, or 0 for all
+ */
+export function putMessage(
+  line: LineBuffer,
+  names: MessageNames,
+  bytes: Uint8Array,
+  length: number,
+  limit: number,
+): void {
+  const before = line.end;
+  line.putAscii(names.json);
+  const start = line.end;
+  line.putBytes(bytes, length);
+  if (limit > 0 && line.end - start > limit) {
+    putCut(line, names, before, start, limit);
+    return;
+  }
+  const verdict = checkJson(line.bytes, start, line.end);
+  if (verdict === Json.Line) return;
+  const exact = Buffer.from(line.bytes.subarray(start, line.end));
+  if (verdict === Json.No) {
+    line.end = before;
+    putText(line, names, exact);
+    return;
+  }
+  const put = line.bytes;
+  for (let i = start; i < line.end; i++) if (put[i] === 0x0a || put[i] === 0x0d) put[i] = 0x20;
+  line.putAscii(names.text);
+  line.putUtf8(exact);
+}
+
+function putText(line: LineBuffer, names: MessageNames, exact: Uint8Array): void {
+  if (isUtf8(exact)) {
+    line.putAscii(names.text);
+    line.putUtf8(exact);
+  } else {
+    line.putAscii(names.latin1);
+    line.putLatin1(exact);
+  }
+}
+
+/** Replaces the message from `start` on by its beginning, its length and its hash. */
+function putCut(line: LineBuffer, names: MessageNames, before: number, start: number, limit: number): void {
+  const whole = line.bytes.subarray(start, line.end);
+  const sha256 = createHash('sha256').update(whole).digest('hex');
+  // Not within a character, if these are characters.
+  let kept = limit;
+  while (kept > 0 && kept > limit - 4 && ((whole[kept] ?? 0) & 0xc0) === 0x80) kept--;
+  const beginning = Buffer.from(whole.subarray(0, isUtf8(whole.subarray(0, kept)) ? kept : limit));
+  line.end = before;
+  putText(line, names, beginning);
+  line.putAscii(names.cut);
+  line.putAscii(`{"length":${whole.length},"sha256":"${sha256}"}`);
+}
+
+/** @returns how many bytes a message of QEMU's, or of ours, has without the line end behind it. */
+export function lengthWithoutLineEnd(bytes: Uint8Array): number {
+  let length = bytes.length;
+  while (length > 0 && (bytes[length - 1] === 0x0a || bytes[length - 1] === 0x0d)) length--;
+  return length;
+}

@@ -1,0 +1,296 @@
+/**
+ * The journal that writes the audit log: one for each monitor, all into one log. It puts each record together in the log's
+ * buffer, in the order and with the members that record.schema.json gives.
+ *
+ * What must hold: a command has its record before `flush` returns; nothing that the redactor objects to is put into a record.
+ */
+import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
+import type { UpstreamState } from '../mux/link.js';
+import type { AuditLog } from './audit-log.js';
+import type { Kind } from './kinds.js';
+import { LineBuffer } from './line-buffer.js';
+import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from './message-field.js';
+import { type AnswerSecrets, type Redacted, type Redactor, withheld } from './redaction.js';
+
+export interface RecorderOptions {
+  readonly log: AuditLog;
+  readonly monitor: string;
+  readonly redactor: Redactor;
+  /** The most bytes kept of a message that is no command, or 0 for all. */
+  readonly maxMessage: number;
+  /** The multiplexer's clock, in microseconds: latencies are taken from it. */
+  readonly now: () => number;
+}
+
+/** The multiplexer's word for the rule by which it denies a command that `flush` did not let through. */
+const UNRECORDED = 'audit';
+/** Names of commands come from clients: no more are remembered than this. */
+const MOST_NAMES = 512;
+const SOURCES: Readonly<Record<ReplySource, string>> = {
+  upstream: ',"source":"upstream"',
+  cached: ',"source":"cached"',
+  shared: ',"source":"shared"',
+  local: ',"source":"local"',
+};
+
+export class Recorder implements Journal {
+  readonly wantsRaw = true;
+  readonly #log: AuditLog;
+  readonly #monitor: string;
+  readonly #redactor: Redactor;
+  readonly #maxMessage: number;
+  readonly #now: () => number;
+  readonly #clients = new WeakMap<ClientView, Uint8Array>();
+  readonly #names = new Map<string, Uint8Array>();
+  /** By the number of its record: what a command tells about the answer that is still due. */
+  readonly #answers = new Map<number, AnswerSecrets>();
+  /** Clients whose last input could not be read and was suspect: what follows it may be the rest of it. */
+  readonly #suspects = new WeakSet<ClientView>();
+  #lastClient: ClientView | null = null;
+  #lastClientMembers: Uint8Array = new Uint8Array(0);
+
+  constructor(options: RecorderOptions) {
+    this.#log = options.log;
+    this.#monitor = `,"monitor":${JSON.stringify(options.monitor)}`;
+    this.#redactor = options.redactor;
+    this.#maxMessage = options.maxMessage;
+    this.#now = options.now;
+  }
+
+  connected(client: ClientView): void {
+    if (this.#begin('connect', client) === 0) return;
+    this.#log.end();
+  }
+
+  negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void {
+    if (this.#begin('negotiated', client) === 0) return;
+    const { line } = this.#log;
+    line.putAscii(',"capabilities":');
+    line.putAscii(JSON.stringify(capabilities));
+    this.#put(MESSAGE, raw, raw.length, this.#redactor.malformed(raw), 0);
+    this.#log.end();
+  }
+
+  disconnected(client: ClientView, reason: string): void {
+    if (this.#begin('disconnect', client) === 0) return;
+    this.#putText(',"reason":', reason);
+    this.#log.end();
+  }
+
+  command(command: CommandView): void {
+    // It will be refused: the denial will hold all there is to say.
+    if (this.#log.isRefusing) return;
+    command.mark = this.#putCommand(command);
+  }
+
+  answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
+    const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
+    const secrets = this.#takeSecrets(of);
+    const seq = this.#begin(isError ? 'error' : 'reply', command.client);
+    if (seq === 0) return;
+    const { line } = this.#log;
+    this.#putOf(of);
+    this.#putIds(command);
+    const now = this.#now();
+    line.putAscii(',"latency":');
+    line.putNumber(Math.max(0, now - command.receivedAt));
+    if (source === 'upstream') {
+      line.putAscii(',"queued":');
+      line.putNumber(Math.max(0, command.sentAt - command.receivedAt));
+    }
+    line.putAscii(SOURCES[source]);
+    const whole = joined(reply);
+    const redacted = this.#redactor.answer(command.name, secrets, whole);
+    this.#put(MESSAGE, whole, lengthWithoutLineEnd(whole), redacted, this.#maxMessage);
+    this.#log.end();
+  }
+
+  dropped(command: CommandView, reason: string): void {
+    this.unanswered(command, `never sent: ${reason}`);
+  }
+
+  unanswered(command: CommandView, reason: string): void {
+    const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
+    this.#takeSecrets(of);
+    if (this.#begin('unanswered', command.client) === 0) return;
+    this.#putOf(of);
+    this.#putIds(command);
+    this.#putText(',"reason":', reason);
+    this.#log.end();
+  }
+
+  malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void {
+    let redacted = this.#redactor.malformed(raw);
+    if (redacted === null && this.#suspects.has(client)) redacted = withheld(raw);
+    if (redacted !== null && redacted.paths.includes('*')) this.#suspects.add(client);
+    if (this.#begin('malformed', client) === 0) return;
+    this.#put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
+    // QEMU's errors quote what they complain of.
+    this.#put(REPLY, reply, lengthWithoutLineEnd(reply), redacted === null ? null : withheld(reply), this.#maxMessage);
+    this.#log.end();
+  }
+
+  denied(command: CommandView, rule: string, reply: Uint8Array): void {
+    const of = command.mark;
+    this.#takeSecrets(of);
+    if (rule === UNRECORDED) this.#log.countRefused();
+    if (this.#begin('denied', command.client) === 0) return;
+    this.#putOf(of);
+    this.#putName(command.name);
+    this.#putIds(command);
+    this.#putText(',"rule":', rule);
+    const { raw, name } = command;
+    const redacted = this.#redactor.command(name, raw);
+    this.#put(MESSAGE, raw, raw.length, redacted?.message ?? null, 0);
+    const redactedReply = redacted === null ? null : this.#redactor.answer(name, redacted.answer, reply);
+    this.#put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, 0);
+    this.#log.end();
+  }
+
+  event(name: string, message: readonly Uint8Array[], receivers: number): void {
+    if (this.#log.leftOut.events.has(name)) return;
+    if (this.#begin('event', null) === 0) return;
+    const { line } = this.#log;
+    this.#putText(',"event":', name);
+    line.putAscii(',"receivers":');
+    line.putNumber(receivers);
+    this.#putOther(message);
+    this.#log.end();
+  }
+
+  upstream(state: UpstreamState): void {
+    if (this.#begin('upstream', null) === 0) return;
+    this.#putText(',"state":', state.name);
+    if (state.name === 'running') this.#putText(',"version":', state.version);
+    if (state.name === 'lost') this.#putText(',"reason":', state.reason);
+    this.#log.end();
+  }
+
+  stray(message: readonly Uint8Array[], why: string): void {
+    if (this.#begin('stray', null) === 0) return;
+    this.#putText(',"reason":', why);
+    this.#putOther(message);
+    this.#log.end();
+  }
+
+  flush(): string | null {
+    return this.#log.flush();
+  }
+
+  /** Records a command. @returns its number, or 0 when it could not be kept */
+  #putCommand(command: CommandView): number {
+    const client = command.client;
+    this.#suspects.delete(client);
+    const redacted = this.#redactor.command(command.name, command.raw);
+    const seq = this.#begin('command', client);
+    if (seq === 0) return 0;
+    const { line } = this.#log;
+    this.#putName(command.name);
+    if (command.oob) line.putAscii(',"oob":true');
+    this.#putIds(command);
+    // What was asked of the VM is never cut.
+    this.#put(MESSAGE, command.raw, command.raw.length, redacted?.message ?? null, 0);
+    this.#log.end();
+    if (redacted?.answer != null) this.#answers.set(seq, redacted.answer);
+    return seq;
+  }
+
+  #takeSecrets(of: number): AnswerSecrets | null {
+    if (this.#answers.size === 0) return null;
+    const secrets = this.#answers.get(of) ?? null;
+    this.#answers.delete(of);
+    return secrets;
+  }
+
+  /** Begins a record, about a client or about the VM. @returns its number, or 0 when there is to be none */
+  #begin(kind: Kind, client: ClientView | null): number {
+    const log = this.#log;
+    if (log.leftOut.kinds.has(kind)) return 0;
+    const seq = log.begin(kind);
+    if (seq === 0) return 0;
+    if (client === null) log.line.putAscii(this.#monitor);
+    else log.line.putBytes(this.#clientMembers(client));
+    return seq;
+  }
+
+  /** @returns the members that all records about a client share. */
+  #clientMembers(client: ClientView): Uint8Array {
+    if (client === this.#lastClient) return this.#lastClientMembers;
+    let members = this.#clients.get(client);
+    if (members === undefined) {
+      const line = new LineBuffer(256);
+      line.putAscii(this.#monitor);
+      line.putAscii(',"listener":');
+      line.putString(client.listener);
+      line.putAscii(',"client":');
+      line.putNumber(client.id);
+      line.putAscii(',"peer":');
+      // Only what is known is in it: absent members are not written.
+      line.putBytes(Buffer.from(JSON.stringify(client.peer)));
+      members = Uint8Array.from(line.bytes.subarray(0, line.end));
+      this.#clients.set(client, members);
+    }
+    this.#lastClient = client;
+    this.#lastClientMembers = members;
+    return members;
+  }
+
+  /** Puts the number of the command that a record is about, if the command has a record. */
+  #putOf(of: number): void {
+    if (of === 0) return;
+    const { line } = this.#log;
+    line.putAscii(',"of":');
+    line.putNumber(of);
+  }
+
+  #putName(name: string): void {
+    let member = this.#names.get(name);
+    if (member === undefined) {
+      member = Buffer.from(`,"command":${JSON.stringify(name)}`);
+      if (this.#names.size >= MOST_NAMES) this.#names.clear();
+      this.#names.set(name, member);
+    }
+    this.#log.line.putBytes(member);
+  }
+
+  #putIds(command: CommandView): void {
+    const { line } = this.#log;
+    if (command.id !== null) putMessage(line, ID, command.id, command.id.length, 0);
+    if (command.upstreamId >= 0) {
+      line.putAscii(',"upstream":');
+      line.putNumber(command.upstreamId);
+    }
+  }
+
+  #putText(member: string, text: string): void {
+    const { line } = this.#log;
+    line.putAscii(member);
+    line.putString(text);
+  }
+
+  #putOther(message: readonly Uint8Array[]): void {
+    const whole = joined(message);
+    this.#put(MESSAGE, whole, lengthWithoutLineEnd(whole), this.#redactor.other(whole), this.#maxMessage);
+  }
+
+  #put(names: MessageNames, message: Uint8Array, length: number, redacted: Redacted | null, limit: number): void {
+    const { line } = this.#log;
+    if (redacted === null) {
+      putMessage(line, names, message, length, limit);
+      return;
+    }
+    const { bytes, paths } = redacted;
+    putMessage(line, names, bytes, length === message.length ? bytes.length : lengthWithoutLineEnd(bytes), limit);
+    line.putAscii(names === REPLY ? ',"reply_redacted":' : ',"redacted":');
+    line.putAscii(JSON.stringify(paths).replace(/[^\x20-\x7e]/g, escapeUnit));
+  }
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const [first] = chunks;
+  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}

@@ -1,0 +1,97 @@
+/** What a user says about the audit log, from the config file or from flags, and the few forms it has as text. */
+import type { OnError } from './audit-log.js';
+import { AuditSettingError } from './errors.js';
+import type { LeftOut } from './kinds.js';
+import type { RedactionRule } from './redaction-table.js';
+import type { TransportSettings } from './transport-tap.js';
+
+export type Destination =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'stdout' }
+  | ({ readonly kind: 'transport' } & TransportSettings);
+
+export interface AuditSettings {
+  /** At least one; at most one of them is a file or stdout, and that one carries the guarantee. */
+  readonly destinations: readonly Destination[];
+  /** fdatasync before commands go upstream. */
+  readonly sync: boolean;
+  readonly chain: boolean;
+  readonly onError: OnError;
+  /** The most bytes kept of a message that is no command; 0 for all. */
+  readonly maxMessage: number;
+  readonly leftOut: LeftOut;
+  /** Redactions beside those that are built in. */
+  readonly redact: readonly RedactionRule[];
+}
+
+const TRANSPORT = 'transport:';
+
+/**
+ * Reads a destination: a file's path, `stdout`, or `transport:NAME`, with options behind commas as in `transport:pino-socket,address=10.0.0.1,port=514`
+ * (two commas stand for one; numbers, true and false are what they look like).
+ * @throws AuditSettingError
+ */
+export function parseDestination(text: string): Destination {
+  if (text === 'stdout') return { kind: 'stdout' };
+  if (!text.startsWith(TRANSPORT)) {
+    if (text === '' || text.includes('\0')) throw new AuditSettingError('the audit log needs the name of a file');
+    return { kind: 'file', path: text };
+  }
+  const [target = '', ...options] = text.slice(TRANSPORT.length).split(/(?<!,),(?!,)/);
+  if (target === '') throw new AuditSettingError(`'${text}' names no transport: write transport:NAME`);
+  const pairs = options.map((option) => {
+    const at = option.indexOf('=');
+    if (at <= 0) throw new AuditSettingError(`'${option}' in '${text}' is not of the form KEY=VALUE`);
+    return [option.slice(0, at), optionValue(option.slice(at + 1).replaceAll(',,', ','))] as const;
+  });
+  return { kind: 'transport', target, options: Object.fromEntries(pairs) };
+}
+
+function optionValue(text: string): string | number | boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+}
+
+/**
+ * Checks that the destinations go together.
+ * @throws AuditSettingError when there is none, or more than one that would carry the guarantee
+ */
+export function checkDestinations(destinations: readonly Destination[]): void {
+  if (destinations.length === 0) throw new AuditSettingError('the audit log has no destination');
+  if (destinations.filter((each) => each.kind !== 'transport').length > 1) {
+    throw new AuditSettingError('the audit log goes to one file or to stdout; only transports may be added to it');
+  }
+}
+
+/**
+ * Reads a redaction of the user's: `COMMAND:PATH`, where `COMMAND` may have `*` in it and `PATH` is as in redaction-table.ts, such as
+ * `send-key:arguments.keys` or `qom-list-get:return.**.value`.
+ * @throws AuditSettingError
+ */
+export function parseRedaction(text: string): RedactionRule {
+  const match = /^([^:\s]+):([^\s]+)$/.exec(text);
+  const [, command = '', path = ''] = match ?? [];
+  if (match === null || path.split('.').includes('')) {
+    throw new AuditSettingError(`'${text}' is no redaction: write COMMAND:PATH, such as send-key:arguments.keys`);
+  }
+  return { command, path, removal: { kind: 'value' }, source: 'the config' };
+}
+
+const UNITS = new Map([
+  ['', 1],
+  ['k', 1024],
+  ['m', 1024 ** 2],
+  ['g', 1024 ** 3],
+]);
+
+/**
+ * Reads a size: bytes, or with `k`, `M` or `G` behind the number; 0 is no limit.
+ * @throws AuditSettingError
+ */
+export function parseSize(text: string): number {
+  const match = /^(\d{1,12})([kmg]?)(?:i?b)?$/i.exec(text.trim());
+  const unit = UNITS.get((match?.[2] ?? '').toLowerCase());
+  if (match === null || unit === undefined)
+    throw new AuditSettingError(`'${text}' is no size: write a number of bytes, or 64k, 1M`);
+  return Number(match[1]) * unit;
+}
