@@ -9,13 +9,8 @@ export {
   QmpError,
 } from './client/errors.js';
 export type { Greeting, QmpEvent } from './client/messages.js';
-export {
-  type ClientState,
-  type CommandOptions,
-  type ConnectOptions,
-  type EventsOptions,
-  QmpClient,
-} from './client/qmp-client.js';
+export type { ClientState, CommandOptions, ConnectOptions, EventsOptions } from './client/options.js';
+export { QmpClient } from './client/qmp-client.js';
 export type { RawReply } from './client/raw-command.js';
 export { QmpmuxError } from './errors.js';
 export type { JsonObject, JsonValue } from './qmp/value.js';

@@ -15,61 +15,16 @@ import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } 
 import { describeTarget, openStream, type QmpTarget } from './connect.js';
 import { ConnectionError, type ConnectionErrorCode, OobUnavailableError } from './errors.js';
 import { EventStream } from './event-stream.js';
+import { type CommandId, InFlight } from './in-flight.js';
 import { MessageReader } from './message-reader.js';
 import { type Greeting, type QmpEvent, readEvent, readGreeting, returned } from './messages.js';
+import type { ClientState, CommandOptions, ConnectOptions, EventsOptions } from './options.js';
 import { outlineReply, prepareCommand, type RawReply, restoreReply } from './raw-command.js';
-
-export interface ConnectOptions {
-  /** Whether to enable out-of-band execution where the server offers it; see `QmpClient.oob`. Default false. */
-  readonly oob?: boolean;
-  /** Gives up connecting; once connected it means nothing. */
-  readonly signal?: AbortSignal;
-  /** Milliseconds until the greeting must have come; Infinity for no limit. Default 10,000. */
-  readonly timeout?: number;
-  /** The longest message accepted from the server, in bytes. Default 256 MiB. */
-  readonly maxMessageBytes?: number;
-  /** False leaves capabilities negotiation to the caller: until it is done the server takes no other command. Default true. */
-  readonly negotiate?: boolean;
-}
-
-export interface CommandOptions {
-  /** Stops waiting: the call rejects with the signal's reason, and the reply is dropped when it comes. QEMU goes on executing. */
-  readonly signal?: AbortSignal;
-}
-
-export interface EventsOptions {
-  /** The most events that wait for a slow reader; beyond it the iterator fails with an EventOverflowError. Default 4,096. */
-  readonly limit?: number;
-  /** Ends the iteration by rejecting with the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-/**
- * Where a client stands. Transitions: `greeting` → `negotiating` → `running` → `closing` → `closed`; from each also straight to
- * `closed`. `greeting` goes to `running` where negotiation is left to the caller.
- */
-export type ClientState =
-  | { readonly name: 'greeting' }
-  | { readonly name: 'negotiating' }
-  | { readonly name: 'running' }
-  /** `close` was called: commands in flight are still answered, new ones refused. */
-  | { readonly name: 'closing' }
-  /** `error` is null after `close`. */
-  | { readonly name: 'closed'; readonly error: ConnectionError | null };
 
 interface ClientEvents {
   event: [event: QmpEvent];
   close: [error: ConnectionError | null];
 }
-
-/** A command on its way. A raw one takes the reply's bytes, any other its value. */
-type Pending = {
-  readonly command: string;
-  readonly failed: (reason: unknown) => void;
-} & (
-  | { readonly raw: false; readonly answered: (answer: JsonObject) => void }
-  | { readonly raw: true; readonly answered: (reply: RawReply) => void }
-);
 
 const DEFAULT_TIMEOUT = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
@@ -85,7 +40,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   readonly #where: string;
   readonly #stream: Duplex;
   readonly #reader: MessageReader;
-  readonly #pending = new Map<number | string, Pending>();
+  readonly #inFlight = new InFlight();
   readonly #streams = new Set<EventStream<QmpEvent>>();
   /** Not a number, so that a reply left over from an earlier connection cannot be taken for the answer to our handshake. */
   readonly #handshakeId = `c${randomBytes(6).toString('hex')}`;
@@ -94,7 +49,6 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #greeted: ((greeting: Greeting) => void) | null = null;
   #oob = false;
   #lastId = 0;
-  #rawInFlight = 0;
   #corked = false;
   /** Whether reading goes on only with the next turn of the event loop; see `#hold`. */
   #holding = false;
@@ -172,7 +126,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   /** Commands sent and not answered yet, aborted ones included. */
   get inFlight(): number {
-    return this.#pending.size;
+    return this.#inFlight.size;
   }
 
   /**
@@ -223,10 +177,8 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     const { bytes, name } = prepareCommand(command, this.#lastId + 1);
     if (this.#state.name !== 'running') throw this.#closedError(`and ${name || 'the command'} was not sent`);
     const id = ++this.#lastId;
-    return this.#sent<RawReply>(bytes, signal, (answered, failed) => {
-      this.#rawInFlight++;
-      this.#pending.set(id, { command: name || 'the command', raw: true, answered, failed });
-    });
+    this.#write(bytes);
+    return this.#inFlight.waitRaw(id, name || 'the command', signal);
   }
 
   /**
@@ -286,16 +238,9 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     }
     this.#state = { name: 'negotiating' };
     const oob = options.oob === true && greeting.capabilities.includes('oob');
-    const answer = await new Promise<JsonObject>((resolve, reject) => {
-      this.#pending.set(this.#handshakeId, {
-        command: 'qmp_capabilities',
-        raw: false,
-        answered: resolve,
-        failed: reject,
-      });
-      const enable = oob ? { arguments: { enable: ['oob'] } } : {};
-      this.#write(`${formatJson({ execute: 'qmp_capabilities', ...enable, id: this.#handshakeId })}\n`);
-    });
+    const enable = oob ? { arguments: { enable: ['oob'] } } : {};
+    this.#write(`${formatJson({ execute: 'qmp_capabilities', ...enable, id: this.#handshakeId })}\n`);
+    const answer = await this.#inFlight.wait(this.#handshakeId, 'qmp_capabilities');
     returned(answer, 'qmp_capabilities');
     this.#oob = oob;
   }
@@ -310,37 +255,11 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     if (this.#state.name !== 'running') throw this.#closedError(`and ${name} was not sent`);
     const id = ++this.#lastId;
     const message = { [how]: name, ...(args === undefined ? {} : { arguments: args }), id };
-    const text = `${formatJson(message)}\n`;
-    const answer = await this.#sent<JsonObject>(text, signal, (answered, failed) => {
-      this.#pending.set(id, { command: name, raw: false, answered, failed });
-    });
+    this.#write(`${formatJson(message)}\n`);
+    const answer = await this.#inFlight.wait(id, name, signal);
     // The type parameter is the caller's claim about the command, as documented.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     return returned(answer, name) as T;
-  }
-
-  /** Writes a command that `register` has put into #pending, and waits for its answer. */
-  #sent<T>(
-    bytes: string | Buffer,
-    signal: AbortSignal | undefined,
-    register: (answered: (answer: T) => void, failed: (reason: unknown) => void) => void,
-  ): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const abort = () => reject(signal?.reason); // the entry in #pending stays, and takes the reply when it comes
-      signal?.addEventListener('abort', abort, { once: true });
-      const settled = () => signal?.removeEventListener('abort', abort);
-      register(
-        (answer) => {
-          settled();
-          resolve(answer);
-        },
-        (reason) => {
-          settled();
-          reject(reason);
-        },
-      );
-      this.#write(bytes);
-    });
   }
 
   /** Collects what one turn of the event loop writes, so that it costs one system call. */
@@ -381,7 +300,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   #message(bytes: Buffer): void {
-    if (this.#rawInFlight > 0 && this.#rawReply(bytes)) return;
+    if (this.#inFlight.hasRaw && this.#rawReply(bytes)) return;
     const parsed = parseJson(bytes.toString('utf8'));
     if (!parsed.ok || !isJsonObject(parsed.value)) {
       this.#malformed(parsed.ok ? 'a message is no object' : parsed.reason);
@@ -410,7 +329,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #rawReply(bytes: Buffer): boolean {
     const outline = outlineReply(bytes);
     if (outline === null || !outline.members.some(({ name }) => name === 'return' || name === 'error')) return false;
-    const pending = outline.id === null ? undefined : this.#pending.get(outline.id);
+    const pending = outline.id === null ? undefined : this.#inFlight.get(outline.id);
     if (outline.id === null || pending?.raw !== true) return false;
     this.#settled(outline.id);
     pending.answered(restoreReply(bytes, outline));
@@ -420,7 +339,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #reply(message: JsonObject, bytes: Buffer): void {
     const id = message['id'];
     const key = typeof id === 'number' || typeof id === 'string' ? id : this.#ownerOf(message);
-    const pending = key === undefined ? undefined : this.#pending.get(key);
+    const pending = key === undefined ? undefined : this.#inFlight.get(key);
     // Anything else is a reply that was due to an earlier client: QEMU sends it to the next one.
     if (key === undefined || pending === undefined) return;
     if (key === this.#handshakeId && this.#state.name === 'negotiating') {
@@ -433,18 +352,16 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   /** A command in flight has its answer. */
-  #settled(key: number | string): void {
-    if (this.#pending.get(key)?.raw === true) this.#rawInFlight--;
-    this.#pending.delete(key);
+  #settled(key: CommandId): void {
+    this.#inFlight.delete(key);
     this.#answered = true;
     if (this.#state.name === 'closing') this.#closeWhenAnswered();
   }
 
   /** A parse error comes without an id. It belongs to the oldest command in flight, as commands are read in order. */
-  #ownerOf(message: JsonObject): number | string | undefined {
+  #ownerOf(message: JsonObject): CommandId | undefined {
     if (!('error' in message) || 'id' in message || this.#state.name === 'negotiating') return undefined;
-    for (const key of this.#pending.keys()) return key;
-    return undefined;
+    return this.#inFlight.oldest();
   }
 
   #event(name: string, message: JsonObject, bytes: Buffer): void {
@@ -492,7 +409,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
       setImmediate(() => this.#lost(cause));
       return;
     }
-    if (this.#state.name === 'closing' && this.#pending.size === 0) this.#end(null);
+    if (this.#state.name === 'closing' && this.#inFlight.size === 0) this.#end(null);
     else {
       const where = this.#reader.isInsideMessage ? ' in the middle of a message' : '';
       const early = this.#state.name === 'greeting' ? ' before its greeting' : where;
@@ -503,7 +420,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   #closeWhenAnswered(): void {
-    if (this.#pending.size > 0) return;
+    if (this.#inFlight.size > 0) return;
     const timer = setTimeout(() => this.#end(null), CLOSE_GRACE);
     void this.closed.then(() => clearTimeout(timer));
   }
@@ -513,13 +430,12 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     if (this.#state.name === 'closed') return;
     this.#state = { name: 'closed', error };
     this.#stream.destroy();
-    for (const pending of this.#pending.values()) {
-      const what = `before ${pending.command} was answered`;
-      pending.failed(
-        error === null ? this.#closedError(what) : new ConnectionError(error.code, `${error.message}, ${what}`, error),
-      );
-    }
-    this.#pending.clear();
+    this.#inFlight.failAll((name) => {
+      const what = `before ${name} was answered`;
+      return error === null
+        ? this.#closedError(what)
+        : new ConnectionError(error.code, `${error.message}, ${what}`, error);
+    });
     for (const stream of this.#streams) stream.finish();
     this.#resolveClosed(error);
     this.emit('close', error);

@@ -11,7 +11,8 @@ import {
   OobUnavailableError,
   QmpError,
 } from '../../dist/client/errors.js';
-import { type ConnectOptions, QmpClient } from '../../dist/client/qmp-client.js';
+import type { ConnectOptions } from '../../dist/client/options.js';
+import { QmpClient } from '../../dist/client/qmp-client.js';
 import { scratch } from '../support/scratch.js';
 import { GREETING, ScriptedServer } from '../support/scripted-server.js';
 
