@@ -13,6 +13,8 @@ interface Flags {
   readonly listen: readonly string[] | undefined;
   readonly name: string | undefined;
   readonly config: string | undefined;
+  readonly 'no-cache': boolean | undefined;
+  readonly 'no-merge': boolean | undefined;
   readonly 'log-level': string | undefined;
   readonly 'log-format': string | undefined;
 }
@@ -42,6 +44,14 @@ export const serve = subcommand({
       type: 'string',
       requiresArg: true,
       describe: 'a TOML file with one or more monitors, instead of --upstream and --listen',
+    },
+    'no-cache': {
+      type: 'boolean',
+      describe: 'ask QEMU each time also for what cannot change while it runs, such as query-qmp-schema',
+    },
+    'no-merge': {
+      type: 'boolean',
+      describe: "send each client's query by itself, though several clients wait with the same one",
     },
     'log-level': {
       type: 'string',
@@ -102,7 +112,9 @@ export const serve = subcommand({
 async function configOf(flags: Flags): Promise<DaemonConfig> {
   const { upstream, listen, name } = flags;
   if (flags.config !== undefined) {
-    const other = (['upstream', 'listen', 'name'] as const).find((flag) => flags[flag] !== undefined);
+    const other = (['upstream', 'listen', 'name', 'no-cache', 'no-merge'] as const).find(
+      (flag) => flags[flag] !== undefined,
+    );
     if (other !== undefined) throw new UsageError(`--config and --${other} exclude each other: put it into the file`);
     // What reads the file is loaded only for a file.
     const { readConfig } = await import('../daemon/config-file.js');
@@ -120,6 +132,7 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
       asUsage('--upstream: ', () => parseUpstream(upstream)),
       listen.map((address) => asUsage('--listen: ', () => parseListener(address))),
       log,
+      { cache: flags['no-cache'] !== true, merge: flags['no-merge'] !== true },
     ),
   );
 }

@@ -11,6 +11,8 @@
  *       "unix:/run/web1.mux",
  *       { address = "unix:/run/backup.mux", mode = "0660", group = "backup" },
  *     ]
+ *     cache = false                     # ask QEMU each time also for what cannot change, such as query-qmp-schema
+ *     merge = false                     # send each client's query by itself, though several wait with the same one
  *
  * Monitors are tables by name, not a list, so that TOML itself refuses two of one name and a message can say which is meant.
  * The options of an address may stand in the address or beside it, as keys.
@@ -54,6 +56,8 @@ const MONITOR_KEYS = {
     v.array(Listener, 'must be a list of addresses, such as ["unix:/run/vm.mux"]'),
     v.nonEmpty('must name at least one address'),
   ),
+  cache: v.optional(v.boolean('must be true or false'), true),
+  merge: v.optional(v.boolean('must be true or false'), true),
 };
 const LOG_KEYS = {
   level: v.optional(v.picklist(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`)),
@@ -126,6 +130,8 @@ export function parseConfig(content: string, file: string): DaemonConfig {
       listen: monitor.listen.map((entry, index) => {
         return { address: parsed([...path, 'listen', index], fault, () => parseListener(withOptions(entry))) };
       }),
+      cache: monitor.cache,
+      merge: monitor.merge,
     };
   });
   if (monitors.length === 0) throw fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');

@@ -15,6 +15,10 @@ export interface MonitorConfig {
   readonly name: string;
   readonly upstream: UpstreamAddress;
   readonly listen: readonly ListenerConfig[];
+  /** Whether replies that cannot change while QEMU lives are served from memory. */
+  readonly cache: boolean;
+  /** Whether identical queries that wait at the same time go upstream once. */
+  readonly merge: boolean;
 }
 
 export interface DaemonConfig {
@@ -36,6 +40,7 @@ export const MONITOR_NAME_RULE = 'a name has letters, digits, "_", ".", "-" and 
 /**
  * The config of one monitor, from flags.
  * @param name of the monitor; taken from the upstream's address when null.
+ * @param sharing what is shared between clients: everything that can be, when not given.
  * @throws ConfigError
  */
 export function singleMonitor(
@@ -43,11 +48,13 @@ export function singleMonitor(
   upstream: UpstreamAddress,
   listen: readonly ListenAddress[],
   log: LogSettings,
+  sharing: Pick<MonitorConfig, 'cache' | 'merge'> = { cache: true, merge: true },
 ): DaemonConfig {
   const monitor: MonitorConfig = {
     name: name ?? nameOf(upstream),
     upstream,
     listen: listen.map((address) => ({ address })),
+    ...sharing,
   };
   if (!MONITOR_NAME.test(monitor.name)) {
     throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);

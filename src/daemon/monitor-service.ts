@@ -51,6 +51,8 @@ export class MonitorService {
       name: config.name,
       host: this.#newHost(),
       journal: options.journal ?? new LogJournal(log),
+      cache: config.cache,
+      merge: config.merge,
     });
     this.#upstream = new Upstream({ address: config.upstream, receiver: this.#multiplexer, log });
     this.#listeners = config.listen.map((listener) => this.#newListener(listener));

@@ -41,6 +41,7 @@ describe('a wrong command line', () => {
       /^--log-format: unknown value "jsn"; did you mean "json"\?/,
     ],
     ['serve --config /a --listen /b', 64, /^--config and --listen exclude each other/],
+    ['serve --config /a --no-cache', 64, /^--config and --no-cache exclude each other/],
     ['serve --config /no/such.toml', 78, /^\/no\/such\.toml: there is no such file$/],
     ['serve --upstream /a --listen /no/such/folder/mux', 69, /^cannot listen on unix:.*: the folder .* does not exist/],
     ['serve --upstream /a --listen /dev/null', 69, /^cannot listen on unix:\/dev\/null: a device is there/],
@@ -97,7 +98,18 @@ describe('help', () => {
     for (const flag of ['--help', '-h']) {
       const run = startQmpmux(t, ['serve', flag]);
       assert.deepEqual(await run.exited, { code: 0, signal: null });
-      for (const option of ['upstream', 'listen', 'name', 'config', 'log-level', 'log-format', 'help', 'version']) {
+      for (const option of [
+        'upstream',
+        'listen',
+        'name',
+        'config',
+        'no-cache',
+        'no-merge',
+        'log-level',
+        'log-format',
+        'help',
+        'version',
+      ]) {
         assert.match(run.output, new RegExp(`--${option} `), option);
       }
       assert.match(run.output, /^Examples:$/m);

@@ -27,6 +27,12 @@ test('a config names monitors with their upstream and listeners, and how to log'
     address = "tcp:localhost:0"
     [[monitor."db.2".listen]]
     address = "tcp:localhost:0"
+
+    [monitor.shy]
+    upstream = "/q"
+    listen = ["/m"]
+    cache = false
+    merge = false
     `,
     'test.toml',
   );
@@ -40,6 +46,8 @@ test('a config names monitors with their upstream and listeners, and how to log'
           { address: { kind: 'unix', path: '/run/web1.mux' } },
           { address: { kind: 'unix', path: '/run/backup,1.mux', mode: 0o660, user: '7', group: 'backup,x' } },
         ],
+        cache: true,
+        merge: true,
       },
       {
         name: 'db.2',
@@ -48,6 +56,15 @@ test('a config names monitors with their upstream and listeners, and how to log'
           { address: { kind: 'tcp', host: 'localhost', port: 0 } },
           { address: { kind: 'tcp', host: 'localhost', port: 0 } },
         ],
+        cache: true,
+        merge: true,
+      },
+      {
+        name: 'shy',
+        upstream: { kind: 'unix', path: '/q' },
+        listen: [{ address: { kind: 'unix', path: '/m' } }],
+        cache: false,
+        merge: false,
       },
     ],
   });
@@ -91,10 +108,15 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'an unrelated key',
     `${vm}listen=["/a"]\ncolour="red"`,
-    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen\)$/,
+    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge\)$/,
   ],
   ['a missing upstream', '\n[monitor.vm]\nlisten=["/a"]', /^f\.toml:2: monitor\.vm\.upstream: is missing$/],
   ['a missing listener', vm, /^f\.toml:1: monitor\.vm\.listen: is missing$/],
+  [
+    'a switch that is a word',
+    `${vm}listen=["/a"]\ncache="no"`,
+    /^f\.toml:4: monitor\.vm\.cache: must be true or false$/,
+  ],
   ['no listener', `${vm}listen=[]`, /^f\.toml:3: monitor\.vm\.listen: must name at least one address$/],
   ['a listener that is no list', `${vm}listen="/a"`, /^f\.toml:3: monitor\.vm\.listen: must be a list of addresses/],
   [
