@@ -72,8 +72,8 @@ export class LogJournal implements Journal {
 function shown(message: readonly Uint8Array[]): string {
   let text = '';
   for (const chunk of message) {
-    if (text.length >= SHOWN_BYTES) break;
-    text += Buffer.from(chunk.buffer, chunk.byteOffset, Math.min(chunk.length, SHOWN_BYTES)).toString('latin1');
+    if (text.length > SHOWN_BYTES) break;
+    text += Buffer.from(chunk.subarray(0, SHOWN_BYTES + 1)).toString('latin1');
   }
   return text.length > SHOWN_BYTES ? `${text.slice(0, SHOWN_BYTES)}…` : text.trimEnd();
 }

@@ -72,6 +72,8 @@ export class Upstream {
   #nextPause: number;
   /** What the log said last about our not being connected. */
   #reported: string | null = null;
+  /** Whether the log has told of a second QEMU that dialled us since the first one is there. */
+  #hasRefused = false;
   readonly #linesSaid = new Set<string>();
   /** What is left of earlier connections. */
   readonly #leftovers = new Set<Promise<void>>();
@@ -168,7 +170,10 @@ export class Upstream {
         }
         socket.on('error', () => undefined);
         socket.destroy();
-        this.#log.warn({ upstream: this.#place }, 'refused a second connection to the upstream: one QEMU is connected');
+        const fields = { upstream: this.#place };
+        if (this.#hasRefused) this.#log.debug(fields, 'refused another connection to the upstream');
+        else this.#log.warn(fields, 'refused a second connection to the upstream: one QEMU is connected');
+        this.#hasRefused = true;
       },
       trouble: (error) => {
         this.#log.error({ upstream: this.#place, error: error.message }, 'cannot accept a connection from QEMU');
@@ -215,6 +220,7 @@ export class Upstream {
 
   #opened(connection: Connection, deadline: NodeJS.Timeout): void {
     this.#state = { name: 'greeting', connection, isGreeted: false, deadline };
+    this.#hasRefused = false;
     const receiver: ConnectionReceiver = {
       receive: (chunk) => {
         this.#receiver.upstreamReceive(chunk);

@@ -116,6 +116,22 @@ describe('qmpmux serve', { skip: missing('qemu') }, () => {
     assert.equal(threads.length, 10);
   });
 
+  test('ends although a client takes nothing of what it is due', async (t) => {
+    const mux = join(scratch(t), 'mux');
+    const qemu = await startQemu(t);
+    const daemon = startDaemon(t, ['--upstream', qemu.monitor, '--listen', mux]);
+    await daemon.ready();
+    const stalled = await RawClient.connect(mux);
+    stalled.pause();
+    await stalled.write(`{"execute":"qmp_capabilities"}${'{"execute":"query-qmp-schema"}'.repeat(20)}`);
+    const other = await RawClient.connect(mux);
+    await other.readLine();
+    // Answered in turns, so when the other one's twentieth answer is here the stalled one's are on their way.
+    await other.write(`{"execute":"qmp_capabilities"}${'{"execute":"query-status"}'.repeat(20)}`);
+    await other.readLines(21);
+    assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+  });
+
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     test(`ends cleanly on ${signal} while it waits for QEMU`, async (t) => {
       const folder = scratch(t);
