@@ -2,4 +2,19 @@
 export class Counters {
   /** Commands that a policy refused. */
   denied = 0;
+  /** Clients disconnected because they stayed above their high-water mark too long. */
+  slow = 0;
+  /** Clients disconnected because more than the cap was unread. */
+  overfull = 0;
+  /** Clients disconnected because they held the most when all together held too much. */
+  memory = 0;
+  /** Clients disconnected because they did not negotiate in time. */
+  unnegotiated = 0;
+  /** Connections refused because the listener, or the monitor, had as many clients as it may. */
+  refusedByListener = 0;
+  refusedByMonitor = 0;
+  /** Times a client was not read for a while, because too much of it waited. */
+  paused = 0;
+  /** Commands larger than one may be. */
+  oversized = 0;
 }

@@ -2,6 +2,7 @@
  * What a multiplexer tells about itself. The audit log, the metrics and the daemon's own log are journals.
  * Calls are made in the order in which things happen. A journal must not call back into the multiplexer.
  */
+import type { Counters } from './counters.js';
 import type { ClientId, Peer, UpstreamId, UpstreamState } from './link.js';
 
 /** A client, as a journal sees it. */
@@ -59,6 +60,11 @@ export interface Journal {
   malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void;
   /** A command refused here, by policy or because it cannot be recorded; `rule` says by what. */
   denied(command: CommandView, rule: string, reply: Uint8Array): void;
+  /**
+   * A client ran into a limit and was disconnected for it, after `disconnected` has told that; or one was not let in: `client`
+   * is null then.
+   */
+  limited?(client: ClientView | null, listener: string, limit: keyof Counters, what: string): void;
   /** An event of the VM, once, with the number of clients it went to. */
   event(name: string, message: readonly Uint8Array[], receivers: number): void;
   upstream(state: UpstreamState): void;

@@ -14,6 +14,7 @@ import { Parser } from '../qmp/parser.js';
 import { Counters } from './counters.js';
 import { EventFanout } from './events.js';
 import type { Journal } from './journal.js';
+import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
 import type { Words } from './negotiation.js';
@@ -37,6 +38,8 @@ export interface MultiplexerOptions {
   readonly cache?: boolean;
   /** Whether identical queries that wait at the same time go upstream once; true by default. */
   readonly merge?: boolean;
+  /** What differs from the default limits. */
+  readonly limits?: Partial<Limits>;
 }
 
 /** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
@@ -56,6 +59,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly reader: CommandReader = new CommandReader();
   readonly journal: Journal | null;
   readonly counters: Counters = new Counters();
+  readonly limits: Limits;
 
   readonly #host: Host;
   readonly #monitor: Monitor;
@@ -75,9 +79,14 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   #sendAt = 0;
   #touched: Session[] = [];
   #lastClientId = 0;
+  #clientCount = 0;
+  /** Connected clients by listener. */
+  readonly #perListener = new Map<string, number>();
+  #heldBytes = 0;
 
   constructor(options: MultiplexerOptions) {
     this.name = options.name;
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#host = options.host;
     this.journal = options.journal ?? null;
     this.#cache = options.cache === false ? null : new ReplyCache();
@@ -90,9 +99,17 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   get clientCount(): number {
-    let count = 0;
-    for (const session of this.#sessions) if (session.isConnected) count++;
-    return count;
+    return this.#clientCount;
+  }
+
+  /** Sessions, those included whose client has left while something of theirs is upstream. */
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** Bytes held for all clients: what they are writing, what waits, what they have not read. */
+  get heldBytes(): number {
+    return this.#heldBytes;
   }
 
   /** Commands in flight upstream, oldest first. */
@@ -117,6 +134,22 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   /**
+   * Whether one more client may connect through `listener`. If not, that is counted and told to the journal.
+   * @returns null, or what to write to it before it is closed
+   */
+  refusal(listener: string): Uint8Array | null {
+    const { clients, listenerClients } = this.limits;
+    const here = this.#perListener.get(listener) ?? 0;
+    const isListenerFull = listenerClients > 0 && here >= listenerClients;
+    if (!isListenerFull && (clients === 0 || this.#clientCount < clients)) return null;
+    const limit = isListenerFull ? 'refusedByListener' : 'refusedByMonitor';
+    const what = isListenerFull ? `${here} clients on this socket` : `${this.#clientCount} clients`;
+    this.counters[limit]++;
+    this.journal?.limited?.(null, listener, limit, what);
+    return errorReply(null, genericError(`qmpmux has ${what} already, and may have no more; try again later`));
+  }
+
+  /**
    * A client connected; it is sent the greeting.
    * @throws Error unless `state` is `running`: before, there is no greeting to send
    */
@@ -124,6 +157,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     if (this.state.name !== 'running') throw new Error(`no client can be served: the upstream is ${this.state.name}`);
     const session = new Session(this, link, toClientId(++this.#lastClientId), options);
     this.#sessions.add(session);
+    this.#clientCount++;
+    this.#perListener.set(options.listener, (this.#perListener.get(options.listener) ?? 0) + 1);
     this.journal?.connected(session);
     session.greet(this.#monitor.greeting);
     return session;
@@ -138,6 +173,13 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       session.isTouched = false;
       session.flush();
     }
+    if (this.limits.memory > 0 && this.#heldBytes > this.limits.memory) this.#shed();
+  }
+
+  /** Time has passed; to be called about once a second. What has a time limit is looked at here. */
+  tick(): void {
+    const now = this.#host.now();
+    for (const session of this.#sessions) session.tick(now);
   }
 
   /** Ends every client and the upstream connection. */
@@ -195,6 +237,19 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#events.unsubscribe(session);
     this.#oobSessions.delete(session);
     this.#pacing.oobClients = this.#oobSessions.size;
+  }
+
+  account(change: number): void {
+    this.#heldBytes += change;
+    if (this.limits.memory > 0 && this.#heldBytes > this.limits.memory) this.#host.schedule();
+  }
+
+  disconnected(session: Session, reason: string): void {
+    this.#clientCount--;
+    const left = (this.#perListener.get(session.listener) ?? 1) - 1;
+    if (left > 0) this.#perListener.set(session.listener, left);
+    else this.#perListener.delete(session.listener);
+    this.journal?.disconnected(session, reason);
   }
 
   remove(session: Session): void {
@@ -264,6 +319,17 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     command.session.deliverReply(command, envelope, isError, 'upstream');
     for (const follower of followers) follower.session.deliverReply(follower, envelope, isError, 'shared');
     if (this.#scheduler.hasWaiting) this.#host.schedule();
+  }
+
+  /** Disconnects those who hold the most until what is held is within its limit. */
+  #shed(): void {
+    const { memory } = this.limits;
+    for (const session of [...this.#sessions].sort((a, b) => b.heldBytes - a.heldBytes)) {
+      if (this.#heldBytes <= memory) return;
+      session.cut('memory', `holds ${session.heldBytes} bytes, the most, while all clients hold more than ${memory}`);
+      session.dropWaiting('its client was disconnected to free memory');
+      session.flush();
+    }
   }
 
   #dispatch(): void {

@@ -28,6 +28,8 @@ export class PendingCommand implements CommandView {
   wire: Uint8Array = NOTHING;
   /** The reply of an `answered` command, in chunks. */
   reply: readonly Uint8Array[] = NO_CHUNKS;
+  /** Bytes that it holds of what its client may have waiting. */
+  size = 0;
   /** How many out-of-band commands of its client came before it. */
   afterOob = 0;
   /** A query without arguments, in-band: its reply may be shared with others who ask the same at the same time. */
@@ -64,6 +66,7 @@ export class PendingCommand implements CommandView {
     this.id = null;
     this.upstreamId = -1;
     this.mark = 0;
+    this.size = 0;
     this.wire = NOTHING;
     this.reply = NO_CHUNKS;
     this.afterOob = 0;

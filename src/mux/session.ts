@@ -16,17 +16,19 @@ import type { CommandReader } from '../qmp/command.js';
 import type { Envelope } from '../qmp/envelope.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import type { Parser } from '../qmp/parser.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
+import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
 import { ArgumentList } from './arguments.js';
 import type { Counters } from './counters.js';
 import type { EventFilter } from './events.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
+import type { Limits } from './limits.js';
 import type { ClientId, Link, Peer } from './link.js';
 import { judgeCapabilities, type Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
 import { PendingCommand } from './pending-command.js';
 import type { Policy, Verdict } from './policy.js';
 import { commitTo, keep, reserve, slabBytes } from './slab.js';
+import { Usage } from './usage.js';
 
 /** What a client's connection may call. */
 export interface ClientPort {
@@ -37,6 +39,8 @@ export interface ClientPort {
   receiveEnd(): void;
   /** The connection is gone, both ways; nothing can be sent any more. */
   closed(reason: string): void;
+  /** The kernel has taken what was written; for links whose `backlog` had been above zero. */
+  drained(): void;
 }
 
 /** What is known of a client when it connects. */
@@ -58,6 +62,7 @@ export interface SessionOwner {
   readonly words: Words;
   readonly offersOob: boolean;
   readonly counters: Counters;
+  readonly limits: Limits;
   now(): number;
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;
@@ -69,12 +74,16 @@ export interface SessionOwner {
   /** The session has completed its negotiation: it gets events from here on. */
   subscribe(session: Session): void;
   unsubscribe(session: Session): void;
+  /** What is held for the session has changed by so many bytes. */
+  account(change: number): void;
+  /** The session's client is gone, or is being sent the last. */
+  disconnected(session: Session, reason: string): void;
   /** The session is over. */
   remove(session: Session): void;
 }
 
-/** A client with this many commands unanswered is not read until some are. */
-const MOST_QUEUED = 1024;
+/** Answered commands are cut off the front of a queue when there are this many. */
+const MOST_ANSWERED = 1024;
 /** A refused command's name is shown up to this many characters. */
 const LONGEST_NAME_SHOWN = 100;
 const NO_BYTES = new Uint8Array(0);
@@ -97,7 +106,9 @@ export class Session implements ClientPort, ClientView {
   readonly #link: Link;
   readonly #policy: Policy | null;
   readonly #outbox = new Outbox();
-  readonly #scanner = new Scanner();
+  #scanner: Scanner;
+  readonly #usage: Usage;
+  readonly #connectedAt: number;
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
   /** In-band commands without an answer sent, from `#head` on; from `#waiting` on they have not been sent upstream. */
@@ -121,6 +132,9 @@ export class Session implements ClientPort, ClientView {
     this.id = id;
     this.listener = options.listener;
     this.peer = options.peer;
+    this.#scanner = new Scanner(owner.limits.commandBytes);
+    this.#usage = new Usage(owner.limits);
+    this.#connectedAt = owner.now();
   }
 
   /** Whether the client may send out-of-band commands. */
@@ -136,10 +150,21 @@ export class Session implements ClientPort, ClientView {
     return this.nextWaiting !== null;
   }
 
-  /** The next command to go upstream. */
+  /** The next command to go upstream; null when there is none, or the client has too much to read already. */
   get nextWaiting(): PendingCommand | null {
+    if (this.#isHigh) return null;
     const command = this.#queue[this.#skipAnswered()];
     return command !== undefined && command.afterOob <= this.#oobDone ? command : null;
+  }
+
+  /** Bytes held for the client. */
+  get heldBytes(): number {
+    return this.#usage.held;
+  }
+
+  /** Whether no more than what is upstream already is to be answered for now. */
+  get #isHigh(): boolean {
+    return this.#usage.isHigh(this.#outbox.length);
   }
 
   get #unanswered(): number {
@@ -157,6 +182,7 @@ export class Session implements ClientPort, ClientView {
     this.#scanner.push(chunk);
     this.#receivedAt = this.#owner.now();
     this.#pump();
+    this.#account();
   }
 
   receiveEnd(): void {
@@ -169,16 +195,55 @@ export class Session implements ClientPort, ClientView {
     if (!this.isConnected) return;
     this.#life = 'left';
     this.#outbox.clear();
+    this.#usage.unread = 0;
     this.#owner.unsubscribe(this);
-    this.#owner.journal?.disconnected(this, reason);
+    this.#owner.disconnected(this, reason);
     this.#owner.touch(this);
+  }
+
+  drained(): void {
+    if (this.isConnected) this.#owner.touch(this);
+  }
+
+  /** Disconnects the client at once. What it sent before is executed all the same. */
+  cut(limit: keyof Counters, what: string): void {
+    if (!this.isConnected) return;
+    this.closed(what);
+    this.#link.destroy();
+    this.#owner.counters[limit]++;
+    this.#owner.journal?.limited?.(this, this.listener, limit, what);
+  }
+
+  /** Lets go of what has not gone upstream, of a client that is gone. */
+  dropWaiting(reason: string): void {
+    if (this.#life !== 'left') return;
+    for (const command of this.#queue.splice(this.#skipAnswered())) {
+      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      this.#release(command);
+    }
+    this.#scanner = new Scanner(this.#owner.limits.commandBytes);
+    this.#isPaused = false;
+    this.#owner.touch(this);
+  }
+
+  /** Time has passed. */
+  tick(now: number): void {
+    const { limits } = this.#owner;
+    const age = now - this.#connectedAt;
+    if (!this.isConnected) return;
+    if (this.#phase.name === 'negotiating' && limits.negotiationTime > 0 && age >= limits.negotiationTime * 1000) {
+      const what = `no capabilities negotiation within ${limits.negotiationTime / 1000} s`;
+      this.terminate(what);
+      this.#owner.counters.unnegotiated++;
+      this.#owner.journal?.limited?.(this, this.listener, 'unnegotiated', what);
+    } else if (this.#usage.unread > 0) this.#owner.touch(this);
   }
 
   /** @returns the next command to go upstream, which the session now counts as sent; null when there is none. */
   takeWaiting(): PendingCommand | null {
     const at = this.#skipAnswered();
     const command = this.#queue[at];
-    if (command === undefined || command.afterOob > this.#oobDone) return null;
+    if (command === undefined || command.afterOob > this.#oobDone || this.#isHigh) return null;
     this.#waiting = at + 1;
     return command;
   }
@@ -220,17 +285,18 @@ export class Session implements ClientPort, ClientView {
   /** The end of a turn: sends, reads on where reading had paused, ends what is over. */
   flush(): void {
     if (this.#life === 'done') return;
-    if (this.isConnected && this.#outbox.length > 0) this.#outbox.flush(this.#link);
-    if (this.#isPaused && this.#unanswered < MOST_QUEUED / 2) {
+    if (this.isConnected) this.#sendOut();
+    if (this.#isPaused && this.#usage.hasRoom(this.#unanswered) && !this.#isHigh) {
       this.#isPaused = false;
       this.#pump();
       if (!this.#isPaused && this.#life === 'open') this.#link.resume();
       if (this.#outbox.length > 0) this.#owner.touch(this);
     }
+    this.#account();
     const isIdle = !this.#isPaused && this.#head === this.#queue.length && this.#oobQueue.length === 0;
     if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#outbox.length === 0) {
       if (this.#life === 'ended') {
-        this.#owner.journal?.disconnected(this, 'client closed');
+        this.#owner.disconnected(this, 'client closed');
         this.#link.end();
       }
       this.#finish();
@@ -242,20 +308,50 @@ export class Session implements ClientPort, ClientView {
     if (this.#life === 'done') return;
     for (const command of this.#queue.slice(this.#head)) {
       if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
-      if (command.stage !== 'free') command.release();
+      if (command.stage !== 'free') this.#release(command);
     }
     if (this.isConnected) {
       this.#outbox.flush(this.#link);
       this.#link.end();
-      this.#owner.journal?.disconnected(this, reason);
+      this.#owner.disconnected(this, reason);
     }
     // those that are upstream are the multiplexer's to release
-    for (const command of this.#oobQueue.splice(0)) if (command.stage === 'answered') command.release();
+    for (const command of this.#oobQueue.splice(0)) if (command.stage === 'answered') this.#release(command);
     this.#finish();
+  }
+
+  #sendOut(): void {
+    const wasHigh = this.#isHigh;
+    if (this.#outbox.length > 0) this.#outbox.flush(this.#link);
+    else if (this.#usage.unread === 0) return;
+    this.#judgeUnread(this.#owner.now());
+    if (wasHigh && !this.#usage.isHigh(0) && this.hasWaiting) this.#owner.offer(this);
+  }
+
+  #judgeUnread(now: number): void {
+    const unread = this.#link.backlog;
+    const verdict = this.#usage.judge(unread, now);
+    if (verdict === null) return;
+    const amount = `${(unread / 1048576).toFixed(1)} MiB unread`;
+    const { outputHighWater, outputGrace } = this.#owner.limits;
+    const above = `${amount}, above ${outputHighWater} bytes for ${outputGrace / 1000} s`;
+    this.cut(verdict, verdict === 'slow' ? above : amount);
+  }
+
+  /** Sums up what is held, and tells the difference. */
+  #account(): void {
+    const usage = this.#usage;
+    const held = this.#scanner.heldBytes + usage.queuedBytes + usage.unread + this.#outbox.length;
+    if (held === usage.held) return;
+    const change = held - usage.held;
+    usage.held = held;
+    this.#owner.account(change);
   }
 
   #finish(): void {
     this.#life = 'done';
+    this.#owner.account(-this.#usage.held);
+    this.#usage.held = 0;
     this.#queue = [];
     this.#head = 0;
     this.#waiting = 0;
@@ -266,15 +362,18 @@ export class Session implements ClientPort, ClientView {
   /** Reads commands until the bytes are used up or the queue is full. */
   #pump(): void {
     for (;;) {
-      if (this.#unanswered >= MOST_QUEUED) {
+      if (this.#usage.isFull(this.#unanswered) || this.#isHigh) {
         this.#isPaused = true;
+        this.#owner.counters.paused++;
         if (this.#life === 'open') this.#link.pause();
         return;
       }
       const found = this.#scanner.next();
       if (found === Scan.NeedMore) return;
-      if (found === Scan.Malformed) this.#answerMalformed(null, genericError(this.#scanner.error));
-      else this.#readMessage();
+      if (found === Scan.Malformed) {
+        if (this.#scanner.error === OVERSIZED) this.#owner.counters.oversized++;
+        this.#answerMalformed(null, genericError(this.#scanner.error));
+      } else this.#readMessage();
     }
   }
 
@@ -324,6 +423,7 @@ export class Session implements ClientPort, ClientView {
     journal?.denied(command, verdict.rule, reply);
     command.stage = 'answered';
     command.reply = [reply];
+    this.#hold(command, reply.length + command.raw.length);
     if (command.oob) {
       this.#oobSeen++;
       this.#oobQueue.push(command);
@@ -371,6 +471,7 @@ export class Session implements ClientPort, ClientView {
     const end = reader.writeWire(scanner, parser, slabBytes(), start);
     commitTo(end);
     command.wire = slabBytes().subarray(start, end);
+    this.#hold(command, command.wire.length + command.raw.length);
     if (command.oob) {
       this.#oobSeen++;
       this.#oobQueue.push(command);
@@ -419,6 +520,7 @@ export class Session implements ClientPort, ClientView {
     const command = PendingCommand.take(this);
     command.stage = 'answered';
     command.reply = [reply];
+    this.#hold(command, reply.length);
     return command;
   }
 
@@ -434,8 +536,18 @@ export class Session implements ClientPort, ClientView {
       this.#head++;
       this.#drainAnswered();
     }
-    command.release();
+    this.#release(command);
     this.#owner.touch(this);
+  }
+
+  #hold(command: PendingCommand, bytes: number): void {
+    command.size = bytes;
+    this.#usage.queuedBytes += bytes;
+  }
+
+  #release(command: PendingCommand): void {
+    this.#usage.queuedBytes -= command.size;
+    command.release();
   }
 
   /** Sends the out-of-band answers whose turn has come, and what waited behind them. */
@@ -444,7 +556,7 @@ export class Session implements ClientPort, ClientView {
       this.#send(command.reply);
       this.#oobQueue.shift();
       this.#oobDone++;
-      command.release();
+      this.#release(command);
     }
     this.#drainAnswered();
     if (this.hasWaiting) this.#owner.offer(this);
@@ -456,14 +568,14 @@ export class Session implements ClientPort, ClientView {
       if (command?.stage !== 'answered' || command.afterOob > this.#oobDone) break;
       this.#send(command.reply);
       this.#head++;
-      command.release();
+      this.#release(command);
     }
     if (this.#waiting < this.#head) this.#waiting = this.#head;
     if (this.#head === this.#queue.length) {
       this.#queue.length = 0;
       this.#head = 0;
       this.#waiting = 0;
-    } else if (this.#head >= MOST_QUEUED) {
+    } else if (this.#head >= MOST_ANSWERED) {
       this.#queue.splice(0, this.#head);
       this.#waiting -= this.#head;
       this.#head = 0;

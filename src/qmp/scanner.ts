@@ -16,6 +16,9 @@ export const MAX_TOKEN_BYTES = 64 * 1024 * 1024;
 export const MAX_TOKEN_COUNT = 2 * 1024 * 1024;
 export const MAX_NESTING = 1024;
 
+/** What is wrong with a message of too many bytes, in QEMU's words. */
+export const OVERSIZED = 'JSON token size limit exceeded';
+
 /** What `Scanner.next` found. */
 export const Scan = {
   /** All bytes are used up. */
@@ -319,7 +322,7 @@ export class Scanner {
     else if (kind === Token.RightBrace) this.#braces--;
     else if (kind === Token.LeftBracket) this.#brackets++;
     else if (kind === Token.RightBracket) this.#brackets--;
-    if (this.#tokenBytes >= this.#maxBytes) return this.#malformed('JSON token size limit exceeded', end);
+    if (this.#tokenBytes >= this.#maxBytes) return this.#malformed(OVERSIZED, end);
     if (tokens.count > MAX_TOKEN_COUNT) return this.#malformed('JSON token count limit exceeded', end);
     if (this.#braces + this.#brackets > MAX_NESTING) return this.#malformed('JSON nesting depth limit exceeded', end);
     if (this.#braces < 0 || this.#brackets < 0 || (this.#braces === 0 && this.#brackets === 0)) {

@@ -177,6 +177,10 @@ export class RecordingJournal implements Journal {
     this.#log.push(`denied ${command.client.id} ${command.name} ${rule} ${textOf(reply).trimEnd()}`);
   }
 
+  limited(client: ClientView | null, listener: string, limit: string, what: string): void {
+    this.#log.push(`limited ${client?.id ?? 'nobody'} ${listener} ${limit} ${what}`);
+  }
+
   event(name: string, message: readonly Uint8Array[], receivers: number): void {
     this.#log.push(`event ${name} to ${receivers} ${textOf(message).trimEnd()}`);
   }
@@ -248,6 +252,13 @@ export class World implements Host {
   /** Lets time pass, in microseconds. */
   pass(time: number): void {
     this.#clock += time;
+  }
+
+  /** Lets time pass, and has the multiplexer look at what that means. */
+  wait(milliseconds: number): void {
+    this.#clock += milliseconds * 1000;
+    this.mux.tick();
+    this.settle();
   }
 
   schedule(): void {
