@@ -23,7 +23,7 @@ export class Usage {
 
   /** Whether a client that was full has room enough again to be read. */
   hasRoom(unanswered: number): boolean {
-    return unanswered <= this.#limits.queuedCommands / 2 && this.queuedBytes <= this.#limits.queuedBytes / 2;
+    return unanswered < this.#limits.queuedCommands / 2 && this.queuedBytes <= this.#limits.queuedBytes / 2;
   }
 
   /** Whether the client has so much to read that it gets no further answers for now. `pending` bytes are about to be sent. */
