@@ -13,6 +13,7 @@ import { Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress } from '../net/address.js';
 import { Listener } from '../net/listener.js';
 import type { Log } from '../net/log.js';
+import { preparePeerCredentials, unixPeer } from '../net/peer-credentials.js';
 import { SocketLink } from '../net/socket-link.js';
 import { Upstream } from '../net/upstream.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
@@ -127,7 +128,7 @@ export class MonitorService {
     const peer: Peer =
       kind === 'tcp'
         ? { kind, address: socket.remoteAddress ?? 'unknown', port: socket.remotePort ?? 0 }
-        : { kind: 'unix' };
+        : unixPeer(socket);
     this.#clients.add(link);
     const port = this.#multiplexer.connect(link, { listener, peer });
     link.attach({
@@ -167,6 +168,7 @@ export class MonitorService {
       const places = this.#listeners.map((listener) => listener.place);
       this.#log.info({ listen: places }, 'accepting clients');
       this.#ready(places);
+      setImmediate(preparePeerCredentials);
       return;
     }
     this.#listenAgain = setTimeout(() => {
