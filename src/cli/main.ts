@@ -1,10 +1,10 @@
 /**
  * The command line: finds the subcommand, loads it and nothing else, and turns what goes wrong into one line and an exit code.
  */
-import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { QmpmuxError } from '../errors.js';
 import { nearest, suggestion } from '../spelling.js';
+import { packageVersion } from '../version.js';
 import { EXIT, exitCodeOf } from './exit-code.js';
 import { type Subcommand, UsageError } from './subcommand.js';
 
@@ -130,13 +130,6 @@ function describeUnknownOption(option: string): string {
 
 function bareName(word: string): string {
   return word.replace(/^-+/, '').replace(/=.*$/s, '');
-}
-
-function packageVersion(): string {
-  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  // Our own package.json.
-  const { version }: { version: string } = JSON.parse(file);
-  return version;
 }
 
 function tell(error: unknown): void {

@@ -1,4 +1,5 @@
 /** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
+import type { AuditSettings } from '../audit/settings.js';
 import { DEFAULT_LOG, type DaemonConfig, singleMonitor } from '../daemon/config.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings, openLog } from '../daemon/log.js';
@@ -15,6 +16,13 @@ interface Flags {
   readonly config: string | undefined;
   readonly 'no-cache': boolean | undefined;
   readonly 'no-merge': boolean | undefined;
+  readonly audit: readonly string[] | undefined;
+  readonly 'audit-sync': boolean | undefined;
+  readonly 'audit-chain': boolean | undefined;
+  readonly 'audit-on-error': string | undefined;
+  readonly 'audit-max-message': string | undefined;
+  readonly 'audit-without': readonly string[] | undefined;
+  readonly 'audit-redact': readonly string[] | undefined;
   readonly 'log-level': string | undefined;
   readonly 'log-format': string | undefined;
 }
@@ -53,6 +61,41 @@ export const serve = subcommand({
       type: 'boolean',
       describe: "send each client's query by itself, though several clients wait with the same one",
     },
+    audit: {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'write every message to this file (NDJSON) before QEMU gets it; stdout and transport:NAME[,KEY=VALUE] are taken too',
+    },
+    'audit-sync': { type: 'boolean', describe: 'and to the disk (fdatasync), not only to the kernel' },
+    'audit-chain': {
+      type: 'boolean',
+      describe: 'with hashes by which `qmpmux audit verify` finds what was tampered with',
+    },
+    'audit-on-error': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'when the audit log cannot be written: refuse commands, or continue (default refuse)',
+    },
+    'audit-max-message': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'cut longer answers and events in the audit log, such as 64k (default: nothing is cut)',
+    },
+    'audit-without': {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'a kind of record (reply, connect …) or an event (RTC_CHANGE) to leave out of the audit log',
+    },
+    'audit-redact': {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'COMMAND:PATH of a secret to keep out of the audit log, besides those that are known: send-key:arguments.keys',
+    },
     'log-level': {
       type: 'string',
       requiresArg: true,
@@ -77,11 +120,16 @@ export const serve = subcommand({
       "$0 serve --upstream 'exec:ssh host socat - UNIX:/run/vm.qmp' --listen tcp:localhost:4444",
       'the VM of another host, for telnet localhost 4444',
     ],
+    [
+      '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux --audit /var/log/qmpmux.audit --audit-chain',
+      'and a record of who did what',
+    ],
     ['$0 serve --config /etc/qmpmux.toml', 'several VMs'],
   ],
   notes: [
     'QEMU may be started before or after; the sockets for clients are there while it is.',
     'When clients are accepted, a line on standard output says so: qmpmux: ready: vm: unix:/run/vm.mux',
+    'With --audit stdout that line goes to standard error. SIGHUP goes on in a new audit file, for logrotate.',
     'The log goes to standard error. SIGTERM and SIGINT end it and remove the sockets.',
     'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 78 wrong config file.',
   ].join('\n'),
@@ -94,10 +142,14 @@ export const serve = subcommand({
         config,
         log: log.logger,
         ready: (monitor, places) => {
-          process.stdout.write(`qmpmux: ready: ${monitor}: ${places.join(' ')}\n`);
+          const isTaken = config.audit?.destinations.some((destination) => destination.kind === 'stdout') ?? false;
+          (isTaken ? process.stderr : process.stdout).write(`qmpmux: ready: ${monitor}: ${places.join(' ')}\n`);
         },
       });
       const ended = untilSignal();
+      process.on('SIGHUP', () => {
+        daemon.reopenLogs();
+      });
       await daemon.start();
       const signal = await ended;
       log.logger.info({ signal }, 'ending');
@@ -119,13 +171,15 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
     // What reads the file is loaded only for a file.
     const { readConfig } = await import('../daemon/config-file.js');
     const config = readConfig(flags.config);
-    return { ...config, log: logSettings(flags, config.log) };
+    const audit = await auditOf(flags);
+    return { ...config, audit: audit ?? config.audit, log: logSettings(flags, config.log) };
   }
   if (upstream === undefined) throw new UsageError("QEMU's monitor is missing: --upstream ADDRESS (or --config FILE)");
   if (listen === undefined || listen.length === 0) {
     throw new UsageError('a socket for clients is missing: --listen ADDRESS');
   }
   const log = logSettings(flags, DEFAULT_LOG);
+  const audit = await auditOf(flags);
   return asUsage('', () =>
     singleMonitor(
       name ?? null,
@@ -133,7 +187,32 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
       listen.map((address) => asUsage('--listen: ', () => parseListener(address))),
       log,
       { cache: flags['no-cache'] !== true, merge: flags['no-merge'] !== true },
+      audit,
     ),
+  );
+}
+
+/** @returns what the flags say of an audit log, or null when they want none. They replace what a file says. */
+async function auditOf(flags: Flags): Promise<AuditSettings | null> {
+  const to = flags.audit;
+  if (to === undefined || to.length === 0) {
+    const other = Object.keys(flags).find(
+      (name) => name.startsWith('audit-') && Reflect.get(flags, name) !== undefined,
+    );
+    if (other !== undefined) throw new UsageError(`--${other} needs --audit FILE`);
+    return null;
+  }
+  const { auditSettings } = await import('../daemon/audit-config.js');
+  return asUsage('--audit: ', () =>
+    auditSettings({
+      to: [...to],
+      sync: flags['audit-sync'],
+      chain: flags['audit-chain'],
+      'on-error': oneOf('audit-on-error', flags['audit-on-error'], ['refuse', 'continue'] as const) ?? undefined,
+      'max-message': flags['audit-max-message'],
+      without: flags['audit-without']?.slice(),
+      redact: flags['audit-redact']?.slice(),
+    }),
   );
 }
 

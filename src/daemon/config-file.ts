@@ -5,6 +5,9 @@
  *     level = "info"                    # trace, debug, info, warn, error, fatal, silent
  *     format = "json"                   # pretty, json, auto
  *
+ *     [audit]                           # see audit-config.ts
+ *     to = "/var/log/qmpmux/audit.log"
+ *
  *     [monitor.web1]                    # one table for each monitor; its name is for logs and messages
  *     upstream = "unix:/run/web1.qmp"
  *     listen = [
@@ -20,9 +23,11 @@
 import { readFileSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
+import { AuditSettingError } from '../audit/errors.js';
 import { AddressError, parseListener, parseUpstream } from '../net/address.js';
 import { describeSystemError, errorCode } from '../net/listen-error.js';
 import { suggestion } from '../spelling.js';
+import { AUDIT_KEYS, auditSettings } from './audit-config.js';
 import {
   ConfigError,
   type DaemonConfig,
@@ -64,6 +69,7 @@ const LOG_KEYS = {
   format: v.optional(v.picklist([...LOG_FORMATS, 'auto'], `must be one of ${LOG_FORMATS.join(', ')}, auto`)),
 };
 const CONFIG_KEYS = {
+  audit: v.optional(v.strictObject(AUDIT_KEYS, 'must be a table: [audit]')),
   log: v.optional(v.strictObject(LOG_KEYS, 'must be a table: [log]')),
   monitor: v.record(
     v.string(),
@@ -76,6 +82,7 @@ const Config = v.strictObject(CONFIG_KEYS);
 /** The keys that are known at a path, to offer the nearest of them. */
 function knownKeys(path: KeyPath): readonly string[] {
   if (path.length === 0) return Object.keys(CONFIG_KEYS);
+  if (path[0] === 'audit') return Object.keys(AUDIT_KEYS);
   if (path[0] === 'log') return Object.keys(LOG_KEYS);
   return Object.keys(path.length === 2 ? MONITOR_KEYS : LISTENER_KEYS);
 }
@@ -137,7 +144,12 @@ export function parseConfig(content: string, file: string): DaemonConfig {
   if (monitors.length === 0) throw fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
   refuseClashes(monitors, (monitor, key, problem) => fault(['monitor', monitor, ...key], problem));
   const { level, format } = checked.output.log ?? {};
-  return { log: { level: level ?? DEFAULT_LOG.level, format: format ?? DEFAULT_LOG.format }, monitors };
+  const { audit } = checked.output;
+  return {
+    log: { level: level ?? DEFAULT_LOG.level, format: format ?? DEFAULT_LOG.format },
+    audit: audit === undefined ? null : parsed(['audit'], fault, () => auditSettings(audit)),
+    monitors,
+  };
 }
 
 /** The address with the keys beside it as its options. */
@@ -158,7 +170,7 @@ function parsed<T>(
   try {
     return read();
   } catch (error) {
-    if (error instanceof AddressError) throw fault(path, error.message, error);
+    if (error instanceof AddressError || error instanceof AuditSettingError) throw fault(path, error.message, error);
     throw error;
   }
 }

@@ -2,6 +2,7 @@
  * What a daemon is to do: one or more monitors, and how to log. Flags build it here, as the short form of one monitor; a file is read in
  * config-file.ts.
  */
+import type { AuditSettings } from '../audit/settings.js';
 import { QmpmuxError } from '../errors.js';
 import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../net/address.js';
 import type { LogSettings } from './log.js';
@@ -23,6 +24,8 @@ export interface MonitorConfig {
 
 export interface DaemonConfig {
   readonly log: LogSettings;
+  /** Null for no audit log. */
+  readonly audit: AuditSettings | null;
   readonly monitors: readonly MonitorConfig[];
 }
 
@@ -49,6 +52,7 @@ export function singleMonitor(
   listen: readonly ListenAddress[],
   log: LogSettings,
   sharing: Pick<MonitorConfig, 'cache' | 'merge'> = { cache: true, merge: true },
+  audit: AuditSettings | null = null,
 ): DaemonConfig {
   const monitor: MonitorConfig = {
     name: name ?? nameOf(upstream),
@@ -60,7 +64,7 @@ export function singleMonitor(
     throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);
   }
   refuseClashes([monitor], (_monitor, _key, problem) => new ConfigError(problem));
-  return { log, monitors: [monitor] };
+  return { log, audit, monitors: [monitor] };
 }
 
 /** A short name for a monitor, from where its QEMU is: `vm` for unix:/run/vm.qmp. */

@@ -1,6 +1,8 @@
 /** All monitors of one process, and its life between start and signal. */
 import type { Logger } from 'pino';
+import type { Audit } from '../audit/audit.js';
 import type { DaemonConfig } from './config.js';
+import { packageVersion } from '../version.js';
 import { MonitorService } from './monitor-service.js';
 
 export interface DaemonOptions {
@@ -11,28 +13,35 @@ export interface DaemonOptions {
 }
 
 export class Daemon {
-  readonly #services: readonly MonitorService[];
+  readonly #options: DaemonOptions;
+  #services: readonly MonitorService[] = [];
+  #audit: Audit | null = null;
 
-  constructor({ config, log, ready }: DaemonOptions) {
-    this.#services = config.monitors.map(
-      (monitor) =>
-        new MonitorService({
-          config: monitor,
-          log: log.child({ monitor: monitor.name }),
-          ready: (places) => {
-            ready(monitor.name, places);
-          },
-        }),
-    );
+  constructor(options: DaemonOptions) {
+    this.#options = options;
   }
 
   /**
    * Starts all monitors, or none.
    * @throws ListenError when a socket cannot be made
+   * @throws AuditOpenError when the audit log cannot be written
    */
   async start(): Promise<void> {
-    await Promise.all(this.#services.map((service) => service.check()));
+    const { config, log, ready } = this.#options;
+    this.#audit = await this.#openAudit();
+    this.#services = config.monitors.map(
+      (monitor) =>
+        new MonitorService({
+          config: monitor,
+          log: log.child({ monitor: monitor.name }),
+          audit: this.#audit?.recorder(monitor.name) ?? null,
+          ready: (places) => {
+            ready(monitor.name, places);
+          },
+        }),
+    );
     try {
+      await Promise.all(this.#services.map((service) => service.check()));
       await Promise.all(this.#services.map((service) => service.start()));
     } catch (error) {
       await this.stop('the start failed');
@@ -40,9 +49,28 @@ export class Daemon {
     }
   }
 
+  /** Goes on in a new audit file if the present one was renamed. */
+  reopenLogs(): void {
+    this.#audit?.reopen();
+  }
+
   /** Stops all monitors; resolves when their sockets are removed, their clients are told, and their children have ended. */
   async stop(reason: string): Promise<void> {
     await Promise.all(this.#services.map((service) => service.stop(reason)));
+    await this.#audit?.close(reason);
+  }
+
+  async #openAudit(): Promise<Audit | null> {
+    const { config, log } = this.#options;
+    if (config.audit === null) return null;
+    // Loaded only by those who want it.
+    const { Audit } = await import('../audit/audit.js');
+    return await Audit.open(config.audit, {
+      version: packageVersion(),
+      report: (level, message) => {
+        log[level](message);
+      },
+    });
   }
 }
 

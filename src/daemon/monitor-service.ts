@@ -17,13 +17,14 @@ import { preparePeerCredentials, unixPeer } from '../net/peer-credentials.js';
 import { SocketLink } from '../net/socket-link.js';
 import { Upstream } from '../net/upstream.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
+import { Journals } from './journals.js';
 import { LogJournal } from './log-journal.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;
   readonly log: Log;
-  /** Default: one that writes to `log`. */
-  readonly journal?: Journal;
+  /** The audit log's, besides one that writes to `log`. */
+  readonly audit: Journal | null;
   /** Clients are accepted, for the first time or again; with the places where. */
   readonly ready: (places: readonly string[]) => void;
 }
@@ -51,9 +52,9 @@ export class MonitorService {
     this.#multiplexer = new Multiplexer({
       name: config.name,
       host: this.#newHost(),
-      journal: options.journal ?? new LogJournal(log),
       cache: config.cache,
       merge: config.merge,
+      journal: options.audit === null ? new LogJournal(log) : new Journals([options.audit, new LogJournal(log)]),
     });
     this.#upstream = new Upstream({ address: config.upstream, receiver: this.#multiplexer, log });
     this.#listeners = config.listen.map((listener) => this.#newListener(listener));

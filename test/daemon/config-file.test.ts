@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, it, test } from 'node:test';
 import { ConfigError, DEFAULT_LOG, singleMonitor } from '../../dist/daemon/config.js';
 import { parseConfig, readConfig } from '../../dist/daemon/config-file.js';
 import { parseListener, parseUpstream } from '../../dist/net/address.js';
@@ -38,6 +38,7 @@ test('a config names monitors with their upstream and listeners, and how to log'
   );
   assert.deepEqual(config, {
     log: { level: 'debug', format: 'pretty' },
+    audit: null,
     monitors: [
       {
         name: 'web1',
@@ -233,4 +234,56 @@ test('flags with a name or sockets that clash are refused', () => {
   });
   assert.throws(() => make(null, '/q'), { message: /unix:\/q is the upstream of q already/ });
   assert.throws(() => make(null, '/a', 'unix:/a'), { message: /unix:\/a is a listener of q already/ });
+});
+
+describe('the audit table', () => {
+  const monitor = '[monitor.vm]\nupstream = "q"\nlisten = ["m"]\n';
+  const audit = (lines: string) => parseConfig(`[audit]\n${lines}\n${monitor}`, 'f.toml').audit;
+
+  it('is none when there is none', () => {
+    assert.equal(parseConfig(monitor, 'f.toml').audit, null);
+  });
+
+  it('says where records go, how, and which', () => {
+    assert.deepEqual(audit('to = "/var/log/a"'), {
+      destinations: [{ kind: 'file', path: '/var/log/a' }],
+      sync: false,
+      chain: false,
+      onError: 'refuse',
+      maxMessage: 0,
+      leftOut: { kinds: new Set(), events: new Set() },
+      redact: [],
+    });
+    const all = audit(
+      [
+        'to = ["/var/log/a", "transport:pino-socket,address=10.0.0.1,port=514,reconnect=true,name=a,,b"]',
+        'sync = true',
+        'chain = true',
+        'on-error = "continue"',
+        'max-message = "64k"',
+        'without = ["reply", "RTC_CHANGE"]',
+        'redact = ["send-key:arguments.keys"]',
+      ].join('\n'),
+    );
+    assert.deepEqual(all?.destinations[1], {
+      kind: 'transport',
+      target: 'pino-socket',
+      options: { address: '10.0.0.1', port: 514, reconnect: true, name: 'a,b' },
+    });
+    assert.deepEqual([all?.sync, all?.chain, all?.onError, all?.maxMessage], [true, true, 'continue', 65536]);
+    assert.deepEqual(all?.leftOut, { kinds: new Set(['reply']), events: new Set(['RTC_CHANGE']) });
+    assert.equal(all?.redact[0]?.path, 'arguments.keys');
+  });
+
+  it('is refused with the place where it is wrong', () => {
+    assert.throws(() => audit('sync = true'), /f\.toml:\d+: audit\.to: /);
+    assert.throws(() => audit('to = "a"\nsinc = true'), /audit\.sinc: unknown key; did you mean "sync"/);
+    assert.throws(() => audit('to = ["a", "stdout"]'), /audit: the audit log goes to one file or to stdout/);
+    assert.throws(
+      () => audit('to = "a"\nwithout = ["command"]'),
+      /audit: records of kind 'command' cannot be left out/,
+    );
+    assert.throws(() => audit('to = "a"\nmax-message = "lots"'), /audit: 'lots' is no size/);
+    assert.throws(() => audit('to = "a"\non-error = "retry"'), /audit\.on-error: must be "refuse" or "continue"/);
+  });
 });

@@ -1,0 +1,68 @@
+/**
+ * What the config file, or the command line, says about the audit log:
+ *
+ *     [audit]
+ *     to = "/var/log/qmpmux/audit.log"  # or "stdout", or "transport:NAME,option=value", or a list: one file or stdout, and transports
+ *     sync = true                       # fdatasync before commands go to QEMU
+ *     chain = true                      # a hash over every record and the one before it
+ *     on-error = "refuse"               # or "continue": commands go on unrecorded
+ *     max-message = "64k"               # longer answers and events are cut
+ *     without = ["reply", "RTC_CHANGE"] # kinds of record and events that are left out
+ *     redact = ["send-key:arguments.keys"]
+ */
+import * as v from 'valibot';
+import { parseLeftOut } from '../audit/kinds.js';
+import {
+  type AuditSettings,
+  checkDestinations,
+  parseDestination,
+  parseRedaction,
+  parseSize,
+} from '../audit/settings.js';
+
+const some = (what: string) => v.pipe(v.string(`must be ${what}`), v.nonEmpty(`must be ${what}`));
+const oneOrMore = (what: string) =>
+  v.pipe(
+    v.union([some(what), v.array(some(what))], `must be ${what}, or a list`),
+    v.transform((value) => (typeof value === 'string' ? [value] : value)),
+  );
+const list = (what: string) => v.optional(v.array(some(what), `must be a list of ${what}`));
+const flag = v.optional(v.boolean('must be true or false'));
+
+export const AUDIT_KEYS = {
+  to: oneOrMore('a file, "stdout" or "transport:NAME"'),
+  sync: flag,
+  chain: flag,
+  'on-error': v.optional(v.picklist(['refuse', 'continue'], 'must be "refuse" or "continue"')),
+  'max-message': v.optional(
+    v.union(
+      [v.pipe(v.number(), v.integer(), v.minValue(0)), some('a size')],
+      'must be a number of bytes, or a size such as "64k"',
+    ),
+  ),
+  without: list('kinds of record or names of events'),
+  redact: list('redactions such as "send-key:arguments.keys"'),
+};
+const Audit = v.strictObject(AUDIT_KEYS);
+
+/** The table as it stands in the file, each key checked for itself. */
+export type AuditTable = v.InferOutput<typeof Audit>;
+
+/**
+ * @returns the settings that a table, or flags of the same names, stand for.
+ * @throws AuditSettingError
+ */
+export function auditSettings(table: AuditTable): AuditSettings {
+  const destinations = table.to.map(parseDestination);
+  checkDestinations(destinations);
+  const size = table['max-message'] ?? 0;
+  return {
+    destinations,
+    sync: table.sync ?? false,
+    chain: table.chain ?? false,
+    onError: table['on-error'] ?? 'refuse',
+    maxMessage: typeof size === 'number' ? size : parseSize(size),
+    leftOut: parseLeftOut(table.without ?? []),
+    redact: (table.redact ?? []).map(parseRedaction),
+  };
+}

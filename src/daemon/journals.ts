@@ -1,0 +1,67 @@
+/** Several journals as one: the audit log's and the daemon's own. At most one of them may use `CommandView.mark`. */
+import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
+import type { UpstreamState } from '../mux/link.js';
+
+export class Journals implements Journal {
+  readonly wantsRaw: boolean;
+  readonly #all: readonly Journal[];
+
+  constructor(all: readonly Journal[]) {
+    this.#all = all;
+    this.wantsRaw = all.some((journal) => journal.wantsRaw);
+  }
+
+  connected(client: ClientView): void {
+    for (const journal of this.#all) journal.connected(client);
+  }
+
+  negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void {
+    for (const journal of this.#all) journal.negotiated(client, capabilities, raw);
+  }
+
+  disconnected(client: ClientView, reason: string): void {
+    for (const journal of this.#all) journal.disconnected(client, reason);
+  }
+
+  command(command: CommandView): void {
+    for (const journal of this.#all) journal.command(command);
+  }
+
+  answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
+    for (const journal of this.#all) journal.answered(command, reply, isError, source);
+  }
+
+  unanswered(command: CommandView, reason: string): void {
+    for (const journal of this.#all) journal.unanswered(command, reason);
+  }
+
+  dropped(command: CommandView, reason: string): void {
+    for (const journal of this.#all) journal.dropped?.(command, reason);
+  }
+
+  malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void {
+    for (const journal of this.#all) journal.malformed(client, raw, reply);
+  }
+
+  denied(command: CommandView, rule: string, reply: Uint8Array): void {
+    for (const journal of this.#all) journal.denied(command, rule, reply);
+  }
+
+  event(name: string, message: readonly Uint8Array[], receivers: number): void {
+    for (const journal of this.#all) journal.event(name, message, receivers);
+  }
+
+  upstream(state: UpstreamState): void {
+    for (const journal of this.#all) journal.upstream(state);
+  }
+
+  stray(message: readonly Uint8Array[], why: string): void {
+    for (const journal of this.#all) journal.stray(message, why);
+  }
+
+  flush(): string | null {
+    let trouble: string | null = null;
+    for (const journal of this.#all) trouble ??= journal.flush();
+    return trouble;
+  }
+}
