@@ -105,6 +105,11 @@ export class Scanner {
   error = '';
 
   readonly #maxBytes: number;
+  /**
+   * With more than this in an unfinished message, blanks are squeezed out of it. That leaves at most `maxBytes` and a blank
+   * a token, so half of `maxBytes` must come before it is done again, and no byte is moved more than a few times.
+   */
+  readonly #mostHeld: number;
   #tokens: TokenList | null = null;
   #position = 0;
   #limit = 0;
@@ -122,6 +127,7 @@ export class Scanner {
   /** @param maxBytes the most bytes all tokens of one message may have: QEMU's own limit, or a smaller one. */
   constructor(maxBytes: number = MAX_TOKEN_BYTES) {
     this.#maxBytes = Math.min(maxBytes, MAX_TOKEN_BYTES);
+    this.#mostHeld = this.#maxBytes * 1.5 + Math.min(this.#maxBytes, MAX_TOKEN_COUNT);
   }
 
   /** The tokens of the reported message. */
@@ -154,7 +160,7 @@ export class Scanner {
     this.#hold(from, chunk.length);
     this.bytes.set(chunk, this.#limit);
     this.#limit += chunk.length;
-    if (this.#limit > this.#maxBytes + (this.#maxBytes >> 1)) this.#squeeze();
+    if (this.#limit > this.#mostHeld) this.#squeeze();
   }
 
   /** @returns what comes next in the stream; call again until it is `NeedMore`. */
@@ -401,7 +407,7 @@ export class Scanner {
     }
     const rest = this.#state === State.Start ? this.#position : this.#tokenStart;
     const removed = rest - to - 1;
-    if (removed <= 0) return;
+    if (removed < 0) return;
     this.bytes[to++] = 0x20;
     this.bytes.copyWithin(to, rest, this.#limit);
     this.#tokenStart -= removed;
