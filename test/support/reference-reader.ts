@@ -180,12 +180,11 @@ export class ReferenceReader {
     if (token.type === '[') this.#brackets++;
     if (token.type === ']') this.#brackets--;
     const isOver = this.#braces < 0 || this.#brackets < 0 || (this.#braces === 0 && this.#brackets === 0);
-    if (isOver) this.#emit(parse(this.#tokens, this.#source));
-    else if (this.#size > this.#limits.bytes) this.#emit({ error: 'JSON token size limit exceeded' });
+    if (this.#size >= this.#limits.bytes) this.#emit({ error: 'JSON token size limit exceeded' });
     else if (this.#tokens.length > this.#limits.tokens) this.#emit({ error: 'JSON token count limit exceeded' });
     else if (this.#braces + this.#brackets > this.#limits.nesting) {
       this.#emit({ error: 'JSON nesting depth limit exceeded' });
-    }
+    } else if (isOver) this.#emit(parse(this.#tokens, this.#source));
   }
 
   #emit(outcome: Outcome): void {
@@ -393,7 +392,7 @@ function tdbHash(key: string): bigint {
 
 /** Without the zeros at the end of a fraction, nor a point with nothing behind it. */
 function trim(text: string): string {
-  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+  return text.includes('.') ? text.replace(/\.?0*$/, '') : text;
 }
 
 /** `%.17g`, from the exact binary value with integers alone. */

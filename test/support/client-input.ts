@@ -1,0 +1,106 @@
+/**
+ * A client's input through Scanner, Parser and CommandReader, as the multiplexer uses them, and through the reference
+ * reader, both told in the same form, so that they can be compared.
+ */
+import { canonicalValue } from '../../dist/qmp/canonical.js';
+import { CommandReader } from '../../dist/qmp/command.js';
+import { Parser } from '../../dist/qmp/parser.js';
+import { Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { quote } from '../../dist/qmp/unicode.js';
+import { judged, type Limits, quoted, ReferenceReader } from './reference-reader.js';
+import { bytesOf, textOf } from './world.js';
+
+/** What one message came to. Texts are as QEMU writes them, in quotes. */
+export type Told =
+  | { readonly error: string; readonly id: string | null; readonly oob: boolean }
+  | {
+      readonly name: string;
+      readonly id: string | null;
+      readonly oob: boolean;
+      readonly args: string;
+      /** The message as the client wrote it. */
+      readonly raw: string;
+    };
+
+export interface Read {
+  readonly told: Told[];
+  /** What would go upstream for each command, but for its id and its closing brace. */
+  readonly wires: string[];
+}
+
+const parser = new Parser();
+const reader = new CommandReader();
+
+/** Cuts `input` (latin1) into pieces of these sizes, the last of which is used for the rest. */
+export function pieces(input: string, sizes: readonly number[]): string[] {
+  const all: string[] = [];
+  let at = 0;
+  for (let i = 0; at < input.length; i++) {
+    const size = sizes[Math.min(i, sizes.length - 1)] ?? input.length;
+    all.push(input.slice(at, at + size));
+    at += Math.max(size, 0);
+    if (size <= 0 && i >= sizes.length - 1) throw new Error('the last size must be positive');
+  }
+  return all;
+}
+
+/** @param sizes of the chunks; one chunk by default */
+export function readInput(
+  input: string,
+  options: { sizes?: readonly number[]; allowOob?: boolean; scanner?: Scanner } = {},
+): Read {
+  const scanner = options.scanner ?? new Scanner();
+  const read: Read = { told: [], wires: [] };
+  for (const piece of pieces(input, options.sizes ?? [Math.max(input.length, 1)])) {
+    scanner.push(bytesOf(piece));
+    for (let found = scanner.next(); found !== Scan.NeedMore; found = scanner.next()) {
+      take(read, scanner, found === Scan.Malformed, options.allowOob ?? true);
+    }
+  }
+  return read;
+}
+
+function take(read: Read, scanner: Scanner, isMalformed: boolean, allowOob: boolean): void {
+  const { told } = read;
+  if (isMalformed) {
+    told.push({ error: quote(scanner.error), id: null, oob: false });
+    return;
+  }
+  parser.parse(scanner.bytes, scanner.tokens);
+  if (parser.error !== null || !parser.isObject) {
+    told.push({ error: quote(parser.error ?? 'QMP input must be a JSON object'), id: null, oob: false });
+    return;
+  }
+  reader.read(scanner, parser, allowOob);
+  const id = reader.id === null ? null : textOf(reader.id);
+  const oob = reader.isOutOfBand;
+  if (reader.shapeError !== null) {
+    told.push({ error: quote(reader.shapeError), id, oob });
+    return;
+  }
+  const hasArguments = reader.argumentsToken >= 0;
+  const args = hasArguments ? textOf(canonicalValue(scanner.bytes, scanner.tokens, reader.argumentsToken)) : '{}';
+  told.push({
+    name: quote(reader.name),
+    id,
+    oob,
+    args,
+    raw: textOf(scanner.bytes.subarray(scanner.start, scanner.end)),
+  });
+  // Room before and behind, to see that only its own is written to.
+  const room = scanner.end - scanner.start;
+  const out = new Uint8Array(room + 8).fill(0xee);
+  const end = reader.writeWire(scanner, parser, out, 4);
+  if (end > 4 + room || out[3] !== 0xee || out[end] !== 0xee)
+    throw new Error('the wire form is longer than the message');
+  read.wires.push(textOf(out.subarray(4, end)));
+}
+
+/** The same by the reference reader, which knows nothing of wire forms. */
+export function referenceInput(input: string, options: { allowOob?: boolean; limits?: Limits } = {}): Told[] {
+  return new ReferenceReader(options.limits).read(input).map((outcome) => {
+    const said = judged(outcome, options.allowOob ?? true);
+    if ('error' in said) return { ...said, error: quoted(said.error) };
+    return { ...said, name: quoted(said.name), raw: 'source' in outcome ? outcome.source : '' };
+  });
+}
