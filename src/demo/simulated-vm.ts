@@ -3,7 +3,7 @@
  * a real QEMU, recorded; the rest depends on whether the machine runs. What was not recorded is refused, and says so.
  */
 
-import type { Fault, Path, SchemaCommand } from '../qmp/schema.js';
+import { type Fault, pathText, type SchemaCommand } from '../qmp/schema.js';
 import { formatJson, isJsonObject, type JsonObject } from '../qmp/value.js';
 import { Recording } from './recording.js';
 
@@ -212,10 +212,4 @@ function faultText(fault: Fault): string {
       return `Parameter '${typeof last === 'string' ? last : 'null'}' does not accept value '${fault.value}'`;
     }
   }
-}
-
-function pathText(path: Path): string {
-  return path
-    .map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index === 0 ? '' : '.'}${step}`))
-    .join('');
 }

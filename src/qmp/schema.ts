@@ -63,6 +63,13 @@ export interface SchemaEvent {
 /** Where in the arguments: names of members and indexes of arrays, outermost first. */
 export type Path = readonly (string | number)[];
 
+/** @returns the path as people write it, and QEMU's error messages do: `keys[0].data`. */
+export function pathText(path: Path): string {
+  return path
+    .map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index === 0 ? '' : '.'}${step}`))
+    .join('');
+}
+
 /** What is wrong with a value. `known` is what could stand there, for suggestions. */
 export type Fault = { readonly path: Path } & (
   | { readonly kind: 'missing' }
@@ -134,6 +141,13 @@ export class Schema {
     const faults: Fault[] = [];
     this.#check(this.type(command.arguments), args, [], faults);
     return faults;
+  }
+
+  /** @returns whether a value has no fault as one of this type. */
+  accepts(type: SchemaType, value: JsonValue): boolean {
+    const faults: Fault[] = [];
+    this.#check(type, value, [], faults);
+    return faults.length === 0;
   }
 
   /**

@@ -1,17 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { type Fault, Schema, type SchemaCommand, type SchemaType } from '../../dist/qmp/schema.js';
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../dist/qmp/value.js';
-
-function recordedSchema(): JsonValue {
-  const file = parseJson(readFileSync(new URL('../../dist/demo/recorded-replies.json', import.meta.url), 'utf8'));
-  const replies = file.ok && isJsonObject(file.value) ? file.value['replies'] : undefined;
-  const reply = isJsonArray(replies)
-    ? replies.find((one) => isJsonObject(one) && one['execute'] === 'query-qmp-schema')
-    : undefined;
-  return isJsonObject(reply) ? (reply['return'] ?? null) : null;
-}
+import type { JsonObject, JsonValue } from '../../dist/qmp/value.js';
+import { recordedSchema } from '../support/recorded-schema.js';
 
 function read(entities: JsonValue): Schema {
   const schema = Schema.read(entities);
@@ -19,7 +10,7 @@ function read(entities: JsonValue): Schema {
   return schema;
 }
 
-const schema = read(recordedSchema());
+const schema = recordedSchema();
 
 function command(name: string): SchemaCommand {
   const found = schema.commands.get(name);

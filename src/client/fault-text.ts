@@ -1,0 +1,34 @@
+/** What a check against the schema found, for people: where, what, and what was probably meant. */
+import { type Fault, pathText } from '../qmp/schema.js';
+import { suggestion } from '../spelling.js';
+
+/** So many names are told in full where none is near. */
+const FEW = 12;
+
+/** @returns one line, such as `file.drvier is unexpected; did you mean "driver"?` */
+export function faultText(fault: Fault): string {
+  const where = pathText(fault.path);
+  switch (fault.kind) {
+    case 'missing':
+      return `${where} is missing`;
+    case 'unexpected':
+      return `${where} is unexpected${alternatives(String(fault.path.at(-1) ?? ''), fault.known)}`;
+    case 'type':
+      return fault.expected === 'alternate'
+        ? `${where} is of a wrong type`
+        : `${where} must be ${article(fault.expected)}`;
+    case 'value':
+      return `${where} cannot be ${JSON.stringify(fault.value)}${alternatives(fault.value, fault.known)}`;
+  }
+}
+
+function alternatives(word: string, known: readonly string[]): string {
+  const near = suggestion(word, known);
+  if (near !== '') return near;
+  if (known.length === 0) return '; nothing is taken here';
+  return known.length <= FEW ? ` (known: ${known.join(', ')})` : '';
+}
+
+function article(type: string): string {
+  return type === 'null' ? 'null' : `${/^[aio]/.test(type) ? 'an' : 'a'} ${type}`;
+}
