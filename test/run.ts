@@ -3,19 +3,24 @@
  * A kind is a folder below test/ (`unit` is every folder that mirrors src/). Fails when no test was found.
  */
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
+const sources = fileURLToPath(new URL('../test', import.meta.url));
 const kinds = ['conformance', 'fuzz', 'e2e', 'bench', 'soak'];
 
 function testFiles(below: string): string[] {
-  return readdirSync(below, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
+  return (
+    readdirSync(below, { withFileTypes: true, recursive: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
+      .map((entry) => join(entry.parentPath, entry.name))
+      // what was compiled from a test that has since been removed or renamed is no test
+      .filter((file) => existsSync(join(sources, relative(root, file).replace(/\.js$/, '.ts'))))
+      .sort()
+  );
 }
 
 const all = testFiles(root);
