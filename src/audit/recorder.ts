@@ -24,6 +24,8 @@ export interface RecorderOptions {
 
 /** The multiplexer's word for the rule by which it denies a command that `flush` did not let through. */
 const UNRECORDED = 'audit';
+/** The mark of a command that went upstream without a record: the log could not take it. */
+const LOST = -1;
 /** Names of commands come from clients: no more are remembered than this. */
 const MOST_NAMES = 512;
 const SOURCES: Readonly<Record<ReplySource, string>> = {
@@ -80,7 +82,7 @@ export class Recorder implements Journal {
   command(command: CommandView): void {
     // It will be refused: the denial will hold all there is to say.
     if (this.#log.isRefusing) return;
-    command.mark = this.#putCommand(command);
+    command.mark = this.#putCommand(command) || LOST;
   }
 
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
@@ -237,7 +239,7 @@ export class Recorder implements Journal {
 
   /** Puts the number of the command that a record is about, if the command has a record. */
   #putOf(of: number): void {
-    if (of === 0) return;
+    if (of <= 0) return;
     const { line } = this.#log;
     line.putAscii(',"of":');
     line.putNumber(of);

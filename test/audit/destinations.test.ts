@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { StreamSink } from '../../dist/audit/stream-sink.js';
+import { checkDestinations, parseDestination, parseSize } from '../../dist/audit/settings.js';
+import { assertValid, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
+import { scratch } from '../support/scratch.js';
+
+describe('a destination', () => {
+  test('is a file, stdout, or a transport with options', () => {
+    assert.deepEqual(parseDestination('/var/log/a'), { kind: 'file', path: '/var/log/a' });
+    assert.deepEqual(parseDestination('./stdout'), { kind: 'file', path: './stdout' });
+    assert.deepEqual(parseDestination('stdout'), { kind: 'stdout' });
+    assert.deepEqual(parseDestination('transport:pino-x'), { kind: 'transport', target: 'pino-x', options: {} });
+    for (const wrong of ['', 'transport:', 'transport:x,y']) {
+      assert.throws(() => parseDestination(wrong), { code: 'QMPMUX_AUDIT_SETTING' });
+    }
+  });
+
+  test('stands alone, but for transports', () => {
+    const file = parseDestination('/a');
+    const transport = parseDestination('transport:x');
+    checkDestinations([file, transport, transport]);
+    checkDestinations([transport]);
+    assert.throws(
+      () => {
+        checkDestinations([]);
+      },
+      { code: 'QMPMUX_AUDIT_SETTING' },
+    );
+    assert.throws(
+      () => {
+        checkDestinations([file, file]);
+      },
+      { code: 'QMPMUX_AUDIT_SETTING' },
+    );
+    assert.throws(
+      () => {
+        checkDestinations([file, parseDestination('stdout')]);
+      },
+      { code: 'QMPMUX_AUDIT_SETTING' },
+    );
+  });
+
+  test('keeps messages up to a size in the usual spellings', () => {
+    assert.deepEqual(['0', '100', '64k', '1M', '2GiB', '5 '].map(parseSize), [0, 100, 65536, 1048576, 2147483648, 5]);
+    for (const wrong of ['', 'k', '1.5k', '-1', '1T'])
+      assert.throws(() => parseSize(wrong), { code: 'QMPMUX_AUDIT_SETTING' });
+  });
+});
+
+describe('standard output', () => {
+  test('gets the records before the commands go on', async (t) => {
+    const path = join(scratch(t), 'out');
+    const fd = openSync(path, 'w');
+    t.after(() => {
+      closeSync(fd);
+    });
+    const sink = new StreamSink(fd);
+    assert.equal(sink.write(Buffer.from('one\n')), null);
+    assert.equal(sink.write(Buffer.from('two\n')), null);
+    assert.equal(readFileSync(path, 'utf8'), 'one\ntwo\n');
+  });
+
+  test('that is full refuses commands too, and gets what is missing when it has room', (t) => {
+    // A pipe that nobody reads, not blocking; its other end is read afterwards.
+    const script = `
+      import { StreamSink } from ${JSON.stringify(new URL('../../dist/audit/stream-sink.js', import.meta.url).href)};
+      import { openSync, readSync, constants } from 'node:fs';
+      import { execFileSync } from 'node:child_process';
+      execFileSync('mkfifo', ['p']);
+      const reader = openSync('p', constants.O_RDONLY | constants.O_NONBLOCK);
+      const writer = openSync('p', constants.O_WRONLY | constants.O_NONBLOCK);
+      const sink = new StreamSink(writer);
+      const line = Buffer.from('x'.repeat(9999) + '\\n');
+      let written = 0;
+      let trouble = null;
+      while (trouble === null) { trouble = sink.write(line); written++; }
+      if (!trouble.startsWith('EAGAIN')) throw new Error(trouble);
+      let text = '';
+      const chunk = Buffer.alloc(1 << 20);
+      const drain = () => { try { for (;;) { const n = readSync(reader, chunk); if (n === 0) break; text += chunk.toString('latin1', 0, n); } } catch {} };
+      drain();
+      if (sink.retry() !== null) throw new Error('it does not recover');
+      drain();
+      const lines = text.split('\\n');
+      if (lines.length !== written + 1 || lines.some((each, i) => each.length !== (i < written ? 9999 : 0))) throw new Error('lines are torn');
+      console.log('good');`;
+    const folder = scratch(t);
+    const ran = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder, encoding: 'utf8' });
+    assert.equal(ran.stdout, 'good\n', ran.stderr);
+  });
+
+  test('that nobody reads any more stays refused', (t) => {
+    const script = `
+      import { StreamSink } from ${JSON.stringify(new URL('../../dist/audit/stream-sink.js', import.meta.url).href)};
+      import { openSync, closeSync, constants, writeFileSync } from 'node:fs';
+      import { execFileSync } from 'node:child_process';
+      execFileSync('mkfifo', ['p']);
+      const reader = openSync('p', constants.O_RDONLY | constants.O_NONBLOCK);
+      const sink = new StreamSink(openSync('p', constants.O_WRONLY | constants.O_NONBLOCK));
+      closeSync(reader);
+      console.log([sink.write(Buffer.from('a')), sink.write(Buffer.from('b')), sink.retry()].map((each) => String(each).slice(0, 5)).join());`;
+    const folder = scratch(t);
+    const ran = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder, encoding: 'utf8' });
+    assert.equal(ran.stdout, 'EPIPE,EPIPE,EPIPE\n', ran.stderr);
+  });
+});
+
+describe('a pino transport', () => {
+  test('gets every record, within a line as pino writes them', async (t) => {
+    const folder = scratch(t);
+    const target = join(folder, 'transport.cjs');
+    writeFileSync(
+      target,
+      `const fs = require('fs');
+      module.exports = ({ file }) => fs.createWriteStream(file, { flags: 'a' });`,
+    );
+    const file = join(folder, 'out');
+    const log = await openTestLog(
+      t,
+      {
+        chain: true,
+        destinations: [
+          { kind: 'file', path: join(folder, 'audit.log') },
+          { kind: 'transport', target, options: { file } },
+        ],
+      },
+      join(folder, 'audit.log'),
+    );
+    const command = testCommand(testClient(), 'stop', '{"execute":"stop","id":18446744073709551615}');
+    log.recorder.command(command);
+    assert.equal(log.recorder.flush(), null);
+    log.recorder.answered(command, [wire('{"error": {"class": "GenericError", "desc": "no"}}')], true, 'upstream');
+    const lines = (await log.close()).split('\n').slice(0, -1);
+    const sent = readFileSync(file, 'utf8').split('\n').slice(0, -1);
+    assert.equal(sent.length, lines.length);
+    sent.forEach((text, index) => {
+      // The record is in it as it is in the file: no number has been through a double.
+      assert.ok(text.endsWith(`,"audit":${lines[index]}}`), text);
+      const line: { level: number; time: number; msg: string; name: string; audit: unknown } = JSON.parse(text);
+      assertValid(line.audit);
+      assert.equal(line.name, 'qmpmux-audit');
+      assert.ok(Math.abs(line.time - Date.now()) < 60_000);
+    });
+    assert.deepEqual(
+      sent.map((text): string => (JSON.parse(text) as { msg: string }).msg),
+      ['daemon start', 'command stop', 'error', 'daemon stop'],
+    );
+    assert.deepEqual(
+      sent.map((text): number => (JSON.parse(text) as { level: number }).level),
+      [30, 30, 40, 30],
+    );
+  });
+
+  test('that fails is reported, and holds nothing up', async (t) => {
+    const folder = scratch(t);
+    const target = join(folder, 'transport.cjs');
+    writeFileSync(target, 'module.exports = () => { throw new Error("no server"); };');
+    const log = await openTestLog(
+      t,
+      {
+        destinations: [
+          { kind: 'file', path: join(folder, 'audit.log') },
+          { kind: 'transport', target, options: {} },
+        ],
+      },
+      join(folder, 'audit.log'),
+    );
+    for (let i = 0; !log.reports.some((report) => /^error transport .* has failed .*no server/.test(report)); i++) {
+      assert.ok(i < 500, log.reports.join('\n'));
+      log.recorder.command(testCommand(testClient(), 'stop', '{"execute":"stop"}'));
+      assert.equal(log.recorder.flush(), null);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    log.recorder.event('STOP', [wire('{}')], 0);
+    await log.close();
+    assert.ok(log.reports.some((report) => /did not get: \d+$/.test(report)));
+  });
+
+  test('that does not exist is told at the start', async (t) => {
+    await assert.rejects(
+      openTestLog(t, { destinations: [{ kind: 'transport', target: 'no-such-transport', options: {} }] }),
+      {
+        code: 'QMPMUX_AUDIT_OPEN',
+        message: /no-such-transport/,
+      },
+    );
+  });
+});
