@@ -3,7 +3,7 @@
  * test has it say. It reads what it is sent with the reference reader, so nothing it would choke on goes unnoticed.
  */
 import assert from 'node:assert/strict';
-import { judged, quoted, ReferenceReader, written } from './reference-reader.js';
+import { judged, quoted, ReferenceReader } from './reference-reader.js';
 
 export interface FakeQemuOptions {
   /** Whether the greeting offers `oob`; true by default. */
@@ -160,8 +160,7 @@ function capabilitiesFault(args: string, offersOob: boolean): Fault | null {
 
 /** @returns a one-line message of QEMU's as its JSON writer puts it with `pretty=on`. */
 export function prettyPrinted(line: string): string {
-  const [outcome] = new ReferenceReader().read(line);
-  assert.ok(outcome !== undefined && 'value' in outcome && written(outcome.value).length === line.length, line);
+  assert.ok(!line.includes('\n'), 'it is on one line');
   let out = '';
   let depth = 0;
   let isInString = false;
