@@ -9,6 +9,7 @@ export const KINDS = [
   'connect',
   'negotiated',
   'disconnect',
+  'refused',
   'denied',
   'malformed',
   'unanswered',

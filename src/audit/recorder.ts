@@ -33,6 +33,7 @@ const SOURCES: Readonly<Record<ReplySource, string>> = {
   cached: ',"source":"cached"',
   shared: ',"source":"shared"',
   local: ',"source":"local"',
+  late: ',"source":"late"',
 };
 
 export class Recorder implements Journal {
@@ -104,6 +105,27 @@ export class Recorder implements Journal {
     const whole = joined(reply);
     const redacted = this.#redactor.answer(command.name, secrets, whole);
     this.#put(MESSAGE, whole, lengthWithoutLineEnd(whole), redacted, this.#maxMessage);
+    this.#log.end();
+  }
+
+  abandoned(command: CommandView, reply: Uint8Array): void {
+    // What is secret in the answer is remembered: it may still come.
+    if (this.#begin('error', command.client) === 0) return;
+    const { line } = this.#log;
+    this.#putOf(command.mark);
+    this.#putIds(command);
+    line.putAscii(',"latency":');
+    line.putNumber(Math.max(0, this.#now() - command.receivedAt));
+    line.putAscii(SOURCES.local);
+    this.#put(MESSAGE, reply, lengthWithoutLineEnd(reply), null, this.#maxMessage);
+    this.#log.end();
+  }
+
+  limited(client: ClientView | null, listener: string, _limit: string, what: string): void {
+    // One that was let in has its record of being disconnected, with the reason.
+    if (client !== null || this.#begin('refused', null) === 0) return;
+    this.#putText(',"listener":', listener);
+    this.#putText(',"reason":', what);
     this.#log.end();
   }
 

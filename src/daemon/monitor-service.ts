@@ -94,6 +94,7 @@ export class MonitorService {
     };
     return {
       now: () => performance.now() * 1000,
+      epoch: () => Date.now() * 1000,
       schedule: () => {
         if (isScheduled) return;
         isScheduled = true;

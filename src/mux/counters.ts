@@ -15,6 +15,8 @@ export class Counters {
   refusedByMonitor = 0;
   /** Times a client was not read for a while, because too much of it waited. */
   paused = 0;
+  /** Commands whose client got an error because they took longer than it allows. */
+  timedOut = 0;
   /** Commands larger than one may be. */
   oversized = 0;
 }

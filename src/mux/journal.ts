@@ -35,8 +35,11 @@ export interface CommandView {
   mark: number;
 }
 
-/** How a reply came about. `cached` and `shared` replies cost QEMU nothing of their own. */
-export type ReplySource = 'upstream' | 'cached' | 'shared' | 'local';
+/**
+ * How a reply came about. `cached` and `shared` replies cost QEMU nothing of their own; a `late` one came when its client had been
+ * given an error in its place (`abandoned`), and went to no one.
+ */
+export type ReplySource = 'upstream' | 'cached' | 'shared' | 'local' | 'late';
 
 export interface Journal {
   /** Whether `CommandView.raw` and the raw bytes of malformed input are wanted. */
@@ -54,6 +57,10 @@ export interface Journal {
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void;
   /** A command went upstream and its answer can no longer come. */
   unanswered(command: CommandView, reason: string): void;
+  /** A command has been upstream for so long, in microseconds, without an answer; told once for each. Everybody waits for it. */
+  stuck?(command: CommandView, age: number): void;
+  /** A command upstream took longer than its client allows; it got `reply` instead. QEMU may still execute it. */
+  abandoned?(command: CommandView, reply: Uint8Array): void;
   /** A command that was waiting and will never go upstream: the upstream is gone, or everything is closed. */
   dropped?(command: CommandView, reason: string): void;
   /** Input that QEMU would have refused, answered here with `reply`. `raw` is what the client wrote, as far as kept. */

@@ -27,6 +27,8 @@ export interface Link {
 export interface Host {
   /** Monotonic time in microseconds; only differences count. */
   now(): number;
+  /** The time of day, in microseconds since 1970, for events of our own. */
+  epoch(): number;
   /** Asks for one call of `Multiplexer.commit` at the end of this turn of the event loop. Called often; idempotent. */
   schedule(): void;
   /** A fresh unguessable ASCII word ([A-Za-z0-9]{8,}), for the ids of the upstream handshake. */

@@ -9,11 +9,12 @@
 import { ascii } from '../qmp/ascii.js';
 import { CommandReader } from '../qmp/command.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
-import { errorReply, genericError } from '../qmp/message.js';
+import { errorReply, eventMessage, genericError } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
+import { quote } from '../qmp/unicode.js';
 import { Counters } from './counters.js';
 import { EventFanout } from './events.js';
-import type { Journal } from './journal.js';
+import type { Journal, ReplySource } from './journal.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
@@ -40,10 +41,19 @@ export interface MultiplexerOptions {
   readonly merge?: boolean;
   /** What differs from the default limits. */
   readonly limits?: Partial<Limits>;
+  /** Whether clients stay connected while QEMU is gone; false by default. */
+  readonly keepClients?: boolean;
+  /** A command without an answer for so long is told to the journal, in milliseconds; 0 for never, 10 s by default. */
+  readonly warnAfter?: number;
 }
 
 /** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
 const UPSTREAM_BACKLOG = 64 * 1024;
+/** Default of `warnAfter`. */
+const WARN_AFTER = 10_000;
+/** So many messages in a row that cannot be read, and the peer is no QMP server any more. */
+const MOST_UNREADABLE = 100;
+const OUTAGE = 'qmpmux has lost QEMU and waits for it; this command was not executed';
 const ID_MEMBER = ascii(',"id":');
 /** Bytes behind a command's wire form: the id's member with up to nine digits, and the brace. */
 const ID_ROOM = ID_MEMBER.length + 10;
@@ -72,6 +82,16 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly #upstreamOut = new Outbox();
   readonly #cache: ReplyCache | null;
   readonly #mayMerge: boolean;
+  readonly #keepClients: boolean;
+  /** In microseconds; 0 for never. */
+  readonly #warnAfter: number;
+  /** Messages in a row that could not be read. */
+  #unreadable = 0;
+  /** QEMU's version, while it is running. */
+  #version: string | null = null;
+  #isClosing = false;
+  /** QEMU's version when it was lost, for clients that stayed. */
+  #lostVersion: string | null = null;
   /** Dispatched in this turn, not yet written. */
   readonly #batch: PendingCommand[] = [];
   /** When the upstream bytes at hand were read, and when the commands of this turn go out; a clock costs too much to ask for each. */
@@ -91,6 +111,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.journal = options.journal ?? null;
     this.#cache = options.cache === false ? null : new ReplyCache();
     this.#mayMerge = options.merge !== false;
+    this.#keepClients = options.keepClients === true;
+    this.#warnAfter = (options.warnAfter ?? WARN_AFTER) * 1000;
     this.#monitor = new Monitor(options.host, this);
   }
 
@@ -180,10 +202,21 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   tick(): void {
     const now = this.#host.now();
     for (const session of this.#sessions) session.tick(now);
+    if (this.#warnAfter === 0) return;
+    let isBehind = false;
+    for (const command of this.#pending.all()) {
+      // In-band commands run one after the other: whoever is behind another is not stuck itself.
+      if (!command.oob && isBehind) continue;
+      isBehind ||= !command.oob;
+      if (command.isWarned || now - command.sentAt < this.#warnAfter) continue;
+      command.isWarned = true;
+      this.journal?.stuck?.(command, now - command.sentAt);
+    }
   }
 
   /** Ends every client and the upstream connection. */
   close(reason: string): void {
+    this.#isClosing = true;
     this.#monitor.drop(reason);
     for (const session of this.#sessions) session.terminate(reason);
   }
@@ -196,6 +229,14 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   get offersOob(): boolean {
     return this.#monitor.offersOob;
+  }
+
+  get share(): number {
+    return this.#clientCount > 1 ? this.#pacing.share : Number.POSITIVE_INFINITY;
+  }
+
+  get outage(): string | null {
+    return this.#monitor.link === null ? OUTAGE : null;
   }
 
   now(): number {
@@ -260,6 +301,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   upstreamMessage(envelope: Envelope): void {
     if (envelope.kind === MessageKind.Unknown || envelope.id === FOREIGN_ID) envelope.readThoroughly();
+    this.#unreadable = envelope.kind === MessageKind.Unknown ? this.#unreadable + 1 : 0;
     switch (envelope.kind) {
       case MessageKind.Return:
       case MessageKind.Error:
@@ -276,6 +318,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
         break;
       case MessageKind.Unknown:
         this.stray(envelope.chunks(), 'not a QMP message');
+        if (this.#unreadable >= MOST_UNREADABLE) {
+          this.#monitor.drop(`not a QMP server any more: ${MOST_UNREADABLE} messages in a row cannot be read`);
+        }
         break;
     }
   }
@@ -285,24 +330,55 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   upstreamChanged(state: UpstreamState): void {
-    if (state.name === 'lost') {
-      this.#cache?.clear();
-      this.#pacing.reset();
-      for (const command of this.#pending.clear()) {
-        this.journal?.unanswered(command, state.reason);
-        for (const follower of command.followers) this.journal?.unanswered(follower, state.reason);
-        // In-band ones are in their client's queue, and go with it.
-        if (command.oob) command.release();
-      }
-      for (const command of this.#scheduler.clear()) {
-        this.journal?.dropped?.(command, state.reason);
-        command.release();
-      }
-      this.#upstreamOut.clear();
-      for (const session of this.#sessions) session.terminate('the upstream is gone');
+    if (state.name === 'lost') this.#lose(state.reason);
+    else if (state.name === 'running' && this.#lostVersion !== null) {
+      const data = `{"version": ${quote(state.version)}, "previous-version": ${quote(this.#lostVersion)}}`;
+      this.#announce('UPSTREAM_RESTORED', data);
+      this.#lostVersion = null;
     }
+    if (state.name === 'running') this.#version = state.version;
     this.journal?.upstream(state);
     this.#host.upstreamChanged(state);
+  }
+
+  /** The upstream is gone: nothing that is in flight will be answered. */
+  #lose(reason: string): void {
+    this.#cache?.clear();
+    this.#pacing.reset();
+    this.#unreadable = 0;
+    this.#upstreamOut.clear();
+    const wasRunning = this.#version !== null;
+    const keeps = this.#keepClients && !this.#isClosing;
+    for (const command of this.#pending.clear()) {
+      for (const each of [command, ...command.followers]) {
+        this.journal?.unanswered(each, reason);
+        // The rest are in their client's queue, and go with it.
+        if (each.stage === 'abandoned' || (each.oob && !keeps)) each.release();
+      }
+    }
+    const unsent = this.#scheduler.clear();
+    if (keeps) {
+      for (const session of this.#sessions) session.fail(reason);
+      if (wasRunning) {
+        this.#lostVersion = this.#version;
+        this.#announce('UPSTREAM_LOST', `{"reason": ${quote(reason)}}`);
+      }
+    } else {
+      for (const command of unsent) {
+        this.journal?.dropped?.(command, reason);
+        command.release();
+      }
+      for (const session of this.#sessions) session.terminate('the upstream is gone');
+    }
+    this.#version = null;
+  }
+
+  /** An event of our own, to all who get events. */
+  #announce(name: string, data: string): void {
+    const now = this.#host.epoch();
+    const full = `__org.qmpmux_${name}`;
+    const message = [eventMessage(full, Math.floor(now / 1_000_000), Math.floor(now % 1_000_000), data)];
+    this.journal?.event(full, message, this.#events.publish(full, message));
   }
 
   #answer(envelope: Envelope, isError: boolean): void {
@@ -316,19 +392,35 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     if (!isError && command.isPlainQuery && isConstant(command.name)) this.#cache?.keep(command.name, envelope);
     if (!command.oob) this.#pacing.answered(command.sentAt, this.#readAt);
     const followers = command.followers;
-    command.session.deliverReply(command, envelope, isError, 'upstream');
-    for (const follower of followers) follower.session.deliverReply(follower, envelope, isError, 'shared');
+    this.#deliver(command, envelope, isError, 'upstream');
+    for (const follower of followers) this.#deliver(follower, envelope, isError, 'shared');
     if (this.#scheduler.hasWaiting) this.#host.schedule();
+  }
+
+  #deliver(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
+    if (command.stage !== 'abandoned') command.session.deliverReply(command, envelope, isError, source);
+    else {
+      this.journal?.answered(command, envelope.withId(command.id), isError, 'late');
+      command.release();
+    }
   }
 
   /** Disconnects those who hold the most until what is held is within its limit. */
   #shed(): void {
     const { memory } = this.limits;
-    for (const session of [...this.#sessions].sort((a, b) => b.heldBytes - a.heldBytes)) {
-      if (this.#heldBytes <= memory) return;
+    const connected: Session[] = [];
+    // What clients that are gone have upstream cannot be freed, and is nobody's fault who is still there.
+    let gone = 0;
+    for (const session of this.#sessions) {
+      if (session.isConnected) connected.push(session);
+      else gone += session.heldBytes;
+    }
+    for (const session of connected.sort((a, b) => b.heldBytes - a.heldBytes)) {
+      if (this.#heldBytes - gone <= memory) return;
       session.cut('memory', `holds ${session.heldBytes} bytes, the most, while all clients hold more than ${memory}`);
       session.dropWaiting('its client was disconnected to free memory');
       session.flush();
+      gone += session.heldBytes;
     }
   }
 
@@ -368,6 +460,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.journal?.command(command);
     this.#batch.push(command);
     this.#upstreamOut.append(command.wire);
+    command.session.forgetWire(command);
     const start = reserve(ID_ROOM);
     const slab = slabBytes();
     let end = start;

@@ -12,6 +12,10 @@ export const SMALL_WINDOW = 7;
 export const LARGE_WINDOW = 64;
 /** What is in flight should be answered within this time, in microseconds. */
 const HORIZON = 1000;
+/** What one client among several has in flight should be answered within this time, or be two commands. In microseconds. */
+const SHARE_HORIZON = 100;
+/** One that QEMU runs and one that it reads meanwhile: with these it is never idle. */
+const SMALLEST_SHARE = 2;
 /** Weight of the newest answer in the mean. */
 const WEIGHT = 1 / 16;
 
@@ -33,6 +37,14 @@ export class Pacing {
     const since = Math.max(this.#lastAnswer, sentAt);
     this.#mean += (now - since - this.#mean) * WEIGHT;
     this.#lastAnswer = now;
+  }
+
+  /**
+   * How many commands of one client may be in flight while there are others. They would wait for all of them, and a QEMU that
+   * takes longer for a command than we take to send the next one is not idle with two.
+   */
+  get share(): number {
+    return Math.max(SMALLEST_SHARE, Math.floor(SHARE_HORIZON / Math.max(1, this.#mean)));
   }
 
   get window(): number {

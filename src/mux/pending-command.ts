@@ -5,9 +5,10 @@ import type { Session } from './session.js';
 
 /**
  * Where a command stands. `waiting` in its client's queue; `inFlight` upstream; `answered` locally, its reply waiting for
- * the client's earlier answers; `free` in the pool.
+ * the client's earlier answers; `abandoned` upstream, while its client has been given an error in place of the answer;
+ * `free` in the pool.
  */
-export type CommandStage = 'free' | 'waiting' | 'inFlight' | 'answered';
+export type CommandStage = 'free' | 'waiting' | 'inFlight' | 'answered' | 'abandoned';
 
 const NOTHING = new Uint8Array(0);
 const NO_CHUNKS: readonly Uint8Array[] = [];
@@ -28,6 +29,10 @@ export class PendingCommand implements CommandView {
   wire: Uint8Array = NOTHING;
   /** The reply of an `answered` command, in chunks. */
   reply: readonly Uint8Array[] = NO_CHUNKS;
+  /** Whether it counts among those that its client has upstream. */
+  isTaken = false;
+  /** Whether it was told that its answer takes long. */
+  isWarned = false;
   /** Bytes that it holds of what its client may have waiting. */
   size = 0;
   /** How many out-of-band commands of its client came before it. */
@@ -67,6 +72,8 @@ export class PendingCommand implements CommandView {
     this.upstreamId = -1;
     this.mark = 0;
     this.size = 0;
+    this.isTaken = false;
+    this.isWarned = false;
     this.wire = NOTHING;
     this.reply = NO_CHUNKS;
     this.afterOob = 0;

@@ -52,6 +52,8 @@ export interface ClientOptions {
   readonly policy?: Policy;
   /** Which events it gets; all when absent. */
   readonly events?: EventFilter;
+  /** How long one of its commands may take, in milliseconds; for ever when absent or 0. */
+  readonly commandTime?: number;
 }
 
 /** What a session needs of its multiplexer. */
@@ -63,6 +65,10 @@ export interface SessionOwner {
   readonly offersOob: boolean;
   readonly counters: Counters;
   readonly limits: Limits;
+  /** How many commands of one client may be upstream at a time. */
+  readonly share: number;
+  /** Why no command can be run now; null while they can. */
+  readonly outage: string | null;
   now(): number;
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;
@@ -109,6 +115,8 @@ export class Session implements ClientPort, ClientView {
   #scanner: Scanner;
   readonly #usage: Usage;
   readonly #connectedAt: number;
+  /** In microseconds; 0 for no limit. */
+  readonly #commandTime: number;
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
   /** In-band commands without an answer sent, from `#head` on; from `#waiting` on they have not been sent upstream. */
@@ -122,7 +130,11 @@ export class Session implements ClientPort, ClientView {
   #oobDone = 0;
   /** When the bytes at hand were read. */
   #receivedAt = 0;
+  /** In-band commands upstream. */
+  #inFlight = 0;
   #isPaused = false;
+  /** Whether what the client had waiting was dropped. */
+  #isEmptied = false;
 
   constructor(owner: SessionOwner, link: Link, id: ClientId, options: ClientOptions) {
     this.#owner = owner;
@@ -135,6 +147,7 @@ export class Session implements ClientPort, ClientView {
     this.#scanner = new Scanner(owner.limits.commandBytes);
     this.#usage = new Usage(owner.limits);
     this.#connectedAt = owner.now();
+    this.#commandTime = (options.commandTime ?? 0) * 1000;
   }
 
   /** Whether the client may send out-of-band commands. */
@@ -150,9 +163,9 @@ export class Session implements ClientPort, ClientView {
     return this.nextWaiting !== null;
   }
 
-  /** The next command to go upstream; null when there is none, or the client has too much to read already. */
+  /** The next command to go upstream; null when there is none, or the client has its share there, or too much to read. */
   get nextWaiting(): PendingCommand | null {
-    if (this.#isHigh) return null;
+    if (this.#isHigh || this.#inFlight >= this.#owner.share) return null;
     const command = this.#queue[this.#skipAnswered()];
     return command !== undefined && command.afterOob <= this.#oobDone ? command : null;
   }
@@ -216,7 +229,8 @@ export class Session implements ClientPort, ClientView {
 
   /** Lets go of what has not gone upstream, of a client that is gone. */
   dropWaiting(reason: string): void {
-    if (this.#life !== 'left') return;
+    if (this.#life !== 'left' || this.#isEmptied) return;
+    this.#isEmptied = true;
     for (const command of this.#queue.splice(this.#skipAnswered())) {
       if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
       this.#release(command);
@@ -236,15 +250,56 @@ export class Session implements ClientPort, ClientView {
       this.terminate(what);
       this.#owner.counters.unnegotiated++;
       this.#owner.journal?.limited?.(this, this.listener, 'unnegotiated', what);
-    } else if (this.#usage.unread > 0) this.#owner.touch(this);
+      return;
+    }
+    if (this.#usage.unread > 0) this.#owner.touch(this);
+    if (this.#commandTime > 0) this.#abandonOverdue(now);
+  }
+
+  /** Gives errors in place of answers that take longer than the client allows. */
+  #abandonOverdue(now: number): void {
+    const overdue = [...this.#oobQueue, ...this.#queue.slice(this.#head)].filter(
+      ({ stage, receivedAt }) => (stage === 'waiting' || stage === 'inFlight') && now - receivedAt >= this.#commandTime,
+    );
+    for (const command of overdue) {
+      this.#owner.counters.timedOut++;
+      const seconds = this.#commandTime / 1_000_000;
+      if (command.stage === 'waiting' && !command.oob) {
+        const what = `qmpmux could not run this command within ${seconds} s, and will not`;
+        const reply = errorReply(command.id, genericError(what));
+        this.#owner.journal?.denied(command, 'command-timeout', reply);
+        this.answerLocally(command, [reply]);
+        continue;
+      }
+      const what = `qmpmux has no answer from QEMU within ${seconds} s; this command may still be executed`;
+      const reply = errorReply(command.id, genericError(what));
+      this.#owner.journal?.abandoned?.(command, reply);
+      this.#replace(command, this.#answered(reply));
+      command.stage = 'abandoned';
+    }
+    if (overdue.length === 0) return;
+    this.#drainOob();
+    this.#owner.touch(this);
+  }
+
+  /** Puts a finished command in the place of one that is not waited for any more. */
+  #replace(command: PendingCommand, substitute: PendingCommand): void {
+    this.#giveBack(command);
+    this.#usage.queuedBytes -= command.size;
+    command.size = 0;
+    substitute.oob = command.oob;
+    substitute.afterOob = command.afterOob;
+    const queue = command.oob ? this.#oobQueue : this.#queue;
+    queue[queue.indexOf(command)] = substitute;
   }
 
   /** @returns the next command to go upstream, which the session now counts as sent; null when there is none. */
   takeWaiting(): PendingCommand | null {
-    const at = this.#skipAnswered();
-    const command = this.#queue[at];
-    if (command === undefined || command.afterOob > this.#oobDone || this.#isHigh) return null;
-    this.#waiting = at + 1;
+    const command = this.nextWaiting;
+    if (command === null) return null;
+    this.#waiting++;
+    this.#inFlight++;
+    command.isTaken = true;
     return command;
   }
 
@@ -271,8 +326,33 @@ export class Session implements ClientPort, ClientView {
   answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
     command.stage = 'answered';
     command.reply = reply;
+    this.#giveBack(command);
     if (command.oob) this.#drainOob();
     else this.#drainAnswered();
+    if (this.hasWaiting) this.#owner.offer(this);
+    this.#owner.touch(this);
+  }
+
+  /** A command's bytes have been handed over. */
+  forgetWire(command: PendingCommand): void {
+    this.#usage.queuedBytes -= command.wire.length;
+    command.size -= command.wire.length;
+    command.wire = NO_BYTES;
+  }
+
+  /** The upstream is gone and the client stays: what has no answer gets an error. The journal knows what was upstream. */
+  fail(reason: string): void {
+    for (const command of [...this.#queue.slice(this.#head), ...this.#oobQueue]) {
+      if (command.stage === 'answered') continue;
+      const wasSent = command.stage === 'inFlight';
+      if (!wasSent) this.#owner.journal?.dropped?.(command, reason);
+      const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
+      const reply = errorReply(command.id, genericError(`qmpmux has lost QEMU; ${fate}`));
+      command.stage = 'answered';
+      command.reply = [reply];
+      this.#giveBack(command);
+    }
+    this.#drainOob();
     this.#owner.touch(this);
   }
 
@@ -400,8 +480,14 @@ export class Session implements ClientPort, ClientView {
     }
     if (this.#phase.name === 'negotiating') return this.#negotiate();
     const verdict = this.#policy === null ? null : this.#judge(this.#policy);
-    if (verdict === null || verdict.allowed) this.#enqueue();
-    else this.#deny(verdict);
+    if (verdict !== null && !verdict.allowed) {
+      const name = reader.name.slice(0, LONGEST_NAME_SHOWN);
+      this.#owner.counters.denied++;
+      this.#refuse(verdict.rule, `Command '${name}' is not allowed here (policy ${this.#policy?.name ?? ''})`);
+    } else if (this.#owner.outage !== null) this.#refuse('no upstream', this.#owner.outage);
+    else if (reader.isOutOfBand && !this.#owner.offersOob) {
+      this.#refuse('no oob', 'the QEMU that is connected now does not support out-of-band commands');
+    } else this.#enqueue();
   }
 
   #judge(policy: Policy): Verdict {
@@ -410,17 +496,11 @@ export class Session implements ClientPort, ClientView {
     return policy.judge(reader.name, new ArgumentList(scanner.bytes, scanner.tokens, parser, reader.argumentsToken));
   }
 
-  /** Refuses the command that was read, in its turn. */
-  #deny(verdict: Verdict): void {
-    const { reader, journal } = this.#owner;
+  /** Refuses the command that was read, in its turn. @param rule what the journal is told */
+  #refuse(rule: string, desc: string): void {
     const command = this.#takeCommand();
-    const name = reader.name.slice(0, LONGEST_NAME_SHOWN);
-    const reply = errorReply(
-      command.id,
-      genericError(`Command '${name}' is not allowed here (policy ${this.#policy?.name ?? ''})`),
-    );
-    this.#owner.counters.denied++;
-    journal?.denied(command, verdict.rule, reply);
+    const reply = errorReply(command.id, genericError(desc));
+    this.#owner.journal?.denied(command, rule, reply);
     command.stage = 'answered';
     command.reply = [reply];
     this.#hold(command, reply.length + command.raw.length);
@@ -524,6 +604,13 @@ export class Session implements ClientPort, ClientView {
     return command;
   }
 
+  /** A command is upstream no more, or nobody waits for it there. */
+  #giveBack(command: PendingCommand): void {
+    if (!command.isTaken) return;
+    command.isTaken = false;
+    this.#inFlight--;
+  }
+
   /** A command is through: lets go of it, and of the answers that waited behind it. */
   #settle(command: PendingCommand): void {
     if (command.oob) {
@@ -534,7 +621,9 @@ export class Session implements ClientPort, ClientView {
     } else {
       if (this.#queue[this.#head] !== command) throw new Error('an answer overtook an earlier one of its client');
       this.#head++;
+      this.#giveBack(command);
       this.#drainAnswered();
+      if (this.hasWaiting) this.#owner.offer(this);
     }
     this.#release(command);
     this.#owner.touch(this);

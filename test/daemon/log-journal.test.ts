@@ -28,7 +28,13 @@ function running(): Setup {
   let sent = '';
   const multiplexer = new Multiplexer({
     name: 'vm',
-    host: { now: () => 0, schedule: () => undefined, nonce: () => 'nonce1234', upstreamChanged: () => undefined },
+    host: {
+      now: () => 0,
+      epoch: () => 0,
+      schedule: () => undefined,
+      nonce: () => 'nonce1234',
+      upstreamChanged: () => undefined,
+    },
     journal: new LogJournal(log),
   });
   const write = (chunk: Uint8Array): void => {

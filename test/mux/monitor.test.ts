@@ -16,7 +16,7 @@ class Alone {
 
   constructor() {
     this.monitor = new Monitor(
-      { now: () => 0, schedule: () => {}, nonce: () => 'nonce', upstreamChanged: () => {} },
+      { now: () => 0, epoch: () => 0, schedule: () => {}, nonce: () => 'nonce', upstreamChanged: () => {} },
       {
         upstreamMessage: (envelope) => this.told.push(`message ${envelope.id}`),
         stray: (_chunks, why) => this.told.push(`stray ${why}`),

@@ -47,7 +47,7 @@ function start(options: { cache?: boolean; merge?: boolean } = {}) {
     stray: nothing,
     flush: () => null,
   };
-  const host = { now: () => 0, schedule: nothing, nonce: () => 'nonce123', upstreamChanged: nothing };
+  const host = { now: () => 0, epoch: () => 0, schedule: nothing, nonce: () => 'nonce123', upstreamChanged: nothing };
   const mux = new Multiplexer({ name: 'vm', host, journal, ...options });
   const say = (text: string): void => {
     mux.upstreamReceive(Buffer.from(text, 'latin1'));
@@ -187,10 +187,10 @@ describe('identical queries', () => {
     one.send('{"execute":"query-block"}{"execute":"query-block"}');
     mux.commit();
     assert.equal(upstream.take(), '{"execute":"query-block","id":0}{"execute":"query-block","id":1}');
-    for (const client of [one, two]) client.send('{"execute":"query-stats","arguments":{"target":"vm"}}');
+    for (const client of [two, connect()]) client.send('{"execute":"query-stats","arguments":{"target":"vm"}}');
     mux.commit();
     assert.equal(upstream.take().match(/query-stats/g)?.length, 2);
-    for (const client of [one, two]) client.send('{"execute":"stop"}');
+    for (const client of [two, connect()]) client.send('{"execute":"stop"}');
     mux.commit();
     assert.equal(upstream.take().match(/stop/g)?.length, 2);
     const off = start({ merge: false });
