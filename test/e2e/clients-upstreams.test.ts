@@ -1,6 +1,8 @@
 /** Monitors of other kinds, large messages and large numbers, and input that a QEMU does not survive. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -116,6 +118,34 @@ describe('clients', { skip: missing('qemu') }, () => {
     const clients = await Promise.all(Array.from({ length: 8 }, () => negotiated(t, vm.target)));
     for (const client of clients) await client.write('{"execute":"query-qmp-schema","id":"schema"}');
     for (const client of clients) assert.ok((await client.readLine()) === schema);
+  });
+
+  test('get a reply of 21 MB unharmed, which the daemon never holds several times', async (t) => {
+    const options = { machine: 'q35', name: 'large' } as const;
+    const [direct, vm] = await Promise.all([startQemu(t, options), shareVm(t, options)]);
+    const command =
+      '"execute":"human-monitor-command","arguments":{"command-line":"xp /2800000xb 0xc0000"},"id":"dump"';
+    const digest = async (target: Target) => {
+      const client = await negotiated(t, target);
+      client.socket.removeAllListeners('data');
+      const hash = createHash('sha256');
+      let length = 0;
+      const whole = new Promise<void>((resolve) => {
+        client.socket.on('data', (chunk: Buffer) => {
+          hash.update(chunk);
+          length += chunk.length;
+          if (chunk.at(-1) === 10) resolve();
+        });
+      });
+      await client.write(`{${command}}`);
+      await whole;
+      return { length, digest: hash.digest('hex') };
+    };
+    const expected = await digest(direct.monitor);
+    assert.ok(expected.length > 20_000_000);
+    for (let round = 0; round < 3; round++) assert.deepEqual(await digest(vm.target), expected);
+    const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${vm.daemon.pid}/status`, 'utf8'))?.[1]);
+    assert.ok(peak < 200_000, `the daemon needed ${peak} kB`);
   });
 
   test('can send a command of 200,000 bytes, and others are served after it', async (t) => {
