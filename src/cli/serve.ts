@@ -2,6 +2,7 @@
 import type { AuditSettings } from '../audit/settings.js';
 import { DEFAULT_LOG, type DaemonConfig, singleMonitor } from '../daemon/config.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
+import { ServiceManager } from '../daemon/service-manager.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings, openLog } from '../daemon/log.js';
 import { QmpmuxError } from '../errors.js';
 import { parseListener, parseUpstream } from '../net/address.js';
@@ -138,6 +139,7 @@ export const serve = subcommand({
     const config = await configOf(flags);
     const log = await openLog(config.log);
     try {
+      const manager = await ServiceManager.find(process.env, log.logger);
       const daemon = new Daemon({
         config,
         log: log.logger,
@@ -151,7 +153,9 @@ export const serve = subcommand({
         daemon.reopenLogs();
       });
       await daemon.start();
+      manager.ready(() => daemon.status);
       const signal = await ended;
+      manager.stopping(`ended by ${signal}`);
       log.logger.info({ signal }, 'ending');
       await daemon.stop(`qmpmux is ended by ${signal}`);
       return EXIT.ok;

@@ -54,6 +54,11 @@ export class Daemon {
     this.#audit?.reopen();
   }
 
+  /** How the monitors stand, in a sentence. */
+  get status(): string {
+    return this.#services.map((service) => `${service.name}: ${service.status}`).join('; ');
+  }
+
   /** Stops all monitors; resolves when their sockets are removed, their clients are told, and their children have ended. */
   async stop(reason: string): Promise<void> {
     await Promise.all(this.#services.map((service) => service.stop(reason)));

@@ -60,6 +60,14 @@ export class MonitorService {
     this.#listeners = config.listen.map((listener) => this.#newListener(listener));
   }
 
+  /** How the monitor stands, in a few words. */
+  get status(): string {
+    const state = this.#multiplexer.state;
+    if (state.name !== 'running') return 'waiting for QEMU';
+    const count = this.#multiplexer.clientCount;
+    return `QEMU ${state.version}, ${count} ${count === 1 ? 'client' : 'clients'}`;
+  }
+
   /** Finds out whether the clients' sockets can be made, before anything is started. @throws ListenError */
   async check(): Promise<void> {
     for (const listener of this.#listeners) await listener.check();
