@@ -5,6 +5,8 @@ export const EXIT = {
   ok: 0,
   /** The command line is wrong. */
   usage: 64,
+  /** A file to be read is not there, or cannot be read. */
+  noInput: 66,
   /** Something that is needed is not there: a socket that cannot be made, a server that does not answer. */
   unavailable: 69,
   /** A fault of qmpmux. */
@@ -16,6 +18,8 @@ export const EXIT = {
 const BY_CODE: Readonly<Record<string, number>> = {
   QMPMUX_USAGE: EXIT.usage,
   QMPMUX_ADDRESS: EXIT.usage,
+  QMPMUX_AUDIT_SETTING: EXIT.usage,
+  QMPMUX_AUDIT_READ: EXIT.noInput,
   QMPMUX_CONFIG: EXIT.config,
 };
 

@@ -10,11 +10,19 @@ import { type Subcommand, UsageError } from './subcommand.js';
 
 interface Entry {
   readonly summary: string;
+  /** What stands behind the name, for yargs: `<files..>`. Each is an option of the same name, too. */
+  readonly words?: string;
   readonly load: () => Promise<Subcommand>;
 }
 
+/** Subcommands of one subject: `qmpmux audit show …`. */
+interface Group {
+  readonly summary: string;
+  readonly commands: Readonly<Record<string, Entry>>;
+}
+
 /** In the order of the help. */
-const SUBCOMMANDS: Readonly<Record<string, Entry>> = {
+const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
   serve: {
     summary: 'share the monitors of running VMs among many clients',
     load: async () => (await import('./serve.js')).serve,
@@ -23,15 +31,37 @@ const SUBCOMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'share a VM that it brings along, or one of yours, and say what to type next',
     load: async () => (await import('./demo.js')).demo,
   },
+  audit: {
+    summary: 'read audit logs: show, verify, stats, replay',
+    commands: {
+      show: {
+        summary: 'show who did what, one line an occurrence',
+        words: '[files..]',
+        load: async () => (await import('./audit-show.js')).auditShow,
+      },
+      verify: {
+        summary: 'find out whether a log is whole, and nobody has tampered with it',
+        words: '[files..]',
+        load: async () => (await import('./audit-verify.js')).auditVerify,
+      },
+      stats: {
+        summary: 'count commands, errors, times and bytes by client and by command',
+        words: '[files..]',
+        load: async () => (await import('./audit-stats.js')).auditStats,
+      },
+      replay: {
+        summary: 'send the commands of a log to a test VM and compare the answers',
+        words: '[files..]',
+        load: async () => (await import('./audit-replay.js')).auditReplay,
+      },
+    },
+  },
 };
 
 /** The subcommand of this command line, once it is loaded. */
 let loaded: Subcommand | null = null;
 
-async function load(name: string): Promise<Subcommand> {
-  const entry = SUBCOMMANDS[name];
-  // Only names of the table are asked for.
-  if (entry === undefined) throw new Error(`no subcommand ${name}`);
+async function load(entry: Entry): Promise<Subcommand> {
   loaded ??= await entry.load();
   return loaded;
 }
@@ -62,17 +92,27 @@ async function main(words: readonly string[]): Promise<number> {
     .fail((message: string | null, error: Error | undefined) => {
       throw error ?? new UsageError(describeMisuse(message ?? '', words));
     });
-  for (const [name, { summary }] of Object.entries(SUBCOMMANDS)) {
-    parser.command(
-      name,
-      summary,
-      async (inner: Argv) => describe(inner, summary, await load(name)),
+  const register = (to: Argv, name: string, entry: Entry) => {
+    to.command(
+      entry.words === undefined ? name : `${name} ${entry.words}`,
+      entry.summary,
+      async (inner: Argv) => describe(inner, entry.summary, await load(entry)),
       async (args) => {
-        const command = await load(name);
+        const command = await load(entry);
         refuseRepetition(command, args);
         code = await command.run(args);
       },
     );
+  };
+  for (const [name, entry] of Object.entries(SUBCOMMANDS)) {
+    if ('load' in entry) register(parser, name, entry);
+    else {
+      parser.command(name, entry.summary, (inner: Argv) => {
+        inner.usage(`Usage: $0 ${name} COMMAND\n\n${sentence(entry.summary)}`).demandCommand(1, 1);
+        for (const [sub, leaf] of Object.entries(entry.commands)) register(inner, sub, leaf);
+        return inner;
+      });
+    }
   }
   try {
     await parser.parseAsync();
@@ -85,10 +125,14 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 function describe(parser: Argv, summary: string, command: Subcommand): Argv {
-  parser.usage(`Usage: $0 ${command.usage}\n\n${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`);
+  parser.usage(`Usage: $0 ${command.usage}\n\n${sentence(summary)}`);
   parser.options({ ...command.options }).epilogue(command.notes);
   for (const [line, what] of command.examples) parser.example(line, what);
   return parser;
+}
+
+function sentence(summary: string): string {
+  return `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
 }
 
 /** yargs makes a list of an option that is given twice. */
@@ -101,13 +145,16 @@ function refuseRepetition(command: Subcommand, args: Readonly<Record<string, unk
 /** yargs' message in our words, with the nearest right word. */
 function describeMisuse(message: string, words: readonly string[]): string {
   if (loaded === null) {
-    const command = words.find((word) => !word.startsWith('-'));
-    const names = Object.keys(SUBCOMMANDS);
+    const given = words.filter((word) => !word.startsWith('-'));
+    const group = SUBCOMMANDS[given[0] ?? ''];
+    const isGroup = group !== undefined && 'commands' in group;
+    const command = given[isGroup ? 1 : 0];
+    const names = Object.keys(isGroup ? group.commands : SUBCOMMANDS);
     if (command !== undefined) {
       const near = suggestion(command, names) || ` (known: ${names.join(', ')})`;
       return `unknown command ${JSON.stringify(command)}${near}`;
     }
-    const [option] = words;
+    const option = words.find((word) => word.startsWith('-'));
     return option === undefined ? `name a command: ${names.join(', ')}` : describeUnknownOption(option);
   }
   const first = message.split('\n')[0] ?? '';

@@ -1,4 +1,5 @@
 /** Several journals as one: the audit log's and the daemon's own. At most one of them may use `CommandView.mark`. */
+import type { Counters } from '../mux/counters.js';
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
 import type { UpstreamState } from '../mux/link.js';
 
@@ -35,6 +36,14 @@ export class Journals implements Journal {
     for (const journal of this.#all) journal.unanswered(command, reason);
   }
 
+  stuck(command: CommandView, age: number): void {
+    for (const journal of this.#all) journal.stuck?.(command, age);
+  }
+
+  abandoned(command: CommandView, reply: Uint8Array): void {
+    for (const journal of this.#all) journal.abandoned?.(command, reply);
+  }
+
   dropped(command: CommandView, reason: string): void {
     for (const journal of this.#all) journal.dropped?.(command, reason);
   }
@@ -45,6 +54,10 @@ export class Journals implements Journal {
 
   denied(command: CommandView, rule: string, reply: Uint8Array): void {
     for (const journal of this.#all) journal.denied(command, rule, reply);
+  }
+
+  limited(client: ClientView | null, listener: string, limit: keyof Counters, what: string): void {
+    for (const journal of this.#all) journal.limited?.(client, listener, limit, what);
   }
 
   event(name: string, message: readonly Uint8Array[], receivers: number): void {
