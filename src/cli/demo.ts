@@ -76,7 +76,7 @@ export const demo = subcommand({
 
 async function shareVm(
   config: DaemonConfig,
-  start: (path: string, events: DemoVmEvents) => DemoVm | Promise<DemoVm>,
+  start: (path: string, events: DemoVmEvents) => Promise<DemoVm>,
   socket: string,
   ended: Promise<unknown>,
 ): Promise<void> {
@@ -86,6 +86,7 @@ async function shareVm(
     failed: (reason) => failure.abort(reason),
   });
   try {
+    failure.signal.throwIfAborted();
     const failed = once(failure.signal, 'abort');
     await share(config, vm.description, Promise.race([ended, failed]));
     failure.signal.throwIfAborted();

@@ -3,8 +3,9 @@
  * one takes its place, so that a demonstration can go on.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { QmpmuxError } from '../errors.js';
 import { SimulatedMonitor } from './simulated-monitor.js';
 
@@ -28,6 +29,8 @@ export class DemoVmError extends QmpmuxError {
 }
 
 const QEMU = 'qemu-system-x86_64';
+/** Between looks for the socket of a QEMU that starts, in milliseconds. */
+const POLL = 20;
 
 /** @returns whether a program of that name is in PATH. */
 export function isInstalled(program: string): boolean {
@@ -70,8 +73,8 @@ export async function startSimulatedVm(path: string, { ended, failed }: DemoVmEv
   };
 }
 
-/** Starts a real QEMU that is paused, with a monitor at `path`; otherwise as `startSimulatedVm`. */
-export function startRealVm(path: string, { ended, failed }: DemoVmEvents): DemoVm {
+/** Starts a real QEMU that is paused, with a monitor at `path`, and waits until it listens; otherwise as `startSimulatedVm`. */
+export async function startRealVm(path: string, { ended, failed }: DemoVmEvents): Promise<DemoVm> {
   if (!qemuIsInstalled()) {
     throw new DemoVmError(`${QEMU} is not installed; without --real the demo takes a simulated VM`);
   }
@@ -102,6 +105,8 @@ export function startRealVm(path: string, { ended, failed }: DemoVmEvents): Demo
     });
   };
   start();
+  const listensOrEnded = (): boolean => existsSync(path) || qemu === null;
+  while (!listensOrEnded()) await setTimeout(POLL);
   return {
     description: 'a real VM, paused',
     stop: async () => {

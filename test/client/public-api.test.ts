@@ -17,7 +17,7 @@ it('the example of the documentation runs as it stands', async (t) => {
   await monitor.start(path);
   t.after(() => monitor.stop());
   // Inside the package, where its own name leads to it.
-  const script = fileURLToPath(new URL('./documentation-example.mjs', import.meta.url));
+  const script = fileURLToPath(new URL(`./documentation-example-${process.pid}.mjs`, import.meta.url));
   writeFileSync(script, example);
   t.after(() => rmSync(script));
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [script, path]);

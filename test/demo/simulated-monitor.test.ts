@@ -155,8 +155,12 @@ describe('the simulated monitor', () => {
           .map((name) => execute(name))
           .join(''),
       );
-      await client.write('{"execute":"query-name","id":{"a":"]\\"{,","b":[],"c":[1,{}]}}{"execute":"quit"}');
-      texts.push(withoutDifferences((await client.readToEnd()).toString('latin1')));
+      await client.write('{"execute":"query-name","id":{"a":"]\\"{,","b":[],"c":[1,{}]}}{"execute":"x","id":"last"}');
+      const text = await client.readUntil('"id": "last"');
+      texts.push(
+        withoutDifferences(text.toString('latin1') + (await client.readUntil('\r\n}\r\n')).toString('latin1')),
+      );
+      await client.close();
     }
     assert.deepEqual(texts[0]?.split('\n'), texts[1]?.split('\n'));
   });
@@ -308,6 +312,38 @@ describe('for tests, the simulated monitor', () => {
     monitor.drop();
     await client.readToEnd();
     const again = await negotiated(path);
+    await again.close();
+  });
+});
+
+describe('the client against the simulated monitor', () => {
+  it('takes a reply of 20 MB, parsed or as it is, with 64-bit integers in it', async (t) => {
+    const [monitor, path] = await start(t);
+    const json = `[${'18446744073709551615, '.repeat(900_000)}"end"]`;
+    monitor.answer('query-block', json);
+    const client = await QmpClient.connect({ path });
+    const [values, raw] = await Promise.all([
+      client.execute<(bigint | string)[]>('query-block'),
+      client.executeRaw('{"execute":"query-block","id":"raw"}'),
+    ]);
+    assert.deepEqual([values.length, values[0], values.at(-1)], [900_001, 18446744073709551615n, 'end']);
+    assert.ok(raw.bytes.equals(Buffer.from(`{"return": ${json}, "id": "raw"}`)));
+    await client.close();
+  });
+
+  it('is told by the error when the connection breaks under a command', async (t) => {
+    const [monitor, path] = await start(t);
+    const client = await QmpClient.connect({ path });
+    const hold = monitor.hold('query-name');
+    const answer = client.execute('query-name');
+    await hold.reached;
+    monitor.drop();
+    await assert.rejects(answer, { code: 'QMPMUX_CLOSED', message: /before query-name was answered/ });
+    // The command is still being executed, and the negotiation of the next client waits behind it.
+    const connecting = QmpClient.connect({ path });
+    hold.release();
+    const again = await connecting;
+    assert.deepEqual(await again.execute('query-name'), { name: 'demo' });
     await again.close();
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type Daemon, startQmpmux } from '../support/daemon.js';
 import { missing, startQemu } from '../support/qemu.js';
@@ -59,6 +59,7 @@ for (const kind of ['simulated', 'real'] as const) {
         assert.equal((await client.readLines(2))[1], '{"return": {}}');
       }
       await one.write(`${cont}\n${stop}\n`);
+      for (let answers = 0; answers < 2; answers++) await one.readLinesUntil((line) => line === '{"return": {}}');
       const seen = await other.readLinesUntil((line) => line.includes('"STOP"'));
       assert.equal(seen.filter((line) => /"(RESUME|STOP)"/.test(line)).length, 2);
       await Promise.all([one.close(), other.close()]);
@@ -119,6 +120,17 @@ describe('qmpmux demo', () => {
       /^qmpmux: qemu-system-x86_64 is not installed; without --real the demo takes a simulated VM\n$/,
     );
     assert.deepEqual(readdirSync(folder), []);
+  });
+
+  test('says why QEMU does not run', async (t) => {
+    const folder = scratch(t);
+    writeFileSync(join(folder, 'qemu-system-x86_64'), '#!/bin/sh\necho first >&2\necho no luck today >&2\nexit 3\n', {
+      mode: 0o755,
+    });
+    const demo = startQmpmux(t, ['demo'], { PATH: `${folder}:${process.env['PATH'] ?? ''}` });
+    assert.equal((await demo.exited).code, 69);
+    assert.match(demo.errors, /^qmpmux: qemu-system-x86_64 ended \(exit code 3\): no luck today\n$/);
+    assert.equal(demo.output, '');
   });
 
   test('takes a simulated VM where there is no QEMU, and says what will do where there is no nc', async (t) => {
