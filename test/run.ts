@@ -42,9 +42,18 @@ if (files.length === 0) {
 }
 
 const jobs = process.env['QMPMUX_TEST_JOBS'] ?? String(availableParallelism());
+/** No test takes a tenth of it; it only keeps one that waits for ever from holding up all others. In milliseconds. */
+const BOUND = 300_000;
 const child = spawn(
   process.execPath,
-  ['--test', '--test-reporter=spec', `--test-concurrency=${jobs}`, '--enable-source-maps', ...files],
+  [
+    '--test',
+    '--test-reporter=spec',
+    `--test-concurrency=${jobs}`,
+    `--test-timeout=${BOUND}`,
+    '--enable-source-maps',
+    ...files,
+  ],
   { stdio: ['ignore', 'pipe', 'inherit'] },
 );
 // The summary may be followed by pages of failures, so it is looked for as the output goes by.
