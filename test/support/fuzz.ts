@@ -1,0 +1,30 @@
+/**
+ * How much the fuzz tests run, and from which seed. QMPMUX_FUZZ_SEED replays a run; QMPMUX_FUZZ_RUNS is the total of runs,
+ * shared out as below, for longer ones. The seed is printed by every file, and by fast-check with each counterexample.
+ */
+import * as fc from 'fast-check';
+
+/** Runs of each property when nothing else is asked for. */
+const SHARES = {
+  'any chunking of client input': 2500,
+  'the reference reader': 3000,
+  'wire forms': 1500,
+  'many clients': 1500,
+  'any bytes from the upstream': 1500,
+  'lines in any chunking': 1000,
+  'pretty printing in any chunking': 1000,
+} as const;
+export type Share = keyof typeof SHARES;
+
+const total = Object.values(SHARES).reduce((sum, runs) => sum + runs, 0);
+const wanted = Number(process.env['QMPMUX_FUZZ_RUNS'] ?? total);
+const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
+if (!Number.isSafeInteger(wanted) || wanted < 1) throw new RangeError('QMPMUX_FUZZ_RUNS must be a number of runs');
+if (!Number.isSafeInteger(seed)) throw new RangeError('QMPMUX_FUZZ_SEED must be an integer');
+
+/** Runs a property as often as its share says, and says so. */
+export function fuzz<T extends unknown[]>(share: Share, property: fc.IProperty<T>): void {
+  const numRuns = Math.max(1, Math.round((SHARES[share] * wanted) / total));
+  console.log(`${share}: ${numRuns} runs; QMPMUX_FUZZ_SEED=${seed} replays them`);
+  fc.assert(property, { numRuns, seed });
+}
