@@ -25,6 +25,18 @@ export interface Head {
 
 export const EMPTY_HEAD: Head = { seq: 0, hash: null };
 
+/** What has gone wrong since the log was opened. */
+export interface AuditFigures {
+  /** The last record's number. */
+  readonly records: number;
+  readonly isFailing: boolean;
+  /** Times the log could not be written any more. */
+  readonly failures: number;
+  /** Commands that were refused for it, and records that were lost. */
+  readonly refused: number;
+  readonly lost: number;
+}
+
 /** `refuse`: no command goes upstream unrecorded. `continue`: commands go on, and the loss is counted. */
 export type OnError = 'refuse' | 'continue';
 
@@ -88,6 +100,10 @@ export class AuditLog {
   /** What the present failure has cost: records by kind, and commands. */
   readonly #lost = new Map<Kind, number>();
   #refused = 0;
+  /** The same since the log was opened. */
+  #failures = 0;
+  #lostInAll = 0;
+  #refusedInAll = 0;
 
   constructor(options: AuditLogOptions) {
     this.#sink = options.sink;
@@ -113,6 +129,17 @@ export class AuditLog {
     return this.line.bytes.toString('latin1', this.#lineStart - TAIL_LENGTH, this.#lineStart - LINE_END.length);
   }
 
+  get figures(): AuditFigures {
+    const { isFailing } = this;
+    return {
+      records: this.#seq,
+      isFailing,
+      failures: this.#failures,
+      refused: this.#refusedInAll,
+      lost: this.#lostInAll,
+    };
+  }
+
   get isFailing(): boolean {
     return this.#state.name === 'failing';
   }
@@ -132,6 +159,7 @@ export class AuditLog {
       if (this.#state.name === 'closed') return 0;
       if (line.end > MOST_KEPT) {
         this.#lost.set(kind, (this.#lost.get(kind) ?? 0) + 1);
+        this.#lostInAll++;
         return 0;
       }
     }
@@ -178,6 +206,7 @@ export class AuditLog {
   /** A command was refused because it could not be recorded. */
   countRefused(): void {
     this.#refused++;
+    this.#refusedInAll++;
   }
 
   /**
@@ -274,6 +303,7 @@ export class AuditLog {
   #fail(trouble: Trouble): void {
     const consequence = this.#onError === 'refuse' ? 'commands are refused until it can' : 'commands go on unrecorded';
     this.#report('error', `the audit log ${this.#sink?.name ?? ''} cannot be written (${trouble}); ${consequence}`);
+    this.#failures++;
     this.#lost.clear();
     this.#refused = 0;
     this.#state = {

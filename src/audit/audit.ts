@@ -1,7 +1,7 @@
 /** The audit log of one daemon, from settings to journals. */
 import { closeSync, fstatSync } from 'node:fs';
 import { AuditFile, openLogFile } from './audit-file.js';
-import { AuditLog, EMPTY_HEAD, type Head } from './audit-log.js';
+import { type AuditFigures, AuditLog, EMPTY_HEAD, type Head } from './audit-log.js';
 import { systemTime } from './clock.js';
 import { AuditOpenError, systemReason } from './errors.js';
 import { readPredecessor, readTail, type Tail } from './log-tail.js';
@@ -91,6 +91,11 @@ export class Audit {
   /** Where the log stands. */
   get head(): Head {
     return this.#log.head;
+  }
+
+  /** What has gone wrong since it was opened. */
+  get figures(): AuditFigures {
+    return this.#log.figures;
   }
 
   /** Goes on in a new file if the present one was renamed. */

@@ -5,7 +5,7 @@ import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { ServiceManager } from '../daemon/service-manager.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings, openLog } from '../daemon/log.js';
 import { QmpmuxError } from '../errors.js';
-import { parseListener, parseUpstream } from '../net/address.js';
+import { type ListenAddress, parseListener, parseUpstream } from '../net/address.js';
 import { suggestion } from '../spelling.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
@@ -24,6 +24,7 @@ interface Flags {
   readonly 'audit-max-message': string | undefined;
   readonly 'audit-without': readonly string[] | undefined;
   readonly 'audit-redact': readonly string[] | undefined;
+  readonly metrics: string | undefined;
   readonly 'log-level': string | undefined;
   readonly 'log-format': string | undefined;
 }
@@ -96,6 +97,11 @@ export const serve = subcommand({
       requiresArg: true,
       describe:
         'COMMAND:PATH of a secret to keep out of the audit log, besides those that are known: send-key:arguments.keys',
+    },
+    metrics: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'answer Prometheus here, by HTTP: unix:/path or tcp:localhost:PORT, path /metrics',
     },
     'log-level': {
       type: 'string',
@@ -176,7 +182,8 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
     const { readConfig } = await import('../daemon/config-file.js');
     const config = readConfig(flags.config);
     const audit = await auditOf(flags);
-    return { ...config, audit: audit ?? config.audit, log: logSettings(flags, config.log) };
+    const metrics = metricsOf(flags) ?? config.metrics;
+    return { ...config, audit: audit ?? config.audit, metrics, log: logSettings(flags, config.log) };
   }
   if (upstream === undefined) throw new UsageError("QEMU's monitor is missing: --upstream ADDRESS (or --config FILE)");
   if (listen === undefined || listen.length === 0) {
@@ -184,7 +191,7 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
   }
   const log = logSettings(flags, DEFAULT_LOG);
   const audit = await auditOf(flags);
-  return asUsage('', () =>
+  const config = asUsage('', () =>
     singleMonitor(
       name ?? null,
       asUsage('--upstream: ', () => parseUpstream(upstream)),
@@ -194,6 +201,11 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
       audit,
     ),
   );
+  return { ...config, metrics: metricsOf(flags) };
+}
+
+function metricsOf({ metrics }: Flags): ListenAddress | null {
+  return metrics === undefined ? null : asUsage('--metrics: ', () => parseListener(metrics));
 }
 
 /** @returns what the flags say of an audit log, or null when they want none. They replace what a file says. */

@@ -8,6 +8,9 @@
  *     [audit]                           # see audit-config.ts
  *     to = "/var/log/qmpmux/audit.log"
  *
+ *     [metrics]
+ *     listen = "unix:/run/qmpmux/metrics"  # HTTP, for Prometheus; or "tcp:localhost:9177"
+ *
  *     [monitor.web1]                    # one table for each monitor; its name is for logs and messages
  *     upstream = "unix:/run/web1.qmp"
  *     listen = [
@@ -68,8 +71,10 @@ const LOG_KEYS = {
   level: v.optional(v.picklist(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`)),
   format: v.optional(v.picklist([...LOG_FORMATS, 'auto'], `must be one of ${LOG_FORMATS.join(', ')}, auto`)),
 };
+const METRICS_KEYS = { listen: text('an address, such as "tcp:localhost:9177"') };
 const CONFIG_KEYS = {
   audit: v.optional(v.strictObject(AUDIT_KEYS, 'must be a table: [audit]')),
+  metrics: v.optional(v.strictObject(METRICS_KEYS, 'must be a table: [metrics]')),
   log: v.optional(v.strictObject(LOG_KEYS, 'must be a table: [log]')),
   monitor: v.record(
     v.string(),
@@ -83,6 +88,7 @@ const Config = v.strictObject(CONFIG_KEYS);
 function knownKeys(path: KeyPath): readonly string[] {
   if (path.length === 0) return Object.keys(CONFIG_KEYS);
   if (path[0] === 'audit') return Object.keys(AUDIT_KEYS);
+  if (path[0] === 'metrics') return Object.keys(METRICS_KEYS);
   if (path[0] === 'log') return Object.keys(LOG_KEYS);
   return Object.keys(path.length === 2 ? MONITOR_KEYS : LISTENER_KEYS);
 }
@@ -144,10 +150,11 @@ export function parseConfig(content: string, file: string): DaemonConfig {
   if (monitors.length === 0) throw fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
   refuseClashes(monitors, (monitor, key, problem) => fault(['monitor', monitor, ...key], problem));
   const { level, format } = checked.output.log ?? {};
-  const { audit } = checked.output;
+  const { audit, metrics } = checked.output;
   return {
     log: { level: level ?? DEFAULT_LOG.level, format: format ?? DEFAULT_LOG.format },
     audit: audit === undefined ? null : parsed(['audit'], fault, () => auditSettings(audit)),
+    metrics: metrics === undefined ? null : parsed(['metrics', 'listen'], fault, () => parseListener(metrics.listen)),
     monitors,
   };
 }

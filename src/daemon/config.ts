@@ -26,6 +26,8 @@ export interface DaemonConfig {
   readonly log: LogSettings;
   /** Null for no audit log. */
   readonly audit: AuditSettings | null;
+  /** Where Prometheus may ask; null for nowhere. */
+  readonly metrics: ListenAddress | null;
   readonly monitors: readonly MonitorConfig[];
 }
 
@@ -64,7 +66,7 @@ export function singleMonitor(
     throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);
   }
   refuseClashes([monitor], (_monitor, _key, problem) => new ConfigError(problem));
-  return { log, audit, monitors: [monitor] };
+  return { log, audit, metrics: null, monitors: [monitor] };
 }
 
 /** A short name for a monitor, from where its QEMU is: `vm` for unix:/run/vm.qmp. */

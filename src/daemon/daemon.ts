@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.js';
 import type { DaemonConfig } from './config.js';
 import { packageVersion } from '../version.js';
+import type { Metrics } from './metrics.js';
+import type { MetricsServer } from './metrics-server.js';
 import { MonitorService } from './monitor-service.js';
 
 export interface DaemonOptions {
@@ -16,6 +18,8 @@ export class Daemon {
   readonly #options: DaemonOptions;
   #services: readonly MonitorService[] = [];
   #audit: Audit | null = null;
+  #metrics: Metrics | null = null;
+  #metricsServer: MetricsServer | null = null;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -29,12 +33,14 @@ export class Daemon {
   async start(): Promise<void> {
     const { config, log, ready } = this.#options;
     this.#audit = await this.#openAudit();
+    await this.#openMetrics();
     this.#services = config.monitors.map(
       (monitor) =>
         new MonitorService({
           config: monitor,
           log: log.child({ monitor: monitor.name }),
           audit: this.#audit?.recorder(monitor.name) ?? null,
+          metrics: this.#metrics,
           ready: (places) => {
             ready(monitor.name, places);
           },
@@ -42,6 +48,8 @@ export class Daemon {
     );
     try {
       await Promise.all(this.#services.map((service) => service.check()));
+      // First, so that a socket that cannot be made keeps nothing from ending that was started.
+      await this.#metricsServer?.start();
       await Promise.all(this.#services.map((service) => service.start()));
     } catch (error) {
       await this.stop('the start failed');
@@ -62,7 +70,17 @@ export class Daemon {
   /** Stops all monitors; resolves when their sockets are removed, their clients are told, and their children have ended. */
   async stop(reason: string): Promise<void> {
     await Promise.all(this.#services.map((service) => service.stop(reason)));
+    this.#metricsServer?.stop();
     await this.#audit?.close(reason);
+  }
+
+  async #openMetrics(): Promise<void> {
+    const { config, log } = this.#options;
+    if (config.metrics === null) return;
+    // Loaded only by those who want them.
+    const [{ Metrics }, { MetricsServer }] = await Promise.all([import('./metrics.js'), import('./metrics-server.js')]);
+    this.#metrics = new Metrics(packageVersion(), () => this.#audit?.figures ?? null);
+    this.#metricsServer = new MetricsServer(config.metrics, this.#metrics, log);
   }
 
   async #openAudit(): Promise<Audit | null> {

@@ -19,12 +19,16 @@ import { Upstream } from '../net/upstream.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
 import { Journals } from './journals.js';
 import { LogJournal } from './log-journal.js';
+import type { Metrics } from './metrics.js';
+import type { MonitorFigures } from './monitor-figures.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;
   readonly log: Log;
   /** The audit log's, besides one that writes to `log`. */
   readonly audit: Journal | null;
+  /** Counts what happens; null when nobody asks for it. */
+  readonly metrics: Metrics | null;
   /** Clients are accepted, for the first time or again; with the places where. */
   readonly ready: (places: readonly string[]) => void;
 }
@@ -54,7 +58,7 @@ export class MonitorService {
       host: this.#newHost(),
       cache: config.cache,
       merge: config.merge,
-      journal: options.audit === null ? new LogJournal(log) : new Journals([options.audit, new LogJournal(log)]),
+      journal: this.#newJournal(options),
     });
     this.#upstream = new Upstream({ address: config.upstream, receiver: this.#multiplexer, log });
     this.#listeners = config.listen.map((listener) => this.#newListener(listener));
@@ -66,6 +70,21 @@ export class MonitorService {
     if (state.name !== 'running') return 'waiting for QEMU';
     const count = this.#multiplexer.clientCount;
     return `QEMU ${state.version}, ${count} ${count === 1 ? 'client' : 'clients'}`;
+  }
+
+  /** How the monitor stands, in numbers. */
+  get figures(): MonitorFigures {
+    const { state, waitingCount, inFlight, heldBytes, counters, traffic } = this.#multiplexer;
+    const [first] = inFlight;
+    return {
+      state,
+      waiting: waitingCount,
+      inFlight: inFlight.length,
+      oldest: first === undefined ? 0 : (now() - first.sentAt) / 1e6,
+      held: heldBytes,
+      counters,
+      traffic,
+    };
   }
 
   /** Finds out whether the clients' sockets can be made, before anything is started. @throws ListenError */
@@ -94,6 +113,14 @@ export class MonitorService {
     await upstreamStopped;
   }
 
+  #newJournal({ audit, log, metrics }: MonitorServiceOptions): Journal {
+    const all: Journal[] = [new LogJournal(log)];
+    if (audit !== null) all.unshift(audit);
+    if (metrics !== null) all.push(metrics.add(this.name, () => this.figures, now));
+    const [only] = all;
+    return all.length === 1 && only !== undefined ? only : new Journals(all);
+  }
+
   #newHost(): Host {
     let isScheduled = false;
     const commit = () => {
@@ -101,7 +128,7 @@ export class MonitorService {
       this.#multiplexer.commit();
     };
     return {
-      now: () => performance.now() * 1000,
+      now,
       epoch: () => Date.now() * 1000,
       schedule: () => {
         if (isScheduled) return;
@@ -191,6 +218,11 @@ export class MonitorService {
     this.#listenAgain = null;
     for (const listener of this.#listeners) listener.close();
   }
+}
+
+/** The multiplexer's clock. */
+function now(): number {
+  return performance.now() * 1000;
 }
 
 /** Whether a listener was closed while it was being opened: QEMU was lost meanwhile. */

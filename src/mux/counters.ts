@@ -20,3 +20,11 @@ export class Counters {
   /** Commands larger than one may be. */
   oversized = 0;
 }
+
+/** Bytes that have passed through one multiplexer since its start. */
+export class Traffic {
+  fromClients = 0;
+  toClients = 0;
+  fromUpstream = 0;
+  toUpstream = 0;
+}

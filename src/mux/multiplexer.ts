@@ -12,7 +12,7 @@ import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.j
 import { errorReply, eventMessage, genericError } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
 import { quote } from '../qmp/unicode.js';
-import { Counters } from './counters.js';
+import { Counters, Traffic } from './counters.js';
 import { EventFanout } from './events.js';
 import type { Journal, ReplySource } from './journal.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
@@ -69,6 +69,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly reader: CommandReader = new CommandReader();
   readonly journal: Journal | null;
   readonly counters: Counters = new Counters();
+  readonly traffic: Traffic = new Traffic();
   readonly limits: Limits;
 
   readonly #host: Host;
@@ -134,6 +135,13 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return this.#heldBytes;
   }
 
+  /** Commands of all clients that have not gone upstream and have no answer. Counted at each call. */
+  get waitingCount(): number {
+    let count = 0;
+    for (const session of this.#sessions) count += session.waitingCount;
+    return count;
+  }
+
   /** Commands in flight upstream, oldest first. */
   get inFlight(): readonly PendingCommand[] {
     return this.#pending.all();
@@ -147,6 +155,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** Bytes from QEMU. The chunk is handed over: the caller never changes it afterwards. */
   upstreamReceive(chunk: Uint8Array): void {
     this.#readAt = this.#host.now();
+    this.traffic.fromUpstream += chunk.length;
     this.#monitor.receive(chunk);
   }
 
@@ -447,8 +456,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     }
     if (this.#batch.length === 0) return;
     const trouble = this.journal?.flush() ?? null;
-    if (trouble === null) this.#upstreamOut.flush(link);
-    else this.#refuseBatch(trouble);
+    if (trouble === null) {
+      this.traffic.toUpstream += this.#upstreamOut.length;
+      this.#upstreamOut.flush(link);
+    } else this.#refuseBatch(trouble);
     this.#batch.length = 0;
   }
 

@@ -18,7 +18,7 @@ import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/mes
 import type { Parser } from '../qmp/parser.js';
 import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
 import { ArgumentList } from './arguments.js';
-import type { Counters } from './counters.js';
+import type { Counters, Traffic } from './counters.js';
 import type { EventFilter } from './events.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
 import type { Limits } from './limits.js';
@@ -64,6 +64,7 @@ export interface SessionOwner {
   readonly words: Words;
   readonly offersOob: boolean;
   readonly counters: Counters;
+  readonly traffic: Traffic;
   readonly limits: Limits;
   /** How many commands of one client may be upstream at a time. */
   readonly share: number;
@@ -170,6 +171,12 @@ export class Session implements ClientPort, ClientView {
     return command !== undefined && command.afterOob <= this.#oobDone ? command : null;
   }
 
+  /** Commands that have not gone upstream and have no answer. */
+  get waitingCount(): number {
+    const isWaiting = (command: PendingCommand) => command.stage === 'waiting';
+    return this.#queue.slice(this.#waiting).filter(isWaiting).length + this.#oobQueue.filter(isWaiting).length;
+  }
+
   /** Bytes held for the client. */
   get heldBytes(): number {
     return this.#usage.held;
@@ -192,6 +199,7 @@ export class Session implements ClientPort, ClientView {
 
   receive(chunk: Uint8Array): void {
     if (this.#life !== 'open') return;
+    this.#owner.traffic.fromClients += chunk.length;
     this.#scanner.push(chunk);
     this.#receivedAt = this.#owner.now();
     this.#pump();
@@ -391,7 +399,7 @@ export class Session implements ClientPort, ClientView {
       if (command.stage !== 'free') this.#release(command);
     }
     if (this.isConnected) {
-      this.#outbox.flush(this.#link);
+      this.#flushOutbox();
       this.#link.end();
       this.#owner.disconnected(this, reason);
     }
@@ -400,9 +408,14 @@ export class Session implements ClientPort, ClientView {
     this.#finish();
   }
 
+  #flushOutbox(): void {
+    this.#owner.traffic.toClients += this.#outbox.length;
+    this.#outbox.flush(this.#link);
+  }
+
   #sendOut(): void {
     const wasHigh = this.#isHigh;
-    if (this.#outbox.length > 0) this.#outbox.flush(this.#link);
+    if (this.#outbox.length > 0) this.#flushOutbox();
     else if (this.#usage.unread === 0) return;
     this.#judgeUnread(this.#owner.now());
     if (wasHigh && !this.#usage.isHigh(0) && this.hasWaiting) this.#owner.offer(this);

@@ -39,6 +39,7 @@ test('a config names monitors with their upstream and listeners, and how to log'
   assert.deepEqual(config, {
     log: { level: 'debug', format: 'pretty' },
     audit: null,
+    metrics: null,
     monitors: [
       {
         name: 'web1',
