@@ -1,0 +1,163 @@
+/** Rows that are measured on a real QEMU, beside a connection of its own to the same QEMU. */
+import { startQemu } from '../support/qemu.js';
+import type { LoadJob } from './load.js';
+import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
+import type { Place, Run, Stage } from './stage.js';
+
+/**
+ * The same question as three clients write it: qemu.qmp (Python), qmp-shell and libvirt. What they send differs in blanks, in
+ * the length of the id, in arguments that say nothing, and in what ends the line.
+ */
+const AS_CLIENTS_WRITE_IT = [
+  '{"execute": "query-status", "id": "__qmp#@@@@@"}',
+  '{"execute": "query-status", "arguments": {}, "id": "__qmp#@@@@@"}',
+  '{"execute":"query-status","id":"libvirt-@@@@@"}\r\n',
+];
+/** A question whose answer is some 95 KB long and cannot change. */
+const SCHEMA = ['{"execute": "query-qmp-schema", "id": "__qmp#@@@@@"}'];
+const BLOCK = ['{"execute": "query-block", "id": "__qmp#@@@@@"}'];
+const DRIVES = 4;
+
+function goal(what: string, against: string, better: Goal['better'], must: number, aim: number): Goal {
+  return { what, against, better, must, aim, unit: '×' };
+}
+
+/** A paused QEMU with a monitor for direct connections and others for qmpmux. */
+async function monitors(stage: Stage, count: number): Promise<readonly Place[]> {
+  const drives = Array.from({ length: DRIVES }, (_, at) => [
+    '-drive',
+    `if=none,id=disk${at},file.driver=null-co`,
+  ]).flat();
+  const qemu = await startQemu(stage, {
+    machine: 'q35',
+    extraArgs: drives,
+    monitors: Array.from({ length: count }, () => ({})),
+  });
+  return qemu.monitors.map((path) => ({ path, pid: null }));
+}
+
+function load(stage: Stage, place: Place, shape: Pick<LoadJob, 'clients' | 'depth' | 'commands'>, seconds: number) {
+  return () => stage.run(place, { kind: 'load', path: place.path, seconds, ...shape });
+}
+
+function perSecond(runs: Readonly<Record<string, readonly Run[]>>): string {
+  return Object.entries(runs)
+    .map(([name, all]) => `${name} ${Math.round(median(all.map((run) => run.rate))).toLocaleString('en')}/s`)
+    .join(', ');
+}
+
+function ratio(runs: readonly Run[], others: readonly Run[]): number[] {
+  return zip(runs, others, (run, other) => run.rate / other.rate);
+}
+
+function placeAt(places: readonly Place[], index: number): Place {
+  const place = places[index];
+  if (place === undefined) throw new Error('there are as many monitors as were asked for');
+  return place;
+}
+
+export const realTrip: Row = {
+  name: 'real-trip',
+  needs: ['qemu'],
+  async measure(stage, { seconds, rounds }) {
+    const places = await monitors(stage, 2);
+    const mux = await stage.qmpmux(placeAt(places, 1).path);
+    const shape = { clients: 1, depth: 1, commands: AS_CLIENTS_WRITE_IT };
+    const runs = await interleave(rounds, {
+      direct: load(stage, placeAt(places, 0), shape, seconds),
+      mux: load(stage, mux, shape, seconds),
+    });
+    const trips = Object.entries(runs).map(
+      ([name, all]) => `${name} ${median(all.map((run) => run.median)).toFixed(0)} µs`,
+    );
+    return [
+      finding(
+        goal('round trip on a real QEMU, as real clients write it', 'direct', 'less', 1.1, 1),
+        zip(runs.mux, runs.direct, (one, other) => one.median / other.median),
+        [`median round trip: ${trips.join(', ')}`],
+      ),
+    ];
+  },
+};
+
+export const realRate: Row = {
+  name: 'real-rate',
+  needs: ['qemu'],
+  async measure(stage, { seconds, rounds }) {
+    const places = await monitors(stage, 3);
+    const plain = await stage.qmpmux(placeAt(places, 1).path, ['--no-merge']);
+    const merging = await stage.qmpmux(placeAt(places, 2).path);
+    const shape = { clients: 8, depth: 8, commands: AS_CLIENTS_WRITE_IT };
+    const runs = await interleave(rounds, {
+      direct: load(stage, placeAt(places, 0), { ...shape, clients: 1, depth: 64 }, seconds),
+      mux: load(stage, plain, shape, seconds),
+      merging: load(stage, merging, shape, seconds),
+    });
+    const what = 'answers a second on a real QEMU, 8 clients pipelining';
+    return [
+      finding(
+        goal(`${what}, nothing merged`, '1 client direct, pipelining', 'more', 1, 1.25),
+        ratio(runs.mux, runs.direct),
+        [perSecond(runs)],
+      ),
+      finding(
+        goal(`${what}, merged as by default`, '1 client direct, pipelining', 'more', 1, 1.25),
+        ratio(runs.merging, runs.direct),
+      ),
+    ];
+  },
+};
+
+export const schema: Row = {
+  name: 'schema',
+  needs: ['qemu'],
+  async measure(stage, { seconds, rounds }) {
+    const places = await monitors(stage, 2);
+    const mux = await stage.qmpmux(placeAt(places, 1).path);
+    const shape = { clients: 1, depth: 1, commands: SCHEMA };
+    const runs = await interleave(rounds, {
+      direct: load(stage, placeAt(places, 0), shape, seconds),
+      mux: load(stage, mux, shape, seconds),
+    });
+    const trips = Object.entries(runs).map(
+      ([name, all]) => `${name} ${median(all.map((run) => run.median)).toFixed(0)} µs`,
+    );
+    return [
+      finding(
+        goal('query-qmp-schema, second time on: how many times faster', 'direct to QEMU', 'more', 20, 50),
+        zip(runs.mux, runs.direct, (one, other) => other.median / one.median),
+        [
+          `median round trip: ${trips.join(', ')}; ${Math.round(firstOf(runs.mux).bytes / firstOf(runs.mux).count / 1000)} KB`,
+        ],
+      ),
+    ];
+  },
+};
+
+function firstOf(runs: readonly Run[]): Run {
+  const [run] = runs;
+  if (run === undefined) throw new Error('there is a round at least');
+  return run;
+}
+
+export const polling: Row = {
+  name: 'polling',
+  needs: ['qemu'],
+  async measure(stage, { seconds, rounds }) {
+    const places = await monitors(stage, 2);
+    const mux = await stage.qmpmux(placeAt(places, 1).path);
+    const runs = await interleave(rounds, {
+      direct: load(stage, placeAt(places, 0), { clients: 1, depth: 50, commands: BLOCK }, seconds),
+      mux: load(stage, mux, { clients: 50, depth: 1, commands: BLOCK }, seconds),
+    });
+    return [
+      finding(
+        goal('50 clients polling query-block, answers a second', '1 client direct, pipelining', 'more', 3, 10),
+        ratio(runs.mux, runs.direct),
+        [
+          `${perSecond(runs)}; ${DRIVES} drives, ${Math.round(firstOf(runs.mux).bytes / firstOf(runs.mux).count)} bytes each`,
+        ],
+      ),
+    ];
+  },
+};

@@ -1,0 +1,196 @@
+/** The processes of one row: started on demand, on sockets in a folder of their own, and all ended with it. */
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { startDaemon } from '../support/daemon.js';
+import type { DriverJob, LoadResult, ParentMessage, WorkerMessage } from './load.js';
+import { cpuSeconds, residentBytes } from './usage.js';
+
+/** What clients connect to. `pid` is the process that stands there, or null where QEMU or the responder itself does. */
+export interface Place {
+  readonly path: string;
+  readonly pid: number | null;
+}
+
+export interface Run extends LoadResult {
+  /** Replies, or deliveries, a second. */
+  readonly rate: number;
+  /** Seconds of CPU that the place's process used for each of them. */
+  readonly cpu: number;
+  /** Bytes that the place's process has resident at the end. */
+  readonly memory: number;
+}
+
+/** How long a process may take for anything, in milliseconds, runs not counted: a bound against hanging. */
+const PATIENCE = 60_000;
+
+export class Stage {
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'qm-bench-'));
+  readonly #cleaning: (() => void | Promise<void>)[] = [() => rmSync(this.folder, { recursive: true, force: true })];
+  #driver: Worker | null = null;
+  #paths = 0;
+
+  after(clean: () => void | Promise<void>): void {
+    this.#cleaning.push(clean);
+  }
+
+  async close(): Promise<void> {
+    for (const clean of this.#cleaning.splice(0).toReversed()) await clean();
+  }
+
+  /** @returns a path for a socket or a file of this stage. */
+  path(): string {
+    return join(this.folder, String(++this.#paths));
+  }
+
+  /** A responder. @param padding bytes in each of its replies @param count on how many sockets it listens */
+  async responders(count: number, padding = 0): Promise<string[]> {
+    const worker = this.#worker('responder.js');
+    const paths = Array.from({ length: count }, () => this.path());
+    worker.send({ kind: 'respond', paths, padding });
+    await worker.message('ready');
+    return paths;
+  }
+
+  async responder(padding = 0): Promise<string> {
+    const [path = ''] = await this.responders(1, padding);
+    return path;
+  }
+
+  async broadcaster(upstream: string): Promise<Place> {
+    const worker = this.#worker('broadcaster.js');
+    const path = this.path();
+    worker.send({ kind: 'broadcast', from: upstream, to: path });
+    await worker.message('ready');
+    return { path, pid: worker.pid };
+  }
+
+  async socat(upstream: string): Promise<Place> {
+    const path = this.path();
+    const child = spawn('socat', [`UNIX-LISTEN:${path},fork`, `UNIX-CONNECT:${upstream}`], { stdio: 'ignore' });
+    this.after(() => void child.kill());
+    for (let waited = 0; !existsSync(path); waited += 5) {
+      if (waited > PATIENCE) throw new Error('socat does not listen');
+      await pause(5);
+    }
+    return { path, pid: child.pid ?? 0 };
+  }
+
+  /** `qmpmux serve` on one upstream. */
+  async qmpmux(upstream: string, flags: readonly string[] = []): Promise<Place> {
+    const path = this.path();
+    const daemon = startDaemon(this, ['--upstream', upstream, '--listen', path, '--log-level', 'warn', ...flags]);
+    await daemon.ready();
+    return { path, pid: daemon.pid };
+  }
+
+  /** Runs a job with the clients' process. The clients stay connected until the next one, or `disconnect`. */
+  async run(place: Place, job: DriverJob): Promise<Run> {
+    const driver = await this.#connectedDriver();
+    driver.send(job);
+    let before = 0;
+    if (job.kind !== 'idle') {
+      await driver.message('begun');
+      before = place.pid === null ? 0 : cpuSeconds(place.pid);
+    }
+    const result = await driver.result();
+    const used = place.pid === null ? 0 : cpuSeconds(place.pid) - before;
+    const memory = place.pid === null ? 0 : residentBytes(place.pid);
+    if (job.kind !== 'idle') await this.disconnect();
+    return { ...result, rate: result.count / result.seconds, cpu: used / result.count, memory };
+  }
+
+  /** Ends the clients of the last job. */
+  async disconnect(): Promise<void> {
+    this.#driver?.send({ kind: 'close' });
+    await this.#driver?.message('ready');
+  }
+
+  async #connectedDriver(): Promise<Worker> {
+    if (this.#driver === null) this.#driver = this.#worker('driver.js');
+    else await this.disconnect();
+    return this.#driver;
+  }
+
+  #worker(file: string): Worker {
+    const worker = new Worker(file);
+    this.after(() => worker.end());
+    return worker;
+  }
+}
+
+/** A process of ours that takes jobs. */
+class Worker {
+  readonly #child: ChildProcess;
+  readonly #messages: WorkerMessage[] = [];
+  readonly #ended: Promise<void>;
+  #wake: () => void = () => {};
+  #isOver = false;
+
+  constructor(file: string) {
+    this.#child = fork(fileURLToPath(new URL(file, import.meta.url)), {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.#child.on('message', (message: WorkerMessage) => {
+      this.#messages.push(message);
+      this.#wake();
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#child.once('exit', () => {
+        this.#isOver = true;
+        this.#wake();
+        resolve();
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  send(message: ParentMessage): void {
+    this.#child.send(message);
+  }
+
+  /** The next message, which must be of this kind. */
+  async message<K extends WorkerMessage['kind']>(kind: K): Promise<Extract<WorkerMessage, { kind: K }>> {
+    await this.#anyMessage();
+    const message = this.#messages.shift();
+    if (message?.kind === 'failed') throw new Error(message.reason);
+    // The comparison is what makes it one of that kind.
+    if (message?.kind === kind) return message as Extract<WorkerMessage, { kind: K }>;
+    throw new Error(`a process of the benchmark said ${message?.kind} instead of ${kind}`);
+  }
+
+  async #anyMessage(): Promise<void> {
+    let isLate = false;
+    const bound = setTimeout(() => {
+      isLate = true;
+      this.#wake();
+    }, PATIENCE);
+    try {
+      while (this.#messages.length === 0) {
+        if (this.#isOver) throw new Error('a process of the benchmark has ended');
+        if (isLate) throw new Error(`a process of the benchmark has waited ${PATIENCE / 1000} s for answers`);
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      clearTimeout(bound);
+    }
+  }
+
+  async result(): Promise<LoadResult> {
+    return (await this.message('done')).result;
+  }
+
+  async end(): Promise<void> {
+    if (this.#isOver) return;
+    this.#child.disconnect();
+    await this.#ended;
+  }
+}
