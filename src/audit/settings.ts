@@ -1,5 +1,6 @@
 /** What a user says about the audit log, from the config file or from flags, and the few forms it has as text. */
 import type { OnError } from './audit-log.js';
+import { parseByteSize } from '../units.js';
 import { AuditSettingError } from './errors.js';
 import type { LeftOut } from './kinds.js';
 import type { RedactionRule } from './redaction-table.js';
@@ -77,21 +78,12 @@ export function parseRedaction(text: string): RedactionRule {
   return { command, path, removal: { kind: 'value' }, source: 'the config' };
 }
 
-const UNITS = new Map([
-  ['', 1],
-  ['k', 1024],
-  ['m', 1024 ** 2],
-  ['g', 1024 ** 3],
-]);
-
 /**
  * Reads a size: bytes, or with `k`, `M` or `G` behind the number; 0 is no limit.
  * @throws AuditSettingError
  */
 export function parseSize(text: string): number {
-  const match = /^(\d{1,12})([kmg]?)(?:i?b)?$/i.exec(text.trim());
-  const unit = UNITS.get((match?.[2] ?? '').toLowerCase());
-  if (match === null || unit === undefined)
-    throw new AuditSettingError(`'${text}' is no size: write a number of bytes, or 64k, 1M`);
-  return Number(match[1]) * unit;
+  const size = parseByteSize(text);
+  if (size === null) throw new AuditSettingError(`'${text}' is no size: write a number of bytes, or 64k, 1M`);
+  return size;
 }

@@ -1,9 +1,18 @@
 /** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
 import type { AuditSettings } from '../audit/settings.js';
-import { DEFAULT_LOG, type DaemonConfig, singleMonitor } from '../daemon/config.js';
+import {
+  DEFAULT_DRAIN_TIME,
+  DEFAULT_LOG,
+  DEFAULT_SERVICE,
+  type DaemonConfig,
+  singleMonitor,
+} from '../daemon/config.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { ServiceManager } from '../daemon/service-manager.js';
+import { LIMIT_NAMES, parseLimits } from '../daemon/limit-settings.js';
+import { parseListenerSettings } from '../daemon/listener-settings.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings, openLog } from '../daemon/log.js';
+import { DURATION_RULE, parseDuration } from '../units.js';
 import { QmpmuxError } from '../errors.js';
 import { type ListenAddress, parseListener, parseUpstream } from '../net/address.js';
 import { suggestion } from '../spelling.js';
@@ -17,6 +26,10 @@ interface Flags {
   readonly config: string | undefined;
   readonly 'no-cache': boolean | undefined;
   readonly 'no-merge': boolean | undefined;
+  readonly 'keep-clients': boolean | undefined;
+  readonly 'warn-after': string | undefined;
+  readonly 'drain-timeout': string | undefined;
+  readonly limit: readonly string[] | undefined;
   readonly audit: readonly string[] | undefined;
   readonly 'audit-sync': boolean | undefined;
   readonly 'audit-chain': boolean | undefined;
@@ -43,7 +56,8 @@ export const serve = subcommand({
       array: true,
       requiresArg: true,
       describe:
-        'a socket for clients, as often as wanted: /path, unix:/path[,mode=0660][,user=U][,group=G], tcp:localhost:PORT',
+        'a socket for clients, as often as wanted: /path, unix:/path[,mode=0660][,user=U][,group=G][,policy=read-only]…, ' +
+        'tcp:localhost:PORT',
     },
     name: {
       type: 'string',
@@ -62,6 +76,26 @@ export const serve = subcommand({
     'no-merge': {
       type: 'boolean',
       describe: "send each client's query by itself, though several clients wait with the same one",
+    },
+    'keep-clients': {
+      type: 'boolean',
+      describe: 'clients stay connected while QEMU is gone, and get errors for their commands until it is back',
+    },
+    'warn-after': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'log a command that has no answer for this long (default 10s; 0 for never)',
+    },
+    'drain-timeout': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'how long what clients have sent may take to be answered when a signal ends qmpmux (default 5s)',
+    },
+    limit: {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: `NAME=VALUE, what clients may use: ${Object.keys(LIMIT_NAMES).join(', ')}`,
     },
     audit: {
       type: 'string',
@@ -171,12 +205,23 @@ export const serve = subcommand({
   },
 });
 
+/** What a config file says for each of its monitors. */
+const OF_ONE_MONITOR = [
+  'upstream',
+  'listen',
+  'name',
+  'no-cache',
+  'no-merge',
+  'keep-clients',
+  'warn-after',
+  'limit',
+  'drain-timeout',
+] as const;
+
 async function configOf(flags: Flags): Promise<DaemonConfig> {
   const { upstream, listen, name } = flags;
   if (flags.config !== undefined) {
-    const other = (['upstream', 'listen', 'name', 'no-cache', 'no-merge'] as const).find(
-      (flag) => flags[flag] !== undefined,
-    );
+    const other = OF_ONE_MONITOR.find((flag) => flags[flag] !== undefined);
     if (other !== undefined) throw new UsageError(`--config and --${other} exclude each other: put it into the file`);
     // What reads the file is loaded only for a file.
     const { readConfig } = await import('../daemon/config-file.js');
@@ -195,10 +240,17 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
     singleMonitor(
       name ?? null,
       asUsage('--upstream: ', () => parseUpstream(upstream)),
-      listen.map((address) => asUsage('--listen: ', () => parseListener(address))),
+      listen.map((address) => asUsage('--listen: ', () => parseListenerSettings(address))),
       log,
-      { cache: flags['no-cache'] !== true, merge: flags['no-merge'] !== true },
+      {
+        cache: flags['no-cache'] !== true,
+        merge: flags['no-merge'] !== true,
+        keepClients: flags['keep-clients'] === true,
+        warnAfter: durationFlag('warn-after', flags['warn-after']) ?? DEFAULT_SERVICE.warnAfter,
+        limits: asUsage('--limit: ', () => parseLimits((flags.limit ?? []).map(limitPair))),
+      },
       audit,
+      durationFlag('drain-timeout', flags['drain-timeout']) ?? DEFAULT_DRAIN_TIME,
     ),
   );
   return { ...config, metrics: metricsOf(flags) };
@@ -206,6 +258,18 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
 
 function metricsOf({ metrics }: Flags): ListenAddress | null {
   return metrics === undefined ? null : asUsage('--metrics: ', () => parseListener(metrics));
+}
+
+function durationFlag(name: string, value: string | undefined): number | null {
+  if (value === undefined) return null;
+  const time = parseDuration(value);
+  if (time === null) throw new UsageError(`--${name}: ${JSON.stringify(value)} is not ${DURATION_RULE}`);
+  return time;
+}
+
+function limitPair(text: string): readonly [string, string] {
+  const equals = text.indexOf('=');
+  return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
 }
 
 /** @returns what the flags say of an audit log, or null when they want none. They replace what a file says. */

@@ -19,6 +19,17 @@
  *     ]
  *     cache = false                     # ask QEMU each time also for what cannot change, such as query-qmp-schema
  *     merge = false                     # send each client's query by itself, though several wait with the same one
+ *     keep-clients = true               # clients stay connected while QEMU is gone
+ *     warn-after = "10s"                # a command without an answer for so long is logged; 0 for never
+ *
+ *     [monitor.web1.limits]             # see limit-settings.ts for all of them
+ *     output-cap = "64M"
+ *
+ *     [policy.backup]                   # for listeners with policy=backup
+ *     default = "deny"                  # what happens to commands that no rule fits
+ *     rules = ["allow @read-only", "allow blockdev-backup", "allow hmp info block*"]
+ *
+ * and, for the whole daemon, drain-timeout = "5s": how long commands in flight may take when it ends.
  *
  * Monitors are tables by name, not a list, so that TOML itself refuses two of one name and a message can say which is meant.
  * The options of an address may stand in the address or beside it, as keys.
@@ -27,6 +38,8 @@ import { readFileSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
 import { AuditSettingError } from '../audit/errors.js';
+import type { Limits } from '../mux/limits.js';
+import { parseRule } from '../mux/policy-rule.js';
 import { AddressError, parseListener, parseUpstream } from '../net/address.js';
 import { describeSystemError, errorCode } from '../net/listen-error.js';
 import { suggestion } from '../spelling.js';
@@ -34,21 +47,46 @@ import { AUDIT_KEYS, auditSettings } from './audit-config.js';
 import {
   ConfigError,
   type DaemonConfig,
+  DEFAULT_DRAIN_TIME,
   DEFAULT_LOG,
   MONITOR_NAME,
   MONITOR_NAME_RULE,
   type MonitorConfig,
   refuseClashes,
+  refuseUnknownPolicies,
 } from './config.js';
 import { type KeyPath, lineOf } from './config-lines.js';
+import { LimitError, parseLimits } from './limit-settings.js';
+import { parseListenerSettings } from './listener-settings.js';
 import { LOG_FORMATS, LOG_LEVELS } from './log.js';
+import type { PolicyRules } from './policies.js';
+import { DURATION_RULE, parseDuration } from '../units.js';
 
 const text = (what: string) => v.pipe(v.string(`must be ${what}`), v.nonEmpty(`must be ${what}`));
+/** A number, or a text that says the same. */
+const quantity = (what: string) =>
+  v.pipe(
+    v.union([v.number(), v.string()], `must be ${what}`),
+    v.transform((value) => String(value)),
+  );
+/** One word or several; they go into an address as its options do. */
+const words = (what: string) =>
+  v.pipe(
+    v.union([v.string(), v.number(), v.array(v.union([v.string(), v.number()]))], `must be ${what}, or a list of them`),
+    v.transform((value) => (Array.isArray(value) ? (value.length === 0 ? 'none' : value.join('+')) : String(value))),
+  );
 const LISTENER_KEYS = {
   address: text('an address, such as "unix:/run/vm.mux"'),
   mode: v.optional(text('permission bits as a string, such as "0660"')),
   user: v.optional(text('the name or number of a user, as a string')),
   group: v.optional(text('the name or number of a group, as a string')),
+  policy: v.optional(text('a policy: "full", "read-only", "learn", the name of a [policy.NAME], or a /file of rules')),
+  events: v.optional(words('patterns of event names, "all" or "none"')),
+  'command-timeout': v.optional(quantity('a time such as "10s"')),
+  'max-clients': v.optional(quantity('a number')),
+  'connection-rate': v.optional(quantity('a number')),
+  'allow-uid': v.optional(words('users, by name or number')),
+  'allow-gid': v.optional(words('groups, by name or number')),
 };
 const Listener = v.pipe(
   v.unknown(),
@@ -66,6 +104,13 @@ const MONITOR_KEYS = {
   ),
   cache: v.optional(v.boolean('must be true or false'), true),
   merge: v.optional(v.boolean('must be true or false'), true),
+  'keep-clients': v.optional(v.boolean('must be true or false'), false),
+  'warn-after': v.optional(quantity('a time such as "10s"'), '10s'),
+  limits: v.optional(v.record(v.string(), quantity('a number, a size or a time')), {}),
+};
+const POLICY_KEYS = {
+  default: v.optional(v.picklist(['allow', 'deny'], 'must be "allow" or "deny"'), 'deny'),
+  rules: v.array(v.string('must be a rule such as "allow query-*"'), 'must be a list of rules such as "allow query-*"'),
 };
 const LOG_KEYS = {
   level: v.optional(v.picklist(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`)),
@@ -73,6 +118,11 @@ const LOG_KEYS = {
 };
 const METRICS_KEYS = { listen: text('an address, such as "tcp:localhost:9177"') };
 const CONFIG_KEYS = {
+  'drain-timeout': v.optional(quantity('a time such as "5s"')),
+  policy: v.optional(
+    v.record(v.string(), v.strictObject(POLICY_KEYS, 'must be a table: [policy.NAME]'), 'must be tables by name'),
+    {},
+  ),
   audit: v.optional(v.strictObject(AUDIT_KEYS, 'must be a table: [audit]')),
   metrics: v.optional(v.strictObject(METRICS_KEYS, 'must be a table: [metrics]')),
   log: v.optional(v.strictObject(LOG_KEYS, 'must be a table: [log]')),
@@ -84,12 +134,29 @@ const CONFIG_KEYS = {
 };
 const Config = v.strictObject(CONFIG_KEYS);
 
+type Fault = (path: KeyPath, problem: string, cause?: unknown) => ConfigError;
+
+/** Keys beside an address that are its options. */
+const LISTENER_OPTIONS = [
+  'mode',
+  'user',
+  'group',
+  'policy',
+  'events',
+  'command-timeout',
+  'max-clients',
+  'connection-rate',
+  'allow-uid',
+  'allow-gid',
+] as const;
+
 /** The keys that are known at a path, to offer the nearest of them. */
 function knownKeys(path: KeyPath): readonly string[] {
   if (path.length === 0) return Object.keys(CONFIG_KEYS);
   if (path[0] === 'audit') return Object.keys(AUDIT_KEYS);
   if (path[0] === 'metrics') return Object.keys(METRICS_KEYS);
   if (path[0] === 'log') return Object.keys(LOG_KEYS);
+  if (path[0] === 'policy') return Object.keys(POLICY_KEYS);
   return Object.keys(path.length === 2 ? MONITOR_KEYS : LISTENER_KEYS);
 }
 
@@ -141,39 +208,80 @@ export function parseConfig(content: string, file: string): DaemonConfig {
       name,
       upstream: parsed([...path, 'upstream'], fault, () => parseUpstream(monitor.upstream)),
       listen: monitor.listen.map((entry, index) => {
-        return { address: parsed([...path, 'listen', index], fault, () => parseListener(withOptions(entry))) };
+        return parsed([...path, 'listen', index], fault, () => parseListenerSettings(withOptions(entry)));
       }),
       cache: monitor.cache,
       merge: monitor.merge,
+      keepClients: monitor['keep-clients'],
+      warnAfter: duration(monitor['warn-after'], [...path, 'warn-after'], fault),
+      limits: limitsOf(monitor.limits, [...path, 'limits'], fault),
     };
   });
   if (monitors.length === 0) throw fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
   refuseClashes(monitors, (monitor, key, problem) => fault(['monitor', monitor, ...key], problem));
   const { level, format } = checked.output.log ?? {};
-  const { audit, metrics } = checked.output;
+  const { audit, metrics, 'drain-timeout': drain } = checked.output;
+  const policies = policiesOf(checked.output.policy, fault);
+  refuseUnknownPolicies(monitors, policies, (monitor, key, problem) => fault(['monitor', monitor, ...key], problem));
   return {
     log: { level: level ?? DEFAULT_LOG.level, format: format ?? DEFAULT_LOG.format },
     audit: audit === undefined ? null : parsed(['audit'], fault, () => auditSettings(audit)),
     metrics: metrics === undefined ? null : parsed(['metrics', 'listen'], fault, () => parseListener(metrics.listen)),
     monitors,
+    policies,
+    drainTime: drain === undefined ? DEFAULT_DRAIN_TIME : duration(drain, ['drain-timeout'], fault),
   };
+}
+
+function duration(value: string, path: KeyPath, fault: Fault): number {
+  const time = parseDuration(value);
+  if (time === null) throw fault(path, `must be ${DURATION_RULE}`);
+  return time;
+}
+
+function limitsOf(table: Readonly<Record<string, string>>, path: KeyPath, fault: Fault): Partial<Limits> {
+  let limits: Partial<Limits> = {};
+  for (const [name, value] of Object.entries(table)) {
+    try {
+      limits = { ...limits, ...parseLimits([[name, value]]) };
+    } catch (error) {
+      if (error instanceof LimitError) throw fault([...path, name], error.message, error);
+      throw error;
+    }
+  }
+  return limits;
+}
+
+function policiesOf(
+  tables: Readonly<Record<string, { readonly default: 'allow' | 'deny'; readonly rules: readonly string[] }>>,
+  fault: Fault,
+): Map<string, PolicyRules> {
+  const policies = new Map<string, PolicyRules>();
+  for (const [name, table] of Object.entries(tables)) {
+    if (['full', 'read-only', 'learn'].includes(name) || !/^[\w-]+$/.test(name)) {
+      throw fault(['policy', name], 'a policy of your own needs another name: letters, digits, "_" and "-"');
+    }
+    const rules = table.rules.map((line, index) => {
+      const rule = parseRule(line);
+      if ('problem' in rule) throw fault(['policy', name, 'rules', index], `${JSON.stringify(line)}: ${rule.problem}`);
+      return rule;
+    });
+    policies.set(name, { rules, allowByDefault: table.default === 'allow' });
+  }
+  return policies;
 }
 
 /** The address with the keys beside it as its options. */
 function withOptions(entry: v.InferOutput<typeof Listener>): string {
   let address = entry.address;
-  for (const key of ['mode', 'user', 'group'] as const) {
+  for (const key of LISTENER_OPTIONS) {
     const value = entry[key];
     if (value !== undefined) address += `,${key}=${value.replaceAll(',', ',,')}`;
   }
   return address;
 }
 
-function parsed<T>(
-  path: KeyPath,
-  fault: (path: KeyPath, problem: string, cause: unknown) => ConfigError,
-  read: () => T,
-): T {
+function parsed<T>(path: KeyPath, fault: Fault, read: () => T): T {
   try {
     return read();
   } catch (error) {

@@ -5,10 +5,15 @@
 import type { AuditSettings } from '../audit/settings.js';
 import { QmpmuxError } from '../errors.js';
 import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../net/address.js';
+import { suggestion } from '../spelling.js';
+import type { Limits } from '../mux/limits.js';
+import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
 import type { LogSettings } from './log.js';
+import type { PolicyRules } from './policies.js';
 
 export interface ListenerConfig {
   readonly address: ListenAddress;
+  readonly settings: ListenerSettings;
 }
 
 export interface MonitorConfig {
@@ -20,6 +25,12 @@ export interface MonitorConfig {
   readonly cache: boolean;
   /** Whether identical queries that wait at the same time go upstream once. */
   readonly merge: boolean;
+  /** Whether clients stay connected while QEMU is gone. */
+  readonly keepClients: boolean;
+  /** When a command without an answer is reported, in milliseconds; 0 for never. */
+  readonly warnAfter: number;
+  /** What differs from the default limits. */
+  readonly limits: Partial<Limits>;
 }
 
 export interface DaemonConfig {
@@ -29,12 +40,27 @@ export interface DaemonConfig {
   /** Where Prometheus may ask; null for nowhere. */
   readonly metrics: ListenAddress | null;
   readonly monitors: readonly MonitorConfig[];
+  /** The policies that listeners may name. */
+  readonly policies: ReadonlyMap<string, PolicyRules>;
+  /** How long commands in flight may take to be answered when the daemon ends, in milliseconds. */
+  readonly drainTime: number;
 }
 
 /** A config that cannot be used; the message begins with the file and, where it is known, the line. */
 export class ConfigError extends QmpmuxError {
   readonly code = 'QMPMUX_CONFIG';
 }
+
+export const DEFAULT_DRAIN_TIME = 5000;
+
+/** What a monitor does when nothing is said of it. */
+export const DEFAULT_SERVICE: Omit<MonitorConfig, 'name' | 'upstream' | 'listen'> = {
+  cache: true,
+  merge: true,
+  keepClients: false,
+  warnAfter: 10_000,
+  limits: {},
+};
 
 export const DEFAULT_LOG: LogSettings = { level: 'info', format: 'auto' };
 
@@ -45,28 +71,32 @@ export const MONITOR_NAME_RULE = 'a name has letters, digits, "_", ".", "-" and 
 /**
  * The config of one monitor, from flags.
  * @param name of the monitor; taken from the upstream's address when null.
- * @param sharing what is shared between clients: everything that can be, when not given.
+ * @param service what differs from `DEFAULT_SERVICE`.
  * @throws ConfigError
  */
 export function singleMonitor(
   name: string | null,
   upstream: UpstreamAddress,
-  listen: readonly ListenAddress[],
+  listen: readonly (ListenAddress | ListenerConfig)[],
   log: LogSettings,
-  sharing: Pick<MonitorConfig, 'cache' | 'merge'> = { cache: true, merge: true },
+  service: Partial<typeof DEFAULT_SERVICE> = {},
   audit: AuditSettings | null = null,
+  drainTime: number = DEFAULT_DRAIN_TIME,
 ): DaemonConfig {
   const monitor: MonitorConfig = {
     name: name ?? nameOf(upstream),
     upstream,
-    listen: listen.map((address) => ({ address })),
-    ...sharing,
+    listen: listen.map((one) => ('address' in one ? one : { address: one, settings: DEFAULT_LISTENER })),
+    ...DEFAULT_SERVICE,
+    ...service,
   };
   if (!MONITOR_NAME.test(monitor.name)) {
     throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);
   }
-  refuseClashes([monitor], (_monitor, _key, problem) => new ConfigError(problem));
-  return { log, audit, metrics: null, monitors: [monitor] };
+  const fault = (_monitor: string, _key: unknown, problem: string) => new ConfigError(problem);
+  refuseClashes([monitor], fault);
+  refuseUnknownPolicies([monitor], new Map(), fault);
+  return { log, audit, metrics: null, monitors: [monitor], policies: new Map(), drainTime };
 }
 
 /** A short name for a monitor, from where its QEMU is: `vm` for unix:/run/vm.qmp. */
@@ -80,6 +110,23 @@ function nameOf(upstream: UpstreamAddress): string {
     case 'unix': {
       const base = upstream.path.slice(upstream.path.lastIndexOf('/') + 1).replace(/\.(qmp|sock|socket|monitor)$/, '');
       return MONITOR_NAME.test(base) ? base : 'vm';
+    }
+  }
+}
+
+/** A listener's policy must be one that there is. */
+export function refuseUnknownPolicies(
+  monitors: readonly MonitorConfig[],
+  policies: ReadonlyMap<string, PolicyRules>,
+  fault: (monitor: string, key: readonly (string | number)[], problem: string) => ConfigError,
+): void {
+  for (const { name, listen } of monitors) {
+    for (const [index, { settings }] of listen.entries()) {
+      if (settings.policy.kind !== 'named' || policies.has(settings.policy.name)) continue;
+      const known = ['full', 'read-only', 'learn', ...policies.keys()];
+      const near = suggestion(settings.policy.name, known) || ` (known: ${known.join(', ')})`;
+      const what = `there is no policy ${JSON.stringify(settings.policy.name)}${near}; a file of rules has a / in it`;
+      throw fault(name, ['listen', index], what);
     }
   }
 }

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.js';
 import type { DaemonConfig } from './config.js';
+import { Descriptors } from './descriptors.js';
 import { packageVersion } from '../version.js';
 import type { Metrics } from './metrics.js';
 import type { MetricsServer } from './metrics-server.js';
@@ -28,25 +29,30 @@ export class Daemon {
   /**
    * Starts all monitors, or none.
    * @throws ListenError when a socket cannot be made
+   * @throws ConfigError when a policy cannot be read
    * @throws AuditOpenError when the audit log cannot be written
    */
   async start(): Promise<void> {
     const { config, log, ready } = this.#options;
     this.#audit = await this.#openAudit();
     await this.#openMetrics();
-    this.#services = config.monitors.map(
-      (monitor) =>
-        new MonitorService({
-          config: monitor,
-          log: log.child({ monitor: monitor.name }),
-          audit: this.#audit?.recorder(monitor.name) ?? null,
-          metrics: this.#metrics,
-          ready: (places) => {
-            ready(monitor.name, places);
-          },
-        }),
-    );
     try {
+      const descriptors = new Descriptors(config.monitors.length);
+      this.#services = config.monitors.map(
+        (monitor) =>
+          new MonitorService({
+            config: monitor,
+            log: log.child({ monitor: monitor.name }),
+            audit: this.#audit?.recorder(monitor.name) ?? null,
+            metrics: this.#metrics,
+            descriptors,
+            policies: config.policies,
+            drainTime: config.drainTime,
+            ready: (places) => {
+              ready(monitor.name, places);
+            },
+          }),
+      );
       await Promise.all(this.#services.map((service) => service.check()));
       // First, so that a socket that cannot be made keeps nothing from ending that was started.
       await this.#metricsServer?.start();

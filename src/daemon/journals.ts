@@ -48,16 +48,16 @@ export class Journals implements Journal {
     for (const journal of this.#all) journal.dropped?.(command, reason);
   }
 
+  limited(client: ClientView | null, listener: string, limit: keyof Counters, what: string): void {
+    for (const journal of this.#all) journal.limited?.(client, listener, limit, what);
+  }
+
   malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void {
     for (const journal of this.#all) journal.malformed(client, raw, reply);
   }
 
   denied(command: CommandView, rule: string, reply: Uint8Array): void {
     for (const journal of this.#all) journal.denied(command, rule, reply);
-  }
-
-  limited(client: ClientView | null, listener: string, limit: keyof Counters, what: string): void {
-    for (const journal of this.#all) journal.limited?.(client, listener, limit, what);
   }
 
   event(name: string, message: readonly Uint8Array[], receivers: number): void {

@@ -1,18 +1,29 @@
 /** The journal that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
+import { performance } from 'node:perf_hooks';
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
 import type { ClientId } from '../mux/link.js';
 import type { Log } from '../net/log.js';
 
 /** A message that is shown in the log is cut here. */
 const SHOWN_BYTES = 200;
+/** The same thing is told so often at once, and then once in this time with how often it was, in milliseconds. */
+const TOLD_AT_ONCE = 5;
+const TOLD_EVERY = 10_000;
 
 export class LogJournal implements Journal {
   readonly wantsRaw = false;
   readonly #log: Log;
   readonly #connected = new Set<ClientId>();
+  readonly #now: () => number;
+  /** By what is told: how often since when. */
+  readonly #told = new Map<string, { count: number; since: number }>();
+  /** Commands that were reported to take long. */
+  readonly #stuck = new WeakSet<CommandView>();
 
-  constructor(log: Log) {
+  /** @param now milliseconds, for what may come too often to be told each time */
+  constructor(log: Log, now: () => number = () => performance.now()) {
     this.#log = log;
+    this.#now = now;
   }
 
   connected(client: ClientView): void {
@@ -33,13 +44,49 @@ export class LogJournal implements Journal {
     // One line a command is the audit log's business.
   }
 
-  answered(command: CommandView, _reply: readonly Uint8Array[], isError: boolean, _source: ReplySource): void {
+  answered(command: CommandView, _reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
+    if (this.#stuck.delete(command)) {
+      this.#log.info(
+        { client: command.client.id, command: command.name, isError },
+        'the command that took long is done',
+      );
+    }
+    if (source === 'late') {
+      this.#log.info(
+        { client: command.client.id, command: command.name, isError },
+        'dropped an answer that came too late',
+      );
+      return;
+    }
     if (this.#connected.has(command.client.id)) return;
     const fields = { client: command.client.id, command: command.name, isError };
     this.#log.info(fields, 'dropped the answer to a client that has left');
   }
 
+  stuck(command: CommandView, age: number): void {
+    this.#stuck.add(command);
+    const { client, name } = command;
+    const seconds = Math.round(age / 1_000_000);
+    const fields = { client: client.id, listener: client.listener, peer: client.peer, command: name, seconds };
+    this.#log.warn(
+      fields,
+      'a command has no answer, and all others wait behind it; see whether QEMU is stopped or waits for its storage',
+    );
+  }
+
+  abandoned(command: CommandView): void {
+    const { client, name } = command;
+    this.#log.warn({ client: client.id, command: name }, 'gave a client an error for a command that takes too long');
+  }
+
+  limited(client: ClientView | null, listener: string, limit: string, what: string): void {
+    if (this.#isTooOften(`${limit} ${listener}`)) return;
+    const fields = { client: client?.id, listener, limit, what, ...this.#lastCount };
+    this.#log.warn(fields, client === null ? 'did not let a client in' : 'disconnected a client that reached a limit');
+  }
+
   unanswered(command: CommandView, reason: string): void {
+    this.#stuck.delete(command);
     const { client, name, oob } = command;
     this.#log.warn({ client: client.id, command: name, oob, reason }, 'a command was sent and will not be answered');
   }
@@ -49,7 +96,10 @@ export class LogJournal implements Journal {
   }
 
   denied(command: CommandView, rule: string): void {
-    this.#log.info({ client: command.client.id, command: command.name, rule }, 'refused a command');
+    const fields = { client: command.client.id, listener: command.client.listener, command: command.name, rule };
+    if (!this.#isTooOften(`denied ${command.client.listener}`)) {
+      this.#log.info({ ...fields, ...this.#lastCount }, 'refused a command');
+    }
   }
 
   event(): void {
@@ -61,11 +111,36 @@ export class LogJournal implements Journal {
   }
 
   stray(message: readonly Uint8Array[], why: string): void {
-    this.#log.warn({ why, message: shown(message) }, 'QEMU sent a message that belongs to nobody');
+    if (this.#isTooOften(why)) return;
+    const fields = { why, message: shown(message), ...this.#lastCount };
+    this.#log.warn(fields, 'QEMU sent a message that belongs to nobody; see what else writes to its monitor');
   }
 
   flush(): null {
     return null;
+  }
+
+  /** How often what is told now has happened since it was told last, if more than once. */
+  #lastCount: { readonly times?: number } = {};
+
+  /** Whether the same was told often enough lately. */
+  #isTooOften(what: string): boolean {
+    const now = this.#now();
+    let told = this.#told.get(what);
+    if (told === undefined) {
+      told = { count: 0, since: now };
+      // The keys are ours and the listeners'; there is no end of them only in theory.
+      if (this.#told.size > 1000) this.#told.clear();
+      this.#told.set(what, told);
+    }
+    told.count++;
+    this.#lastCount = {};
+    if (told.count <= TOLD_AT_ONCE) return false;
+    if (now - told.since < TOLD_EVERY) return true;
+    this.#lastCount = { times: told.count - TOLD_AT_ONCE };
+    told.count = TOLD_AT_ONCE;
+    told.since = now;
+    return false;
   }
 }
 

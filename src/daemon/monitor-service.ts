@@ -7,20 +7,27 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import type { Journal } from '../mux/journal.js';
 import type { Host, Peer, UpstreamState } from '../mux/link.js';
-import { Multiplexer } from '../mux/multiplexer.js';
+import { EventFilter } from '../mux/events.js';
+import { type ClientOptions, Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress } from '../net/address.js';
 import { Listener } from '../net/listener.js';
 import type { Log } from '../net/log.js';
 import { preparePeerCredentials, unixPeer } from '../net/peer-credentials.js';
+import { RateLimit } from '../net/rate-limit.js';
+import { refuseSocket } from '../net/refuse.js';
 import { SocketLink } from '../net/socket-link.js';
 import { Upstream } from '../net/upstream.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
 import { Journals } from './journals.js';
+import type { Descriptors } from './descriptors.js';
+import type { ListenerSettings } from './listener-settings.js';
 import { LogJournal } from './log-journal.js';
 import type { Metrics } from './metrics.js';
 import type { MonitorFigures } from './monitor-figures.js';
+import { type PolicyRules, policyFor } from './policies.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;
@@ -29,14 +36,31 @@ export interface MonitorServiceOptions {
   readonly audit: Journal | null;
   /** Counts what happens; null when nobody asks for it. */
   readonly metrics: Metrics | null;
+  /** Shared by all monitors of the daemon. */
+  readonly descriptors: Descriptors;
+  /** The policies that listeners may name. */
+  readonly policies: ReadonlyMap<string, PolicyRules>;
+  /** How long commands in flight may take when the service stops, in milliseconds. */
+  readonly drainTime: number;
   /** Clients are accepted, for the first time or again; with the places where. */
   readonly ready: (places: readonly string[]) => void;
 }
 
 /** When a socket that could not be made is tried again, in milliseconds. */
 const LISTEN_AGAIN = 2000;
+/** How often the multiplexer looks at what has a time limit, in milliseconds. */
+const TICK = 500;
+/** How often it is looked whether all is answered when the service stops, in milliseconds. */
+const DRAIN_LOOK = 10;
 /** How long clients may take for the rest of what they are due when the service stops, in milliseconds. */
 const FAREWELL = 1000;
+
+/** How the clients of one listener are served. */
+interface Service {
+  readonly settings: ListenerSettings;
+  readonly rate: RateLimit;
+  readonly client: Omit<ClientOptions, 'listener' | 'peer'>;
+}
 
 export class MonitorService {
   readonly name: string;
@@ -46,7 +70,10 @@ export class MonitorService {
   readonly #upstream: Upstream;
   readonly #listeners: readonly Listener[];
   readonly #clients = new Set<SocketLink>();
+  readonly #drainTime: number;
+  readonly #descriptors: Descriptors;
   #listenAgain: NodeJS.Timeout | null = null;
+  #ticker: NodeJS.Timeout | null = null;
 
   constructor(options: MonitorServiceOptions) {
     const { config, log } = options;
@@ -58,10 +85,20 @@ export class MonitorService {
       host: this.#newHost(),
       cache: config.cache,
       merge: config.merge,
+      keepClients: config.keepClients,
+      warnAfter: config.warnAfter,
+      limits: config.limits,
       journal: this.#newJournal(options),
     });
-    this.#upstream = new Upstream({ address: config.upstream, receiver: this.#multiplexer, log });
-    this.#listeners = config.listen.map((listener) => this.#newListener(listener));
+    this.#drainTime = options.drainTime;
+    this.#descriptors = options.descriptors;
+    this.#upstream = new Upstream({
+      address: config.upstream,
+      receiver: this.#multiplexer,
+      log,
+      keepsClients: config.keepClients,
+    });
+    this.#listeners = config.listen.map((listener) => this.#newListener(listener, options.policies));
   }
 
   /** How the monitor stands, in a few words. */
@@ -94,12 +131,20 @@ export class MonitorService {
 
   /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen. */
   async start(): Promise<void> {
+    this.#ticker = setInterval(() => {
+      this.#multiplexer.tick();
+    }, TICK);
     await this.#upstream.start();
   }
 
-  /** Removes the sockets at once, gives the clients EOF and ends what carries the upstream. */
+  /**
+   * Removes the sockets at once and reads no more of the clients; answers what they have sent, as far as that comes in time; gives them
+   * EOF, and ends what carries the upstream.
+   */
   async stop(reason: string): Promise<void> {
     this.#closeListeners();
+    await this.#drain(reason);
+    if (this.#ticker !== null) clearInterval(this.#ticker);
     const upstreamStopped = this.#upstream.stop();
     this.#multiplexer.close(reason);
     const links = [...this.#clients];
@@ -142,11 +187,32 @@ export class MonitorService {
     };
   }
 
-  #newListener({ address }: ListenerConfig): Listener {
+  /** Lets clients have the answers to what they have sent. */
+  async #drain(reason: string): Promise<void> {
+    if (this.#multiplexer.state.name !== 'running' || this.#drainTime === 0) return;
+    this.#multiplexer.drain(reason);
+    this.#multiplexer.commit();
+    const end = performance.now() + this.#drainTime;
+    while (this.#multiplexer.sessionCount > 0 && performance.now() < end) await setTimeoutPromise(DRAIN_LOOK);
+    const left = this.#multiplexer.inFlight.length;
+    if (left > 0) this.#log.warn({ commands: left }, 'ending though commands have no answer yet (--drain-timeout)');
+  }
+
+  #newListener({ address, settings }: ListenerConfig, policies: ReadonlyMap<string, PolicyRules>): Listener {
+    const policy = policyFor(settings.policy, policies, this.#log);
+    const service: Service = {
+      settings,
+      rate: new RateLimit(settings.connectionRate, performance.now()),
+      client: {
+        commandTime: settings.commandTime,
+        ...(policy === null ? {} : { policy }),
+        ...(settings.events === null ? {} : { events: new EventFilter(settings.events) }),
+      },
+    };
     const listener: Listener = new Listener({
       address,
       accept: (socket) => {
-        this.#accept(socket, listener.place, address.kind);
+        this.#accept(socket, listener.place, address.kind, service);
       },
       trouble: (error) => {
         this.#log.error({ listener: formatAddress(address), error: error.message }, 'cannot accept a client');
@@ -155,19 +221,43 @@ export class MonitorService {
     return listener;
   }
 
-  #accept(socket: Socket, listener: string, kind: Peer['kind']): void {
-    const link = new SocketLink(socket, socket);
+  /** @returns what to say to a client that is not let in; null for one that is. */
+  #refusal(listener: string, peer: Peer, { settings, rate }: Service): Uint8Array | null {
+    const { allow } = settings;
+    if (allow !== null) {
+      const { uid, gid } = peer.kind === 'unix' ? peer : {};
+      const isAllowed = (uid !== undefined && allow.uids.has(uid)) || (gid !== undefined && allow.gids.has(gid));
+      if (!isAllowed) return this.#multiplexer.turnAway(listener, 'refusedByOwner', ownerText(uid, gid));
+    }
+    if (!rate.take(performance.now())) {
+      const what = `more than ${settings.connectionRate} connections a second`;
+      return this.#multiplexer.turnAway(listener, 'refusedByRate', what);
+    }
+    const full = this.#multiplexer.refusal(listener, settings.clients ?? undefined);
+    if (full !== null) return full;
+    if (this.#descriptors.take()) return null;
+    return this.#multiplexer.turnAway(listener, 'refusedByDescriptors', 'too many open files, try again later');
+  }
+
+  #accept(socket: Socket, listener: string, kind: Peer['kind'], service: Service): void {
     // The upstream was lost while this client waited in the kernel's queue.
     if (this.#multiplexer.state.name !== 'running') {
-      link.destroy();
+      socket.on('error', () => undefined);
+      socket.destroy();
       return;
     }
     const peer: Peer =
       kind === 'tcp'
         ? { kind, address: socket.remoteAddress ?? 'unknown', port: socket.remotePort ?? 0 }
         : unixPeer(socket);
+    const refusal = this.#refusal(listener, peer, service);
+    if (refusal !== null) {
+      refuseSocket(socket, refusal);
+      return;
+    }
+    const link = new SocketLink(socket, socket);
     this.#clients.add(link);
-    const port = this.#multiplexer.connect(link, { listener, peer });
+    const port = this.#multiplexer.connect(link, { listener, peer, ...service.client });
     link.attach({
       receive: (chunk) => {
         port.receive(chunk);
@@ -177,7 +267,11 @@ export class MonitorService {
       },
       closed: (reason) => {
         this.#clients.delete(link);
+        this.#descriptors.giveBack();
         port.closed(reason);
+      },
+      drained: () => {
+        port.drained();
       },
     });
   }
@@ -223,6 +317,10 @@ export class MonitorService {
 /** The multiplexer's clock. */
 function now(): number {
   return performance.now() * 1000;
+}
+
+function ownerText(uid: number | undefined, gid: number | undefined): string {
+  return uid === undefined ? 'a user whom the kernel does not name' : `uid ${uid}, gid ${gid}, whom it does not allow`;
 }
 
 /** Whether a listener was closed while it was being opened: QEMU was lost meanwhile. */

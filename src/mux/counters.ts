@@ -13,6 +13,11 @@ export class Counters {
   /** Connections refused because the listener, or the monitor, had as many clients as it may. */
   refusedByListener = 0;
   refusedByMonitor = 0;
+  /** Connections refused because they came too fast, or because of who they were. */
+  refusedByRate = 0;
+  refusedByOwner = 0;
+  /** Connections refused because the process has as many files open as it may. */
+  refusedByDescriptors = 0;
   /** Times a client was not read for a while, because too much of it waited. */
   paused = 0;
   /** Commands whose client got an error because they took longer than it allows. */

@@ -27,6 +27,8 @@ export interface Limits {
   /** Clients of one listener, and of the monitor. */
   readonly listenerClients: number;
   readonly clients: number;
+  /** Bytes of one message of QEMU's; beyond, the connection to it is given up. */
+  readonly replyBytes: number;
   /** Bytes of all that is held for all clients of the monitor; beyond, the client that holds the most is disconnected. */
   readonly memory: number;
 }
@@ -43,5 +45,6 @@ export const DEFAULT_LIMITS: Limits = {
   negotiationTime: 300_000,
   listenerClients: 2048,
   clients: 4096,
+  replyBytes: 1024 * MEBIBYTE,
   memory: 512 * MEBIBYTE,
 };

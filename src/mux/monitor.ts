@@ -25,6 +25,8 @@ export interface MonitorOwner {
   upstreamMessage(envelope: Envelope): void;
   /** A message that belongs to nobody. */
   stray(chunks: readonly Uint8Array[], why: string): void;
+  /** The most bytes of one message; 0 for any number. */
+  readonly mostReplyBytes: number;
   /** The state has changed. */
   upstreamChanged(state: UpstreamState): void;
 }
@@ -106,6 +108,8 @@ export class Monitor {
       this.#envelope.read(this.#lines);
       if (!this.#envelope.isBlank) this.#dispatch();
     }
+    const most = this.#owner.mostReplyBytes;
+    if (most > 0 && this.#lines.heldBytes > most) this.drop(`a message of more than ${most} bytes, and no end of it`);
   }
 
   #checkNext(name: UpstreamState['name']): void {

@@ -166,18 +166,33 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   /**
    * Whether one more client may connect through `listener`. If not, that is counted and told to the journal.
+   * @param listenerClients how many it may have; 0 for any number
    * @returns null, or what to write to it before it is closed
    */
-  refusal(listener: string): Uint8Array | null {
-    const { clients, listenerClients } = this.limits;
+  refusal(listener: string, listenerClients: number = this.limits.listenerClients): Uint8Array | null {
+    const { clients } = this.limits;
     const here = this.#perListener.get(listener) ?? 0;
     const isListenerFull = listenerClients > 0 && here >= listenerClients;
     if (!isListenerFull && (clients === 0 || this.#clientCount < clients)) return null;
     const limit = isListenerFull ? 'refusedByListener' : 'refusedByMonitor';
     const what = isListenerFull ? `${here} clients on this socket` : `${this.#clientCount} clients`;
+    this.#countRefusal(listener, limit, what);
+    return errorReply(null, genericError(`qmpmux has ${what} already, and may have no more; try again later`));
+  }
+
+  /** Counts, and tells the journal, that someone is not let in. @returns what to write to it before it is closed */
+  turnAway(
+    listener: string,
+    limit: 'refusedByRate' | 'refusedByOwner' | 'refusedByDescriptors',
+    what: string,
+  ): Uint8Array {
+    this.#countRefusal(listener, limit, what);
+    return errorReply(null, genericError(`qmpmux does not serve you on this socket: ${what}`));
+  }
+
+  #countRefusal(listener: string, limit: keyof Counters, what: string): void {
     this.counters[limit]++;
     this.journal?.limited?.(null, listener, limit, what);
-    return errorReply(null, genericError(`qmpmux has ${what} already, and may have no more; try again later`));
   }
 
   /**
@@ -221,6 +236,14 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       command.isWarned = true;
       this.journal?.stuck?.(command, now - command.sentAt);
     }
+  }
+
+  /**
+   * Reads no more of the clients. Each gets its answers and then EOF; when all have, `sessionCount` is 0. Without patience, `close`
+   * ends the rest.
+   */
+  drain(reason: string): void {
+    for (const session of this.#sessions) session.finishUp(reason);
   }
 
   /** Ends every client and the upstream connection. */
@@ -306,7 +329,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#sessions.delete(session);
   }
 
-  // What the monitor tells
+  // What the monitor tells, and asks
+
+  get mostReplyBytes(): number {
+    return this.limits.replyBytes;
+  }
 
   upstreamMessage(envelope: Envelope): void {
     if (envelope.kind === MessageKind.Unknown || envelope.id === FOREIGN_ID) envelope.readThoroughly();

@@ -120,6 +120,7 @@ export class Session implements ClientPort, ClientView {
   readonly #commandTime: number;
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
+  #endReason = 'client closed';
   /** In-band commands without an answer sent, from `#head` on; from `#waiting` on they have not been sent upstream. */
   #queue: PendingCommand[] = [];
   #head = 0;
@@ -133,6 +134,8 @@ export class Session implements ClientPort, ClientView {
   #receivedAt = 0;
   /** In-band commands upstream. */
   #inFlight = 0;
+  /** Bytes of replies that were given here and wait for earlier answers. */
+  #dueBytes = 0;
   #isPaused = false;
   /** Whether what the client had waiting was dropped. */
   #isEmptied = false;
@@ -184,7 +187,7 @@ export class Session implements ClientPort, ClientView {
 
   /** Whether no more than what is upstream already is to be answered for now. */
   get #isHigh(): boolean {
-    return this.#usage.isHigh(this.#outbox.length);
+    return this.#usage.isHigh(this.#outbox.length + this.#dueBytes);
   }
 
   get #unanswered(): number {
@@ -301,6 +304,15 @@ export class Session implements ClientPort, ClientView {
     queue[queue.indexOf(command)] = substitute;
   }
 
+  /** Reads no more from the client; when all is answered, it gets EOF. @param reason what the journal is told then */
+  finishUp(reason: string): void {
+    if (this.#life !== 'open') return;
+    this.#life = 'ended';
+    this.#endReason = reason;
+    this.#link.pause();
+    this.#owner.touch(this);
+  }
+
   /** @returns the next command to go upstream, which the session now counts as sent; null when there is none. */
   takeWaiting(): PendingCommand | null {
     const command = this.nextWaiting;
@@ -332,8 +344,7 @@ export class Session implements ClientPort, ClientView {
 
   /** Answers a command here, with a reply in chunks, in its turn. The journal has been told. */
   answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
-    command.stage = 'answered';
-    command.reply = reply;
+    this.#setReply(command, reply);
     this.#giveBack(command);
     if (command.oob) this.#drainOob();
     else this.#drainAnswered();
@@ -356,8 +367,7 @@ export class Session implements ClientPort, ClientView {
       if (!wasSent) this.#owner.journal?.dropped?.(command, reason);
       const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
       const reply = errorReply(command.id, genericError(`qmpmux has lost QEMU; ${fate}`));
-      command.stage = 'answered';
-      command.reply = [reply];
+      this.#setReply(command, [reply]);
       this.#giveBack(command);
     }
     this.#drainOob();
@@ -384,7 +394,7 @@ export class Session implements ClientPort, ClientView {
     const isIdle = !this.#isPaused && this.#head === this.#queue.length && this.#oobQueue.length === 0;
     if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#outbox.length === 0) {
       if (this.#life === 'ended') {
-        this.#owner.disconnected(this, 'client closed');
+        this.#owner.disconnected(this, this.#endReason);
         this.#link.end();
       }
       this.#finish();
@@ -514,8 +524,7 @@ export class Session implements ClientPort, ClientView {
     const command = this.#takeCommand();
     const reply = errorReply(command.id, genericError(desc));
     this.#owner.journal?.denied(command, rule, reply);
-    command.stage = 'answered';
-    command.reply = [reply];
+    this.#setReply(command, [reply]);
     this.#hold(command, reply.length + command.raw.length);
     if (command.oob) {
       this.#oobSeen++;
@@ -582,6 +591,18 @@ export class Session implements ClientPort, ClientView {
     if (this.isConnected) for (const chunk of chunks) this.#outbox.append(chunk);
   }
 
+  /** Gives a command its reply, to be sent in its turn. */
+  #setReply(command: PendingCommand, reply: readonly Uint8Array[]): void {
+    command.stage = 'answered';
+    command.reply = reply;
+    for (const chunk of reply) this.#dueBytes += chunk.length;
+  }
+
+  #sendReply(command: PendingCommand): void {
+    for (const chunk of command.reply) this.#dueBytes -= chunk.length;
+    this.#send(command.reply);
+  }
+
   #answerMalformed(id: Uint8Array | null, fault: QmpFault): void {
     this.#answerInTurn(errorReply(id, fault), true);
   }
@@ -611,8 +632,7 @@ export class Session implements ClientPort, ClientView {
 
   #answered(reply: Uint8Array): PendingCommand {
     const command = PendingCommand.take(this);
-    command.stage = 'answered';
-    command.reply = [reply];
+    this.#setReply(command, [reply]);
     this.#hold(command, reply.length);
     return command;
   }
@@ -655,7 +675,7 @@ export class Session implements ClientPort, ClientView {
   /** Sends the out-of-band answers whose turn has come, and what waited behind them. */
   #drainOob(): void {
     for (let command = this.#oobQueue[0]; command?.stage === 'answered'; command = this.#oobQueue[0]) {
-      this.#send(command.reply);
+      this.#sendReply(command);
       this.#oobQueue.shift();
       this.#oobDone++;
       this.#release(command);
@@ -668,7 +688,7 @@ export class Session implements ClientPort, ClientView {
     for (;;) {
       const command = this.#queue[this.#head];
       if (command?.stage !== 'answered' || command.afterOob > this.#oobDone) break;
-      this.#send(command.reply);
+      this.#sendReply(command);
       this.#head++;
       this.#release(command);
     }

@@ -37,8 +37,19 @@ export const FOREIGN_SCHEMES = new Map([
   ['telnet', 'a telnet client can use any tcp listener: write tcp:HOST:PORT'],
 ]);
 
+/** What may be said of the clients of a socket, behind its address: not the address's business, but that of who serves them. */
+export const SERVICE_OPTIONS = [
+  'policy',
+  'events',
+  'command-timeout',
+  'max-clients',
+  'connection-rate',
+  'allow-uid',
+  'allow-gid',
+];
+
 /** Every option there is; which of them an address takes depends on what it is. */
-export const OPTIONS = ['mode', 'user', 'group', 'server', 'ipv4', 'ipv6'];
+export const OPTIONS = ['mode', 'user', 'group', 'server', 'ipv4', 'ipv6', ...SERVICE_OPTIONS];
 
 const neverBlocks = 'qmpmux always waits and connects again by itself; leave it out';
 

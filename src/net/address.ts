@@ -6,7 +6,8 @@
  *     exec:command word 'a word'    upstream only: QMP over the standard input and output of a command (see command-words.ts)
  *
  * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=` where we make a unix socket;
- * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp. A comma that belongs to a
+ * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp; on a listener also what is
+ * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
  * path or a value is written `,,`. All that follows `exec:` is the command, commas included.
  *
  * An address that parses is well-formed; whether it can be used is found out by who uses it.
@@ -14,7 +15,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { QmpmuxError } from '../errors.js';
 import { suggestion } from '../spelling.js';
-import { FOREIGN_OPTIONS, FOREIGN_SCHEMES, noAbstract, OPTIONS, SCHEMES } from './address-words.js';
+import { FOREIGN_OPTIONS, FOREIGN_SCHEMES, noAbstract, OPTIONS, SCHEMES, SERVICE_OPTIONS } from './address-words.js';
 import { joinCommand, splitCommand } from './command-words.js';
 
 /** A unix socket that exists already. */
@@ -92,6 +93,24 @@ export function parseListener(text: string): ListenAddress {
   return new AddressText(text, 'listener').listener();
 }
 
+/** An option that says how the clients of a socket are served. */
+export interface ServiceOption {
+  readonly name: string;
+  /** null for an option without `=`. */
+  readonly value: string | null;
+  /** Makes the error that names the option's place. */
+  fault(problem: string): AddressError;
+}
+
+/** Reads the address of a listener and what is said of its clients. @throws AddressError */
+export function parseService(text: string): {
+  readonly address: ListenAddress;
+  readonly options: readonly ServiceOption[];
+} {
+  const reader = new AddressText(text, 'listener', true);
+  return { address: reader.listener(), options: reader.serviceOptions };
+}
+
 /** The canonical spelling of an address; it parses back to the same address. */
 export function formatAddress(address: UpstreamAddress | ListenAddress): string {
   switch (address.kind) {
@@ -148,12 +167,15 @@ interface OptionPart {
 
 /** One address while it is read. */
 class AddressText {
+  readonly serviceOptions: ServiceOption[] = [];
   readonly #text: string;
   readonly #role: AddressRole;
+  readonly #takesService: boolean;
 
-  constructor(text: string, role: AddressRole) {
+  constructor(text: string, role: AddressRole, takesService = false) {
     this.#text = text;
     this.#role = role;
+    this.#takesService = takesService;
   }
 
   upstream(): UpstreamAddress {
@@ -403,7 +425,12 @@ class AddressText {
       if (options.some((other) => other.name === name)) throw this.#fault(at, `"${name}" is given twice`);
       options.push({ name, value: equals < 0 ? null : text.slice(equals + 1), at, valueAt: at + name.length + 1 });
     }
-    return { head: parts[0]?.text ?? '', options };
+    for (const { name, value, at } of options) {
+      if (!SERVICE_OPTIONS.includes(name)) continue;
+      if (!this.#takesService) throw this.#fault(at, `"${name}" is for the clients of a socket that qmpmux serves`);
+      this.serviceOptions.push({ name, value, fault: (problem) => this.#fault(at, problem) });
+    }
+    return { head: parts[0]?.text ?? '', options: options.filter(({ name }) => !SERVICE_OPTIONS.includes(name)) };
   }
 }
 

@@ -20,6 +20,9 @@ import {
   ownershipOf,
 } from './socket-file.js';
 
+/** Connections that the kernel keeps until they are accepted (as far as net.core.somaxconn lets it): a thousand may come at once. */
+const BACKLOG = 4096;
+
 export interface ListenerOptions {
   readonly address: ListenAddress;
   /** Takes a connection; its socket allows half-open, is not read yet, and has no listener for errors yet. */
@@ -123,7 +126,7 @@ async function bindUnix(address: UnixListenAddress, accept: (socket: Socket) => 
   // Node binds and listens before listen() returns, so nothing else of ours is made under this mask.
   const before = process.umask(0o177);
   try {
-    server.listen({ path: address.path });
+    server.listen({ path: address.path, backlog: BACKLOG });
   } finally {
     process.umask(before);
   }
@@ -153,7 +156,7 @@ async function bindTcp(
   let lastError: ListenError | null = null;
   for (const host of await loopbackAddresses(address)) {
     const server = newServer(accept);
-    const options: ListenOptions = { host, port };
+    const options: ListenOptions = { host, port, backlog: BACKLOG };
     try {
       server.listen(options);
       await once(server, 'listening');

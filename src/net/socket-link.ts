@@ -23,6 +23,8 @@ export interface Receiver {
   receiveEnd(): void;
   /** The connection is gone both ways. Called once, last. */
   closed(reason: string): void;
+  /** All that was written is with the kernel, after some of it was not. */
+  drained?(): void;
 }
 
 /** The most that is fetched after a failed write: more than a socket's buffer holds, and a bound for a peer that keeps sending. */
@@ -67,6 +69,9 @@ export class SocketLink implements Link {
     this.#receiver = receiver;
     this.#readable.on('end', () => {
       this.#receiveEnd();
+    });
+    this.#writable.on('drain', () => {
+      this.#receiver?.drained?.();
     });
     // Starts the flow.
     this.#readable.on('data', (chunk: Uint8Array) => {

@@ -26,6 +26,8 @@ export interface UpstreamOptions {
   readonly address: UpstreamAddress;
   readonly receiver: UpstreamReceiver;
   readonly log: Log;
+  /** Whether the clients stay when QEMU is gone; for messages. */
+  readonly keepsClients?: boolean;
   /** How long an attempt may take until the handshake is done, in milliseconds. Default 10 s. */
   readonly attemptTimeout?: number;
   /** Pause after the first failed attempt and the longest pause, in milliseconds. Defaults 100 ms and 5 s. */
@@ -67,6 +69,7 @@ export class Upstream {
   readonly #random: () => number;
   /** For messages. */
   readonly #place: string;
+  readonly #lostText: string;
   readonly #listener: Listener | null;
   #state: State = { name: 'idle' };
   #nextPause: number;
@@ -88,6 +91,7 @@ export class Upstream {
     this.#random = options.random ?? Math.random;
     this.#nextPause = this.#firstPause;
     this.#place = formatAddress(options.address);
+    this.#lostText = `lost QEMU; its clients ${options.keepsClients === true ? 'stay, without it' : 'are disconnected'}`;
     this.#listener = options.address.kind === 'server' ? this.#newListener(options.address.listen) : null;
   }
 
@@ -254,7 +258,7 @@ export class Upstream {
     if (before.name === 'greeting') clearTimeout(before.deadline);
     if (before.name === 'running') {
       if (performance.now() - before.since >= STABLE) this.#nextPause = this.#firstPause;
-      this.#log.warn({ upstream: this.#place, reason }, 'lost QEMU; its clients are disconnected');
+      this.#log.warn({ upstream: this.#place, reason }, this.#lostText);
     } else {
       this.#report(reason);
     }

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, test } from 'node:test';
-import { ConfigError, DEFAULT_LOG, singleMonitor } from '../../dist/daemon/config.js';
+import { ConfigError, DEFAULT_LOG, DEFAULT_SERVICE, singleMonitor } from '../../dist/daemon/config.js';
 import { parseConfig, readConfig } from '../../dist/daemon/config-file.js';
+import { DEFAULT_LISTENER } from '../../dist/daemon/listener-settings.js';
 import { parseListener, parseUpstream } from '../../dist/net/address.js';
 import { scratch } from '../support/scratch.js';
 
@@ -45,31 +46,96 @@ test('a config names monitors with their upstream and listeners, and how to log'
         name: 'web1',
         upstream: { kind: 'unix', path: '/run/web1.qmp' },
         listen: [
-          { address: { kind: 'unix', path: '/run/web1.mux' } },
-          { address: { kind: 'unix', path: '/run/backup,1.mux', mode: 0o660, user: '7', group: 'backup,x' } },
+          { address: { kind: 'unix', path: '/run/web1.mux' }, settings: DEFAULT_LISTENER },
+          {
+            address: { kind: 'unix', path: '/run/backup,1.mux', mode: 0o660, user: '7', group: 'backup,x' },
+            settings: DEFAULT_LISTENER,
+          },
         ],
-        cache: true,
-        merge: true,
+        ...DEFAULT_SERVICE,
       },
       {
         name: 'db.2',
         upstream: { kind: 'tcp', host: '::1', port: 4444 },
         listen: [
-          { address: { kind: 'tcp', host: 'localhost', port: 0 } },
-          { address: { kind: 'tcp', host: 'localhost', port: 0 } },
+          { address: { kind: 'tcp', host: 'localhost', port: 0 }, settings: DEFAULT_LISTENER },
+          { address: { kind: 'tcp', host: 'localhost', port: 0 }, settings: DEFAULT_LISTENER },
         ],
-        cache: true,
-        merge: true,
+        ...DEFAULT_SERVICE,
       },
       {
         name: 'shy',
         upstream: { kind: 'unix', path: '/q' },
-        listen: [{ address: { kind: 'unix', path: '/m' } }],
+        listen: [{ address: { kind: 'unix', path: '/m' }, settings: DEFAULT_LISTENER }],
+        ...DEFAULT_SERVICE,
         cache: false,
         merge: false,
       },
     ],
+    policies: new Map(),
+    drainTime: 5000,
   });
+});
+
+test('a config says how clients are served, what they may use, and what policies there are', () => {
+  const config = parseConfig(
+    `
+    drain-timeout = "2m"
+
+    [monitor.vm]
+    upstream = "/q"
+    listen = [
+      { address = "/m", policy = "backup", events = ["BLOCK_*", "STOP"], command-timeout = 30, max-clients = 5 },
+      { address = "/n", policy = "read-only", events = "none", connection-rate = 0, allow-uid = [0, 7], allow-gid = "9" },
+      "/o,policy=learn:/l,events=all",
+      { address = "/p", policy = "/etc/rules", events = [] },
+    ]
+    keep-clients = true
+    warn-after = "500ms"
+
+    [monitor.vm.limits]
+    output-cap = "64M"
+    queued-commands = 10
+    negotiation-time = "1m"
+
+    [policy.backup]
+    default = "allow"
+    rules = ["deny quit", "allow hmp info block"]
+    `,
+    'test.toml',
+  );
+  const [monitor] = config.monitors;
+  assert.equal(config.drainTime, 120_000);
+  assert.equal(monitor?.keepClients, true);
+  assert.equal(monitor?.warnAfter, 500);
+  assert.deepEqual(monitor?.limits, { outputCap: 64 * 1024 ** 2, queuedCommands: 10, negotiationTime: 60_000 });
+  assert.deepEqual(
+    monitor?.listen.map(({ settings }) => settings),
+    [
+      {
+        ...DEFAULT_LISTENER,
+        policy: { kind: 'named', name: 'backup' },
+        events: ['BLOCK_*', 'STOP'],
+        commandTime: 30_000,
+        clients: 5,
+      },
+      {
+        ...DEFAULT_LISTENER,
+        policy: { kind: 'read-only' },
+        events: [],
+        connectionRate: 0,
+        allow: { uids: new Set([0, 7]), gids: new Set([9]) },
+      },
+      { ...DEFAULT_LISTENER, policy: { kind: 'learn', file: '/l' } },
+      { ...DEFAULT_LISTENER, policy: { kind: 'file', file: '/etc/rules' }, events: [] },
+    ],
+  );
+  const policy = config.policies.get('backup');
+  assert.equal(policy?.allowByDefault, true);
+  assert.deepEqual(
+    policy?.rules.map((rule) => rule.text),
+    ['deny quit', 'allow hmp info block'],
+  );
 });
 
 test('flags make the same config as a file with one monitor', () => {
@@ -96,7 +162,39 @@ test('a monitor without a name is called after its upstream', () => {
 });
 
 const vm = '[monitor.vm]\nupstream = "/q"\n';
+const service = (options: string, more = '') => `[monitor.vm]\nupstream = "/q"\nlisten = ["/m,${options}"]\n${more}`;
 const faults: readonly (readonly [what: string, content: string, message: RegExp])[] = [
+  [
+    'a policy that there is not',
+    service('policy=bakup', '[policy.backup]\nrules = []\n'),
+    /no policy "bakup"; did you mean "?backup"?/,
+  ],
+  ['a policy without a file', service('policy=learn:'), /the file is missing behind learn:/],
+  ['a pattern that is none', service('events=BLOCK/*'), /is no pattern of event names/],
+  ['an empty option', service('events='), /"events" needs a value/],
+  ['a time that is none', service('command-timeout=soon'), /"command-timeout" is a time such as/],
+  ['a number that is none', service('max-clients=many'), /"max-clients" is a number/],
+  ['a user that there is not', service('allow-uid=nobody-of-that-name'), /there is no user "nobody-of-that-name"/],
+  [
+    'a uid on tcp',
+    '[monitor.vm]\nupstream = "/q"\nlisten = ["tcp:localhost:0,allow-uid=0"]\n',
+    /TCP does not tell who connects/,
+  ],
+  [
+    'a limit that there is not',
+    `${service('mode=0600')}[monitor.vm.limits]\noutputcap = 1\n`,
+    /^f\.toml:5: .*no limit "outputcap"; did you mean "?output-cap"?/,
+  ],
+  ['a limit that is none', `${service('mode=0600')}[monitor.vm.limits]\nqueued-commands = 0\n`, /must be some limit/],
+  ['a size that is none', `${service('mode=0600')}[monitor.vm.limits]\nmemory = "much"\n`, /"much" is no size/],
+  ['a time to warn that is none', service('mode=0600', 'warn-after = "x"\n'), /warn-after: must be a time/],
+  [
+    'a rule that is none',
+    service('mode=0600', '[policy.p]\nrules = ["permit x"]\n'),
+    /^f\.toml:5: .*begins with allow or deny/,
+  ],
+  ['a policy of a name that is taken', service('mode=0600', '[policy.full]\nrules = []\n'), /needs another name/],
+  ['a key of a policy that is none', service('mode=0600', '[policy.p]\nrules = []\nrule = []\n'), /unknown key/],
   ['an empty file', '', /^f\.toml: monitor: is missing$/],
   ['no monitor', '[monitor]\n', /^f\.toml: no monitor: add a table \[monitor\.NAME\]/],
   ['what is no TOML', '[monitor.vm]\nupstream = /q\n', /^f\.toml:2:\d+: not TOML: \S/],
@@ -110,7 +208,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'an unrelated key',
     `${vm}listen=["/a"]\ncolour="red"`,
-    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge\)$/,
+    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge, keep-clients, warn-after, limits\)$/,
   ],
   ['a missing upstream', '\n[monitor.vm]\nlisten=["/a"]', /^f\.toml:2: monitor\.vm\.upstream: is missing$/],
   ['a missing listener', vm, /^f\.toml:1: monitor\.vm\.listen: is missing$/],

@@ -119,6 +119,21 @@ describe('the output of a client', () => {
     assert.equal(world.mux.counters.overfull, 0);
   });
 
+  it('made of answers from memory is held back also while they wait behind an answer that is still to come', () => {
+    const world = limitedWorld(limits);
+    const client = world.client().negotiate();
+    client.send(commands(1000, 'query-version'));
+    for (let answers = client.take().length; answers < 1000; answers += client.take().length) {
+      jam(client);
+      if (world.qemu.waiting.length > 0) world.qemu.returns(`"${'x'.repeat(500)}"`);
+      world.settle();
+      assert.ok(client.link.backlog < 6000, `${client.link.backlog} bytes`);
+      unjam(client);
+      world.settle();
+    }
+    assert.equal(world.mux.counters.overfull, 0);
+  });
+
   it('that is large, in one answer, passes as long as it is read', () => {
     const world = limitedWorld(limits);
     const client = world.client().negotiate();

@@ -18,6 +18,7 @@ class Alone {
     this.monitor = new Monitor(
       { now: () => 0, epoch: () => 0, schedule: () => {}, nonce: () => 'nonce', upstreamChanged: () => {} },
       {
+        mostReplyBytes: 0,
         upstreamMessage: (envelope) => this.told.push(`message ${envelope.id}`),
         stray: (_chunks, why) => this.told.push(`stray ${why}`),
         upstreamChanged: (state: UpstreamState) => this.told.push(state.name),

@@ -50,8 +50,9 @@ export class Daemon {
   #linesPassed = 0;
   #readyPassed = 0;
 
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>>) {
-    const child = spawn(process.execPath, [program, ...args], {
+  constructor(args: readonly string[], environment: Readonly<Record<string, string>>, through: readonly string[] = []) {
+    const [first = process.execPath, ...rest] = [...through, process.execPath, program, ...args];
+    const child = spawn(first, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...environment },
     });
@@ -154,13 +155,15 @@ export class Daemon {
 /**
  * Starts `qmpmux serve` with these arguments. It is killed with `scope` if it still runs then.
  * @param environment variables to set besides our own.
+ * @param through words before the command line, of a program that becomes it.
  */
 export function startDaemon(
   scope: Scope,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  through: readonly string[] = [],
 ): Daemon {
-  return startQmpmux(scope, ['serve', ...args], environment);
+  return startQmpmux(scope, ['serve', ...args], environment, through);
 }
 
 /** Starts qmpmux with any arguments. It is killed with `scope` if it still runs then. */
@@ -168,8 +171,9 @@ export function startQmpmux(
   scope: Scope,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  through: readonly string[] = [],
 ): Daemon {
-  const daemon = new Daemon(args, environment);
+  const daemon = new Daemon(args, environment, through);
   scope.after(async () => {
     await daemon.stop('SIGKILL');
   });

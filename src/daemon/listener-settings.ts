@@ -1,0 +1,128 @@
+/**
+ * How the clients of one socket are served: the options behind its address, which in a config file may also be keys beside it.
+ *
+ *     policy=full                 what they may run: full, read-only, learn, the NAME of a [policy.NAME] of the config, or a /FILE of rules
+ *     policy=learn:/FILE          everything; the rules that would have been needed are logged, and written to FILE
+ *     events=all                  which events they get: all, none, or patterns: BLOCK_*+STOP
+ *     command-timeout=0           how long one of their commands may take before they get an error instead (0: for ever)
+ *     max-clients=2048            how many there may be at a time
+ *     connection-rate=1000        how many may connect in a second, in the long run; twice as many at once
+ *     allow-uid=0+backup          unix sockets: which users may connect, by name or number; with allow-gid, either is enough
+ *     allow-gid=kvm               and which groups (the primary group of the process that connects)
+ */
+import { groupId, userId } from '../net/accounts.js';
+import { type ListenAddress, parseService, type ServiceOption } from '../net/address.js';
+import { DURATION_RULE, parseDuration } from '../units.js';
+
+/** What a policy is called, or where it is. */
+export type PolicyChoice =
+  | { readonly kind: 'full' }
+  | { readonly kind: 'read-only' }
+  | { readonly kind: 'learn'; readonly file: string | null }
+  | { readonly kind: 'named'; readonly name: string }
+  | { readonly kind: 'file'; readonly file: string };
+
+export interface ListenerSettings {
+  readonly policy: PolicyChoice;
+  /** Patterns of event names; null for all events. */
+  readonly events: readonly string[] | null;
+  /** In milliseconds; 0 for no limit. */
+  readonly commandTime: number;
+  /** Null for the monitor's own limit. */
+  readonly clients: number | null;
+  /** Connections a second; 0 for no limit. */
+  readonly connectionRate: number;
+  /** Who may connect; null for whoever can. */
+  readonly allow: { readonly uids: ReadonlySet<number>; readonly gids: ReadonlySet<number> } | null;
+}
+
+export const DEFAULT_LISTENER: ListenerSettings = {
+  policy: { kind: 'full' },
+  events: null,
+  commandTime: 0,
+  clients: null,
+  connectionRate: 1000,
+  allow: null,
+};
+
+/** Reads a listener's address with its options. @throws AddressError */
+export function parseListenerSettings(text: string): {
+  readonly address: ListenAddress;
+  readonly settings: ListenerSettings;
+} {
+  const { address, options } = parseService(text);
+  let settings = DEFAULT_LISTENER;
+  const uids = new Set<number>();
+  const gids = new Set<number>();
+  for (const option of options) {
+    const value = option.value ?? '';
+    if (value === '') throw option.fault(`"${option.name}" needs a value: ${option.name}=…`);
+    switch (option.name) {
+      case 'policy':
+        settings = { ...settings, policy: policyChoice(option, value) };
+        break;
+      case 'events':
+        settings = { ...settings, events: eventPatterns(option, value) };
+        break;
+      case 'command-timeout': {
+        const commandTime = parseDuration(value);
+        if (commandTime === null) throw option.fault(`"command-timeout" is ${DURATION_RULE}`);
+        settings = { ...settings, commandTime };
+        break;
+      }
+      case 'max-clients':
+        settings = { ...settings, clients: count(option, value) };
+        break;
+      case 'connection-rate':
+        settings = { ...settings, connectionRate: count(option, value) };
+        break;
+      case 'allow-uid':
+      case 'allow-gid': {
+        if (address.kind !== 'unix') {
+          throw option.fault(`"${option.name}" is for unix sockets: TCP does not tell who connects`);
+        }
+        const isUser = option.name === 'allow-uid';
+        for (const name of value.split('+')) {
+          const id = isUser ? userId(name) : groupId(name);
+          const what = isUser ? 'user' : 'group';
+          if (id === null) throw option.fault(`there is no ${what} ${JSON.stringify(name)} here; a number works too`);
+          (isUser ? uids : gids).add(id);
+        }
+        settings = { ...settings, allow: { uids, gids } };
+        break;
+      }
+      default:
+        // SERVICE_OPTIONS names one that is not here: our mistake, not the user's
+        throw new Error(`no such option of a listener: ${option.name}`);
+    }
+  }
+  return { address, settings };
+}
+
+function policyChoice(option: ServiceOption, value: string): PolicyChoice {
+  if (value === 'full' || value === 'read-only') return { kind: value };
+  if (value === 'learn') return { kind: 'learn', file: null };
+  if (value.startsWith('learn:')) {
+    const file = value.slice('learn:'.length);
+    if (file === '') throw option.fault('the file is missing behind learn:');
+    return { kind: 'learn', file };
+  }
+  if (value.includes('/')) return { kind: 'file', file: value };
+  return { kind: 'named', name: value };
+}
+
+function eventPatterns(option: ServiceOption, value: string): readonly string[] | null {
+  if (value === 'all') return null;
+  if (value === 'none') return [];
+  const patterns = value.split('+');
+  const odd = patterns.find((pattern) => !/^[A-Za-z0-9_.*?-]+$/.test(pattern));
+  if (odd !== undefined) {
+    throw option.fault(`${JSON.stringify(odd)} is no pattern of event names; write all, none, or such as BLOCK_*+STOP`);
+  }
+  return patterns;
+}
+
+function count(option: ServiceOption, value: string): number {
+  if (!/^\d{1,9}$/.test(value)) throw option.fault(`"${option.name}" is a number, 0 for no limit`);
+  return Number(value);
+}

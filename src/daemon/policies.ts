@@ -1,0 +1,103 @@
+/**
+ * The policies of a daemon: named ones from its config, and files of rules.
+ *
+ * A file of rules has one rule in a line (mux/policy-rule.ts has their form), `#` begins a comment, and a line `default allow` or
+ * `default deny` says what happens to commands that no rule fits; deny if there is none.
+ */
+import { appendFileSync, readFileSync } from 'node:fs';
+import { LearningPolicy, type Policy, readOnlyPolicy, RulePolicy } from '../mux/policy.js';
+import { parseRule, type Rule } from '../mux/policy-rule.js';
+import { describeSystemError } from '../net/listen-error.js';
+import type { Log } from '../net/log.js';
+import { ConfigError } from './config.js';
+import type { PolicyChoice } from './listener-settings.js';
+
+/** A policy of the config: its rules, read. */
+export interface PolicyRules {
+  readonly rules: readonly Rule[];
+  readonly allowByDefault: boolean;
+}
+
+/** Reads a file of rules. @throws ConfigError */
+export function readPolicyFile(file: string): PolicyRules {
+  let content: string;
+  try {
+    content = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`${file}: cannot read this policy: ${describeSystemError(error)}`, { cause: error });
+  }
+  return parsePolicyFile(content, file);
+}
+
+/** @param file its name, for messages. @throws ConfigError */
+export function parsePolicyFile(content: string, file: string): PolicyRules {
+  const rules: Rule[] = [];
+  let allowByDefault: boolean | null = null;
+  for (const [index, line] of content.split('\n').entries()) {
+    const text = line.replace(/(^|\s)#.*$/, '').trim();
+    if (text === '') continue;
+    const where = `${file}:${index + 1}`;
+    const preset = /^default\s+(\S+)$/.exec(text)?.[1];
+    if (preset !== undefined) {
+      if (preset !== 'allow' && preset !== 'deny') throw new ConfigError(`${where}: default is allow or deny`);
+      if (allowByDefault !== null) throw new ConfigError(`${where}: default is given twice`);
+      allowByDefault = preset === 'allow';
+      continue;
+    }
+    const rule = parseRule(text);
+    if ('problem' in rule) throw new ConfigError(`${where}: ${JSON.stringify(text)}: ${rule.problem}`);
+    rules.push(rule);
+  }
+  return { rules, allowByDefault: allowByDefault ?? false };
+}
+
+/**
+ * @param named the policies of the config
+ * @returns the policy that `choice` stands for; null for none: everything is allowed, and nothing has to be judged.
+ * @throws ConfigError
+ */
+export function policyFor(choice: PolicyChoice, named: ReadonlyMap<string, PolicyRules>, log: Log): Policy | null {
+  switch (choice.kind) {
+    case 'full':
+      return null;
+    case 'read-only':
+      return readOnlyPolicy();
+    case 'learn':
+      return learning(choice.file, log);
+    case 'named': {
+      const rules = named.get(choice.name);
+      if (rules === undefined) throw new ConfigError(`there is no policy ${JSON.stringify(choice.name)}`);
+      return new RulePolicy(choice.name, rules.rules, rules.allowByDefault);
+    }
+    case 'file': {
+      const { rules, allowByDefault } = readPolicyFile(choice.file);
+      return new RulePolicy(choice.file, rules, allowByDefault);
+    }
+  }
+}
+
+function learning(file: string | null, log: Log): Policy {
+  const known = new Set<string>();
+  if (file !== null) {
+    try {
+      // A file from before is gone on with.
+      appendFileSync(file, '', { mode: 0o600 });
+      for (const line of readFileSync(file, 'utf8').split('\n')) known.add(line.trim());
+    } catch (error) {
+      throw new ConfigError(`${file}: cannot write what policy=learn learns: ${describeSystemError(error)}`, {
+        cause: error,
+      });
+    }
+  }
+  return new LearningPolicy((rule) => {
+    if (known.has(rule)) return;
+    known.add(rule);
+    log.info({ rule }, 'policy=learn: a policy would need this rule');
+    if (file === null) return;
+    try {
+      appendFileSync(file, `${rule}\n`);
+    } catch (error) {
+      log.error({ file, rule, error: describeSystemError(error) }, 'cannot write what policy=learn has learnt');
+    }
+  });
+}
