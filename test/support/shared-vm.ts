@@ -19,6 +19,10 @@ export interface SharedVmOptions extends QemuOptions {
   readonly listen?: readonly string[];
   /** What stands between the daemon and QEMU's first monitor: given its address, returns that to be used instead. */
   readonly between?: (monitor: Target) => Promise<Target>;
+  /** Further flags of `qmpmux serve`. */
+  readonly flags?: readonly string[];
+  /** Variables of its environment. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Starts both, and waits until clients are served. They end with `scope`. */
@@ -26,7 +30,8 @@ export async function shareVm(scope: Scope, options: SharedVmOptions = {}): Prom
   const qemu = await startQemu(scope, options);
   const upstream = (await options.between?.(qemu.monitor)) ?? qemu.monitor;
   const listeners = [`unix:${join(qemu.folder, 'mux')}`, ...(options.listen ?? [])];
-  const daemon = startDaemon(scope, ['--upstream', upstream, ...listeners.flatMap((address) => ['--listen', address])]);
+  const listen = listeners.flatMap((address) => ['--listen', address]);
+  const daemon = startDaemon(scope, ['--upstream', upstream, ...listen, ...(options.flags ?? [])], options.environment);
   const targets = await daemon.ready();
   return { qemu, daemon, targets, target: targets[0] ?? '' };
 }

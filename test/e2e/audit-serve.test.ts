@@ -1,0 +1,359 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { eachLine, inOrder } from '../../dist/audit/log-lines.js';
+import { Verifier } from '../../dist/audit/verify.js';
+import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
+import { assertValid, type LooseRecord, parseLines } from '../support/audit.js';
+import { brokenDisk } from '../support/broken-disk.js';
+import { startDaemon } from '../support/daemon.js';
+import { cannotMount, mountTmpfs } from '../support/filesystem.js';
+import { missing } from '../support/programs.js';
+import { RawClient, type Target } from '../support/raw-client.js';
+import { scratch } from '../support/scratch.js';
+import { shareVm } from '../support/shared-vm.js';
+import { Load, Witness } from '../support/witness.js';
+
+async function connect(target: Target): Promise<RawClient> {
+  const client = await RawClient.connect(target);
+  await client.readLine();
+  await client.write('{"execute":"qmp_capabilities"}\n');
+  await client.readLine();
+  return client;
+}
+
+/** Reads a log as soon as `isComplete`. */
+async function readLog(path: string, isComplete: (records: readonly LooseRecord[]) => boolean): Promise<LooseRecord[]> {
+  for (let i = 0; ; i++) {
+    const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    const records = parseLines(text.slice(0, text.lastIndexOf('\n') + 1));
+    if (isComplete(records)) return records;
+    assert.ok(i < 500, `the log stays at\n${text}`);
+    await delay(20);
+  }
+}
+
+async function problemsIn(paths: readonly string[]): Promise<string[]> {
+  const problems: string[] = [];
+  const verifier = new Verifier(({ level, file, line, what }) => {
+    if (level === 'problem') problems.push(`${file}:${line}: ${what}`);
+  });
+  for (const file of await inOrder(paths))
+    await eachLine(file, (line) => {
+      verifier.line(line);
+    });
+  verifier.finish();
+  return problems;
+}
+
+describe('a VM with an audit log', { skip: missing('qemu') }, () => {
+  test('has a record of everything that everybody did, each as the schema says', async (t) => {
+    const path = join(scratch(t), 'audit.log');
+    const vm = await shareVm(t, {
+      name: 'audited',
+      listen: ['tcp:127.0.0.1:0'],
+      flags: ['--audit', path, '--audit-chain', '--name', 'web1'],
+    });
+    const unix = await connect(vm.targets[0] ?? '');
+    const tcp = await connect(vm.targets[1] ?? '');
+    await unix.write('{"execute":"query-name","id":18446744073709551615}\n{"execute":"query-nothing"}\n');
+    await unix.readLines(2);
+    await unix.write("{'execute':'human-monitor-command',\n'arguments':{'command-line':'info version'},'id':[1]}\n");
+    await unix.readLine();
+    await tcp.write('{"execute":"object-add","arguments":{"qom-type":"secret","id":"s0","data":"hush-hush"}}\n');
+    await tcp.readLine();
+    await tcp.write('{"execute":"qom-get","arguments":{"path":"/objects/s0","property":"data"}}\n');
+    assert.equal(await tcp.readLine(), '{"return": "hush-hush"}');
+    await tcp.write('{"execute":}\n');
+    await tcp.readLine();
+    await vm.qemu.execute('cont');
+    await unix.readLine();
+    await unix.close();
+    await tcp.close();
+    await readLog(path, (all) => all.filter((record) => record['kind'] === 'disconnect').length === 2);
+    const exit = await vm.daemon.stop();
+    assert.equal(exit.code, 0);
+
+    const text = readFileSync(path, 'utf8');
+    assert.ok(!text.includes('hush-hush'));
+    const records = parseLines(text);
+    records.forEach(assertValid);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    const of = (kind: string) => records.filter((record) => record['kind'] === kind);
+    assert.deepEqual(
+      of('command').map((record) => [record['client'], record['command']]),
+      [
+        [1, 'query-name'],
+        [1, 'query-nothing'],
+        [1, 'human-monitor-command'],
+        [2, 'object-add'],
+        [2, 'qom-get'],
+      ],
+    );
+    assert.ok(text.includes('"message":{"execute":"query-name","id":18446744073709551615}'));
+    assert.ok(text.includes('"message":{"return": {"name": "audited"}, "id": 18446744073709551615}'));
+    assert.deepEqual(
+      of('reply').map((record) => record['of']),
+      of('command')
+        .filter((record) => record['command'] !== 'query-nothing')
+        .map((record) => record['seq']),
+    );
+    assert.equal(of('error').length, 1);
+    assert.deepEqual(
+      of('event').map((record) => [record['event'], record['receivers']]),
+      [['RESUME', 2]],
+    );
+    const [first] = of('command');
+    assert.deepEqual(first?.['peer'], {
+      kind: 'unix',
+      pid: process.pid,
+      uid: process.getuid?.(),
+      gid: process.getgid?.(),
+      program: readFileSync('/proc/self/comm', 'utf8').trimEnd(),
+    });
+    assert.equal(first['monitor'], 'web1');
+    const [, connected] = of('connect');
+    assert.match(JSON.stringify(connected?.['peer']), /^\{"kind":"tcp","address":"127\.0\.0\.1","port":\d+\}$/);
+    assert.deepEqual(
+      [...new Set(records.map((record) => record['kind']))],
+      ['daemon', 'upstream', 'connect', 'negotiated', 'command', 'error', 'reply', 'malformed', 'event', 'disconnect'],
+    );
+    assert.deepEqual(await problemsIn([path]), []);
+  });
+
+  test('can be looked into with jq', { skip: missing('jq') }, async (t) => {
+    const path = join(scratch(t), 'audit.log');
+    const vm = await shareVm(t, { flags: ['--audit', path] });
+    const client = await connect(vm.target);
+    await client.write(
+      `{"execute":"query-status"}{"execute":"stop","arguments":${'[{"a":'.repeat(200)}1${'}]'.repeat(200)}}\n`,
+    );
+    await client.readLines(2);
+    await client.close();
+    await vm.daemon.stop();
+    const jq = spawnSync('jq', ['-r', 'select(.kind == "command") | .message.execute // .command', path], {
+      encoding: 'utf8',
+    });
+    assert.equal(jq.status, 0, jq.stderr);
+    assert.equal(jq.stdout.split('\n')[0], 'query-status');
+  });
+
+  test('refuses commands while its disk is full, with their ids and in order; everything else goes on', {
+    skip: cannotMount(),
+  }, async (t) => {
+    const small = mountTmpfs(t, 64);
+    const path = join(small.path, 'audit.log');
+    const vm = await shareVm(t, { flags: ['--audit', path, '--audit-chain', '--log-format', 'json'] });
+    const client = await connect(vm.target);
+    await client.write('{"execute":"query-version","id":"warm"}\n');
+    const version = (await client.readLine()).replace('"warm"', '"cached"');
+    const free = small.fill();
+    let last = '';
+    for (let i = 0; !last.includes('error'); i++) {
+      assert.ok(i < 1000, 'the disk does not fill up');
+      await client.write(`{"execute":"query-status","id":${i}}\n`);
+      last = await client.readLine();
+    }
+    assert.match(
+      last,
+      /^\{"id": \d+, "error": \{"class": "GenericError", "desc": "qmpmux cannot record this command, so it was not run: the audit log .*audit\.log cannot be written: ENOSPC: no space left on device"\}\}$/,
+    );
+    await client.write(
+      '{"execute":"query-status","id":"a"}{"execute":"stop","id":"b"}[]{"execute":"query-version","id":"cached"}{"execute":"stop","id":"c"}\n',
+    );
+    const lines = await client.readLines(5);
+    const ids = lines.map((line): unknown => (JSON.parse(line) as { id?: unknown }).id);
+    assert.deepEqual(ids, ['a', 'b', undefined, 'cached', 'c']);
+    assert.equal(lines[3], version);
+    // The VM goes on to tell what happens to it.
+    await vm.qemu.execute('cont');
+    assert.match(await client.readLine(), /"event": "RESUME"/);
+    assert.deepEqual(await vm.qemu.execute('query-status'), { running: true, singlestep: false, status: 'running' });
+    await vm.daemon.logged((line) => line.level === 50 && line.msg.includes('commands are refused until it can'));
+    free();
+    await vm.daemon.logged((line) => line.msg.includes('is written again'));
+    await client.write('{"execute":"stop","id":"d"}\n');
+    await client.readLinesUntil((line) => line === '{"return": {}, "id": "d"}');
+    await vm.daemon.stop();
+    const records = parseLines(readFileSync(path, 'utf8'));
+    records.forEach(assertValid);
+    assert.equal(records.filter((record) => record['kind'] === 'denied').length, 4);
+    assert.equal(records.filter((record) => record['event'] === 'RESUME').length, 1);
+    assert.equal(records.find((record) => record['action'] === 'resumed')?.['refused'], 4);
+    assert.deepEqual(await problemsIn([path]), []);
+  });
+
+  test('refuses commands while the directory of its log is gone', async (t) => {
+    const path = join(scratch(t), 'log', 'audit.log');
+    mkdirSync(dirname(path));
+    const vm = await shareVm(t, { flags: ['--audit', path] });
+    const client = await connect(vm.target);
+    rmSync(dirname(path), { recursive: true });
+    await delay(50);
+    await client.write('{"execute":"query-status"}\n');
+    assert.match(await client.readLine(), /was not run: .*ENOENT: no such file or directory/);
+    mkdirSync(dirname(path));
+    for (let i = 0, line = 'error'; line.includes('error'); i++) {
+      assert.ok(i < 200, 'it does not recover');
+      await delay(50);
+      await client.write('{"execute":"query-status"}\n');
+      line = await client.readLine();
+    }
+    assert.ok(parseLines(readFileSync(path, 'utf8')).some((record) => record['action'] === 'resumed'));
+  });
+
+  test('is not started when the log cannot be written', async (t) => {
+    const folder = scratch(t);
+    const daemon = startDaemon(t, [
+      '--upstream',
+      join(folder, 'q'),
+      '--listen',
+      join(folder, 'm'),
+      '--audit',
+      join(folder, 'no', 'audit.log'),
+    ]);
+    const { code } = await daemon.exited;
+    assert.equal(code, 69);
+    assert.match(daemon.errors, /qmpmux: the audit log .* cannot be opened: ENOENT/);
+  });
+
+  test('may have its log on standard output, and tells that it is ready elsewhere', async (t) => {
+    const folder = scratch(t);
+    const monitor = new SimulatedMonitor();
+    await monitor.start(join(folder, 'q'));
+    t.after(() => monitor.stop());
+    const daemon = startDaemon(t, [
+      '--upstream',
+      join(folder, 'q'),
+      '--listen',
+      join(folder, 'm'),
+      '--audit',
+      'stdout',
+    ]);
+    for (let i = 0; !daemon.errors.includes('qmpmux: ready: '); i++) {
+      assert.ok(i < 500, daemon.errors);
+      await delay(20);
+    }
+    const client = await connect(join(folder, 'm'));
+    await client.write('{"execute":"query-status"}\n');
+    await client.readLine();
+    await client.close();
+    await daemon.stop();
+    const records = parseLines(daemon.output);
+    records.forEach(assertValid);
+    assert.ok(records.some((record) => record['command'] === 'query-status'));
+  });
+});
+
+describe('a disk that fails', { skip: missing('gcc') }, () => {
+  for (const [fault, flags] of [
+    ['write', []],
+    ['sync', ['--audit-sync']],
+  ] as const) {
+    test(`on ${fault}: commands are refused, what is in flight is answered, and it goes on afterwards`, async (t) => {
+      const folder = scratch(t);
+      const path = join(folder, 'audit.log');
+      const disk = brokenDisk(folder, path);
+      const monitor = new SimulatedMonitor();
+      await monitor.start(join(folder, 'q'));
+      t.after(() => monitor.stop());
+      const daemon = startDaemon(
+        t,
+        ['--upstream', join(folder, 'q'), '--listen', join(folder, 'm'), '--audit', path, '--audit-chain', ...flags],
+        disk.environment,
+      );
+      await daemon.ready();
+      const client = await connect(join(folder, 'm'));
+      const held = monitor.hold('query-status');
+      await client.write('{"execute":"query-status","id":"held"}\n');
+      await held.reached;
+      disk.break(fault);
+      const other = await connect(join(folder, 'm'));
+      await other.write('{"execute":"stop","id":1}\n');
+      assert.match(await other.readLine(), /^\{"id": 1, "error": .*cannot be written: EIO: i\/o error/);
+      assert.equal(monitor.executions('stop'), 0);
+      monitor.emit('SOMETHING');
+      assert.match(await other.readLine(), /SOMETHING/);
+      held.release();
+      await client.readLinesUntil((line) => line.startsWith('{"return": ') && line.endsWith('"id": "held"}'));
+      disk.mend(fault);
+      for (let i = 0, line = 'error'; line.includes('error'); i++) {
+        assert.ok(i < 200, 'it does not recover');
+        await delay(50);
+        await other.write('{"execute":"query-status","id":2}\n');
+        line = await other.readLine();
+      }
+      await daemon.stop();
+      parseLines(readFileSync(path, 'utf8')).forEach(assertValid);
+      assert.deepEqual(await problemsIn([path]), []);
+    });
+  }
+
+  test('by taking half of everything still has every line whole', async (t) => {
+    const folder = scratch(t);
+    const path = join(folder, 'audit.log');
+    const disk = brokenDisk(folder, path);
+    disk.break('short');
+    const witness = await Witness.start(t, join(folder, 'q'));
+    const daemon = startDaemon(
+      t,
+      ['--upstream', join(folder, 'q'), '--listen', join(folder, 'm'), '--audit', path, '--audit-chain'],
+      disk.environment,
+    );
+    await daemon.ready();
+    const load = new Load(join(folder, 'm'), 'x');
+    while (load.answers < 200) await delay(10);
+    await load.stop();
+    await daemon.stop();
+    assert.deepEqual(await problemsIn([path]), []);
+    assert.equal(
+      parseLines(readFileSync(path, 'utf8')).filter((record) => record['kind'] === 'command').length,
+      witness.seen.length,
+    );
+  });
+});
+
+describe('rotation under load', () => {
+  test('by rename and SIGHUP loses no line and splits none', async (t) => {
+    const folder = scratch(t);
+    const path = join(folder, 'audit.log');
+    const witness = await Witness.start(t, join(folder, 'q'));
+    const daemon = startDaemon(t, [
+      '--upstream',
+      join(folder, 'q'),
+      '--listen',
+      join(folder, 'm'),
+      '--audit',
+      path,
+      '--audit-chain',
+    ]);
+    await daemon.ready();
+    const loads = Array.from({ length: 8 }, (_, client) => new Load(join(folder, 'm'), String(client)));
+    const files: string[] = [];
+    for (let i = 0; i < 10; i++) {
+      const before = witness.seen.length;
+      while (witness.seen.length < before + 200) await delay(5);
+      files.push(`${path}.${i}`);
+      renameSync(path, `${path}.${i}`);
+      daemon.kill('SIGHUP');
+      while (!existsSync(path)) await delay(1);
+    }
+    await Promise.all(loads.map((load) => load.stop()));
+    await daemon.stop();
+    files.push(path);
+    const text = files.map((file) => readFileSync(file, 'utf8')).join('');
+    const records = parseLines(text);
+    assert.deepEqual(
+      records.map((record) => record['seq']),
+      records.map((_, index) => index + 1),
+    );
+    const recorded = records
+      .filter((record) => record['kind'] === 'command')
+      .map((record) => (record['message'] as { arguments: { n: string } }).arguments.n);
+    assert.deepEqual(recorded.toSorted(), witness.seen.toSorted());
+    assert.deepEqual(await problemsIn(files), []);
+  });
+});
