@@ -1,4 +1,4 @@
-/** The lines of a log that is being written, as they come: `tail -F` that loses nothing when the file is rotated. */
+/** The lines of a log that is being written, those that are there and those that come: `tail -F` that loses nothing when the file is rotated. */
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemCode } from './errors.js';
@@ -10,17 +10,11 @@ const NEW_LINE = 0x0a;
 
 /**
  * @param path of the log; it need not be there yet
- * @param from how many bytes of it have been read already
  * @param signal ends it
  * @param idle called whenever there is nothing more for the moment
  */
-export async function* follow(
-  path: string,
-  from: number,
-  signal: AbortSignal,
-  idle: () => void,
-): AsyncGenerator<string> {
-  let position = from;
+export async function* follow(path: string, signal: AbortSignal, idle: () => void): AsyncGenerator<string> {
+  let position = 0;
   let rest: Buffer[] = [];
   const chunk = Buffer.alloc(CHUNK);
   let handle = await openIfThere(path);

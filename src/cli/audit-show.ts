@@ -1,5 +1,4 @@
 /** `qmpmux audit show`: a log for people, one line an occurrence; or its records as they are, filtered. */
-import { statSync } from 'node:fs';
 import { matches } from '../audit/filter.js';
 import { follow } from '../audit/follow.js';
 import { type Entry, Joiner } from '../audit/joiner.js';
@@ -75,13 +74,10 @@ export const auditShow = subcommand({
         process.stderr.write('qmpmux: a line that is no audit record; `qmpmux audit verify` says where\n');
     };
 
-    const last = flags.follow === true ? files.at(-1) : undefined;
+    const last = flags.follow === true ? files.pop() : undefined;
     if (last === '-') throw new UsageError('standard input cannot be followed');
-    // What has no end yet is read again as soon as it has.
-    let position = 0;
-    await readAll(files, isTerminal, (line) => {
-      if (line.file === last && line.isWhole) position += Buffer.byteLength(line.text) + 1;
-      if (line.isWhole || line.file !== last) take(line.text);
+    await readAll(files, isTerminal, ({ text }) => {
+      take(text);
     });
     if (last === undefined) {
       joiner.flush();
@@ -96,12 +92,11 @@ export const auditShow = subcommand({
       end.abort();
     });
     let quietSince = performance.now();
-    const from = statSync(last).size < position ? 0 : position;
     const idle = () => {
       if (joiner.isWaiting && performance.now() - quietSince > ANSWER_WITHIN) joiner.flush();
       output.flush();
     };
-    for await (const line of follow(last, from, end.signal, idle)) {
+    for await (const line of follow(last, end.signal, idle)) {
       quietSince = performance.now();
       take(line);
     }

@@ -287,7 +287,7 @@ describe('following a log', () => {
     const got: string[] = [];
     let check = () => {};
     const done = (async () => {
-      for await (const line of follow(path, 0, end.signal, () => {})) {
+      for await (const line of follow(path, end.signal, () => {})) {
         got.push(line);
         check();
       }
