@@ -4,15 +4,6 @@ import { type Filter, parseGlob, parseKinds, parseMoment } from '../audit/filter
 import { eachLine, inOrder, type LogLine } from '../audit/log-lines.js';
 import { UsageError } from './subcommand.js';
 
-export const FILES = {
-  files: {
-    type: 'string',
-    array: true,
-    hidden: true,
-    describe: 'log files; - is standard input',
-  },
-} satisfies Record<string, Options>;
-
 export const FILTERS = {
   client: { type: 'string', requiresArg: true, describe: "only this client, by its number or its program's name" },
   uid: { type: 'number', requiresArg: true, describe: 'only clients of this user, by number' },
@@ -59,8 +50,8 @@ export function filterOf(flags: FilterFlags): Filter {
 }
 
 /** @returns the log's files in the order in which they were written. @throws UsageError when none is named */
-export async function filesOf(files: readonly string[] | undefined, command: string): Promise<string[]> {
-  if (files === undefined || files.length === 0) throw new UsageError(`name a log file: qmpmux audit ${command} FILE…`);
+export async function filesOf(files: readonly string[], command: string): Promise<string[]> {
+  if (files.length === 0) throw new UsageError(`name a log file: qmpmux audit ${command} FILE…`);
   return await inOrder(files);
 }
 

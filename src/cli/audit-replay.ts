@@ -3,7 +3,7 @@ import { readLines } from '../audit/log-lines.js';
 import { Replay } from '../audit/replay.js';
 import { QmpClient } from '../client/qmp-client.js';
 import { parseUpstream } from '../net/address.js';
-import { FILES, filesOf, filterOf, FILTERS, Meter } from './audit-files.js';
+import { filesOf, filterOf, FILTERS, Meter } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
 
@@ -13,8 +13,8 @@ const DIFFERENT = 1;
 export const auditReplay = subcommand({
   name: 'audit replay',
   usage: 'audit replay FILE… --to ADDRESS',
+  operands: 'words',
   options: {
-    ...FILES,
     ...FILTERS,
     to: {
       type: 'string',
@@ -48,12 +48,12 @@ export const auditReplay = subcommand({
     'Exit codes: 0 all answers are the same, 1 some differ, 64 wrong command line, 66 a file cannot be read, 69 the VM cannot be reached.',
   ].join('\n'),
 
-  async run(flags) {
+  async run(flags, operands) {
     if (flags.to === undefined) throw new UsageError('the test VM is missing: --to ADDRESS');
     const target = targetOf(flags.to);
     const speed = speedOf(flags.speed);
     const filter = filterOf(flags);
-    const files = await filesOf(flags.files, 'replay');
+    const files = await filesOf(operands, 'replay');
     const client = await QmpClient.connect(target, { oob: true });
     const meter = Meter.onTerminal();
     try {

@@ -5,7 +5,7 @@ import { type Entry, Joiner } from '../audit/joiner.js';
 import { KINDS } from '../audit/kinds.js';
 import { formatLine, type LineStyle } from '../audit/line-format.js';
 import { parseRecord } from '../audit/record.js';
-import { FILES, filesOf, filterOf, FILTERS, readAll } from './audit-files.js';
+import { filesOf, filterOf, FILTERS, readAll } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
 
@@ -17,8 +17,8 @@ const BATCH = 64 * 1024;
 export const auditShow = subcommand({
   name: 'audit show',
   usage: 'audit show FILE…',
+  operands: 'words',
   options: {
-    ...FILES,
     ...FILTERS,
     kind: {
       type: 'string',
@@ -50,9 +50,9 @@ export const auditShow = subcommand({
     'Columns: time (UTC), client or monitor, command, outcome, time it took, arguments and answer.',
   ].join('\n'),
 
-  async run(flags) {
+  async run(flags, operands) {
     const filter = filterOf(flags);
-    const files = await filesOf(flags.files, 'show');
+    const files = await filesOf(operands, 'show');
     const isTerminal = process.stdout.isTTY;
     const isColoured =
       flags['no-color'] !== true && (flags.color === true || (isTerminal && (process.env['NO_COLOR'] ?? '') === ''));

@@ -3,7 +3,7 @@ import { Joiner } from '../audit/joiner.js';
 import { formatDuration } from '../audit/line-format.js';
 import { parseRecord } from '../audit/record.js';
 import { Stats, type StatsRow } from '../audit/stats.js';
-import { FILES, filesOf, filterOf, FILTERS, readAll } from './audit-files.js';
+import { filesOf, filterOf, FILTERS, readAll } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand } from './subcommand.js';
 
@@ -12,8 +12,8 @@ const DEFAULT_ROWS = 20;
 export const auditStats = subcommand({
   name: 'audit stats',
   usage: 'audit stats FILE…',
+  operands: 'words',
   options: {
-    ...FILES,
     ...FILTERS,
     rows: {
       type: 'number',
@@ -33,8 +33,8 @@ export const auditStats = subcommand({
     'answer; p50 and p99 are exact to 3 %. Bytes are those of commands and answers together. Client numbers begin anew with each start of qmpmux.',
   ].join('\n'),
 
-  async run(flags) {
-    const files = await filesOf(flags.files, 'stats');
+  async run(flags, operands) {
+    const files = await filesOf(operands, 'stats');
     const stats = new Stats(filterOf(flags));
     const joiner = new Joiner((entry) => {
       stats.add(entry);

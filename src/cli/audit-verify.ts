@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { Head } from '../audit/audit-log.js';
 import { AuditReadError, systemReason } from '../audit/errors.js';
 import { type Finding, formatHead, parseHead, Verifier } from '../audit/verify.js';
-import { FILES, filesOf, readAll } from './audit-files.js';
+import { filesOf, readAll } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
 
@@ -17,8 +17,8 @@ const MOST_TOLD = 1000;
 export const auditVerify = subcommand({
   name: 'audit verify',
   usage: 'audit verify FILE…',
+  operands: 'words',
   options: {
-    ...FILES,
     head: {
       type: 'string',
       requiresArg: true,
@@ -40,8 +40,8 @@ export const auditVerify = subcommand({
     'Whoever can write the log can write a whole chain anew: only a head that was saved out of their reach shows that.',
   ].join('\n'),
 
-  async run(flags) {
-    const files = await filesOf(flags.files, 'verify');
+  async run(flags, operands) {
+    const files = await filesOf(operands, 'verify');
     const saved = flags.head === undefined ? null : savedHead(flags.head);
     let told = 0;
     const tell = (finding: Finding) => {

@@ -1,0 +1,140 @@
+/**
+ * The command line by yargs: help, versions, and what is said to mistakes. Loaded only for these: loading yargs takes longer than
+ * Node's own start.
+ */
+import yargs, { type Argv } from 'yargs';
+import { nearest, suggestion } from '../spelling.js';
+import { packageVersion } from '../version.js';
+import { EXIT } from './exit-code.js';
+import { type Subcommand, UsageError } from './subcommand.js';
+import { type Entry, SUBCOMMANDS } from './subcommands.js';
+
+/**
+ * Reads the words with yargs, and does what they say: prints help, or runs a subcommand.
+ * @param loaded the subcommand of these words; null when they name none
+ * @returns the exit code. @throws UsageError
+ */
+export async function runWithYargs(words: readonly string[], loaded: Subcommand | null): Promise<number> {
+  let code: number = EXIT.ok;
+  const misuse = (message: string) => new UsageError(describeMisuse(message, words, loaded));
+  const parser = yargs([...words])
+    .scriptName('qmpmux')
+    .usage('Usage: $0 COMMAND\n\nShares the one QMP monitor of a QEMU virtual machine among many clients.')
+    .locale('en')
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'greedy-arrays': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'short-option-groups': false,
+    })
+    .version(`qmpmux ${packageVersion()}`)
+    .alias('help', 'h')
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .epilogue('`qmpmux COMMAND --help` tells the options of a command, with examples.')
+    .demandCommand(1)
+    .strictOptions()
+    .exitProcess(false)
+    .fail((message: string | null, error: Error | undefined) => {
+      throw error ?? misuse(message ?? '');
+    });
+  const register = (to: Argv, name: string, { summary }: Entry) => {
+    to.command(
+      name,
+      summary,
+      (inner: Argv) => (loaded === null ? inner : describe(inner, summary, loaded)),
+      async ({ _: named, ...flags }) => {
+        if (loaded === null) throw misuse('');
+        refuseRepetition(loaded, flags);
+        const operands = named.slice(loaded.name.split(' ').length).map(String);
+        const [unexpected] = operands;
+        if (unexpected !== undefined && (loaded.operands ?? 'none') === 'none') {
+          throw misuse(`Unknown argument: ${unexpected}`);
+        }
+        code = await loaded.run(flags, operands);
+      },
+    );
+  };
+  for (const [name, entry] of Object.entries(SUBCOMMANDS)) {
+    if ('load' in entry) register(parser, name, entry);
+    else {
+      parser.command(name, entry.summary, (inner: Argv) => {
+        inner.usage(`Usage: $0 ${name} COMMAND\n\n${sentence(entry.summary)}`).demandCommand(1);
+        for (const [sub, leaf] of Object.entries(entry.commands)) register(inner, sub, leaf);
+        // Not a known command.
+        return inner.command('$0', false, {}, () => {
+          throw misuse('');
+        });
+      });
+    }
+  }
+  // Not a known command.
+  parser.command('$0', false, {}, () => {
+    throw misuse('');
+  });
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    // Some complaints yargs throws by itself, others it passes to `fail`.
+    if (error instanceof Error && error.name === 'YError') throw misuse(error.message);
+    throw error;
+  }
+  return code;
+}
+
+function describe(parser: Argv, summary: string, command: Subcommand): Argv {
+  parser.usage(`Usage: $0 ${command.usage}\n\n${sentence(summary)}`);
+  parser.options({ ...command.options }).epilogue(command.notes);
+  for (const [line, what] of command.examples) parser.example(line, what);
+  return parser;
+}
+
+function sentence(summary: string): string {
+  return `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
+}
+
+/** yargs makes a list of an option that is given twice. */
+function refuseRepetition(command: Subcommand, flags: Readonly<Record<string, unknown>>): void {
+  for (const [name, option] of Object.entries(command.options)) {
+    if (option.array !== true && Array.isArray(flags[name])) throw new UsageError(`--${name} is given more than once`);
+  }
+}
+
+/** yargs' message in our words, with the nearest right word. */
+function describeMisuse(message: string, words: readonly string[], loaded: Subcommand | null): string {
+  if (loaded === null) {
+    const given = words.filter((word) => !word.startsWith('-'));
+    const group = SUBCOMMANDS[given[0] ?? ''];
+    const isGroup = group !== undefined && 'commands' in group;
+    const command = given[isGroup ? 1 : 0];
+    const names = Object.keys(isGroup ? group.commands : SUBCOMMANDS);
+    if (command !== undefined) {
+      const near = suggestion(command, names) || ` (known: ${names.join(', ')})`;
+      return `unknown command ${JSON.stringify(command)}${near}`;
+    }
+    const option = words.find((word) => word.startsWith('-'));
+    return option === undefined ? `name a command: ${names.join(', ')}` : describeUnknownOption(option, loaded);
+  }
+  const first = message.split('\n')[0] ?? '';
+  const lacking = /^Not enough arguments following: (.*)$/.exec(first);
+  if (lacking !== null) return `--${lacking[1]} needs a value`;
+  const unknown = /^Unknown (?:argument|command)s?: (.*)$/.exec(first)?.[1];
+  if (unknown === undefined) return first;
+  // Several are listed with commas between them, which may also be part of one: the first that was typed is told.
+  const option = words.find((word) => /^--?\w/.test(word) && unknown.startsWith(bareName(word)));
+  if (option !== undefined) return describeUnknownOption(option, loaded);
+  const word = words.find((candidate) => candidate !== '' && unknown.startsWith(candidate)) ?? unknown;
+  return `${JSON.stringify(word)} is unexpected here; an option's value stands behind its name`;
+}
+
+function describeUnknownOption(option: string, loaded: Subcommand | null): string {
+  const known = ['help', 'version', ...Object.keys(loaded?.options ?? {})];
+  const near = nearest(bareName(option), known);
+  return `unknown option ${option.replace(/=.*$/s, '')}${near === null ? '' : `; did you mean --${near}?`}`;
+}
+
+function bareName(word: string): string {
+  return word.replace(/^-+/, '').replace(/=.*$/s, '');
+}

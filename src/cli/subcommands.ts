@@ -1,0 +1,69 @@
+/** All subcommands, by name: what each is for, and how to load it. Nothing of them is loaded here. */
+import type { Subcommand } from './subcommand.js';
+
+export interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<Subcommand>;
+}
+
+/** Subcommands of one subject: `qmpmux audit show …`. */
+export interface Group {
+  readonly summary: string;
+  readonly commands: Readonly<Record<string, Entry>>;
+}
+
+/** In the order of the help. */
+export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
+  serve: {
+    summary: 'share the monitors of running VMs among many clients',
+    load: async () => (await import('./serve.js')).serve,
+  },
+  demo: {
+    summary: 'share a VM that it brings along, or one of yours, and say what to type next',
+    load: async () => (await import('./demo.js')).demo,
+  },
+  audit: {
+    summary: 'read audit logs: show, verify, stats, replay',
+    commands: {
+      show: {
+        summary: 'show who did what, one line an occurrence',
+        load: async () => (await import('./audit-show.js')).auditShow,
+      },
+      verify: {
+        summary: 'find out whether a log is whole, and nobody has tampered with it',
+        load: async () => (await import('./audit-verify.js')).auditVerify,
+      },
+      stats: {
+        summary: 'count commands, errors, times and bytes by client and by command',
+        load: async () => (await import('./audit-stats.js')).auditStats,
+      },
+      replay: {
+        summary: 'send the commands of a log to a test VM and compare the answers',
+        load: async () => (await import('./audit-replay.js')).auditReplay,
+      },
+    },
+  },
+};
+
+/** A command line whose subcommand is known. */
+export interface Found {
+  readonly entry: Entry;
+  /** The one or two words that name it. */
+  readonly name: readonly string[];
+  /** All other words, in their order. */
+  readonly rest: readonly string[];
+}
+
+/** @returns null where the words do not begin with a subcommand's name, options aside. */
+export function findSubcommand(words: readonly string[]): Found | null {
+  const at = words.findIndex((word) => !word.startsWith('-'));
+  const name = words[at] ?? '';
+  const entry = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
+  if (entry === undefined) return null;
+  const rest = words.toSpliced(at, 1);
+  if ('load' in entry) return { entry, name: [name], rest };
+  const innerAt = rest.findIndex((word) => !word.startsWith('-'));
+  const inner = rest[innerAt] ?? '';
+  const leaf = Object.hasOwn(entry.commands, inner) ? entry.commands[inner] : undefined;
+  return leaf === undefined ? null : { entry: leaf, name: [name, inner], rest: rest.toSpliced(innerAt, 1) };
+}
