@@ -3,6 +3,8 @@ import { QmpmuxError } from '../errors.js';
 
 export const EXIT = {
   ok: 0,
+  /** QEMU answered with an error, or what was waited for did not happen. */
+  failed: 1,
   /** The command line is wrong. */
   usage: 64,
   /** A file to be read is not there, or cannot be read. */
@@ -21,6 +23,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   QMPMUX_AUDIT_SETTING: EXIT.usage,
   QMPMUX_AUDIT_READ: EXIT.noInput,
   QMPMUX_CONFIG: EXIT.config,
+  QMPMUX_COMMAND_FAILED: EXIT.failed,
 };
 
 /** @returns the exit code for an error that ends a subcommand. */

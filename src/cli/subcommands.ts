@@ -18,6 +18,14 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'share the monitors of running VMs among many clients',
     load: async () => (await import('./serve.js')).serve,
   },
+  exec: {
+    summary: 'execute a QMP command and print the reply',
+    load: async () => (await import('./exec.js')).exec,
+  },
+  hmp: {
+    summary: 'execute a command of the human monitor and print its text',
+    load: async () => (await import('./hmp.js')).hmp,
+  },
   demo: {
     summary: 'share a VM that it brings along, or one of yours, and say what to type next',
     load: async () => (await import('./demo.js')).demo,

@@ -27,9 +27,14 @@ export interface QmpEvent {
 export function returned(answer: JsonObject, command: string): JsonValue {
   const value = answer['return'];
   if (value !== undefined) return value;
+  throw readError(answer, command);
+}
+
+/** @returns the error that an answer is. */
+export function readError(answer: JsonObject, command: string): QmpError {
   const error = answer['error'];
   const members = isJsonObject(error) ? error : {};
-  throw new QmpError(textOr(members['class'], 'GenericError'), textOr(members['desc'], 'no description'), command);
+  return new QmpError(textOr(members['class'], 'GenericError'), textOr(members['desc'], 'no description'), command);
 }
 
 /** @returns null for a message that is no greeting. */

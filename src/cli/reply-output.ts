@@ -1,0 +1,55 @@
+/** What of a reply goes to standard output, and what is said about an error on standard error. */
+import type { QmpError } from '../client/errors.js';
+import { readError } from '../client/messages.js';
+import type { RawReply } from '../client/raw-command.js';
+import { findMembers } from '../client/reply-members.js';
+import { isJsonObject, parseJson } from '../qmp/value.js';
+import { type FieldPath, pickFields } from './fields.js';
+import { layOut } from './json-layout.js';
+
+export interface OutputForm {
+  /** The whole reply, the value of its `return`, members of that, or that as text of the human monitor. */
+  readonly what: 'reply' | 'value' | 'text' | readonly FieldPath[];
+  readonly pretty: boolean;
+}
+
+/** @returns the error that the reply is, or null for a return, which was written. */
+export function writeReply({ bytes, isError }: RawReply, { what, pretty }: OutputForm): QmpError | null {
+  if (what === 'reply') writeLine(pretty ? layOut(bytes.toString()) : bytes);
+  if (isError) return errorOf(bytes);
+  if (what === 'reply') return null;
+  const member = findMembers(bytes)?.find(({ name }) => name === 'return');
+  const value = bytes.subarray(member?.valueStart ?? 0, member?.end);
+  if (what === 'value') writeLine(pretty ? layOut(value.toString()) : value);
+  else {
+    const parsed = parseJson(value.toString());
+    const content = parsed.ok ? parsed.value : null;
+    if (what === 'text') writeText(typeof content === 'string' ? content : '');
+    else {
+      const { lines, missing } = pickFields(content, what);
+      for (const line of lines) writeLine(line);
+      for (const problem of missing) process.stderr.write(`qmpmux: ${problem}\n`);
+    }
+  }
+  return null;
+}
+
+/** Writes text of the human monitor, whose lines end as on a terminal in raw mode. */
+export function writeText(text: string): void {
+  const lines = text.replaceAll('\r\n', '\n');
+  process.stdout.write(lines === '' || lines.endsWith('\n') ? lines : `${lines}\n`);
+}
+
+/** @returns the error in one line: QEMU's text, and its class where that says more. */
+export function describeError({ class: name, desc }: QmpError): string {
+  return name === 'GenericError' ? desc : `${desc} (${name})`;
+}
+
+function writeLine(line: string | Uint8Array): void {
+  process.stdout.write(typeof line === 'string' ? `${line}\n` : Buffer.concat([line, Buffer.from('\n')]));
+}
+
+function errorOf(bytes: Buffer): QmpError {
+  const parsed = parseJson(bytes.toString());
+  return readError(parsed.ok && isJsonObject(parsed.value) ? parsed.value : {}, '');
+}
