@@ -196,10 +196,11 @@ export class AuditFile implements Sink {
       const stat = fs.fstatSync(fd, { bigint: true });
       if (isSame(this.#last, stat) && Number(stat.size) === this.#size) this.#file = this.#wrap(fd, stat);
       else {
-        const isOther = !isSame(this.#last, stat);
+        // A new file may have got the old one's number.
+        const isLess = !isSame(this.#last, stat) || Number(stat.size) < this.#size;
         this.#adopt(fd, stat);
         this.#keptFrom = 0;
-        if (isOther) this.#options.report('warn', `the audit log ${this.name} was removed; a new file has been begun`);
+        if (isLess) this.#options.report('warn', `the audit log ${this.name} was removed; a new file has been begun`);
       }
       return null;
     } catch (error) {

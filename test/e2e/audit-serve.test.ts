@@ -117,10 +117,8 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
     assert.equal(first['monitor'], 'web1');
     const [, connected] = of('connect');
     assert.match(JSON.stringify(connected?.['peer']), /^\{"kind":"tcp","address":"127\.0\.0\.1","port":\d+\}$/);
-    assert.deepEqual(
-      [...new Set(records.map((record) => record['kind']))],
-      ['daemon', 'upstream', 'connect', 'negotiated', 'command', 'error', 'reply', 'malformed', 'event', 'disconnect'],
-    );
+    const all = 'command connect daemon disconnect error event malformed negotiated reply upstream';
+    assert.deepEqual(new Set(records.map((record) => record['kind'])), new Set(all.split(' ')));
     assert.deepEqual(await problemsIn([path]), []);
   });
 
