@@ -58,8 +58,8 @@ export class LogJournal implements Journal {
       );
       return;
     }
-    if (this.#connected.has(command.client.id)) return;
-    const fields = { client: command.client.id, command: command.name, isError };
+    if (this.#connected.has(command.client.id) || this.#isTooOften('dropped')) return;
+    const fields = { client: command.client.id, command: command.name, isError, ...this.#lastCount };
     this.#log.info(fields, 'dropped the answer to a client that has left');
   }
 
@@ -75,8 +75,9 @@ export class LogJournal implements Journal {
   }
 
   abandoned(command: CommandView): void {
+    if (this.#isTooOften('abandoned')) return;
     const { client, name } = command;
-    this.#log.warn({ client: client.id, command: name }, 'gave a client an error for a command that takes too long');
+    this.#log.warn({ client: client.id, command: name, ...this.#lastCount }, 'gave a client an error for a command that takes too long');
   }
 
   limited(client: ClientView | null, listener: string, limit: string, what: string): void {
@@ -87,8 +88,9 @@ export class LogJournal implements Journal {
 
   unanswered(command: CommandView, reason: string): void {
     this.#stuck.delete(command);
+    if (this.#isTooOften('unanswered')) return;
     const { client, name, oob } = command;
-    this.#log.warn({ client: client.id, command: name, oob, reason }, 'a command was sent and will not be answered');
+    this.#log.warn({ client: client.id, command: name, oob, reason, ...this.#lastCount }, 'a command was sent and will not be answered');
   }
 
   malformed(client: ClientView, _raw: Uint8Array, reply: Uint8Array): void {

@@ -89,3 +89,17 @@ test('the log tells of commands that will not be answered, and shows the start o
     fields: { client: 1, command: 'stop', oob: false, reason: 'closed by QEMU' },
   });
 });
+
+test('the log tells what comes too often a few times, and then how often it was', () => {
+  const log = new LogRecord();
+  let now = 0;
+  const journal = new LogJournal(log, () => now);
+  for (let i = 0; i < 1000; i++) journal.stray([Buffer.from('garbage\r\n')], 'not a QMP message');
+  assert.equal(log.shown.length, 5);
+  now = 10_000;
+  journal.stray([Buffer.from('garbage\r\n')], 'not a QMP message');
+  assert.equal(log.shown.length, 6);
+  assert.equal(log.shown.at(-1)?.fields['times'], 996);
+  journal.stray([Buffer.from('garbage\r\n')], 'a second greeting');
+  assert.equal(log.shown.length, 7);
+});
