@@ -77,7 +77,10 @@ export class LogJournal implements Journal {
   abandoned(command: CommandView): void {
     if (this.#isTooOften('abandoned')) return;
     const { client, name } = command;
-    this.#log.warn({ client: client.id, command: name, ...this.#lastCount }, 'gave a client an error for a command that takes too long');
+    this.#log.warn(
+      { client: client.id, command: name, ...this.#lastCount },
+      'gave a client an error for a command that takes too long',
+    );
   }
 
   limited(client: ClientView | null, listener: string, limit: string, what: string): void {
@@ -90,7 +93,10 @@ export class LogJournal implements Journal {
     this.#stuck.delete(command);
     if (this.#isTooOften('unanswered')) return;
     const { client, name, oob } = command;
-    this.#log.warn({ client: client.id, command: name, oob, reason, ...this.#lastCount }, 'a command was sent and will not be answered');
+    this.#log.warn(
+      { client: client.id, command: name, oob, reason, ...this.#lastCount },
+      'a command was sent and will not be answered',
+    );
   }
 
   malformed(client: ClientView, _raw: Uint8Array, reply: Uint8Array): void {

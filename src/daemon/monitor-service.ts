@@ -15,7 +15,7 @@ import { type ClientOptions, Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress } from '../net/address.js';
 import { Listener } from '../net/listener.js';
 import type { Log } from '../net/log.js';
-import { preparePeerCredentials, unixPeer } from '../net/peer-credentials.js';
+import { certificateName, preparePeerCredentials, unixPeer } from '../net/peer-credentials.js';
 import { RateLimit } from '../net/rate-limit.js';
 import { refuseSocket } from '../net/refuse.js';
 import { SocketLink } from '../net/socket-link.js';
@@ -212,7 +212,7 @@ export class MonitorService {
     const listener: Listener = new Listener({
       address,
       accept: (socket) => {
-        this.#accept(socket, listener.place, address.kind, service);
+        this.#accept(socket, listener.place, service);
       },
       trouble: (error) => {
         this.#log.error({ listener: formatAddress(address), error: error.message }, 'cannot accept a client');
@@ -239,17 +239,14 @@ export class MonitorService {
     return this.#multiplexer.turnAway(listener, 'refusedByDescriptors', 'too many open files, try again later');
   }
 
-  #accept(socket: Socket, listener: string, kind: Peer['kind'], service: Service): void {
+  #accept(socket: Socket, listener: string, service: Service): void {
     // The upstream was lost while this client waited in the kernel's queue.
     if (this.#multiplexer.state.name !== 'running') {
       socket.on('error', () => undefined);
       socket.destroy();
       return;
     }
-    const peer: Peer =
-      kind === 'tcp'
-        ? { kind, address: socket.remoteAddress ?? 'unknown', port: socket.remotePort ?? 0 }
-        : unixPeer(socket);
+    const peer = peerOf(socket);
     const refusal = this.#refusal(listener, peer, service);
     if (refusal !== null) {
       refuseSocket(socket, refusal);
@@ -317,6 +314,14 @@ export class MonitorService {
 /** The multiplexer's clock. */
 function now(): number {
   return performance.now() * 1000;
+}
+
+function peerOf(socket: Socket): Peer {
+  // A socket that was handed over is known by what it tells: unix sockets have no address.
+  if (socket.remoteAddress === undefined) return unixPeer(socket);
+  const peer = { kind: 'tcp', address: socket.remoteAddress, port: socket.remotePort ?? 0 } as const;
+  const subject = certificateName(socket);
+  return subject === null ? peer : { ...peer, subject };
 }
 
 function ownerText(uid: number | undefined, gid: number | undefined): string {

@@ -58,7 +58,13 @@ export type Peer =
       readonly gid?: number;
       readonly program?: string;
     }
-  | { readonly kind: 'tcp'; readonly address: string; readonly port: number }
+  | {
+      readonly kind: 'tcp';
+      readonly address: string;
+      readonly port: number;
+      /** Whom its certificate names (its subject's common name); only with TLS. */
+      readonly subject?: string;
+    }
   | { readonly kind: 'stdio' };
 
 declare const clientIdBrand: unique symbol;

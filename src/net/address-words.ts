@@ -1,13 +1,14 @@
 /** The words of addresses: ours, and those of QEMU and socat that mean something else here, with what to write instead. */
 
 /** How an address is spelt: the -connect and -listen forms of socat say who dials. */
-export type Transport = 'unix' | 'unix-connect' | 'unix-listen' | 'tcp' | 'tcp-connect' | 'exec';
+export type Transport = 'unix' | 'unix-connect' | 'unix-listen' | 'tcp' | 'tcp-connect' | 'exec' | 'fd';
 
 /** Every scheme in lower case, QEMU's and socat's spellings. */
 export const SCHEMES = new Map<string, { readonly transport: Transport; readonly family?: 4 | 6 }>([
   ['unix', { transport: 'unix' }],
   ['tcp', { transport: 'tcp' }],
   ['exec', { transport: 'exec' }],
+  ['fd', { transport: 'fd' }],
   ['unix-connect', { transport: 'unix-connect' }],
   ['unix-client', { transport: 'unix-connect' }],
   ['unix-listen', { transport: 'unix-listen' }],
@@ -49,7 +50,7 @@ export const SERVICE_OPTIONS = [
 ];
 
 /** Every option there is; which of them an address takes depends on what it is. */
-export const OPTIONS = ['mode', 'user', 'group', 'server', 'ipv4', 'ipv6', ...SERVICE_OPTIONS];
+export const OPTIONS = ['mode', 'user', 'group', 'server', 'ipv4', 'ipv6', 'tls', 'insecure', ...SERVICE_OPTIONS];
 
 const neverBlocks = 'qmpmux always waits and connects again by itself; leave it out';
 

@@ -3,10 +3,12 @@
  *
  *     /run/vm.qmp                   a unix socket; also vm.qmp, unix:/run/vm.qmp, UNIX-CONNECT:/run/vm.qmp, UNIX-LISTEN:/run/vm.mux
  *     tcp:host:port                 also tcp:[::1]:4444, TCP:…, TCP4:…, TCP6:…
+ *     fd:3, fd:NAME                 listeners only: a listening socket that systemd, or whoever started us, has handed over
  *     exec:command word 'a word'    upstream only: QMP over the standard input and output of a command (see command-words.ts)
  *
  * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=` where we make a unix socket;
- * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp; on a listener also what is
+ * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp; `tls=FOLDER`, `insecure` on a
+ * tcp listener; on a listener also what is
  * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
  * path or a value is written `,,`. All that follows `exec:` is the command, commas included.
  *
@@ -49,8 +51,23 @@ export interface ExecAddress {
   readonly command: readonly [string, ...string[]];
 }
 
+/** A TCP address that we listen on: on this machine alone, unless one of these is said. */
+export interface TcpListenAddress extends TcpAddress {
+  /** A folder with certificates (see tls-files.ts): TLS, and clients must have one too. */
+  readonly tls?: string;
+  /** Whether anyone who can reach the port may connect, unencrypted. */
+  readonly insecure?: boolean;
+}
+
+/** A listening socket that was handed over to us; see inherited.ts. */
+export interface FdAddress {
+  readonly kind: 'fd';
+  /** A number, or the name systemd gave it. */
+  readonly name: string;
+}
+
 /** Where we listen. */
-export type ListenAddress = UnixListenAddress | TcpAddress;
+export type ListenAddress = UnixListenAddress | TcpListenAddress | FdAddress;
 
 /** An upstream that we dial. */
 export type DialAddress = UnixAddress | TcpAddress | ExecAddress;
@@ -58,7 +75,7 @@ export type DialAddress = UnixAddress | TcpAddress | ExecAddress;
 /** An upstream for which we listen: QEMU dials us. */
 export interface ServerAddress {
   readonly kind: 'server';
-  readonly listen: ListenAddress;
+  readonly listen: UnixListenAddress | TcpListenAddress;
 }
 
 export type UpstreamAddress = DialAddress | ServerAddress;
@@ -116,10 +133,19 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
   switch (address.kind) {
     case 'exec':
       return `exec:${joinCommand(address.command)}`;
+    case 'fd':
+      return formatPlace(address);
     case 'server':
       return `${formatAddress(address.listen)},server=on`;
-    case 'tcp':
-      return formatPlace(address) + (address.family === undefined ? '' : `,ipv${address.family}=on`);
+    case 'tcp': {
+      const { family, tls, insecure }: TcpListenAddress = address;
+      return (
+        formatPlace(address) +
+        (family === undefined ? '' : `,ipv${family}=on`) +
+        (tls === undefined ? '' : `,tls=${doubleCommas(tls)}`) +
+        (insecure === true ? ',insecure=on' : '')
+      );
+    }
     case 'unix': {
       // An address without these options and one we only dial look alike; both are written the same.
       const { mode, user, group }: UnixListenAddress = address;
@@ -134,7 +160,8 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
 }
 
 /** The address without its options: what a client is told to connect to. */
-export function formatPlace(address: UnixAddress | TcpAddress): string {
+export function formatPlace(address: UnixAddress | TcpAddress | FdAddress): string {
+  if (address.kind === 'fd') return `fd:${address.name}`;
   if (address.kind === 'unix') return `unix:${doubleCommas(address.path)}`;
   return `tcp:${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
 }
@@ -181,6 +208,8 @@ class AddressText {
   upstream(): UpstreamAddress {
     const parsed = this.#parse();
     if (parsed.address.kind === 'exec') return parsed.address;
+    // #fd refuses it for an upstream; this tells the compiler.
+    if (parsed.address.kind === 'fd') throw this.#fault(0, 'fd: is for a listener');
     if (parsed.server) return { kind: 'server', listen: parsed.address };
     return parsed.address;
   }
@@ -209,6 +238,8 @@ class AddressText {
     switch (known.transport) {
       case 'exec':
         return { address: this.#exec(colon), server: false };
+      case 'fd':
+        return { address: this.#fd(colon), server: false };
       case 'tcp':
       case 'tcp-connect':
         return this.#tcp(known.transport, colon, known.family);
@@ -225,7 +256,7 @@ class AddressText {
     if (/^\d+($|,)/.test(this.#text.slice(rest))) {
       return this.#fault(0, `a scheme is missing; did you mean ${quoted(`tcp:${this.#text}`)}?`);
     }
-    const offered = this.#role === 'upstream' ? ['unix', 'tcp', 'exec'] : ['unix', 'tcp'];
+    const offered = this.#role === 'upstream' ? ['unix', 'tcp', 'exec'] : ['unix', 'tcp', 'fd'];
     const near = suggestion(scheme, SCHEMES.keys());
     return this.#fault(0, `unknown scheme ${quoted(scheme)}${near || ` (known: ${offered.join(', ')})`}`);
   }
@@ -235,6 +266,19 @@ class AddressText {
     const command = splitCommand(this.#text.slice(from));
     if (!command.ok) throw this.#fault(from + command.at, command.problem);
     return { kind: 'exec', command: command.words };
+  }
+
+  #fd(from: number): FdAddress {
+    if (this.#role === 'upstream')
+      throw this.#fault(0, 'fd: is for a listener: a listening socket that was handed over');
+    const { head, options } = this.#split(from);
+    if (!/^[A-Za-z0-9_.@-]+$/.test(head))
+      throw this.#fault(from, 'fd: takes a number, or a name such as systemd gives');
+    const [option] = options;
+    if (option !== undefined) {
+      throw this.#fault(option.at, `"${option.name}" is the business of who made the socket`);
+    }
+    return { kind: 'fd', name: head };
   }
 
   #unix(spelling: 'unix' | 'unix-connect' | 'unix-listen', from: number) {
@@ -299,8 +343,21 @@ class AddressText {
 
     let server = false;
     let family = schemeFamily;
+    let tls: string | undefined;
+    let insecure = false;
     for (const option of options) {
       switch (option.name) {
+        case 'tls':
+        case 'insecure':
+          if (this.#role === 'upstream') {
+            throw this.#fault(
+              option.at,
+              `"${option.name}" is for a listener; for an upstream over TLS use exec: with socat`,
+            );
+          }
+          if (option.name === 'tls') tls = this.#value(option);
+          else insecure = this.#isOn(option);
+          break;
         case 'server':
           server = this.#serverOption(option);
           if (server && spelling === 'tcp-connect') throw this.#fault(option.at, '"server" contradicts TCP-CONNECT');
@@ -324,7 +381,14 @@ class AddressText {
     }
     if (port === 0 && this.#role === 'upstream' && !server)
       throw this.#fault(from + head.length - 1, 'port 0 cannot be reached');
-    const address: TcpAddress = { kind: 'tcp', host, port, ...(family === undefined ? {} : { family }) };
+    const address: TcpListenAddress = {
+      kind: 'tcp',
+      host,
+      port,
+      ...(family === undefined ? {} : { family }),
+      ...(tls === undefined ? {} : { tls }),
+      ...(insecure ? { insecure } : {}),
+    };
     return { address, server };
   }
 

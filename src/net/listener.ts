@@ -1,14 +1,24 @@
 /**
- * A listening socket: on a unix path, or on the loopback addresses of a TCP address.
+ * A listening socket: on a unix path, on the loopback addresses of a TCP address (others with TLS, or on request), or one that was handed
+ * over to us.
  *
  * A unix socket is born 0600 (by the umask, so there is no moment in which it is wider) and gets its owner and mode before
- * `open` resolves. TCP has no permissions at all, so it is kept to this machine. A closed listener can be opened again; a port
+ * `open` resolves. TCP has no permissions at all, so it is kept to this machine unless told otherwise. A closed listener can be opened again; a port
  * the kernel picked (port 0) stays the same.
  */
 import { lookup } from 'node:dns/promises';
+import { closeSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
-import { formatPlace, type ListenAddress, type TcpAddress, type UnixListenAddress } from './address.js';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import {
+  type FdAddress,
+  formatPlace,
+  type ListenAddress,
+  type TcpListenAddress,
+  type UnixListenAddress,
+} from './address.js';
+import { copyInherited } from './inherited.js';
 import { describeSystemError, errorCode, ListenError } from './listen-error.js';
 import {
   applyOwnership,
@@ -19,6 +29,7 @@ import {
   identify,
   ownershipOf,
 } from './socket-file.js';
+import { readTlsFiles, type TlsFiles } from './tls-files.js';
 
 /** Connections that the kernel keeps until they are accepted (as far as net.core.somaxconn lets it): a thousand may come at once. */
 const BACKLOG = 4096;
@@ -30,6 +41,11 @@ export interface ListenerOptions {
   /** Told when accepting fails later on; the listener stays open. */
   readonly trouble: (error: Error) => void;
 }
+
+type Accept = (socket: Socket) => void;
+
+/** How long a client may take to agree on TLS, in milliseconds. */
+const HANDSHAKE_TIME = 10_000;
 
 interface Bound {
   readonly server: Server;
@@ -51,7 +67,7 @@ export class Listener {
   /** What clients connect to: the address without its options, and with the port that was picked. */
   get place(): string {
     const { address } = this.#options;
-    if (address.kind === 'unix') return formatPlace(address);
+    if (address.kind !== 'tcp') return formatPlace(address);
     return formatPlace({ ...address, port: this.#port ?? address.port });
   }
 
@@ -64,6 +80,10 @@ export class Listener {
     const { address } = this.#options;
     if (address.kind === 'unix') {
       await checkSocketPath(address);
+      return;
+    }
+    if (address.kind === 'fd') {
+      closeSync(copyInherited(address.name));
       return;
     }
     const bound = await bindTcp(address, address.port, refuse);
@@ -79,10 +99,7 @@ export class Listener {
     const { address, accept, trouble } = this.#options;
     if (this.isOpen) return true;
     const closes = this.#closes;
-    const bound =
-      address.kind === 'unix'
-        ? await bindUnix(address, accept)
-        : await bindTcp(address, this.#port ?? address.port, accept);
+    const bound = await this.#bind(address, accept);
     if (closes !== this.#closes) {
       bound.forEach(release);
       return false;
@@ -94,6 +111,17 @@ export class Listener {
     }
     this.#bound = bound;
     return true;
+  }
+
+  #bind(address: ListenAddress, accept: Accept): Promise<readonly Bound[]> {
+    switch (address.kind) {
+      case 'unix':
+        return bindUnix(address, accept);
+      case 'tcp':
+        return bindTcp(address, this.#port ?? address.port, accept);
+      case 'fd':
+        return bindInherited(address, accept);
+    }
   }
 
   /** Stops listening and removes the socket file, at once. Connections that were accepted live on. */
@@ -119,7 +147,20 @@ function release({ server, file }: Bound): void {
   });
 }
 
-async function bindUnix(address: UnixListenAddress, accept: (socket: Socket) => void): Promise<readonly Bound[]> {
+/** On a copy of the socket that was handed over; closing it leaves the socket to whoever has it too. */
+async function bindInherited(address: FdAddress, accept: Accept): Promise<readonly Bound[]> {
+  const fd = copyInherited(address.name);
+  const server = newServer(accept);
+  try {
+    server.listen({ fd, backlog: BACKLOG });
+    await once(server, 'listening');
+  } catch (error) {
+    throw new ListenError(formatPlace(address), describeSystemError(error), { cause: error });
+  }
+  return [{ server, file: null }];
+}
+
+async function bindUnix(address: UnixListenAddress, accept: Accept): Promise<readonly Bound[]> {
   const ownership = ownershipOf(address);
   await clearSocketPath(address);
   const server = newServer(accept);
@@ -146,16 +187,13 @@ async function bindUnix(address: UnixListenAddress, accept: (socket: Socket) => 
   return [bound];
 }
 
-async function bindTcp(
-  address: TcpAddress,
-  wantedPort: number,
-  accept: (socket: Socket) => void,
-): Promise<readonly Bound[]> {
+async function bindTcp(address: TcpListenAddress, wantedPort: number, accept: Accept): Promise<readonly Bound[]> {
   const bound: Bound[] = [];
   let port = wantedPort;
   let lastError: ListenError | null = null;
-  for (const host of await loopbackAddresses(address)) {
-    const server = newServer(accept);
+  const tls = address.tls === undefined ? null : readTlsFiles(address.tls, formatPlace(address));
+  for (const host of await addressesOf(address)) {
+    const server = tls === null ? newServer(accept) : newTlsServer(tls, accept);
     const options: ListenOptions = { host, port, backlog: BACKLOG };
     try {
       server.listen(options);
@@ -175,7 +213,26 @@ async function bindTcp(
   return bound;
 }
 
-function newServer(accept: (socket: Socket) => void): Server {
+/** With certificates on both sides: a client without one that `ca` has signed does not get as far as `accept`. */
+function newTlsServer(files: TlsFiles, accept: Accept): Server {
+  const options: TlsOptions = {
+    ...files,
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    handshakeTimeout: HANDSHAKE_TIME,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+  };
+  const server = createTlsServer(options, accept);
+  server.on('tlsClientError', (_error, socket) => {
+    socket.destroy();
+  });
+  return server;
+}
+
+function newServer(accept: Accept): Server {
   return createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, accept);
 }
 
@@ -192,7 +249,8 @@ function describeTcpError(error: unknown, port: number): string {
   }
 }
 
-async function loopbackAddresses(address: TcpAddress): Promise<readonly string[]> {
+/** @returns the IP addresses to listen on; those of other machines only where the address says that they may. */
+async function addressesOf(address: TcpListenAddress): Promise<readonly string[]> {
   const addresses = new Set<string>();
   if (isIP(address.host) !== 0) {
     addresses.add(address.host);
@@ -205,12 +263,12 @@ async function loopbackAddresses(address: TcpAddress): Promise<readonly string[]
     }
   }
   for (const one of addresses) {
-    if (isLoopback(one)) continue;
+    if (isLoopback(one) || address.tls !== undefined || address.insecure === true) continue;
     const named = one === address.host ? one : `${address.host} is ${one}, which`;
     throw new ListenError(
       formatPlace(address),
       `${named} can be reached from other machines, and TCP lets anyone in; listen on tcp:localhost:PORT ` +
-        'or a unix socket, and reach it from elsewhere through ssh -L',
+        'or a unix socket, and reach it from elsewhere through ssh -L; or add tls=FOLDER (or insecure)',
     );
   }
   return [...addresses];

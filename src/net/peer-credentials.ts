@@ -59,6 +59,18 @@ export function unixPeer(socket: Socket): Peer {
   return program === null ? { ...who, pid } : { ...who, pid, program };
 }
 
+/** @returns the common name in the certificate of a client that came by TLS; null for others, and for one without a name. */
+export function certificateName(socket: Socket): string | null {
+  // Loading the module is not worth it for the question whether there is TLS at all: only TLS sockets have this method.
+  const ask: unknown = Reflect.get(socket, 'getPeerCertificate');
+  if (typeof ask !== 'function') return null;
+  const certificate: unknown = Reflect.apply(ask, socket, []);
+  const subject: unknown =
+    typeof certificate === 'object' && certificate !== null ? Reflect.get(certificate, 'subject') : null;
+  const name: unknown = typeof subject === 'object' && subject !== null ? Reflect.get(subject, 'CN') : null;
+  return typeof name === 'string' ? name : null;
+}
+
 function descriptorOf(socket: Socket): number {
   // Node keeps the descriptor on its handle, and nowhere official.
   const handle: unknown = Reflect.get(socket, '_handle');

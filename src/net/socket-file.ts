@@ -12,15 +12,18 @@ import {
   fchownSync,
   lstatSync,
   openSync,
+  realpathSync,
   renameSync,
   type Stats,
+  statSync,
   unlinkSync,
 } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { groupId, userId } from './accounts.js';
-import { formatPlace, type UnixListenAddress } from './address.js';
+import { formatMode, formatPlace, type UnixListenAddress } from './address.js';
 import { describeSystemError, errorCode, ListenError } from './listen-error.js';
+import { unixPeer } from './peer-credentials.js';
 
 /** Who is to own a socket file; -1 leaves it as it is. */
 export interface Ownership {
@@ -59,6 +62,7 @@ function unknownAccount(address: UnixListenAddress, what: 'user' | 'group', name
  */
 export async function checkSocketPath(address: UnixListenAddress): Promise<void> {
   const ownership = ownershipOf(address);
+  checkFolders(address);
   await occupantOf(address);
   const folder = dirname(address.path);
   try {
@@ -78,8 +82,36 @@ export async function checkSocketPath(address: UnixListenAddress): Promise<void>
   }
 }
 
+/**
+ * The folders above a socket must not be open to everyone: who may write there may put a socket of their own in its place, and be taken
+ * for the VM. A sticky folder such as /tmp will do: there only owners remove what is theirs.
+ * @throws ListenError
+ */
+function checkFolders(address: UnixListenAddress): void {
+  let folder: string;
+  try {
+    folder = realpathSync(dirname(address.path));
+  } catch {
+    // That it is not there is told where the path itself is looked at.
+    return;
+  }
+  for (;;) {
+    const { mode } = statSync(folder);
+    if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0) {
+      throw new ListenError(
+        formatPlace(address),
+        `anyone can write to the folder ${folder} (mode ${formatMode(mode & 0o7777)}), and replace the socket; chmod o-w ${folder}`,
+      );
+    }
+    const above = dirname(folder);
+    if (above === folder) return;
+    folder = above;
+  }
+}
+
 /** Makes the path free for a new socket: a socket nobody listens on any more is removed. @throws ListenError */
 export async function clearSocketPath(address: UnixListenAddress): Promise<void> {
+  checkFolders(address);
   const occupant = await occupantOf(address);
   if (occupant.is === 'nobody') return;
   try {
@@ -150,7 +182,8 @@ async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
       `${kindOf(found)} is there, and qmpmux removes nothing but dead sockets; move it away`,
     );
   }
-  switch (await connectTo(path)) {
+  const { code, owner } = await connectTo(path);
+  switch (code) {
     case 'ECONNREFUSED':
       return { is: 'stale', file: { dev: found.dev, ino: found.ino } };
     case 'ENOENT':
@@ -160,22 +193,28 @@ async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
       throw new ListenError(place, 'a socket is there that we may not open; it may be in use');
     default:
       // It took the connection, or has too many waiting (EAGAIN), or is a datagram socket (EPROTOTYPE): somebody is there.
-      throw new ListenError(place, 'it is in use by another program; stop that, or choose another path');
+      throw new ListenError(place, `it is in use by ${owner ?? 'another program'}; stop that, or choose another path`);
   }
 }
 
-/** @returns the code of the error with which connecting failed, or the empty string. */
-function connectTo(path: string): Promise<string> {
+/** @returns the code of the error with which connecting failed, or the empty string; and who listens there, if that can be told. */
+function connectTo(path: string): Promise<{ readonly code: string; readonly owner: string | null }> {
   return new Promise((resolve) => {
     const socket = connect({ path });
     socket.once('connect', () => {
+      const peer = unixPeer(socket);
       socket.destroy();
-      resolve('');
+      resolve({ code: '', owner: peer.kind === 'unix' ? describeOwner(peer.pid, peer.uid, peer.program) : null });
     });
     socket.once('error', (error) => {
-      resolve(errorCode(error));
+      resolve({ code: errorCode(error), owner: null });
     });
   });
+}
+
+function describeOwner(pid: number | undefined, uid: number | undefined, program: string | undefined): string | null {
+  if (pid === undefined) return uid === undefined ? null : `a program of uid ${uid}`;
+  return `${program ?? 'a program'} (pid ${pid}, uid ${uid})`;
 }
 
 function exists(path: string): boolean {

@@ -13,6 +13,7 @@
 import { readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import type { Link } from '../mux/link.js';
 
 /** Who takes what comes from a connection. A `ClientPort` of the multiplexer is one. */
@@ -168,6 +169,8 @@ export class SocketLink implements Link {
     // What Node has read while we were paused.
     for (let chunk: unknown = socket.read(); chunk instanceof Uint8Array; chunk = socket.read())
       receiver.receive(chunk);
+    // What lies in the kernel there is encrypted.
+    if (socket instanceof TLSSocket) return;
     const fd = descriptorOf(socket);
     if (fd === null) return;
     try {

@@ -9,6 +9,7 @@ import {
   parseListener,
   parseUpstream,
   type TcpAddress,
+  type TcpListenAddress,
   type UnixListenAddress,
   type UpstreamAddress,
 } from '../../dist/net/address.js';
@@ -89,7 +90,7 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['upstream', 'tpc:host:1', 1, /unknown scheme "tpc"; did you mean "tcp"\?/],
   ['upstream', 'unxi:/a', 1, /did you mean "unix"/],
   ['upstream', 'ftp.example:/a', 1, /unknown scheme "ftp.example" \(known: unix, tcp, exec\)/],
-  ['listener', 'nonsense:/a', 1, /\(known: unix, tcp\)/],
+  ['listener', 'nonsense:/a', 1, /\(known: unix, tcp, fd\)/],
   ['upstream', 'localhost:4444', 1, /did you mean "tcp:localhost:4444"/],
   ['upstream', '[::1]:4444', 1, /did you mean "tcp:\[::1\]:4444"/],
   ['upstream', 'tcp:::1:4444', 5, /in brackets: tcp:\[::1\]:4444/],
@@ -117,6 +118,13 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['listener', 'unix:/a,mode=0600,mode=0600', 19, /given twice/],
   ['listener', 'unix:/a,', 8, /option is missing/],
   ['listener', 'unix:/a,server', 9, /leave it out/],
+  ['listener', 'unix:/a,tls=/etc/tls', 9, /not an option of a unix socket/],
+  ['listener', 'unix:/a,policy=full', 9, /for the clients of a socket that qmpmux serves/],
+  ['listener', 'fd:', 4, /takes a number, or a name/],
+  ['listener', 'fd:3,mode=0600', 6, /business of who made the socket/],
+  ['upstream', 'fd:3', 1, /is for a listener/],
+  ['upstream', 'tcp:h:1,tls=/etc/tls', 9, /use exec: with socat/],
+  ['listener', 'tcp:localhost:1,insecure=maybe', 26, /on or off/],
   ['listener', 'unix:/a,ipv4', 9, /not an option of a unix socket/],
   ['listener', 'unix:/a,fork', 9, /always serves many/],
   ['listener', 'unix:/a,perm=0660', 9, /write mode=/],
@@ -188,12 +196,22 @@ const command = fc
   .tuple(fc.string({ minLength: 1 }), fc.array(fc.string({ unit: 'binary' })))
   .map(([program, args]): [string, ...string[]] => [program, ...args])
   .filter((words) => words.every((word) => !word.includes('\0')));
-const listenAddress: fc.Arbitrary<ListenAddress> = fc.oneof(unixListen, tcp);
+const tcpListen = fc
+  .tuple(tcp, fc.option(name, { nil: undefined }), fc.boolean())
+  .map(([address, tls, insecure]): TcpListenAddress => {
+    return { ...address, ...(tls === undefined ? {} : { tls }), ...(insecure ? { insecure } : {}) };
+  });
+const handedOver = fc
+  .oneof(fc.nat().map(String), fc.constantFrom('web1.socket', 'a_b-c@d'))
+  .map((fd): ListenAddress => {
+    return { kind: 'fd', name: fd };
+  });
+const listenAddress: fc.Arbitrary<ListenAddress> = fc.oneof(unixListen, tcpListen, handedOver);
 const upstreamAddress: fc.Arbitrary<UpstreamAddress> = fc.oneof(
   path.map((p): UpstreamAddress => ({ kind: 'unix', path: p })),
   tcp,
   command.map((words): UpstreamAddress => ({ kind: 'exec', command: words })),
-  listenAddress.map((listen): UpstreamAddress => ({ kind: 'server', listen })),
+  fc.oneof(unixListen, tcp).map((listen): UpstreamAddress => ({ kind: 'server', listen })),
 );
 
 test('every address that is written out reads back the same', () => {

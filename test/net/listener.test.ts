@@ -199,7 +199,7 @@ describe('a listener on a unix socket', () => {
     const path = join(scratch(t), 's');
     await newListener(t, path).listener.open();
     const problem = await problemOf(newListener(t, path).listener);
-    assert.match(problem, /^cannot listen on unix:\/.*\/s: it is in use by another program/);
+    assert.match(problem, /^cannot listen on unix:\/.*\/s: it is in use by node \(pid \d+, uid \d+\)/);
     assert.equal(await greeting(path), 'hello');
   });
 
@@ -266,7 +266,7 @@ describe('a listener on a unix socket', () => {
     skip: process.getuid?.() !== 0 && 'needs root to become nobody',
   }, async (t) => {
     const folder = scratch(t);
-    chmodSync(folder, 0o777);
+    chmodSync(folder, 0o1777);
     process.seteuid?.(65534);
     try {
       const { listener } = newListener(t, `${join(folder, 's')},user=0`);

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect as connectPlain, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { parseListener } from '../../dist/net/address.js';
+import { Listener } from '../../dist/net/listener.js';
+import { certificateName } from '../../dist/net/peer-credentials.js';
+import { missing } from '../support/programs.js';
+import { scratch } from '../support/scratch.js';
+
+/** Makes an authority, and what it signs for a server and a client, under QEMU's names. @returns their folder */
+export function makeCertificates(context: TestContext): string {
+  const folder = scratch(context);
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+  const key = ['-newkey', 'rsa:2048', '-nodes', '-batch'];
+  openssl(
+    'req',
+    '-x509',
+    ...key,
+    '-keyout',
+    'ca-key.pem',
+    '-out',
+    'ca-cert.pem',
+    '-subj',
+    '/CN=test authority',
+    '-days',
+    '2',
+  );
+  for (const [name, subject] of [
+    ['server', '/CN=localhost'],
+    ['client', '/CN=backup'],
+  ] as const) {
+    openssl('req', ...key, '-keyout', `${name}-key.pem`, '-out', `${name}.csr`, '-subj', subject);
+    writeFileSync(join(folder, 'ext'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
+    const signing = ['-CA', 'ca-cert.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial', '-days', '2', '-extfile', 'ext'];
+    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}-cert.pem`, ...signing);
+  }
+  return folder;
+}
+
+function tlsOptions(folder: string, withCertificate: boolean): ConnectionOptions {
+  const read = (name: string) => readFileSync(join(folder, name));
+  const own = { cert: read('client-cert.pem'), key: read('client-key.pem') };
+  return { ca: read('ca-cert.pem'), servername: 'localhost', ...(withCertificate ? own : {}) };
+}
+
+async function listen(context: TestContext, address: string, accept: (socket: Socket) => void): Promise<number> {
+  const listener = new Listener({ address: parseListener(address), accept, trouble: () => {} });
+  context.after(() => listener.close());
+  await listener.open();
+  return Number(/:(\d+)$/.exec(listener.place)?.[1]);
+}
+
+function ending(socket: TLSSocket): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    socket.setEncoding('latin1');
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(`${text}${error.code}`));
+    socket.on('end', () => resolve(text));
+  });
+}
+
+describe('a listener with tls', { skip: missing('openssl') }, () => {
+  it('serves a client whose certificate is signed, and knows its name', async (context) => {
+    const folder = makeCertificates(context);
+    const port = await listen(context, `tcp:127.0.0.1:0,tls=${folder}`, (socket) => {
+      socket.end(`hello ${certificateName(socket)}\n`);
+    });
+    const client = connect({ host: '127.0.0.1', port, ...tlsOptions(folder, true) });
+    assert.equal(await ending(client), 'hello backup\n');
+  });
+
+  it('refuses one without a certificate, one that others have signed, and one that speaks no TLS', async (context) => {
+    const [folder, other] = [makeCertificates(context), makeCertificates(context)];
+    let accepted = 0;
+    const port = await listen(context, `tcp:127.0.0.1:0,tls=${folder}`, (socket) => {
+      accepted++;
+      socket.destroy();
+    });
+    const without = connect({ host: '127.0.0.1', port, ...tlsOptions(folder, false) });
+    // An alert, a reset or EOF: what comes first is a matter of time.
+    assert.match(await ending(without), /^(ERR_SSL.*|ECONNRESET|)$/);
+    const foreign = { ...tlsOptions(other, true), ca: readFileSync(join(folder, 'ca-cert.pem')) };
+    assert.match(await ending(connect({ host: '127.0.0.1', port, ...foreign })), /^(ERR_SSL.*|ECONNRESET|)$/);
+    const speaker = connectPlain({ host: '127.0.0.1', port });
+    speaker.write('{"execute":"qmp_capabilities"}\n');
+    await new Promise((resolve) => {
+      speaker.on('error', () => {});
+      speaker.on('close', resolve);
+      speaker.resume();
+    });
+    assert.equal(accepted, 0);
+  });
+
+  it('may be reached from other machines, and so may one that says insecure', async (context) => {
+    const folder = makeCertificates(context);
+    for (const option of [`tls=${folder}`, 'insecure']) {
+      const listener = new Listener({
+        address: parseListener(`tcp:0.0.0.0:0,${option}`),
+        accept: (socket) => socket.destroy(),
+        trouble: () => {},
+      });
+      assert.equal(await listener.open(), true);
+      listener.close();
+    }
+  });
+
+  it('is refused where a certificate is missing, or does not belong to its key', async (context) => {
+    const [folder, other] = [makeCertificates(context), makeCertificates(context)];
+    const open = (where: string) => listen(context, `tcp:127.0.0.1:0,tls=${where}`, () => {});
+    await assert.rejects(
+      open('/nonexistent'),
+      /cannot listen on tcp:127\.0\.0\.1:0: \/nonexistent\/ca-cert\.pem: ENOENT/,
+    );
+    writeFileSync(join(folder, 'server-key.pem'), readFileSync(join(other, 'server-key.pem')));
+    await assert.rejects(open(folder), /the certificates in .* cannot be used: .*key values mismatch/);
+  });
+});
+
+describe('the folders above a socket', () => {
+  it('must not be open to everyone, however far above', async (context) => {
+    const folder = scratch(context);
+    const open = join(folder, 'open');
+    mkdirSync(join(open, 'inner'), { recursive: true });
+    chmodSync(open, 0o777);
+    for (const path of [join(open, 's'), join(open, 'inner', 's')]) {
+      const listener = new Listener({ address: { kind: 'unix', path }, accept: () => {}, trouble: () => {} });
+      await assert.rejects(
+        listener.check(),
+        /anyone can write to the folder .*\/open \(mode 0777\), and replace the socket; chmod o-w/,
+      );
+    }
+    chmodSync(open, 0o1777);
+    const sticky = new Listener({
+      address: { kind: 'unix', path: join(open, 's') },
+      accept: () => {},
+      trouble: () => {},
+    });
+    await sticky.check();
+  });
+});
