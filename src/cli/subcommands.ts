@@ -26,6 +26,10 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'execute a command of the human monitor and print its text',
     load: async () => (await import('./hmp.js')).hmp,
   },
+  events: {
+    summary: 'wait for events of a VM and print them',
+    load: async () => (await import('./events.js')).events,
+  },
   demo: {
     summary: 'share a VM that it brings along, or one of yours, and say what to type next',
     load: async () => (await import('./demo.js')).demo,
