@@ -2,7 +2,7 @@
  * Runs the real daemon, `node bin/qmpmux.js serve …`, for tests: waits for its ready lines and its log lines, and ends it. Its output is
  * shown when a wait is not met.
  */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Scope } from './scratch.js';
@@ -43,19 +43,26 @@ export class Daemon {
   output = '';
   errors = '';
   readonly exited: Promise<Exit>;
-  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #child: ChildProcess & { readonly stdout: Readable; readonly stderr: Readable };
   readonly #waits = new Set<() => void>();
   #isOver = false;
   /** Lines of the log that the last wait has passed. */
   #linesPassed = 0;
   #readyPassed = 0;
 
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>>, through: readonly string[] = []) {
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    through: readonly string[] = [],
+    descriptor: number | null = null,
+  ) {
     const [first = process.execPath, ...rest] = [...through, process.execPath, program, ...args];
+    const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(descriptor === null ? [] : [descriptor])];
+    // Pipes were asked for, whatever comes behind them.
     const child = spawn(first, rest, {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio,
       env: { ...process.env, ...environment },
-    });
+    }) as ChildProcess & { readonly stdout: Readable; readonly stderr: Readable };
     this.#child = child;
     if (child.pid !== undefined) running.add(child.pid);
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -156,14 +163,16 @@ export class Daemon {
  * Starts `qmpmux serve` with these arguments. It is killed with `scope` if it still runs then.
  * @param environment variables to set besides our own.
  * @param through words before the command line, of a program that becomes it.
+ * @param descriptor of ours that becomes its descriptor 3.
  */
 export function startDaemon(
   scope: Scope,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
   through: readonly string[] = [],
+  descriptor: number | null = null,
 ): Daemon {
-  return startQmpmux(scope, ['serve', ...args], environment, through);
+  return startQmpmux(scope, ['serve', ...args], environment, through, descriptor);
 }
 
 /** Starts qmpmux with any arguments. It is killed with `scope` if it still runs then. */
@@ -172,8 +181,9 @@ export function startQmpmux(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
   through: readonly string[] = [],
+  descriptor: number | null = null,
 ): Daemon {
-  const daemon = new Daemon(args, environment, through);
+  const daemon = new Daemon(args, environment, through, descriptor);
   scope.after(async () => {
     await daemon.stop('SIGKILL');
   });
