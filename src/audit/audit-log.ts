@@ -10,7 +10,7 @@
  */
 import { chainHash, FIRST_HASH, HASH_MEMBER, LINE_END, TAIL_LENGTH } from './chain.js';
 import { Clock, type TimeSource } from './clock.js';
-import { type Kind, KINDS, type LeftOut, NOTHING_LEFT_OUT } from './kinds.js';
+import { type Kind, type LeftOut, NOTHING_LEFT_OUT } from './kinds.js';
 import { LineBuffer } from './line-buffer.js';
 import type { Report, Sink, Tap, Trouble } from './sink.js';
 
@@ -73,10 +73,20 @@ type State =
     }
   | { readonly name: 'closed' };
 
-const kindMembers = new Map<Kind, string>(KINDS.map((kind) => [kind, `,"kind":"${kind}"`]));
+const HEAD = Buffer.from(`{"v":${SCHEMA_VERSION},"seq":`);
+const PLAIN_END = Buffer.from('}\n');
+const HASH_MEMBER_BYTES = Buffer.from(HASH_MEMBER);
+const LINE_END_BYTES = Buffer.from(LINE_END);
+
+/** @returns the member that says of which kind a record is. */
+export function kindMember(kind: Kind): string {
+  return `,"kind":"${kind}"`;
+}
 
 export class AuditLog {
   readonly leftOut: LeftOut;
+  /** The monotonic time of the record that was begun last, in microseconds. */
+  startedAt = 0;
   /** Where the record that was begun is put together. */
   readonly line = new LineBuffer();
   readonly clock: Clock;
@@ -150,7 +160,8 @@ export class AuditLog {
   }
 
   /**
-   * Begins a record; what it says is put into `line`, each member with a comma before it, and `end` is called.
+   * Begins a record with its number and times; the rest (`kind` first, see `kindMember`) is put into `line`, each member with a
+   * comma before it, and `end` is called.
    * @returns its number, or 0 when it cannot be kept; then nothing may be put and `end` not be called
    */
   begin(kind: Kind): number {
@@ -165,13 +176,10 @@ export class AuditLog {
     }
     const seq = ++this.#seq;
     const now = this.clock.now();
-    line.putAscii('{"v":1,"seq":');
+    this.startedAt = now;
+    line.putBytes(HEAD);
     line.putNumber(seq);
-    line.putAscii(',"time":');
     this.clock.put(line, now);
-    line.putAscii(',"mono":');
-    line.putNumber(now);
-    line.putAscii(kindMembers.get(kind) ?? '');
     if (kind === 'command') this.#holdsCommand = true;
     return seq;
   }
@@ -181,10 +189,10 @@ export class AuditLog {
     const line = this.line;
     if (this.#chain) {
       const hash = chainHash(line.bytes.subarray(this.#lineStart - TAIL_LENGTH, line.end));
-      line.putAscii(HASH_MEMBER);
+      line.putBytes(HASH_MEMBER_BYTES);
       line.putAscii(hash);
-      line.putAscii(LINE_END);
-    } else line.putAscii('}\n');
+      line.putBytes(LINE_END_BYTES);
+    } else line.putBytes(PLAIN_END);
     this.#lineStart = line.end;
     if (this.#isWriteDue) return;
     this.#isWriteDue = true;
@@ -217,7 +225,7 @@ export class AuditLog {
   daemon(action: string, details: Readonly<Record<string, unknown>> = {}): void {
     if (this.begin('daemon') === 0) return;
     const { line } = this;
-    line.putAscii(',"action":');
+    line.putAscii(`${kindMember('daemon')},"action":`);
     line.putString(action);
     for (const [name, value] of Object.entries(details)) {
       if (value === undefined) continue;

@@ -14,22 +14,27 @@ import { checkJson, Json } from './strict-json.js';
 
 /** The names of the members that hold a message, with their commas and colons. */
 export interface MessageNames {
-  readonly json: string;
-  readonly text: string;
-  readonly latin1: string;
-  readonly cut: string;
+  readonly json: Uint8Array;
+  readonly text: Uint8Array;
+  readonly latin1: Uint8Array;
+  readonly cut: Uint8Array;
 }
 
-export const MESSAGE: MessageNames = { json: ',"message":', text: ',"text":', latin1: ',"latin1":', cut: ',"cut":' };
+function named(json: string, prefix: string): MessageNames {
+  const member = (name: string) => Buffer.from(`,"${name}":`);
+  return {
+    json: member(json),
+    text: member(`${prefix}text`),
+    latin1: member(`${prefix}latin1`),
+    cut: member(`${prefix}cut`),
+  };
+}
+
+export const MESSAGE = named('message', '');
 /** What qmpmux answered of itself, beside the message it is about. */
-export const REPLY: MessageNames = {
-  json: ',"reply":',
-  text: ',"reply_text":',
-  latin1: ',"reply_latin1":',
-  cut: ',"reply_cut":',
-};
+export const REPLY = named('reply', 'reply_');
 /** The client's own id. */
-export const ID: MessageNames = { json: ',"id":', text: ',"id_text":', latin1: ',"id_latin1":', cut: ',"id_cut":' };
+export const ID = named('id', 'id_');
 
 /**
  * Puts a message.
@@ -44,7 +49,7 @@ export function putMessage(
   limit: number,
 ): void {
   const before = line.end;
-  line.putAscii(names.json);
+  line.putBytes(names.json);
   const start = line.end;
   line.putBytes(bytes, length);
   if (limit > 0 && line.end - start > limit) {
@@ -61,16 +66,16 @@ export function putMessage(
   }
   const put = line.bytes;
   for (let i = start; i < line.end; i++) if (put[i] === 0x0a || put[i] === 0x0d) put[i] = 0x20;
-  line.putAscii(names.text);
+  line.putBytes(names.text);
   line.putUtf8(exact);
 }
 
 function putText(line: LineBuffer, names: MessageNames, exact: Uint8Array): void {
   if (isUtf8(exact)) {
-    line.putAscii(names.text);
+    line.putBytes(names.text);
     line.putUtf8(exact);
   } else {
-    line.putAscii(names.latin1);
+    line.putBytes(names.latin1);
     line.putLatin1(exact);
   }
 }
@@ -85,7 +90,7 @@ function putCut(line: LineBuffer, names: MessageNames, before: number, start: nu
   const beginning = Buffer.from(whole.subarray(0, isUtf8(whole.subarray(0, kept)) ? kept : limit));
   line.end = before;
   putText(line, names, beginning);
-  line.putAscii(names.cut);
+  line.putBytes(names.cut);
   line.putAscii(`{"length":${whole.length},"sha256":"${sha256}"}`);
 }
 

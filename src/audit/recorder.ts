@@ -6,9 +6,8 @@
  */
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
 import type { UpstreamState } from '../mux/link.js';
-import type { AuditLog } from './audit-log.js';
+import { type AuditLog, kindMember } from './audit-log.js';
 import type { Kind } from './kinds.js';
-import { LineBuffer } from './line-buffer.js';
 import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from './message-field.js';
 import { type AnswerSecrets, type Redacted, type Redactor, withheld } from './redaction.js';
 
@@ -28,13 +27,17 @@ const UNRECORDED = 'audit';
 const LOST = -1;
 /** Names of commands come from clients: no more are remembered than this. */
 const MOST_NAMES = 512;
-const SOURCES: Readonly<Record<ReplySource, string>> = {
-  upstream: ',"source":"upstream"',
-  cached: ',"source":"cached"',
-  shared: ',"source":"shared"',
-  local: ',"source":"local"',
-  late: ',"source":"late"',
+const SOURCES: Readonly<Record<ReplySource, Uint8Array>> = {
+  upstream: Buffer.from(',"source":"upstream"'),
+  cached: Buffer.from(',"source":"cached"'),
+  shared: Buffer.from(',"source":"shared"'),
+  local: Buffer.from(',"source":"local"'),
+  late: Buffer.from(',"source":"late"'),
 };
+const OF = Buffer.from(',"of":');
+const UPSTREAM = Buffer.from(',"upstream":');
+const LATENCY = Buffer.from(',"latency":');
+const QUEUED = Buffer.from(',"queued":');
 
 export class Recorder implements Journal {
   readonly wantsRaw = true;
@@ -42,22 +45,26 @@ export class Recorder implements Journal {
   readonly #monitor: string;
   readonly #redactor: Redactor;
   readonly #maxMessage: number;
-  readonly #now: () => number;
-  readonly #clients = new WeakMap<ClientView, Uint8Array>();
+  /** What to take from the log's clock to have the multiplexer's. */
+  readonly #clockDifference: number;
+  /** For each client the members, from `kind` on, that its records of a kind share. */
+  readonly #clients = new WeakMap<ClientView, Map<Kind, Uint8Array>>();
+  /** The same for records about the VM. */
+  readonly #vmMembers = new Map<Kind, Uint8Array>();
   readonly #names = new Map<string, Uint8Array>();
   /** By the number of its record: what a command tells about the answer that is still due. */
   readonly #answers = new Map<number, AnswerSecrets>();
   /** Clients whose last input could not be read and was suspect: what follows it may be the rest of it. */
   readonly #suspects = new WeakSet<ClientView>();
   #lastClient: ClientView | null = null;
-  #lastClientMembers: Uint8Array = new Uint8Array(0);
+  #lastClientMembers = new Map<Kind, Uint8Array>();
 
   constructor(options: RecorderOptions) {
     this.#log = options.log;
     this.#monitor = `,"monitor":${JSON.stringify(options.monitor)}`;
     this.#redactor = options.redactor;
     this.#maxMessage = options.maxMessage;
-    this.#now = options.now;
+    this.#clockDifference = options.log.clock.now() - options.now();
   }
 
   connected(client: ClientView): void {
@@ -94,14 +101,12 @@ export class Recorder implements Journal {
     const { line } = this.#log;
     this.#putOf(of);
     this.#putIds(command);
-    const now = this.#now();
-    line.putAscii(',"latency":');
-    line.putNumber(Math.max(0, now - command.receivedAt));
+    this.#putLatency(command);
     if (source === 'upstream') {
-      line.putAscii(',"queued":');
+      line.putBytes(QUEUED);
       line.putNumber(Math.max(0, command.sentAt - command.receivedAt));
     }
-    line.putAscii(SOURCES[source]);
+    line.putBytes(SOURCES[source]);
     const whole = joined(reply);
     const redacted = this.#redactor.answer(command.name, secrets, whole);
     this.#put(MESSAGE, whole, lengthWithoutLineEnd(whole), redacted, this.#maxMessage);
@@ -114,9 +119,8 @@ export class Recorder implements Journal {
     const { line } = this.#log;
     this.#putOf(command.mark);
     this.#putIds(command);
-    line.putAscii(',"latency":');
-    line.putNumber(Math.max(0, this.#now() - command.receivedAt));
-    line.putAscii(SOURCES.local);
+    this.#putLatency(command);
+    line.putBytes(SOURCES.local);
     this.#put(MESSAGE, reply, lengthWithoutLineEnd(reply), null, this.#maxMessage);
     this.#log.end();
   }
@@ -232,26 +236,22 @@ export class Recorder implements Journal {
     if (log.leftOut.kinds.has(kind)) return 0;
     const seq = log.begin(kind);
     if (seq === 0) return 0;
-    if (client === null) log.line.putAscii(this.#monitor);
-    else log.line.putBytes(this.#clientMembers(client));
+    const known = client === null ? this.#vmMembers : this.#membersOf(client);
+    let members = known.get(kind);
+    if (members === undefined) {
+      members = Buffer.from(kindMember(kind) + this.#monitor + (client === null ? '' : describeClient(client)));
+      known.set(kind, members);
+    }
+    log.line.putBytes(members);
     return seq;
   }
 
-  /** @returns the members that all records about a client share. */
-  #clientMembers(client: ClientView): Uint8Array {
+  /** @returns what is known of the members that a client's records share. */
+  #membersOf(client: ClientView): Map<Kind, Uint8Array> {
     if (client === this.#lastClient) return this.#lastClientMembers;
     let members = this.#clients.get(client);
     if (members === undefined) {
-      const line = new LineBuffer(256);
-      line.putAscii(this.#monitor);
-      line.putAscii(',"listener":');
-      line.putString(client.listener);
-      line.putAscii(',"client":');
-      line.putNumber(client.id);
-      line.putAscii(',"peer":');
-      // Only what is known is in it: absent members are not written.
-      line.putBytes(Buffer.from(JSON.stringify(client.peer)));
-      members = Uint8Array.from(line.bytes.subarray(0, line.end));
+      members = new Map();
       this.#clients.set(client, members);
     }
     this.#lastClient = client;
@@ -259,11 +259,17 @@ export class Recorder implements Journal {
     return members;
   }
 
+  #putLatency(command: CommandView): void {
+    const { line, startedAt } = this.#log;
+    line.putBytes(LATENCY);
+    line.putNumber(Math.max(0, startedAt - this.#clockDifference - command.receivedAt));
+  }
+
   /** Puts the number of the command that a record is about, if the command has a record. */
   #putOf(of: number): void {
     if (of <= 0) return;
     const { line } = this.#log;
-    line.putAscii(',"of":');
+    line.putBytes(OF);
     line.putNumber(of);
   }
 
@@ -281,7 +287,7 @@ export class Recorder implements Journal {
     const { line } = this.#log;
     if (command.id !== null) putMessage(line, ID, command.id, command.id.length, 0);
     if (command.upstreamId >= 0) {
-      line.putAscii(',"upstream":');
+      line.putBytes(UPSTREAM);
       line.putNumber(command.upstreamId);
     }
   }
@@ -317,4 +323,9 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array {
 
 function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+/** @returns the members about a client; of its peer only what is known. */
+function describeClient({ listener, id, peer }: ClientView): string {
+  return `,"listener":${JSON.stringify(listener)},"client":${id},"peer":${JSON.stringify(peer)}`;
 }
