@@ -19,24 +19,39 @@ const FD_CLOEXEC = 1;
 type Fcntl = (fd: number, command: number, argument: number) => number;
 let fcntl: Fcntl | null = null;
 
+/** systemd's names of what it has handed over, in the order of the descriptors. */
+let names: readonly string[] | null = null;
+
+/**
+ * What systemd has handed over to this process. Its variables are taken out of `environment`, so that children do not take our sockets
+ * for theirs.
+ * @returns the names, in the order of the descriptors
+ */
+export function takeNames(environment: NodeJS.ProcessEnv): readonly string[] {
+  const { LISTEN_PID: pid, LISTEN_FDS: fds, LISTEN_FDNAMES: text } = environment;
+  for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete environment[variable];
+  if (pid !== String(process.pid)) return [];
+  return (text ?? '').split(':').slice(0, Number(fds ?? '0'));
+}
+
 /** @returns the descriptor that `name` (a number, or systemd's name) stands for, or null. */
-export function inheritedDescriptor(
-  name: string,
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): number | null {
+export function inheritedDescriptor(name: string, known: readonly string[]): number | null {
   if (/^\d{1,9}$/.test(name)) return Number(name);
-  if (environment['LISTEN_PID'] !== String(process.pid)) return null;
-  const count = Number(environment['LISTEN_FDS'] ?? '0');
-  const at = (environment['LISTEN_FDNAMES'] ?? '').split(':').indexOf(name);
-  return at >= 0 && at < count ? FIRST + at : null;
+  const at = known.indexOf(name);
+  return at >= 0 ? FIRST + at : null;
 }
 
 /** @returns a copy of a socket that was handed over, for us to listen on. @throws ListenError */
 export function copyInherited(name: string): number {
   const place = `fd:${name}`;
-  const fd = inheritedDescriptor(name);
+  names ??= takeNames(process.env);
+  const fd = inheritedDescriptor(name, names);
   if (fd === null) {
-    throw new ListenError(place, 'no socket of this name was handed over (LISTEN_FDS, LISTEN_FDNAMES)');
+    const others = names.length === 0 ? 'nor any other' : `only ${names.join(', ')}`;
+    throw new ListenError(
+      place,
+      `no socket of this name was handed over, ${others}; systemd does that for a .socket unit with FileDescriptorName=${name}`,
+    );
   }
   try {
     if (!fstatSync(fd).isSocket()) throw new ListenError(place, 'it is no socket');

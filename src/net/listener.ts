@@ -157,6 +157,14 @@ async function bindInherited(address: FdAddress, accept: Accept): Promise<readon
   } catch (error) {
     throw new ListenError(formatPlace(address), describeSystemError(error), { cause: error });
   }
+  const where = server.address();
+  if (where !== null && typeof where === 'object' && !isLoopback(where.address)) {
+    server.close();
+    throw new ListenError(
+      formatPlace(address),
+      `${where.address} can be reached from other machines, and TCP lets anyone in; write ListenStream=127.0.0.1:PORT`,
+    );
+  }
   return [{ server, file: null }];
 }
 

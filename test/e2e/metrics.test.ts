@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startDaemon } from '../support/daemon.js';
+import { freePort } from '../support/free-port.js';
 import { startProgram } from '../support/program.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
@@ -51,16 +51,6 @@ async function client(target: string): Promise<RawClient> {
   await one.write('{"execute":"qmp_capabilities"}');
   await one.readLine();
   return one;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen({ host: '127.0.0.1', port: 0 }, resolve);
-  });
-  const where = server.address();
-  server.close();
-  return where !== null && typeof where === 'object' ? where.port : 0;
 }
 
 interface Watched {

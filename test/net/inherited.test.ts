@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { copyInherited, inheritedDescriptor } from '../../dist/net/inherited.js';
+import { copyInherited, inheritedDescriptor, takeNames } from '../../dist/net/inherited.js';
 import { Listener } from '../../dist/net/listener.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
@@ -18,11 +18,19 @@ function descriptorOf(server: object): number {
 describe('a socket that was handed over', () => {
   it('is known by its number, or by the name that systemd gave it, for this process only', () => {
     const environment = { LISTEN_PID: String(process.pid), LISTEN_FDS: '2', LISTEN_FDNAMES: 'web1:web2:web3' };
-    assert.equal(inheritedDescriptor('7', {}), 7);
-    assert.equal(inheritedDescriptor('web2', environment), 4);
-    assert.equal(inheritedDescriptor('web3', environment), null);
-    assert.equal(inheritedDescriptor('web9', environment), null);
-    assert.equal(inheritedDescriptor('web1', { ...environment, LISTEN_PID: '1' }), null);
+    const names = takeNames({ ...environment });
+    assert.deepEqual(names, ['web1', 'web2']);
+    assert.equal(inheritedDescriptor('7', []), 7);
+    assert.equal(inheritedDescriptor('web2', names), 4);
+    assert.equal(inheritedDescriptor('web3', names), null);
+    assert.equal(inheritedDescriptor('web9', names), null);
+    assert.deepEqual(takeNames({ ...environment, LISTEN_PID: '1' }), []);
+  });
+
+  it('is not told to children', () => {
+    const environment = { LISTEN_PID: String(process.pid), LISTEN_FDS: '1', LISTEN_FDNAMES: 'web1', OTHER: 'x' };
+    takeNames(environment);
+    assert.deepEqual(environment, { OTHER: 'x' });
   });
 
   it('that is not there, or no socket, is refused', (context) => {
