@@ -34,6 +34,15 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'share a VM that it brings along, or one of yours, and say what to type next',
     load: async () => (await import('./demo.js')).demo,
   },
+  policy: {
+    summary: 'try policies: test',
+    commands: {
+      test: {
+        summary: 'say which rule of a policy decides about a command',
+        load: async () => (await import('./policy-test.js')).policyTest,
+      },
+    },
+  },
   audit: {
     summary: 'read audit logs: show, verify, stats, replay',
     commands: {

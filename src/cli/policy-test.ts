@@ -1,0 +1,91 @@
+/** `qmpmux policy test`: which rule decides about a command. */
+import { ConfigError } from '../daemon/config.js';
+import { type PolicyRules, readPolicyFile } from '../daemon/policies.js';
+import { ArgumentList } from '../mux/arguments.js';
+import { type Policy, readOnlyPolicy, RulePolicy, type Verdict } from '../mux/policy.js';
+import { CommandReader } from '../qmp/command.js';
+import { Parser } from '../qmp/parser.js';
+import { Scan, Scanner } from '../qmp/scanner.js';
+import { ExecSyntax } from './exec-syntax.js';
+import { EXIT } from './exit-code.js';
+import { subcommand, UsageError } from './subcommand.js';
+
+/** The exit code of a command that the policy denies. */
+const DENIED = 1;
+
+export const policyTest = subcommand({
+  name: 'policy test',
+  usage: "policy test FILE COMMAND…\n   or: $0 policy test read-only 'COMMAND'",
+  operands: 'words',
+  options: {
+    policy: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'which of the policies of a config file; not needed when it has one',
+    },
+    hmp: { type: 'boolean', describe: 'COMMAND is a line of the human monitor' },
+    quiet: { type: 'boolean', alias: 'q', describe: 'tell only the exit code' },
+  },
+  examples: [
+    ['$0 policy test /etc/qmpmux/backup.rules query-block', 'a file of rules, as with policy=/etc/qmpmux/backup.rules'],
+    [
+      `$0 policy test /etc/qmpmux.toml --policy backup '{"execute":"migrate","arguments":{"uri":"exec:cat"}}'`,
+      'a policy of a config file, and a command in JSON',
+    ],
+    ["$0 policy test read-only --hmp 'info block'", 'a line of the human monitor, under the policy that is built in'],
+  ],
+  notes: [
+    'FILE is a config file (*.toml), a file of rules, or read-only. COMMAND is JSON, or name key=value… as in qmp-shell.',
+    'Exit codes: 0 allowed, 1 denied, 64 wrong command line, 78 a file that cannot be used.',
+  ].join('\n'),
+
+  async run(flags, operands) {
+    const [file, ...words] = operands;
+    if (file === undefined || words.length === 0) throw new UsageError('name a file of rules and a command');
+    const policy = await policyOf(file, flags.policy);
+    const syntax = new ExecSyntax(flags.hmp === true, false);
+    const { allowed, rule } = judge(policy, syntax.complete(syntax.words(words)));
+    if (flags.quiet !== true) process.stdout.write(`${allowed ? 'allowed' : 'denied'} by: ${rule}\n`);
+    return allowed ? EXIT.ok : DENIED;
+  },
+});
+
+async function policyOf(file: string, name: string | undefined): Promise<Policy> {
+  if (!file.endsWith('.toml')) {
+    if (name !== undefined) throw new UsageError('--policy is for a config file (*.toml)');
+    if (file === 'read-only') return readOnlyPolicy();
+    return ofRules(file, readPolicyFile(file));
+  }
+  const { readConfig } = await import('../daemon/config-file.js');
+  const { policies } = readConfig(file);
+  const known = [...policies.keys()].join(', ');
+  const [only] = policies.keys();
+  const wanted = name ?? (policies.size === 1 ? only : undefined);
+  if (wanted === undefined) {
+    if (policies.size === 0) throw new ConfigError(`${file}: it has no policy: [policy.NAME]`);
+    throw new UsageError(`say which with --policy: ${known}`);
+  }
+  const rules = policies.get(wanted);
+  if (rules === undefined) throw new UsageError(`${file} has no policy ${JSON.stringify(wanted)} (known: ${known})`);
+  return ofRules(wanted, rules);
+}
+
+function ofRules(name: string, { rules, allowByDefault }: PolicyRules): Policy {
+  return new RulePolicy(name, rules, allowByDefault);
+}
+
+/** Judges a command as a session does: from the bytes that a client would write. */
+function judge(policy: Policy, command: string): Verdict {
+  const scanner = new Scanner();
+  const parser = new Parser();
+  const reader = new CommandReader();
+  // Behind it a blank, so that a bare word is a whole value too.
+  scanner.push(Buffer.from(`${command} `));
+  if (scanner.next() !== Scan.Message) throw new UsageError(`not a command: ${scanner.error || 'it has no end'}`);
+  parser.parse(scanner.bytes, scanner.tokens);
+  if (parser.error !== null) throw new UsageError(`not a command: ${parser.error}`);
+  if (!parser.isObject) throw new UsageError('not a command: it must be a JSON object');
+  reader.read(scanner, parser, true);
+  if (reader.shapeError !== null) throw new UsageError(`not a command: ${reader.shapeError}`);
+  return policy.judge(reader.name, new ArgumentList(scanner.bytes, scanner.tokens, parser, reader.argumentsToken));
+}
