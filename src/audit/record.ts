@@ -1,5 +1,6 @@
 /** Records as readers of a log see them: one line of it, parsed. What they may hold is said in record.schema.json. */
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { HASH_LENGTH, HASH_MEMBER } from './chain.js';
 import { isKind, type Kind } from './kinds.js';
 
 export interface AuditRecord {
@@ -65,7 +66,7 @@ export function exactMessage(line: string, record: AuditRecord): Buffer | null {
   if (cut !== undefined || redacted !== undefined) return null;
   if (typeof text === 'string') return Buffer.from(text);
   if (typeof latin1 === 'string') return Buffer.from(latin1, 'latin1');
-  return message === undefined ? null : Buffer.from(memberText(line, 'message') ?? '');
+  return message === undefined ? null : Buffer.from(messageText(line, record));
 }
 
 /** @returns how many bytes the message of the record in `line` had. */
@@ -75,14 +76,29 @@ export function messageLength(line: string, record: AuditRecord): number {
   const { text, latin1 } = record.members;
   if (typeof text === 'string') return Buffer.byteLength(text);
   if (typeof latin1 === 'string') return latin1.length;
-  return Buffer.byteLength(memberText(line, 'message') ?? '');
+  return Buffer.byteLength(messageText(line, record));
 }
+
+const MESSAGE = ',"message":';
+
+/** @returns the member `message` as it is written. */
+function messageText(line: string, record: AuditRecord): string {
+  const { id, reply, redacted, hash } = record.members;
+  // Nearly always it is the last member but for the hash, and nothing before it has a member of that name in it.
+  if (typeof id === 'object' || reply !== undefined || redacted !== undefined) return memberText(line, 'message') ?? '';
+  const start = line.indexOf(MESSAGE) + MESSAGE.length;
+  return line.slice(start, hash === undefined ? -1 : -(HASH_MEMBER.length + HASH_LENGTH + 2));
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
 
 /** @returns the end of the string that begins at `at`. */
 function stringEnd(line: string, at: number): number {
   for (let close = line.indexOf('"', at + 1); close >= 0; close = line.indexOf('"', close + 1)) {
     let backslashes = 0;
-    while (line[close - 1 - backslashes] === '\\') backslashes++;
+    while (line.charCodeAt(close - 1 - backslashes) === BACKSLASH) backslashes++;
     if (backslashes % 2 === 0) return close + 1;
   }
   return line.length;
@@ -92,13 +108,14 @@ function stringEnd(line: string, at: number): number {
 function valueEnd(line: string, at: number): number {
   let depth = 0;
   for (let i = at; i < line.length; i++) {
-    const character = line[i];
-    if (character === '"') i = stringEnd(line, i) - 1;
-    else if (character === '{' || character === '[') depth++;
-    else if (character === '}' || character === ']') {
+    const unit = line.charCodeAt(i);
+    if (unit === QUOTE) i = stringEnd(line, i) - 1;
+    // Brackets and braces differ in a bit.
+    else if ((unit & 0xdf) === 0x5b) depth++;
+    else if ((unit & 0xdf) === 0x5d) {
       if (depth === 0) return i;
       depth--;
-    } else if (character === ',' && depth === 0) return i;
+    } else if (unit === COMMA && depth === 0) return i;
     else continue;
     // A string, an object or a list has ended, or is still open.
     if (depth === 0) return i + 1;
