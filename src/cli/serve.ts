@@ -6,6 +6,7 @@ import {
   DEFAULT_SERVICE,
   type DaemonConfig,
   singleMonitor,
+  TAKEOVER_RULE,
 } from '../daemon/config.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { ServiceManager } from '../daemon/service-manager.js';
@@ -27,6 +28,8 @@ interface Flags {
   readonly 'no-cache': boolean | undefined;
   readonly 'no-merge': boolean | undefined;
   readonly 'keep-clients': boolean | undefined;
+  readonly takeover: boolean | undefined;
+  readonly restore: boolean | undefined;
   readonly 'warn-after': string | undefined;
   readonly 'drain-timeout': string | undefined;
   readonly limit: readonly string[] | undefined;
@@ -80,6 +83,15 @@ export const serve = subcommand({
     'keep-clients': {
       type: 'boolean',
       describe: 'clients stay connected while QEMU is gone, and get errors for their commands until it is back',
+    },
+    takeover: {
+      type: 'boolean',
+      describe:
+        "move QEMU's socket aside (to PATH.qemu) and serve clients at its path, until the end; --listen may be left out",
+    },
+    restore: {
+      type: 'boolean',
+      describe: 'put a socket back that a crash of qmpmux --takeover has left aside, and end',
     },
     'warn-after': {
       type: 'string',
@@ -165,6 +177,10 @@ export const serve = subcommand({
       '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux --audit /var/log/qmpmux.audit --audit-chain',
       'and a record of who did what',
     ],
+    [
+      '$0 serve --upstream /run/vm.qmp --takeover',
+      'every tool that knows /run/vm.qmp shares it, and none needs to be told',
+    ],
     ['$0 serve --config /etc/qmpmux.toml', 'several VMs'],
   ],
   notes: [
@@ -176,6 +192,7 @@ export const serve = subcommand({
   ].join('\n'),
 
   async run(flags) {
+    if (flags.restore === true) return restore(flags);
     const config = await configOf(flags);
     const log = await openLog(config.log);
     try {
@@ -205,6 +222,20 @@ export const serve = subcommand({
   },
 });
 
+/** `--restore`: puts QEMU's socket back, and ends. */
+async function restore({ upstream }: Flags): Promise<number> {
+  if (upstream === undefined) throw new UsageError("--restore needs QEMU's path: --upstream /run/vm.qmp");
+  const address = asUsage('--upstream: ', () => parseUpstream(upstream));
+  if (address.kind !== 'unix') throw new UsageError(`--restore: ${TAKEOVER_RULE}`);
+  const { Takeover } = await import('../net/takeover.js');
+  const takeover = new Takeover(address.path);
+  const isDone = await takeover.restore();
+  process.stdout.write(
+    isDone ? `qmpmux: restored: ${address.path}\n` : `qmpmux: nothing to restore: there is no ${takeover.aside}\n`,
+  );
+  return EXIT.ok;
+}
+
 /** What a config file says for each of its monitors. */
 const OF_ONE_MONITOR = [
   'upstream',
@@ -213,6 +244,8 @@ const OF_ONE_MONITOR = [
   'no-cache',
   'no-merge',
   'keep-clients',
+  'takeover',
+  'restore',
   'warn-after',
   'limit',
   'drain-timeout',
@@ -231,7 +264,7 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
     return { ...config, audit: audit ?? config.audit, metrics, log: logSettings(flags, config.log) };
   }
   if (upstream === undefined) throw new UsageError("QEMU's monitor is missing: --upstream ADDRESS (or --config FILE)");
-  if (listen === undefined || listen.length === 0) {
+  if ((listen === undefined || listen.length === 0) && flags.takeover !== true) {
     throw new UsageError('a socket for clients is missing: --listen ADDRESS');
   }
   const log = logSettings(flags, DEFAULT_LOG);
@@ -240,12 +273,13 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
     singleMonitor(
       name ?? null,
       asUsage('--upstream: ', () => parseUpstream(upstream)),
-      listen.map((address) => asUsage('--listen: ', () => parseListenerSettings(address))),
+      (listen ?? []).map((address) => asUsage('--listen: ', () => parseListenerSettings(address))),
       log,
       {
         cache: flags['no-cache'] !== true,
         merge: flags['no-merge'] !== true,
         keepClients: flags['keep-clients'] === true,
+        takeover: flags.takeover === true,
         warnAfter: durationFlag('warn-after', flags['warn-after']) ?? DEFAULT_SERVICE.warnAfter,
         limits: asUsage('--limit: ', () => parseLimits((flags.limit ?? []).map(limitPair))),
       },

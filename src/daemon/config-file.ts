@@ -20,6 +20,7 @@
  *     cache = false                     # ask QEMU each time also for what cannot change, such as query-qmp-schema
  *     merge = false                     # send each client's query by itself, though several wait with the same one
  *     keep-clients = true               # clients stay connected while QEMU is gone
+ *     takeover = true                   # move QEMU's socket aside, and serve clients at its path
  *     warn-after = "10s"                # a command without an answer for so long is logged; 0 for never
  *
  *     [monitor.web1.limits]             # see limit-settings.ts for all of them
@@ -54,6 +55,7 @@ import {
   type MonitorConfig,
   refuseClashes,
   refuseUnknownPolicies,
+  TAKEOVER_RULE,
 } from './config.js';
 import { type KeyPath, lineOf } from './config-lines.js';
 import { LimitError, parseLimits } from './limit-settings.js';
@@ -98,13 +100,16 @@ const Listener = v.pipe(
 );
 const MONITOR_KEYS = {
   upstream: text('an address, such as "unix:/run/vm.qmp"'),
-  listen: v.pipe(
-    v.array(Listener, 'must be a list of addresses, such as ["unix:/run/vm.mux"]'),
-    v.nonEmpty('must name at least one address'),
+  listen: v.optional(
+    v.pipe(
+      v.array(Listener, 'must be a list of addresses, such as ["unix:/run/vm.mux"]'),
+      v.nonEmpty('must name at least one address'),
+    ),
   ),
   cache: v.optional(v.boolean('must be true or false'), true),
   merge: v.optional(v.boolean('must be true or false'), true),
   'keep-clients': v.optional(v.boolean('must be true or false'), false),
+  takeover: v.optional(v.boolean('must be true or false'), false),
   'warn-after': v.optional(quantity('a time such as "10s"'), '10s'),
   limits: v.optional(v.record(v.string(), quantity('a number, a size or a time')), {}),
 };
@@ -204,20 +209,26 @@ export function parseConfig(content: string, file: string): DaemonConfig {
   const monitors = Object.entries(checked.output.monitor).map(([name, monitor]): MonitorConfig => {
     const path = ['monitor', name];
     if (!MONITOR_NAME.test(name)) throw fault(path, MONITOR_NAME_RULE);
+    // Who takes QEMU's place has a socket there.
+    if (monitor.listen === undefined && !monitor.takeover) throw fault([...path, 'listen'], 'is missing');
     return {
       name,
       upstream: parsed([...path, 'upstream'], fault, () => parseUpstream(monitor.upstream)),
-      listen: monitor.listen.map((entry, index) => {
+      listen: (monitor.listen ?? []).map((entry, index) => {
         return parsed([...path, 'listen', index], fault, () => parseListenerSettings(withOptions(entry)));
       }),
       cache: monitor.cache,
       merge: monitor.merge,
       keepClients: monitor['keep-clients'],
+      takeover: monitor.takeover,
       warnAfter: duration(monitor['warn-after'], [...path, 'warn-after'], fault),
       limits: limitsOf(monitor.limits, [...path, 'limits'], fault),
     };
   });
   if (monitors.length === 0) throw fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
+  for (const { name, upstream, takeover } of monitors) {
+    if (takeover && upstream.kind !== 'unix') throw fault(['monitor', name, 'takeover'], TAKEOVER_RULE);
+  }
   refuseClashes(monitors, (monitor, key, problem) => fault(['monitor', monitor, ...key], problem));
   const { level, format } = checked.output.log ?? {};
   const { audit, metrics, 'drain-timeout': drain } = checked.output;

@@ -27,6 +27,8 @@ export interface MonitorConfig {
   readonly merge: boolean;
   /** Whether clients stay connected while QEMU is gone. */
   readonly keepClients: boolean;
+  /** Whether the upstream's socket is moved aside, and clients are served at its path. */
+  readonly takeover: boolean;
   /** When a command without an answer is reported, in milliseconds; 0 for never. */
   readonly warnAfter: number;
   /** What differs from the default limits. */
@@ -58,6 +60,7 @@ export const DEFAULT_SERVICE: Omit<MonitorConfig, 'name' | 'upstream' | 'listen'
   cache: true,
   merge: true,
   keepClients: false,
+  takeover: false,
   warnAfter: 10_000,
   limits: {},
 };
@@ -90,6 +93,7 @@ export function singleMonitor(
     ...DEFAULT_SERVICE,
     ...service,
   };
+  if (monitor.takeover && upstream.kind !== 'unix') throw new ConfigError(TAKEOVER_RULE);
   if (!MONITOR_NAME.test(monitor.name)) {
     throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);
   }
@@ -98,6 +102,9 @@ export function singleMonitor(
   refuseUnknownPolicies([monitor], new Map(), fault);
   return { log, audit, metrics: null, monitors: [monitor], policies: new Map(), drainTime };
 }
+
+/** Why only some upstreams can be taken over. */
+export const TAKEOVER_RULE = 'only an upstream that is a unix socket, made by QEMU, can be taken over';
 
 /** A short name for a monitor, from where its QEMU is: `vm` for unix:/run/vm.qmp. */
 function nameOf(upstream: UpstreamAddress): string {
@@ -147,7 +154,9 @@ export function refuseClashes(
     const clash = take(place, `the upstream of ${name}`);
     if (clash !== null) throw fault(name, ['upstream'], `${clash}; QEMU serves one connection at a time`);
   }
-  for (const { name, listen } of monitors) {
+  for (const { name, listen, takeover, upstream } of monitors) {
+    // The one place that a monitor may share with its upstream.
+    if (takeover) taken.delete(formatAddress(upstream));
     listen.forEach(({ address }, index) => {
       if (address.kind === 'tcp' && address.port === 0) return;
       const clash = take(formatPlace(address), `a listener of ${name}`);

@@ -19,11 +19,12 @@ import { certificateName, preparePeerCredentials, unixPeer } from '../net/peer-c
 import { RateLimit } from '../net/rate-limit.js';
 import { refuseSocket } from '../net/refuse.js';
 import { SocketLink } from '../net/socket-link.js';
+import { Takeover } from '../net/takeover.js';
 import { Upstream } from '../net/upstream.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
 import { Journals } from './journals.js';
 import type { Descriptors } from './descriptors.js';
-import type { ListenerSettings } from './listener-settings.js';
+import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
 import { LogJournal } from './log-journal.js';
 import type { Metrics } from './metrics.js';
 import type { MonitorFigures } from './monitor-figures.js';
@@ -71,6 +72,7 @@ export class MonitorService {
   readonly #listeners: readonly Listener[];
   readonly #clients = new Set<SocketLink>();
   readonly #drainTime: number;
+  readonly #takeover: Takeover | null;
   readonly #descriptors: Descriptors;
   #listenAgain: NodeJS.Timeout | null = null;
   #ticker: NodeJS.Timeout | null = null;
@@ -92,13 +94,15 @@ export class MonitorService {
     });
     this.#drainTime = options.drainTime;
     this.#descriptors = options.descriptors;
+    this.#takeover = config.takeover && config.upstream.kind === 'unix' ? new Takeover(config.upstream.path) : null;
     this.#upstream = new Upstream({
-      address: config.upstream,
+      address: this.#takeover === null ? config.upstream : { kind: 'unix', path: this.#takeover.aside },
+      ...(this.#takeover === null ? {} : { prepare: () => this.#prepare() }),
       receiver: this.#multiplexer,
       log,
       keepsClients: config.keepClients,
     });
-    this.#listeners = config.listen.map((listener) => this.#newListener(listener, options.policies));
+    this.#listeners = this.#placesOf(config).map((listener) => this.#newListener(listener, options.policies));
   }
 
   /** How the monitor stands, in a few words. */
@@ -126,6 +130,8 @@ export class MonitorService {
 
   /** Finds out whether the clients' sockets can be made, before anything is started. @throws ListenError */
   async check(): Promise<void> {
+    // What stands at the upstream's path is QEMU's socket until it is moved aside.
+    if (this.#takeover !== null) await this.#takeover.prepare();
     for (const listener of this.#listeners) await listener.check();
   }
 
@@ -156,6 +162,45 @@ export class MonitorService {
     clearTimeout(timer);
     for (const link of links) link.destroy();
     await upstreamStopped;
+    await this.#restore();
+  }
+
+  /** Moves QEMU's socket aside, if it is to be and there is one. @returns why it cannot be dialled, or null */
+  async #prepare(): Promise<string | null> {
+    if (this.#takeover === null) return null;
+    const { path, aside } = this.#takeover;
+    try {
+      const prepared = await this.#takeover.prepare();
+      if (!prepared.ready) return prepared.why;
+      if (prepared.moved) this.#log.info({ path, aside }, 'moved the socket of QEMU aside, to take its place');
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  async #restore(): Promise<void> {
+    if (this.#takeover === null) return;
+    const { path, aside } = this.#takeover;
+    try {
+      if (await this.#takeover.restore()) this.#log.info({ path, aside }, 'put the socket of QEMU back');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error({ path, aside, reason }, 'cannot put the socket of QEMU back; qmpmux restore does it later');
+    }
+  }
+
+  /** Where clients are served: where the config says, and in QEMU's place if that is to be taken. */
+  #placesOf({ listen }: MonitorConfig): readonly ListenerConfig[] {
+    if (this.#takeover === null) return listen;
+    const { path, aside } = this.#takeover;
+    const like = ({ address, settings }: ListenerConfig): ListenerConfig =>
+      address.kind === 'unix' && address.path === path
+        ? { address: { ...address, like: aside }, settings }
+        : { address, settings };
+    const all = listen.map(like);
+    if (all.some(({ address }) => address.kind === 'unix' && address.path === path)) return all;
+    return [...all, { address: { kind: 'unix', path, like: aside }, settings: DEFAULT_LISTENER }];
   }
 
   #newJournal({ audit, log, metrics }: MonitorServiceOptions): Journal {

@@ -33,6 +33,8 @@ export interface UnixListenAddress extends UnixAddress {
   /** Name or number of the account that is to own the socket file. */
   readonly user?: string;
   readonly group?: string;
+  /** A socket whose owner and mode it is to have where nothing else is said: that of the QEMU whose place it takes. Never in a text. */
+  readonly like?: string;
 }
 
 export interface TcpAddress {

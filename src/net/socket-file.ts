@@ -129,6 +129,11 @@ export function applyOwnership(address: UnixListenAddress, ownership: Ownership)
   try {
     if (ownership.uid !== -1 || ownership.gid !== -1) chownSync(address.path, ownership.uid, ownership.gid);
     if (address.mode !== undefined) chmodSync(address.path, address.mode);
+    if (address.like !== undefined) {
+      const { uid, gid, mode } = statSync(address.like);
+      if (ownership.uid === -1 && ownership.gid === -1) chownSync(address.path, uid, gid);
+      if (address.mode === undefined) chmodSync(address.path, mode & 0o777);
+    }
   } catch (error) {
     throw new ListenError(formatPlace(address), `cannot set its owner or mode: ${describeSystemError(error)}`, {
       cause: error,
@@ -198,7 +203,7 @@ async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
 }
 
 /** @returns the code of the error with which connecting failed, or the empty string; and who listens there, if that can be told. */
-function connectTo(path: string): Promise<{ readonly code: string; readonly owner: string | null }> {
+export function connectTo(path: string): Promise<{ readonly code: string; readonly owner: string | null }> {
   return new Promise((resolve) => {
     const socket = connect({ path });
     socket.once('connect', () => {

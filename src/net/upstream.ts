@@ -26,6 +26,8 @@ export interface UpstreamOptions {
   readonly address: UpstreamAddress;
   readonly receiver: UpstreamReceiver;
   readonly log: Log;
+  /** What is to be done before each attempt to dial. @returns why there is nothing to be dialled, or null */
+  readonly prepare?: () => Promise<string | null>;
   /** Whether the clients stay when QEMU is gone; for messages. */
   readonly keepsClients?: boolean;
   /** How long an attempt may take until the handshake is done, in milliseconds. Default 10 s. */
@@ -70,6 +72,7 @@ export class Upstream {
   /** For messages. */
   readonly #place: string;
   readonly #lostText: string;
+  readonly #prepare: (() => Promise<string | null>) | null;
   readonly #listener: Listener | null;
   #state: State = { name: 'idle' };
   #nextPause: number;
@@ -92,6 +95,7 @@ export class Upstream {
     this.#nextPause = this.#firstPause;
     this.#place = formatAddress(options.address);
     this.#lostText = `lost QEMU; its clients ${options.keepsClients === true ? 'stay, without it' : 'are disconnected'}`;
+    this.#prepare = options.prepare ?? null;
     this.#listener = options.address.kind === 'server' ? this.#newListener(options.address.listen) : null;
   }
 
@@ -186,6 +190,36 @@ export class Upstream {
   }
 
   #attempt(address: DialAddress): void {
+    if (this.#prepare === null) {
+      this.#dial(address);
+      return;
+    }
+    let isWanted = true;
+    const deadline = this.#newDeadline();
+    this.#state = {
+      name: 'dialling',
+      deadline,
+      abort: () => {
+        isWanted = false;
+      },
+    };
+    this.#prepareAndDial(address, this.#prepare, () => isWanted, deadline);
+  }
+
+  async #prepareAndDial(
+    address: DialAddress,
+    prepare: () => Promise<string | null>,
+    isWanted: () => boolean,
+    deadline: NodeJS.Timeout,
+  ): Promise<void> {
+    const problem = await prepare();
+    if (!isWanted()) return;
+    clearTimeout(deadline);
+    if (problem === null) this.#dial(address);
+    else this.#missed(problem);
+  }
+
+  #dial(address: DialAddress): void {
     // A child's callbacks may come before `dial` returns only in theory; a state that is in place cannot be missed.
     const deadline = this.#newDeadline();
     const { abort } = dial(address, {

@@ -208,7 +208,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'an unrelated key',
     `${vm}listen=["/a"]\ncolour="red"`,
-    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge, keep-clients, warn-after, limits\)$/,
+    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge, keep-clients, takeover, warn-after, limits\)$/,
   ],
   ['a missing upstream', '\n[monitor.vm]\nlisten=["/a"]', /^f\.toml:2: monitor\.vm\.upstream: is missing$/],
   ['a missing listener', vm, /^f\.toml:1: monitor\.vm\.listen: is missing$/],
