@@ -7,7 +7,7 @@ import type { Log } from '../net/log.js';
 /** A message that is shown in the log is cut here. */
 const SHOWN_BYTES = 200;
 /** The same thing is told so often at once, and then once in this time with how often it was, in milliseconds. */
-const TOLD_AT_ONCE = 5;
+const TOLD_AT_ONCE = 10;
 const TOLD_EVERY = 10_000;
 
 export class LogJournal implements Journal {
