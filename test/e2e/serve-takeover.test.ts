@@ -1,5 +1,6 @@
 /** `--takeover` with a real QEMU and a real daemon, killed at every step. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, renameSync, statSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { type Daemon, startDaemon } from '../support/daemon.js';
@@ -15,6 +16,13 @@ async function named(target: string): Promise<string> {
   const line = await client.readLine();
   await client.close();
   return line;
+}
+
+/** For `skip`: where processes may not be traced, they cannot be killed at a system call. */
+function untraceable(): string | false {
+  const lacking = missing('strace');
+  if (lacking !== false) return lacking;
+  return spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0 ? false : 'processes may not be traced here';
 }
 
 function takeOver(context: TestContext, qemu: Qemu, flags: readonly string[] = []): Daemon {
@@ -83,13 +91,7 @@ describe('qmpmux serve --takeover', { skip: missing('qemu') }, () => {
       },
     ],
     [
-      'at its end, when ours is gone, and QEMU’s is still aside',
-      (qemu) => {
-        renameSync(qemu.monitor, `${qemu.monitor}.qemu`);
-      },
-    ],
-    [
-      'at its end, when the wrong one was found dead',
+      'of both, with a dead socket at the path',
       (qemu) => {
         renameSync(qemu.monitor, `${qemu.monitor}.qemu`);
         makeDeadSocket(qemu.monitor);
@@ -116,6 +118,48 @@ describe('qmpmux serve --takeover', { skip: missing('qemu') }, () => {
       const restore = startDaemon(context, ['--upstream', qemu.monitor, '--restore']);
       assert.equal((await restore.exited).code, 0);
       assert.match(restore.output, isMoved ? /^qmpmux: restored: / : /^qmpmux: nothing to restore: /);
+      await assertRestored(qemu, ino);
+    });
+  }
+
+  /** Each step is a system call; it is killed as it is about to make the first of each kind, or a later one. */
+  const kills: readonly (readonly [before: string, inject: string, isAtEnd: boolean])[] = [
+    ['it moves QEMU’s socket aside', 'rename:signal=KILL:when=1', false],
+    ['it makes its own', 'bind:signal=KILL:when=1', false],
+    ['its own gets its owner', 'chown,fchownat:signal=KILL:when=1', false],
+    ['its own gets its mode', 'chmod,fchmodat:signal=KILL:when=1', false],
+    ['it removes its own', 'unlink:signal=KILL:when=2', true],
+    ['it puts QEMU’s back', 'rename:signal=KILL:when=2', true],
+  ];
+  for (const [before, inject, isAtEnd] of kills) {
+    it(`goes on, and comes to its end, after it was killed before ${before}`, {
+      skip: untraceable(),
+    }, async (context) => {
+      const qemu = await startQemu(context, { name: 'vm' });
+      const { ino } = lstatSync(qemu.monitor);
+      const names = inject.split(':')[0] ?? '';
+      const through = [
+        'strace',
+        '-D',
+        '-f',
+        '-qq',
+        '-o',
+        '/dev/null',
+        '-e',
+        `trace=${names}`,
+        '-e',
+        `inject=${inject}`,
+      ];
+      const killed = startDaemon(context, ['--upstream', qemu.monitor, '--takeover'], {}, through);
+      if (isAtEnd) {
+        await killed.ready();
+        killed.kill('SIGTERM');
+      }
+      assert.deepEqual(await killed.exited, { code: null, signal: 'SIGKILL' });
+      const daemon = takeOver(context, qemu);
+      await daemon.ready();
+      await assertTakenOver(qemu);
+      await daemon.stop();
       await assertRestored(qemu, ino);
     });
   }
