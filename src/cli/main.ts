@@ -1,5 +1,5 @@
 /**
- * Where the program begins. It runs the bundle that the build makes of all modules (scripts/bundle.mjs), which starts in half the
+ * Where the program begins. It runs the bundle that the build makes of all modules (bundle.config.mjs), which starts in half the
  * time; or the modules themselves, where there is no bundle, or one that is older than they are, or where coverage is measured.
  */
 import { readFileSync, statSync } from 'node:fs';

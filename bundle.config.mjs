@@ -3,7 +3,7 @@
  * modules, and compiling them, takes longer than Node's own start. dist/cli/main.js runs it instead of the modules, unless they are
  * newer. Packages that only some commands use stay outside and are loaded as ever.
  *
- * `node scripts/bundle.mjs` after tsc. It calls itself for the cache, which is taken from a process that has started a daemon.
+ * `node bundle.config.mjs` after tsc. It calls itself for the cache, which is taken from a process that has started a daemon.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
 
-const ROOT = resolve(fileURLToPath(import.meta.url), '../..');
+const ROOT = resolve(fileURLToPath(import.meta.url), '..');
 const DIST = join(ROOT, 'dist');
 const FOLDER = join(DIST, 'bundle');
 const BUNDLE = join(FOLDER, 'program.cjs');
