@@ -52,7 +52,8 @@ export const serve = subcommand({
     upstream: {
       type: 'string',
       requiresArg: true,
-      describe: "QEMU's monitor: /path, unix:/path, tcp:HOST:PORT or exec:COMMAND; with ,server QEMU dials us",
+      describe:
+        "QEMU's monitor: /path, unix:/path, tcp:HOST:PORT, exec:COMMAND or libvirt:DOMAIN; with ,server QEMU dials us",
     },
     listen: {
       type: 'string',

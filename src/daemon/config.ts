@@ -114,6 +114,8 @@ function nameOf(upstream: UpstreamAddress): string {
     case 'exec':
     case 'tcp':
       return 'vm';
+    case 'libvirt':
+      return MONITOR_NAME.test(upstream.domain) ? upstream.domain : 'vm';
     case 'unix': {
       const base = upstream.path.slice(upstream.path.lastIndexOf('/') + 1).replace(/\.(qmp|sock|socket|monitor)$/, '');
       return MONITOR_NAME.test(base) ? base : 'vm';

@@ -5,12 +5,14 @@
  *     tcp:host:port                 also tcp:[::1]:4444, TCP:…, TCP4:…, TCP6:…
  *     fd:3, fd:NAME                 listeners only: a listening socket that systemd, or whoever started us, has handed over
  *     exec:command word 'a word'    upstream only: QMP over the standard input and output of a command (see command-words.ts)
+ *     libvirt:domain                upstream only: a VM of libvirt's, by name, id or UUID; also libvirt:domain?uri=qemu+ssh://host/system
  *
  * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=` where we make a unix socket;
  * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp; `tls=FOLDER`, `insecure` on a
  * tcp listener; on a listener also what is
  * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
- * path or a value is written `,,`. All that follows `exec:` is the command, commas included.
+ * path or a value is written `,,`. All that follows `exec:` is the command, commas included, and all that
+ * follows `libvirt:` the domain.
  *
  * An address that parses is well-formed; whether it can be used is found out by who uses it.
  */
@@ -19,6 +21,7 @@ import { QmpmuxError } from '../errors.js';
 import { suggestion } from '../spelling.js';
 import { FOREIGN_OPTIONS, FOREIGN_SCHEMES, noAbstract, OPTIONS, SCHEMES, SERVICE_OPTIONS } from './address-words.js';
 import { joinCommand, splitCommand } from './command-words.js';
+import { parseLibvirtUri } from './libvirt-uri.js';
 
 /** A unix socket that exists already. */
 export interface UnixAddress {
@@ -68,11 +71,20 @@ export interface FdAddress {
   readonly name: string;
 }
 
+/** A VM that libvirt owns. */
+export interface LibvirtAddress {
+  readonly kind: 'libvirt';
+  /** Its name, id or UUID. */
+  readonly domain: string;
+  /** Of the libvirt daemon; virsh's default when absent. */
+  readonly uri?: string;
+}
+
 /** Where we listen. */
 export type ListenAddress = UnixListenAddress | TcpListenAddress | FdAddress;
 
 /** An upstream that we dial. */
-export type DialAddress = UnixAddress | TcpAddress | ExecAddress;
+export type DialAddress = UnixAddress | TcpAddress | ExecAddress | LibvirtAddress;
 
 /** An upstream for which we listen: QEMU dials us. */
 export interface ServerAddress {
@@ -101,6 +113,8 @@ export class AddressError extends QmpmuxError {
 
 /** Bytes of a path in a sockaddr_un, the closing NUL left out (unix(7)). */
 const MAX_PATH_BYTES = 107;
+/** Between a domain and the URI of its libvirt, which may have any character. */
+const URI_OPTION = '?uri=';
 
 /** Reads the address of an upstream. @throws AddressError */
 export function parseUpstream(text: string): UpstreamAddress {
@@ -137,6 +151,8 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
       return `exec:${joinCommand(address.command)}`;
     case 'fd':
       return formatPlace(address);
+    case 'libvirt':
+      return `libvirt:${address.domain}${address.uri === undefined ? '' : `${URI_OPTION}${address.uri}`}`;
     case 'server':
       return `${formatAddress(address.listen)},server=on`;
     case 'tcp': {
@@ -209,7 +225,7 @@ class AddressText {
 
   upstream(): UpstreamAddress {
     const parsed = this.#parse();
-    if (parsed.address.kind === 'exec') return parsed.address;
+    if (parsed.address.kind === 'exec' || parsed.address.kind === 'libvirt') return parsed.address;
     // #fd refuses it for an upstream; this tells the compiler.
     if (parsed.address.kind === 'fd') throw this.#fault(0, 'fd: is for a listener');
     if (parsed.server) return { kind: 'server', listen: parsed.address };
@@ -218,8 +234,8 @@ class AddressText {
 
   listener(): ListenAddress {
     const { address } = this.#parse();
-    // #parse refuses exec for a listener; this tells the compiler.
-    if (address.kind === 'exec') throw this.#fault(0, 'a listener cannot be a command');
+    // #parse refuses these for a listener; this tells the compiler.
+    if (address.kind === 'exec' || address.kind === 'libvirt') throw this.#fault(0, 'a listener cannot be an upstream');
     return address;
   }
 
@@ -227,7 +243,7 @@ class AddressText {
     return new AddressError(this.#text, at, problem);
   }
 
-  #parse(): { readonly address: ListenAddress | ExecAddress; readonly server: boolean } {
+  #parse(): { readonly address: ListenAddress | ExecAddress | LibvirtAddress; readonly server: boolean } {
     const text = this.#text;
     if (text === '') throw this.#fault(0, 'the address is empty; write unix:/path or tcp:HOST:PORT');
     if (text.startsWith('[')) throw this.#fault(0, `a scheme is missing; did you mean ${quoted(`tcp:${text}`)}?`);
@@ -242,6 +258,8 @@ class AddressText {
         return { address: this.#exec(colon), server: false };
       case 'fd':
         return { address: this.#fd(colon), server: false };
+      case 'libvirt':
+        return { address: this.#libvirt(colon), server: false };
       case 'tcp':
       case 'tcp-connect':
         return this.#tcp(known.transport, colon, known.family);
@@ -258,7 +276,7 @@ class AddressText {
     if (/^\d+($|,)/.test(this.#text.slice(rest))) {
       return this.#fault(0, `a scheme is missing; did you mean ${quoted(`tcp:${this.#text}`)}?`);
     }
-    const offered = this.#role === 'upstream' ? ['unix', 'tcp', 'exec'] : ['unix', 'tcp', 'fd'];
+    const offered = this.#role === 'upstream' ? ['unix', 'tcp', 'exec', 'libvirt'] : ['unix', 'tcp', 'fd'];
     const near = suggestion(scheme, SCHEMES.keys());
     return this.#fault(0, `unknown scheme ${quoted(scheme)}${near || ` (known: ${offered.join(', ')})`}`);
   }
@@ -281,6 +299,21 @@ class AddressText {
       throw this.#fault(option.at, `"${option.name}" is the business of who made the socket`);
     }
     return { kind: 'fd', name: head };
+  }
+
+  #libvirt(from: number): LibvirtAddress {
+    if (this.#role === 'listener') throw this.#fault(0, 'a listener cannot be a VM; libvirt: is for an upstream');
+    const text = this.#text.slice(from);
+    const control = controlCharacter(text);
+    if (control >= 0) throw this.#fault(from + control, 'a control character in the address');
+    const option = text.indexOf(URI_OPTION);
+    const domain = option < 0 ? text : text.slice(0, option);
+    if (domain === '') throw this.#fault(from, 'the domain is missing: libvirt:NAME, an id or a UUID');
+    if (option < 0) return { kind: 'libvirt', domain };
+    const uri = text.slice(option + URI_OPTION.length);
+    const parsed = parseLibvirtUri(uri);
+    if (!parsed.ok) throw this.#fault(from + option + URI_OPTION.length, `${quoted(uri)}: ${parsed.problem}`);
+    return { kind: 'libvirt', domain, uri };
   }
 
   #unix(spelling: 'unix' | 'unix-connect' | 'unix-listen', from: number) {

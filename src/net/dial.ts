@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import type { DialAddress, TcpAddress, UnixAddress } from './address.js';
 import { CommandConnection } from './command-connection.js';
 import { type Connection, SocketConnection } from './connection.js';
+import { dialLibvirt } from './libvirt-dial.js';
 import { describeSystemError, errorCode } from './listen-error.js';
 import { kindOf } from './socket-file.js';
 
@@ -12,7 +13,7 @@ export interface DialOutcome {
   connected(connection: Connection): void;
   /** Short, without the address. */
   failed(reason: string): void;
-  /** A line that an `exec:` command wrote to its standard error. */
+  /** A line that an `exec:` command, or the ssh to a libvirt, wrote to its standard error. */
   said(line: string, pid: number): void;
 }
 
@@ -35,6 +36,7 @@ export function dial(address: DialAddress, outcome: DialOutcome): { readonly abo
       },
     });
   }
+  if (address.kind === 'libvirt') return dialLibvirt(address, outcome);
   const socket = openSocket(address);
   const failed = (error: Error) => {
     outcome.failed(address.kind === 'unix' ? describeUnix(address, error) : describeTcp(address, error));

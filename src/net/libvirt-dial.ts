@@ -1,0 +1,144 @@
+/** One attempt to reach a domain of libvirt: the daemon, the log-in, the domain, its QEMU's version. */
+import { connect, type Socket } from 'node:net';
+import type { LibvirtAddress } from './address.js';
+import { CommandConnection } from './command-connection.js';
+import { type Connection, SocketConnection } from './connection.js';
+import type { DialOutcome } from './dial.js';
+import { describeFault, type Domain, LibvirtRefusal, monitorCommand, openDomain } from './libvirt-domain.js';
+import { LibvirtConnection } from './libvirt-connection.js';
+import { LibvirtRpc, type RpcOwner } from './libvirt-rpc.js';
+import { defaultLibvirtUri, type LibvirtTarget, parseLibvirtUri } from './libvirt-uri.js';
+import { describeSystemError, errorCode } from './listen-error.js';
+
+const VERSION = Buffer.from('{"execute":"query-version"}');
+
+/** Dials; one of `connected` and `failed` follows, unless it is taken back. */
+export function dialLibvirt(address: LibvirtAddress, outcome: DialOutcome): { readonly abort: () => void } {
+  const uri = address.uri ?? defaultLibvirtUri();
+  const parsed = parseLibvirtUri(uri);
+  const attempt = new Attempt(address.domain, outcome);
+  if (parsed.ok) attempt.start(parsed.target);
+  else attempt.fail(`the URI ${JSON.stringify(uri)} ${parsed.problem}`);
+  return attempt;
+}
+
+class Attempt {
+  readonly #wanted: string;
+  readonly #outcome: DialOutcome;
+  #isOver = false;
+  /** Undoes what has been done so far. */
+  #undo: () => void = () => undefined;
+
+  constructor(wanted: string, outcome: DialOutcome) {
+    this.#wanted = wanted;
+    this.#outcome = outcome;
+  }
+
+  abort(): void {
+    this.#isOver = true;
+    this.#undo();
+  }
+
+  start({ name, reach }: LibvirtTarget): void {
+    if (reach.kind === 'unix') {
+      this.#connect(reach.paths, name, null);
+      return;
+    }
+    const { abort } = CommandConnection.start({
+      command: reach.command,
+      said: (line, pid) => {
+        this.#outcome.said(line, pid);
+      },
+      started: (connection) => {
+        this.#talk(connection, name);
+      },
+      failed: (reason) => {
+        this.fail(reason);
+      },
+    });
+    this.#undo = abort;
+  }
+
+  /** Not within this turn: the caller has to know the attempt first. */
+  fail(reason: string): void {
+    setImmediate(() => {
+      if (this.#isOver) return;
+      this.#isOver = true;
+      this.#undo();
+      this.#outcome.failed(reason);
+    });
+  }
+
+  /** Tries the sockets in turn. @param before why the last one failed; one that is there says more than one that is not. */
+  #connect(paths: readonly string[], name: string, before: string | null): void {
+    const [path, ...others] = paths;
+    if (path === undefined) {
+      this.fail(before ?? 'libvirt has no socket');
+      return;
+    }
+    const socket: Socket = connect({ path, allowHalfOpen: true });
+    const missed = (error: Error) => {
+      const isAbsent = errorCode(error) === 'ENOENT';
+      this.#connect(others, name, isAbsent && before !== null ? before : describeSocket(path, error));
+    };
+    socket.once('error', missed);
+    socket.once('connect', () => {
+      socket.off('error', missed);
+      this.#talk(new SocketConnection(socket), name);
+    });
+    this.#undo = () => {
+      socket.removeAllListeners('connect');
+      socket.off('error', missed);
+      socket.on('error', () => undefined);
+      socket.destroy();
+    };
+  }
+
+  async #talk(connection: Connection, name: string): Promise<void> {
+    const early: Parameters<RpcOwner['message']>[] = [];
+    const rpc = new LibvirtRpc(connection, {
+      message: (...message) => {
+        early.push(message);
+      },
+      closed: (reason) => {
+        this.fail(reason);
+      },
+    });
+    this.#undo = () => {
+      rpc.close(true);
+    };
+    try {
+      const domain = await openDomain(rpc, name, this.#wanted);
+      const version = await askVersion(rpc, domain);
+      if (this.#isOver) return;
+      this.#isOver = true;
+      this.#outcome.connected(new LibvirtConnection(rpc, domain, version, early));
+    } catch (error) {
+      if (!(error instanceof LibvirtRefusal)) throw error;
+      this.fail(error.message);
+    }
+  }
+}
+
+function askVersion(rpc: LibvirtRpc, domain: Domain): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    monitorCommand(rpc, domain, VERSION, (reply) => {
+      if (reply instanceof Uint8Array) resolve(reply);
+      else reject(new LibvirtRefusal(describeFault(reply)));
+    });
+  });
+}
+
+function describeSocket(path: string, error: Error): string {
+  switch (errorCode(error)) {
+    case 'ENOENT':
+      return `libvirtd does not run: there is no ${path}`;
+    case 'ECONNREFUSED':
+      return `libvirtd does not run: nobody listens on ${path}`;
+    case 'EACCES':
+    case 'EPERM':
+      return `permission denied for ${path}: run qmpmux as a user who may manage VMs (on most systems, of the group libvirt)`;
+    default:
+      return `${path}: ${describeSystemError(error)}`;
+  }
+}

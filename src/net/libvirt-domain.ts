@@ -1,0 +1,201 @@
+/**
+ * One domain of a libvirt daemon: found by id, UUID or name, its monitor's commands and events, and its end.
+ *
+ * Procedures and structures are those of libvirt's src/remote/remote_protocol.x and qemu_protocol.x.
+ */
+import { type LibvirtFault, type LibvirtRpc, Program, type RpcAnswer } from './libvirt-rpc.js';
+import { XdrReader, XdrWriter } from './xdr.js';
+
+const Remote = {
+  connectOpen: 1,
+  domainLookupById: 22,
+  domainLookupByName: 23,
+  domainLookupByUuid: 24,
+  authList: 66,
+  authPolkit: 70,
+  registerDomainEvent: 316,
+  lifecycleEvent: 318,
+} as const;
+const Qemu = { monitorCommand: 1, registerMonitorEvent: 4, monitorEvent: 6 } as const;
+
+const Auth = { none: 0, sasl: 1, polkit: 2 } as const;
+/** VIR_DOMAIN_EVENT_ID_LIFECYCLE, and of its events VIR_DOMAIN_EVENT_STOPPED. */
+const LIFECYCLE = 0;
+const STOPPED = 5;
+/** VIR_DOMAIN_EVENT_STOPPED_…, by number. */
+const STOPPED_HOW = [
+  'the domain was shut down',
+  'the domain was destroyed',
+  'the domain crashed',
+  'the domain was migrated away',
+  'the domain was saved and stopped',
+  'libvirt lost its QEMU',
+  'the domain was stopped to load a snapshot',
+];
+/** Of libvirt/virterror.h. */
+const Code = {
+  noDomain: 42,
+  authFailed: 45,
+  operationDenied: 29,
+  operationInvalid: 55,
+  authCancelled: 79,
+  authUnavailable: 80,
+  accessDenied: 88,
+} as const;
+const REFUSALS = new Set<number>([
+  Code.authFailed,
+  Code.operationDenied,
+  Code.authCancelled,
+  Code.authUnavailable,
+  Code.accessDenied,
+]);
+
+const UUID = /^[\da-f]{8}-?[\da-f]{4}-?[\da-f]{4}-?[\da-f]{4}-?[\da-f]{12}$/i;
+const NOT_RUNNING = 'the domain is not running';
+
+/** A running domain. */
+export interface Domain {
+  /** As it goes into calls: name, UUID and id. */
+  readonly encoded: Uint8Array;
+  readonly uuid: Uint8Array;
+  /** Of this run: another one after a restart. */
+  readonly id: number;
+}
+
+/** What the daemon tells of a domain by itself. */
+export type DomainMessage =
+  | {
+      readonly kind: 'event';
+      readonly name: string;
+      readonly seconds: number;
+      readonly microseconds: number;
+      /** JSON of the event's data, as libvirt writes it; null when there is none. */
+      readonly data: Uint8Array | null;
+    }
+  /** The domain has ended, or another run of it has begun; with the reason. */
+  | { readonly kind: 'stopped'; readonly reason: string };
+
+/** A dialogue with the daemon that cannot go on; the message is for the log. */
+export class LibvirtRefusal extends Error {}
+
+/** What is wrong, for the one who can mend it. */
+export function describeFault(fault: LibvirtFault): string {
+  if (REFUSALS.has(fault.code)) {
+    return `permission denied by libvirt (${fault.message}): run qmpmux as a user who may manage VMs (on most systems, of the group libvirt)`;
+  }
+  return `libvirt: ${fault.message}`;
+}
+
+function ask(rpc: LibvirtRpc, program: number, procedure: number, body: XdrWriter): Promise<RpcAnswer> {
+  return new Promise((resolve) => {
+    rpc.call(program, procedure, body.finish(), resolve);
+  });
+}
+
+async function demand(rpc: LibvirtRpc, program: number, procedure: number, body: XdrWriter): Promise<XdrReader> {
+  const answer = await ask(rpc, program, procedure, body);
+  if (answer.ok) return answer.body;
+  throw new LibvirtRefusal(describeFault(answer.fault));
+}
+
+/**
+ * Logs in, opens QEMU's driver, finds the domain and subscribes to its events. Never resolves when the connection ends meanwhile.
+ * @throws LibvirtRefusal with the reason
+ */
+export async function openDomain(rpc: LibvirtRpc, driver: string, wanted: string): Promise<Domain> {
+  await authenticate(rpc);
+  await demand(rpc, Program.remote, Remote.connectOpen, new XdrWriter().optionalText(driver).int(0));
+  const domain = await findDomain(rpc, wanted);
+  if (domain.id < 0) throw new LibvirtRefusal(NOT_RUNNING);
+  // Its end first, so that none is missed.
+  const lifecycle = new XdrWriter().int(LIFECYCLE).int(1).raw(domain.encoded);
+  await demand(rpc, Program.remote, Remote.registerDomainEvent, lifecycle);
+  const events = new XdrWriter().int(1).raw(domain.encoded).optionalText(null).int(0);
+  await demand(rpc, Program.qemu, Qemu.registerMonitorEvent, events);
+  if (!(await isSameRun(rpc, domain))) throw new LibvirtRefusal(NOT_RUNNING);
+  return domain;
+}
+
+async function authenticate(rpc: LibvirtRpc): Promise<void> {
+  const list = await demand(rpc, Program.remote, Remote.authList, new XdrWriter());
+  const kinds = Array.from({ length: Math.min(list.unsigned(), 20) }, () => list.int());
+  if (kinds.length === 0 || kinds.includes(Auth.none)) return;
+  if (kinds.includes(Auth.polkit)) {
+    await demand(rpc, Program.remote, Remote.authPolkit, new XdrWriter());
+    return;
+  }
+  const how = kinds.includes(Auth.sasl) ? 'SASL' : `a method that is unknown here (${kinds.join(', ')})`;
+  throw new LibvirtRefusal(
+    `permission denied by libvirt: it asks for a log-in by ${how}, which qmpmux cannot do; allow its user by auth_unix_rw in libvirtd.conf`,
+  );
+}
+
+/** As virsh does: a number is an id, then what looks like a UUID is one, and all else is a name. */
+async function findDomain(rpc: LibvirtRpc, wanted: string): Promise<Domain> {
+  const lookups: [number, XdrWriter][] = [];
+  if (/^\d{1,9}$/.test(wanted)) lookups.push([Remote.domainLookupById, new XdrWriter().int(Number(wanted))]);
+  if (UUID.test(wanted)) {
+    lookups.push([Remote.domainLookupByUuid, new XdrWriter().raw(Buffer.from(wanted.replaceAll('-', ''), 'hex'))]);
+  }
+  lookups.push([Remote.domainLookupByName, new XdrWriter().text(wanted)]);
+  for (const [procedure, body] of lookups) {
+    const answer = await ask(rpc, Program.remote, procedure, body);
+    if (answer.ok) return readDomain(answer.body);
+    if (answer.fault.code !== Code.noDomain) throw new LibvirtRefusal(describeFault(answer.fault));
+  }
+  throw new LibvirtRefusal(`libvirt knows no domain ${JSON.stringify(wanted)}`);
+}
+
+function readDomain(body: XdrReader): Domain {
+  const start = body.position;
+  body.bytes();
+  const uuid = body.opaque(16);
+  const id = body.int();
+  return { encoded: body.since(start), uuid, id };
+}
+
+/** @returns whether this run of the domain goes on; never resolves when the connection ends meanwhile. */
+export async function isSameRun(rpc: LibvirtRpc, domain: Domain): Promise<boolean> {
+  const answer = await ask(rpc, Program.remote, Remote.domainLookupByUuid, new XdrWriter().raw(domain.uuid));
+  return answer.ok && readDomain(answer.body).id === domain.id;
+}
+
+/** Hands a command to the domain's QEMU; `done` gets its reply, as libvirt writes it, or what libvirt says went wrong. */
+export function monitorCommand(
+  rpc: LibvirtRpc,
+  domain: Domain,
+  command: Uint8Array,
+  done: (reply: Uint8Array | LibvirtFault) => void,
+): void {
+  const body = new XdrWriter().raw(domain.encoded).bytes(command).int(0).finish();
+  rpc.call(Program.qemu, Qemu.monitorCommand, body, (answer) => {
+    done(answer.ok ? answer.body.bytes() : answer.fault);
+  });
+}
+
+/** Reads a message of the daemon; null when it is of no concern to `domain`. */
+export function readDomainMessage(
+  program: number,
+  procedure: number,
+  body: XdrReader,
+  domain: Domain,
+): DomainMessage | null {
+  // Events of libvirt were asked for with this domain's UUID, so they are all about it.
+  body.int();
+  if (program === Program.qemu && procedure === Qemu.monitorEvent) {
+    const { id } = readDomain(body);
+    if (id !== domain.id && id >= 0) return { kind: 'stopped', reason: 'the domain was started again' };
+    const name = body.text();
+    const seconds = body.hyper();
+    const microseconds = body.unsigned();
+    const data = body.optionalBytes();
+    return body.isShort ? null : { kind: 'event', name, seconds, microseconds, data };
+  }
+  if (program === Program.remote && procedure === Remote.lifecycleEvent) {
+    readDomain(body);
+    if (body.int() !== STOPPED) return null;
+    const how = body.int();
+    return { kind: 'stopped', reason: STOPPED_HOW[how] ?? `the domain has stopped (${how})` };
+  }
+  return null;
+}

@@ -1,0 +1,155 @@
+/**
+ * libvirt's RPC (src/rpc/virnetprotocol.x), over any connection to a libvirt daemon: calls with serial numbers, their answers, and
+ * messages that the daemon sends by itself.
+ *
+ * A message is its length, a header of six words (program, version, procedure, type, serial, status), and XDR that depends on the
+ * procedure. The daemon is trusted to be one, but not to be well: what is no such message ends the connection with a reason.
+ */
+import type { Connection } from './connection.js';
+import { XdrReader, XdrWriter } from './xdr.js';
+
+/** Programs (src/remote/remote_protocol.x, qemu_protocol.x; virkeepaliveprotocol.x). All are of version 1. */
+export const Program = { remote: 0x2000_8086, qemu: 0x2000_8087, keepAlive: 0x6b65_6570 } as const;
+
+const VERSION = 1;
+const HEADER_BYTES = 28;
+/** VIR_NET_MESSAGE_MAX and the length word. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024 + 4;
+const Type = { call: 0, reply: 1, message: 2 } as const;
+const PING = 1;
+const PONG = 2;
+
+/** What the daemon says went wrong. Codes are those of libvirt/virterror.h. */
+export interface LibvirtFault {
+  readonly code: number;
+  /** Never empty. */
+  readonly message: string;
+}
+
+export type RpcAnswer =
+  | { readonly ok: true; readonly body: XdrReader }
+  | { readonly ok: false; readonly fault: LibvirtFault };
+
+export interface RpcOwner {
+  /** A message that answers no call. */
+  message(program: number, procedure: number, body: XdrReader): void;
+  /** The connection is over; calls that were not answered never will be. Called once, last, unless `close` came first. */
+  closed(reason: string): void;
+}
+
+export class LibvirtRpc {
+  readonly #connection: Connection;
+  readonly #calls = new Map<number, (answer: RpcAnswer) => void>();
+  #owner: RpcOwner;
+  #serial = 0;
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #isOpen = true;
+
+  constructor(connection: Connection, owner: RpcOwner) {
+    this.#connection = connection;
+    this.#owner = owner;
+    connection.attach({
+      receive: (chunk) => {
+        this.#receive(chunk);
+      },
+      closed: (reason) => {
+        this.#end(reason === 'closed by QEMU' ? 'libvirtd closed the connection' : reason);
+      },
+    });
+  }
+
+  /** Who is told, from now on. */
+  set owner(owner: RpcOwner) {
+    this.#owner = owner;
+  }
+
+  /** Calls a procedure; `done` follows, in the order of the daemon's messages, unless the connection ends before. */
+  call(program: number, procedure: number, body: Uint8Array, done: (answer: RpcAnswer) => void): void {
+    const serial = ++this.#serial;
+    this.#calls.set(serial, done);
+    this.#send(program, procedure, Type.call, serial, body);
+  }
+
+  /** Bytes that the kernel has not accepted yet. */
+  get backlog(): number {
+    return this.#connection.link.backlog;
+  }
+
+  pause(): void {
+    this.#connection.link.pause();
+  }
+
+  resume(): void {
+    this.#connection.link.resume();
+  }
+
+  /** Ends the connection; nobody is told. */
+  close(atOnce: boolean): Promise<void> {
+    this.#isOpen = false;
+    this.#calls.clear();
+    return this.#connection.close(atOnce);
+  }
+
+  #send(program: number, procedure: number, type: number, serial: number, body: Uint8Array): void {
+    const header = new XdrWriter().int(HEADER_BYTES + body.length).int(program);
+    header.int(VERSION).int(procedure).int(type).int(serial).int(0);
+    this.#connection.link.write(header.raw(body).finish());
+  }
+
+  #receive(chunk: Uint8Array): void {
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    // A message of many chunks is put together once, when all of it is there.
+    while (this.#isOpen && this.#heldBytes >= 4) {
+      if ((this.#held[0]?.length ?? 0) < 4) this.#join();
+      const length = new XdrReader(this.#held[0] ?? chunk).unsigned();
+      if (length < HEADER_BYTES || length > MAX_MESSAGE_BYTES) {
+        this.#end('what answers there is no libvirt daemon');
+        return;
+      }
+      if (this.#heldBytes < length) return;
+      this.#join();
+      const all = this.#held[0] ?? chunk;
+      this.#held = length < all.length ? [all.subarray(length)] : [];
+      this.#heldBytes -= length;
+      this.#dispatch(all.subarray(0, length));
+    }
+  }
+
+  #join(): void {
+    if (this.#held.length > 1) this.#held = [Buffer.concat(this.#held, this.#heldBytes)];
+  }
+
+  #dispatch(message: Uint8Array): void {
+    const header = new XdrReader(message.subarray(4, HEADER_BYTES));
+    const [program, version, procedure] = [header.unsigned(), header.unsigned(), header.unsigned()];
+    const [type, serial, status] = [header.unsigned(), header.unsigned(), header.unsigned()];
+    const body = new XdrReader(message.subarray(HEADER_BYTES));
+    if (version !== VERSION) return;
+    if (type === Type.message) {
+      if (program !== Program.keepAlive) this.#owner.message(program, procedure, body);
+      else if (procedure === PING) this.#send(program, PONG, Type.message, 0, new Uint8Array(0));
+      return;
+    }
+    const done = this.#calls.get(serial);
+    if (type !== Type.reply || done === undefined) return;
+    this.#calls.delete(serial);
+    done(status === 0 ? { ok: true, body } : { ok: false, fault: readFault(body) });
+  }
+
+  #end(reason: string): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#calls.clear();
+    this.#owner.closed(reason);
+  }
+}
+
+/** The beginning of a virNetMessageError; what follows are parts of the same text. */
+function readFault(body: XdrReader): LibvirtFault {
+  const code = body.int();
+  body.int();
+  const message = body.optionalText() ?? '';
+  return { code, message: message.trim() || `error ${code}` };
+}
