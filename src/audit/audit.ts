@@ -77,11 +77,12 @@ export class Audit {
     this.#report = report;
   }
 
-  /** @returns the journal of one monitor. Its clock is that of the multiplexer: `performance.now()`, in microseconds. */
-  recorder(monitor: string): Recorder {
+  /** @param address where its QEMU is reached. @returns the journal of one monitor. Its clock is that of the multiplexer: `performance.now()`, in microseconds. */
+  recorder(monitor: string, address: string | null = null): Recorder {
     return new Recorder({
       log: this.#log,
       monitor,
+      address,
       redactor: this.#redactor,
       maxMessage: this.#settings.maxMessage,
       now: () => performance.now() * 1000,

@@ -14,6 +14,8 @@ import { type AnswerSecrets, type Redacted, type Redactor, withheld } from './re
 export interface RecorderOptions {
   readonly log: AuditLog;
   readonly monitor: string;
+  /** Where QEMU is reached; told whenever it has been. */
+  readonly address: string | null;
   readonly redactor: Redactor;
   /** The most bytes kept of a message that is no command, or 0 for all. */
   readonly maxMessage: number;
@@ -51,6 +53,7 @@ export class Recorder implements Journal {
   readonly #clients = new WeakMap<ClientView, Map<Kind, Uint8Array>>();
   /** The same for records about the VM. */
   readonly #vmMembers = new Map<Kind, Uint8Array>();
+  readonly #address: string | null;
   readonly #names = new Map<string, Uint8Array>();
   /** By the number of its record: what a command tells about the answer that is still due. */
   readonly #answers = new Map<number, AnswerSecrets>();
@@ -65,6 +68,7 @@ export class Recorder implements Journal {
     this.#redactor = options.redactor;
     this.#maxMessage = options.maxMessage;
     this.#clockDifference = options.log.clock.now() - options.now();
+    this.#address = options.address;
   }
 
   connected(client: ClientView): void {
@@ -189,7 +193,10 @@ export class Recorder implements Journal {
   upstream(state: UpstreamState): void {
     if (this.#begin('upstream', null) === 0) return;
     this.#putText(',"state":', state.name);
-    if (state.name === 'running') this.#putText(',"version":', state.version);
+    if (state.name === 'running') {
+      this.#putText(',"version":', state.version);
+      if (this.#address !== null) this.#putText(',"address":', this.#address);
+    }
     if (state.name === 'lost') this.#putText(',"reason":', state.reason);
     this.#log.end();
   }

@@ -1,6 +1,6 @@
 /** Where a subcommand's monitor is: the ADDRESS among its operands, or the one of QMPMUX_SOCKET; and the connection there. */
 import type { QmpTarget } from '../client/connect.js';
-import { type DialAddress, formatAddress, parseUpstream } from '../net/address.js';
+import { type DialAddress, formatAddress, type LibvirtAddress, parseUpstream } from '../net/address.js';
 import { UsageError } from './subcommand.js';
 import { DEFAULT_ADDRESS, isAddress } from './words.js';
 
@@ -10,7 +10,7 @@ export const ADDRESS_NOTE =
   'it is the default; another ADDRESS then needs a leading /, ./ or scheme.';
 
 export interface Target {
-  readonly address: DialAddress;
+  readonly address: Exclude<DialAddress, LibvirtAddress>;
   /** For messages. */
   readonly text: string;
 }
@@ -23,6 +23,9 @@ export function takeTarget(operands: readonly string[]): { readonly target: Targ
   if (text === null) throw new UsageError('the address is missing: name the QMP socket, or set QMPMUX_SOCKET');
   const address = parseUpstream(text);
   if (address.kind === 'server') throw new UsageError(`${text}: this command dials; leave "server" out`);
+  if (address.kind === 'libvirt') {
+    throw new UsageError(`${text}: this command talks to a QMP socket; make one by qmpmux serve --upstream ${text}`);
+  }
   return { target: { address, text: formatAddress(address) }, rest: operands.slice(isGiven ? 1 : 0) };
 }
 

@@ -1,6 +1,7 @@
 /** All monitors of one process, and its life between start and signal. */
 import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.js';
+import { formatAddress } from '../net/address.js';
 import type { DaemonConfig } from './config.js';
 import { Descriptors } from './descriptors.js';
 import { packageVersion } from '../version.js';
@@ -43,7 +44,7 @@ export class Daemon {
           new MonitorService({
             config: monitor,
             log: log.child({ monitor: monitor.name }),
-            audit: this.#audit?.recorder(monitor.name) ?? null,
+            audit: this.#audit?.recorder(monitor.name, formatAddress(monitor.upstream)) ?? null,
             metrics: this.#metrics,
             descriptors,
             policies: config.policies,

@@ -49,7 +49,7 @@ export class LibvirtConnection implements Connection {
   #isNegotiated = false;
   #queuedBytes = 0;
   #receiver: ConnectionReceiver | null = null;
-  /** The domain's end, when it came before anybody listened. */
+  /** The domain's end: it is told when somebody listens, and after the answer that is still due. */
   #ended: string | null = null;
 
   /** @param early what the daemon has told by itself since it was asked to: the domain may have ended meanwhile. */
@@ -192,26 +192,33 @@ export class LibvirtConnection implements Connection {
     const message = qemuReply(found.bytes, found.tokens, this.#parser, to.id);
     // QEMU has negotiated with libvirt: what it says of that is not what it says before.
     if (!to.isProbe || asciiText(message).includes('"class": "GenericError"')) this.#deliver(message);
-    this.#isBusy = false;
-    this.#proceed();
+    this.#settled();
   }
 
   /** No reply of QEMU's: it has gone, or libvirt would not pass the command on. */
   async #failed(to: Waiting, fault: LibvirtFault): Promise<void> {
     if (!(await isSameRun(this.#rpc, this.#domain))) {
-      this.#end('the domain has stopped');
+      this.#end(this.#ended ?? 'the domain has stopped');
       return;
     }
     this.#deliver(errorReply(to.id, genericError(describeFault(fault))));
+    this.#settled();
+  }
+
+  /** The command that libvirt had is dealt with. */
+  #settled(): void {
     this.#isBusy = false;
-    this.#proceed();
+    if (this.#ended === null) this.#proceed();
+    else this.#end(this.#ended);
   }
 
   #message(program: number, procedure: number, body: XdrReader): void {
     const message = readDomainMessage(program, procedure, body, this.#domain);
     if (message === null) return;
     if (message.kind === 'stopped') {
-      this.#end(message.reason);
+      // libvirt tells of the end of QEMU and of its last answer from two threads. An answer, or an error, always comes.
+      if (this.#isBusy) this.#ended ??= message.reason;
+      else this.#end(message.reason);
       return;
     }
     if (!this.#isNegotiated) return;
@@ -225,7 +232,7 @@ export class LibvirtConnection implements Connection {
   }
 
   #end(reason: string): void {
-    this.#ended = reason;
+    this.#ended ??= reason;
     const receiver = this.#receiver;
     if (receiver === null) return;
     this.#receiver = null;

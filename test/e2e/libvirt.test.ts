@@ -1,0 +1,262 @@
+/** VMs of a real libvirt daemon behind qmpmux. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, describe, type TestContext, test } from 'node:test';
+import { type Daemon, type LogLine, startDaemon } from '../support/daemon.js';
+import { type LibvirtVm, startLibvirt } from '../support/libvirt.js';
+import { RawClient } from '../support/raw-client.js';
+import { scratch } from '../support/scratch.js';
+
+const { skip, libvirt } = await startLibvirt();
+after(async () => {
+  await libvirt.stop();
+});
+
+interface Shared {
+  readonly daemon: Daemon;
+  readonly mux: string;
+}
+
+/** Starts the daemon before that domain. */
+function share(t: TestContext, domain: string, extra: readonly string[] = []): Shared {
+  const mux = join(scratch(t), 'mux');
+  const upstream = `libvirt:${domain}?uri=${libvirt.uri}`;
+  return { daemon: startDaemon(t, ['--upstream', upstream, '--listen', mux, ...extra]), mux };
+}
+
+async function shareVm(t: TestContext): Promise<Shared & { readonly vm: LibvirtVm }> {
+  const vm = await libvirt.newVm(t);
+  const shared = share(t, vm.name);
+  await shared.daemon.ready();
+  return { ...shared, vm };
+}
+
+async function negotiated(t: TestContext, mux: string): Promise<RawClient> {
+  const client = await RawClient.connect(mux);
+  t.after(() => client.close());
+  await client.readLine();
+  await client.write('{"execute":"qmp_capabilities"}');
+  assert.equal(await client.readLine(), '{"return": {}}');
+  return client;
+}
+
+async function ask(client: RawClient, command: string): Promise<string> {
+  await client.write(command);
+  return await client.readLine();
+}
+
+function troubles(daemon: Daemon): string[] {
+  return daemon.log.filter((line) => line.level >= 40).map((line) => `${line.msg}: ${line.reason ?? ''}`);
+}
+
+const isLost = (line: LogLine) => line.msg.startsWith('lost QEMU');
+const isWaiting = (line: LogLine) => line.msg === 'waiting for QEMU';
+
+describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
+  test('is found by name, by UUID and by id', async (t) => {
+    const vm = await libvirt.newVm(t);
+    const id = await libvirt.virsh('domid', vm.name);
+    for (const domain of [vm.name, vm.uuid, vm.uuid.replaceAll('-', '').toUpperCase(), id]) {
+      const { daemon, mux } = share(t, domain);
+      await daemon.ready();
+      const client = await negotiated(t, mux);
+      assert.equal(await ask(client, '{"execute":"query-name"}'), `{"return": {"name": "${vm.name}"}}`);
+      await client.close();
+      await daemon.stop();
+      assert.deepEqual(troubles(daemon), []);
+    }
+  });
+
+  test('greets with its own version, without oob, and has QEMU’s words for a client that has not negotiated', async (t) => {
+    const { mux, vm } = await shareVm(t);
+    const direct = await RawClient.connect(vm.direct);
+    t.after(() => direct.close());
+    const client = await RawClient.connect(mux);
+    t.after(() => client.close());
+    assert.equal(await client.readLine(), (await direct.readLine()).replace('["oob"]', '[]'));
+    const faults = [
+      '{"execute":"query-name","id":1}',
+      '{"execute":"qmp_capabilities","arguments":{"enable":["zzz"]}}',
+      '{"execute":"qmp_capabilities","arguments":{"enable":5}}',
+      '{"execute":"qmp_capabilities","arguments":{"enable":[5]}}',
+      '{"execute":"qmp_capabilities","arguments":{"foo":5},"id":"x"}',
+    ];
+    for (const fault of faults) assert.equal(await ask(client, fault), await ask(direct, fault));
+    assert.equal(
+      await ask(client, '{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}'),
+      '{"error": {"class": "GenericError", "desc": "Capability oob not available"}}',
+    );
+  });
+
+  test('gives replies and errors in QEMU’s bytes, with the ids of the clients', async (t) => {
+    const { mux, vm } = await shareVm(t);
+    const client = await negotiated(t, mux);
+    const direct = await negotiated(t, vm.direct);
+    const commands = [
+      '{"execute":"query-version","id":1.0}',
+      '{"execute":"query-qmp-schema","id":{"b":[null,true,-0,1e2],"a":"é"}}',
+      '{"execute":"query-memory-size-summary","id":18446744073709551615}',
+      '{"execute":"query-chardev"}',
+      '{"execute":"no-such-ü","id":"libvirt-1"}',
+      `{'execute':'query-name','arguments':{'it\\'s':1}}`,
+      '{"execute":"qom-get","arguments":{"path":"/machine","property":"no"},"id":[]}',
+      '{"execute":"qom-list","arguments":{"path":"/machine"}}',
+      '{"execute":"query-hotpluggable-cpus","id":null}',
+      '{"execute":"human-monitor-command","arguments":{"command-line":"info qtree"}}',
+      '{"execute":"object-add","arguments":{"qom-type":"secret","id":"s","data":"\\"\\\\ \\t ü \\ud83d\\ude00 \\u007f"}}',
+      '{"execute":"qom-get","arguments":{"path":"/objects/s","property":"data"}}',
+      '{"execute":"object-del","arguments":{"id":"s"}}',
+    ];
+    for (const command of commands) {
+      const isSame = !/object-/.test(command);
+      const expected = isSame ? await ask(direct, command) : '{"return": {}}';
+      // What these bring up differs between two monitors by nothing.
+      assert.equal(await ask(client, command), expected, command);
+    }
+  });
+
+  test('gives events in QEMU’s bytes, before the reply of what brought them', async (t) => {
+    const { mux, vm } = await shareVm(t);
+    const direct = await negotiated(t, vm.direct);
+    const client = await negotiated(t, mux);
+    await client.write('{"execute":"cont","id":1}{"execute":"stop","id":2}{"execute":"system_reset","id":3}');
+    const lines = await client.readLines(6);
+    const events = lines.filter((line) => line.includes('"event"'));
+    assert.deepEqual(await direct.readLines(3), events);
+    assert.deepEqual(lines.map((line) => /"event": "(\w+)"/.exec(line)?.[1] ?? line).slice(0, 4), [
+      'RESUME',
+      '{"return": {}, "id": 1}',
+      'STOP',
+      '{"return": {}, "id": 2}',
+    ]);
+    assert.match(events[2] ?? '', /"event": "RESET", "data": \{"guest": false, "reason": "host-qmp-system-reset"\}\}$/);
+  });
+
+  test('serves eight clients beside those of another domain, each its own answers and all its events', async (t) => {
+    const one = await shareVm(t);
+    const two = await shareVm(t);
+    const talk = async ({ mux, vm }: typeof one, number: number) => {
+      const client = await negotiated(t, mux);
+      for (let round = 0; round < 20; round++) {
+        await client.write(
+          `{"execute":"query-name","id":"${number}.${round}"}{"execute":"qom-get","arguments":{"path":"/machine","property":"type"},"id":[${number}]}`,
+        );
+        assert.deepEqual(await client.readLines(2), [
+          `{"return": {"name": "${vm.name}"}, "id": "${number}.${round}"}`,
+          `{"return": "pc-i440fx-7.2-machine", "id": [${number}]}`,
+        ]);
+      }
+      return client;
+    };
+    const clients = await Promise.all(
+      [one, two].map((shared) => Promise.all(Array.from({ length: 8 }, (_, number) => talk(shared, number)))),
+    );
+    await libvirt.virsh('resume', two.vm.name);
+    for (const client of clients[1] ?? []) assert.match(await client.readLine(), /"event": "RESUME"/);
+    for (const client of clients[0] ?? []) {
+      assert.equal(await ask(client, '{"execute":"query-name"}'), `{"return": {"name": "${one.vm.name}"}}`);
+      assert.equal(client.unread.length, 0);
+    }
+  });
+
+  test('may be defined later, started later, shut off and started again', async (t) => {
+    const name = 'later';
+    const { daemon, mux } = share(t, name);
+    assert.equal((await daemon.logged(isWaiting)).reason, 'libvirt knows no domain "later"');
+    const vm = await libvirt.newVm(t, false);
+    await libvirt.virsh('domrename', vm.name, name);
+    t.after(async () => {
+      await libvirt.virsh('destroy', name).catch(() => null);
+      await libvirt.virsh('undefine', name).catch(() => null);
+    });
+    assert.equal((await daemon.logged(isWaiting)).reason, 'the domain is not running');
+    assert.ok(!existsSync(mux));
+    await libvirt.virsh('start', '--paused', name);
+    await daemon.ready();
+    const client = await negotiated(t, mux);
+    await libvirt.virsh('destroy', name);
+    assert.equal((await daemon.logged(isLost)).reason, 'the domain was destroyed');
+    await client.readToEnd();
+    assert.ok(!existsSync(mux));
+    assert.equal((await daemon.logged(isWaiting)).reason, 'the domain is not running');
+    await libvirt.virsh('start', '--paused', name);
+    await daemon.ready();
+    const again = await negotiated(t, mux);
+    await again.write('{"execute":"quit","id":9}');
+    const last = (await again.readToEnd()).toString('latin1');
+    assert.match(last, /\{"return": \{\}, "id": 9\}\r\n/);
+    assert.match(last, /"event": "SHUTDOWN"/);
+    await daemon.logged(isLost);
+    assert.deepEqual(troubles(daemon).length, 5, troubles(daemon).join('\n'));
+  });
+
+  test('is reached again when its libvirtd was restarted', async (t) => {
+    const { daemon, mux } = await shareVm(t);
+    const client = await negotiated(t, mux);
+    await libvirt.stopDaemon();
+    assert.equal((await daemon.logged(isLost)).reason, 'libvirtd closed the connection');
+    await client.readToEnd();
+    assert.match(String((await daemon.logged(isWaiting)).reason), /^libvirtd does not run: /);
+    await libvirt.start();
+    await daemon.ready();
+    const again = await negotiated(t, mux);
+    assert.equal(
+      await ask(again, '{"execute":"query-status"}'),
+      '{"return": {"status": "prelaunch", "singlestep": false, "running": false}}',
+    );
+  });
+
+  test('has policy and audit as any other upstream, and the record says libvirt', async (t) => {
+    const vm = await libvirt.newVm(t);
+    const file = join(scratch(t), 'audit.ndjson');
+    const { daemon, mux } = share(t, vm.name, ['--audit', file]);
+    await daemon.ready();
+    const client = await negotiated(t, mux);
+    await ask(client, '{"execute":"query-chardev","id":"mine"}');
+    await client.close();
+    await daemon.stop();
+    const records: Record<string, unknown>[] = readFileSync(file, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.ok(records.some((record) => record['command'] === 'query-chardev' && record['id'] === 'mine'));
+    const running = records.find((record) => record['kind'] === 'upstream' && record['state'] === 'running');
+    assert.equal(running?.['address'], `libvirt:${vm.name}?uri=${libvirt.uri}`);
+  });
+
+  test('refuses what libvirt would cut or not take, with an error, and goes on', async (t) => {
+    const { mux } = await shareVm(t);
+    const client = await negotiated(t, mux);
+    assert.match(
+      await ask(client, '{"execute":"query-name","arguments":{"a":"x\\u0000y"},"id":1}'),
+      /^\{"id": 1, "error": \{"class": "GenericError", "desc": "a string with the character U\+0000/,
+    );
+    assert.match(
+      await ask(client, `{"execute":"query-name","arguments":{"a":"${'x'.repeat(4 * 1024 * 1024)}"},"id":2}`),
+      /^\{"id": 2, "error": \{"class": "GenericError", "desc": "libvirt passes commands of 4194304 bytes at most/,
+    );
+    assert.match(await ask(client, '{"execute":"query-status","id":3}'), /^\{"return": .*"id": 3\}$/);
+  });
+
+  test('is reached through ssh', async (t) => {
+    const vm = await libvirt.newVm(t);
+    // In ssh's stead, a program that runs here what was to be run over there.
+    const ssh = libvirt.script(
+      'ssh',
+      `#!/bin/sh\necho "$*" > ${libvirt.folder}/vm/ssh-words\nfor last; do :; done\nexec sh -c "$last"\n`,
+    );
+    const mux = join(scratch(t), 'mux');
+    const uri = `qemu+ssh://me@far.example:2222/session?socket=${libvirt.socket}&command=${ssh}`;
+    const daemon = startDaemon(t, ['--upstream', `libvirt:${vm.name}?uri=${uri}`, '--listen', mux]);
+    await daemon.ready();
+    const client = await negotiated(t, mux);
+    assert.equal(await ask(client, '{"execute":"query-name"}'), `{"return": {"name": "${vm.name}"}}`);
+    assert.equal(
+      readFileSync(join(libvirt.folder, 'vm/ssh-words'), 'utf8').trim(),
+      `-T -e none -o BatchMode=yes -p 2222 -l me -- far.example sh -c 'exec nc -U ${libvirt.socket}'`,
+    );
+    await libvirt.virsh('destroy', vm.name);
+    assert.equal((await daemon.logged(isLost)).reason, 'the domain was destroyed');
+  });
+});
