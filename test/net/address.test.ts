@@ -49,6 +49,12 @@ const upstreams: readonly (readonly [text: string, address: UpstreamAddress, can
     'exec:ssh host socat - UNIX:/run/vm.qmp,forever',
     { kind: 'exec', command: ['ssh', 'host', 'socat', '-', 'UNIX:/run/vm.qmp,forever'] },
   ],
+  ['libvirt:web1', { kind: 'libvirt', domain: 'web1' }],
+  ['libvirt:a,b c', { kind: 'libvirt', domain: 'a,b c' }],
+  [
+    'libvirt:web1?uri=qemu+ssh://me@host/system?socket=/run/a,b',
+    { kind: 'libvirt', domain: 'web1', uri: 'qemu+ssh://me@host/system?socket=/run/a,b' },
+  ],
   [`exec:sh -c "a | b"`, { kind: 'exec', command: ['sh', '-c', 'a | b'] }, `exec:sh -c 'a | b'`],
 ];
 
@@ -89,7 +95,7 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['upstream', 'unix:', 6, /path is empty/],
   ['upstream', 'tpc:host:1', 1, /unknown scheme "tpc"; did you mean "tcp"\?/],
   ['upstream', 'unxi:/a', 1, /did you mean "unix"/],
-  ['upstream', 'ftp.example:/a', 1, /unknown scheme "ftp.example" \(known: unix, tcp, exec\)/],
+  ['upstream', 'ftp.example:/a', 1, /unknown scheme "ftp.example" \(known: unix, tcp, exec, libvirt\)/],
   ['listener', 'nonsense:/a', 1, /\(known: unix, tcp, fd\)/],
   ['upstream', 'localhost:4444', 1, /did you mean "tcp:localhost:4444"/],
   ['upstream', '[::1]:4444', 1, /did you mean "tcp:\[::1\]:4444"/],
@@ -142,6 +148,11 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['upstream', 'unix:~/vm.qmp', 6, /write the folder out/],
   ['upstream', 'unix:/a\nb', 8, /control character/],
   ['upstream', `/${'é'.repeat(54)}`, 1, /109 bytes, a unix socket's has 107/],
+  ['listener', 'libvirt:web1', 1, /cannot be a VM/],
+  ['upstream', 'libvirt:', 9, /the domain is missing/],
+  ['upstream', 'libvirt:?uri=qemu:///system', 9, /the domain is missing/],
+  ['upstream', 'libvirt:web1?uri=xen:///system', 18, /"xen" is not QEMU's driver/],
+  ['upstream', 'libvirt:a\nb', 10, /control character/],
   ['upstream', 'exec:', 6, /no command/],
   ['upstream', 'exec:cat | cat', 10, /needs a shell/],
   ['upstream', 'SYSTEM:cat', 1, /exec:sh -c/],
