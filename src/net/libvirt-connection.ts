@@ -16,12 +16,22 @@ import { findMember, hasNul, qemuReply, qemuValue, strictCommand, writtenId } fr
 import { Scan, Scanner } from '../qmp/scanner.js';
 import { quote } from '../qmp/unicode.js';
 import type { Connection, ConnectionReceiver } from './connection.js';
-import { describeFault, type Domain, isSameRun, monitorCommand, readDomainMessage } from './libvirt-domain.js';
+import {
+  describeFault,
+  type Domain,
+  isSameRun,
+  mayBeLoss,
+  monitorCommand,
+  readDomainMessage,
+} from './libvirt-domain.js';
 import type { LibvirtFault, LibvirtRpc, RpcOwner } from './libvirt-rpc.js';
 import type { XdrReader } from './xdr.js';
 
 /** VIR_NET_MESSAGE_STRING_MAX: the longest string of libvirt's RPC. */
 const LONGEST_COMMAND = 4 * 1024 * 1024;
+
+/** How long the domain's end is waited for when libvirt seems to have lost its monitor, in milliseconds. */
+const END_WITHIN = 2000;
 
 interface Waiting {
   /** As it is to come back, or null. */
@@ -51,6 +61,8 @@ export class LibvirtConnection implements Connection {
   #receiver: ConnectionReceiver | null = null;
   /** The domain's end: it is told when somebody listens, and after the answer that is still due. */
   #ended: string | null = null;
+  /** Wakes who waits for that. */
+  #awaitsEnd: () => void = () => undefined;
 
   /** @param early what the daemon has told by itself since it was asked to: the domain may have ended meanwhile. */
   constructor(rpc: LibvirtRpc, domain: Domain, version: Uint8Array, early: readonly Parameters<RpcOwner['message']>[]) {
@@ -81,6 +93,7 @@ export class LibvirtConnection implements Connection {
   close(atOnce: boolean): Promise<void> {
     this.#receiver = null;
     this.#waiting.length = 0;
+    this.#awaitsEnd();
     return this.#rpc.close(atOnce);
   }
 
@@ -197,12 +210,27 @@ export class LibvirtConnection implements Connection {
 
   /** No reply of QEMU's: it has gone, or libvirt would not pass the command on. */
   async #failed(to: Waiting, fault: LibvirtFault): Promise<void> {
-    if (!(await isSameRun(this.#rpc, this.#domain))) {
-      this.#end(this.#ended ?? 'the domain has stopped');
-      return;
+    if (mayBeLoss(fault)) {
+      if (this.#ended === null) await this.#endWithin(END_WITHIN);
+      if (this.#ended !== null || !(await isSameRun(this.#rpc, this.#domain))) {
+        // As from a QEMU that resets its connection: the command stays unanswered.
+        this.#end(this.#ended ?? 'the domain has stopped');
+        return;
+      }
     }
     this.#deliver(errorReply(to.id, genericError(describeFault(fault))));
     this.#settled();
+  }
+
+  /** Resolves when the domain has ended, but after `milliseconds` at the latest. */
+  #endWithin(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#awaitsEnd = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** The command that libvirt had is dealt with. */
@@ -217,8 +245,10 @@ export class LibvirtConnection implements Connection {
     if (message === null) return;
     if (message.kind === 'stopped') {
       // libvirt tells of the end of QEMU and of its last answer from two threads. An answer, or an error, always comes.
-      if (this.#isBusy) this.#ended ??= message.reason;
-      else this.#end(message.reason);
+      if (this.#isBusy) {
+        this.#ended ??= message.reason;
+        this.#awaitsEnd();
+      } else this.#end(message.reason);
       return;
     }
     if (!this.#isNegotiated) return;
@@ -233,6 +263,7 @@ export class LibvirtConnection implements Connection {
 
   #end(reason: string): void {
     this.#ended ??= reason;
+    this.#awaitsEnd();
     const receiver = this.#receiver;
     if (receiver === null) return;
     this.#receiver = null;

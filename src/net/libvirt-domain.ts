@@ -50,6 +50,9 @@ const REFUSALS = new Set<number>([
   Code.accessDenied,
 ]);
 
+/** What libvirt says when it has lost the monitor, and of other things too: internal error, operation failed, system error. */
+const LOSSES = new Set<number>([1, 9, 38, Code.operationInvalid]);
+
 const UUID = /^[\da-f]{8}-?[\da-f]{4}-?[\da-f]{4}-?[\da-f]{4}-?[\da-f]{12}$/i;
 const NOT_RUNNING = 'the domain is not running';
 
@@ -84,6 +87,11 @@ export function describeFault(fault: LibvirtFault): string {
     return `permission denied by libvirt (${fault.message}): run qmpmux as a user who may manage VMs (on most systems, of the group libvirt)`;
   }
   return `libvirt: ${fault.message}`;
+}
+
+/** @returns whether the fault may mean that QEMU is gone; then the domain's end is told soon. */
+export function mayBeLoss(fault: LibvirtFault): boolean {
+  return LOSSES.has(fault.code);
 }
 
 function ask(rpc: LibvirtRpc, program: number, procedure: number, body: XdrWriter): Promise<RpcAnswer> {

@@ -185,10 +185,15 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
     const again = await negotiated(t, mux);
     await again.write('{"execute":"quit","id":9}');
     const last = (await again.readToEnd()).toString('latin1');
-    assert.match(last, /\{"return": \{\}, "id": 9\}\r\n/);
+    // libvirt may lose the answer; then there is none, but no error either.
+    assert.doesNotMatch(last, /"error"/);
     assert.match(last, /"event": "SHUTDOWN"/);
-    await daemon.logged(isLost);
-    assert.deepEqual(troubles(daemon).length, 5, troubles(daemon).join('\n'));
+    assert.match(String((await daemon.logged(isLost)).reason), /^the domain was shut down$|^libvirt lost its QEMU$/);
+    assert.equal(
+      troubles(daemon).filter((line) => !line.includes('without an answer')).length,
+      5,
+      troubles(daemon).join('\n'),
+    );
   });
 
   test('is reached again when its libvirtd was restarted', async (t) => {

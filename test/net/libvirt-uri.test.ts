@@ -33,7 +33,17 @@ test('over ssh, the daemon is reached by virt-ssh-helper or by nc', () => {
   assert.deepEqual(reach('qemu+ssh://me@[::1]:22/session?keyfile=/k&no_verify=1'), {
     kind: 'ssh',
     command: [
-      ...[...ssh, '-o', 'StrictHostKeyChecking=no', '-p', '22', '-l', 'me', '-i', '/k', '--', '::1'],
+      ...ssh,
+      '-o',
+      'StrictHostKeyChecking=no',
+      '-p',
+      '22',
+      '-l',
+      'me',
+      '-i',
+      '/k',
+      '--',
+      '::1',
       `sh -c 'exec virt-ssh-helper qemu:///session'`,
     ],
   });
