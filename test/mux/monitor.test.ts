@@ -167,6 +167,15 @@ describe('the handshake', () => {
     );
   });
 
+  it('may be refused without a word', () => {
+    const alone = new Alone();
+    alone.open();
+    alone.say(GREETING);
+    alone.say('{"id": "nonce", "error": null}\r\n');
+    const { state } = alone.monitor;
+    assert.equal(state.name === 'lost' && state.reason, 'QEMU refused the handshake: without a word');
+  });
+
   it('forgets the words of the QEMU before', () => {
     const alone = new Alone();
     for (const expected of ['words', "Expecting capabilities negotiation with 'qmp_capabilities'"]) {

@@ -81,6 +81,9 @@ describe('the negotiation of a client', () => {
       ['{"enable":[["oob"]]}', "Invalid parameter type for 'enable[0]', expected: string"],
       ['{"foo":{"a":[1,2]}}', "Parameter 'foo' is unexpected"],
       ['{"$&":1}', "Parameter '$&' is unexpected"],
+      ['{"one":1,"two":2,"three":3,"four":4,"five":5,"enable":[],"seven":7}', "Parameter 'five' is unexpected"],
+      ['{"k1":7,"k2":6,"k3":5,"k4":4,"k5":3,"k6":2,"k7":1}', "Parameter 'k6' is unexpected"],
+      ['{"\\u00e9":1,"\\u00fc":2}', "Parameter '\\u00FC' is unexpected"],
       ['{"foo":1,"enable":["oob"]}', "Parameter 'foo' is unexpected"],
       ['{"foo":1,"enable":["bar"]}', "Parameter 'null' does not accept value 'bar'"],
     ];

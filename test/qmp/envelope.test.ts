@@ -159,6 +159,12 @@ describe('an envelope', () => {
     }
   });
 
+  it('of a large message ended by LF alone ends in CRLF', () => {
+    const line = `{"return": "${'x'.repeat(200_000)}", "id": 7}`;
+    const [found] = seen(`${line}\n`, [65_536]);
+    assert.deepEqual([found?.text, found?.isContiguous], [`${line}\r\n`, false]);
+  });
+
   it('knows thousands of event names apart', () => {
     for (let round = 0; round < 2; round++) {
       for (let i = 0; i < 2000; i++) {

@@ -35,6 +35,11 @@ const recorded: readonly (readonly [number, string])[] = [
   [2.2250738585072014e-308, '2.2250738585072014e-308'],
   [1.7976931348623157e308, '1.7976931348623157e+308'],
   [1e21, '1e+21'],
+  // Just below a power of ten, and rounded up to it.
+  [1e98, '1e+98'],
+  [1e129, '1e+129'],
+  [1e-14, '1e-14'],
+  [-1e-176, '-1e-176'],
   [1e22, '1e+22'],
   [1e23, '9.9999999999999992e+22'],
   // Ties at the seventeenth digit, which go to the even one.

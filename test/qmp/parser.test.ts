@@ -151,6 +151,21 @@ describe('strings', () => {
 });
 
 describe('a parser', () => {
+  it('says so where the tokens end too early, which a scanner never lets them do', () => {
+    const parser = new Parser();
+    for (const input of ['{"a":1}', '[1,[2]]', '{"a":[{}],"b":{"c":0}}']) {
+      const scanner = new Scanner();
+      scanner.push(bytesOf(input));
+      assert.equal(scanner.next(), Scan.Message);
+      const { tokens } = scanner;
+      for (let count = tokens.count - 1; count >= 0; count--) {
+        tokens.count = count;
+        parser.parse(scanner.bytes, tokens);
+        assert.equal(parser.error, 'JSON parse error, premature EOI', `${input} up to token ${count}`);
+      }
+    }
+  });
+
   it('that has not parsed anything has no text to give', () => {
     const parser = new Parser();
     assert.deepEqual([parser.text(0), parser.key(0), parser.memberCount, parser.error], ['', '', 0, null]);
