@@ -33,14 +33,6 @@ export class Pending {
   #nextTwoDigit = 0;
   #nextOob = 0;
 
-  get inBandCount(): number {
-    return this.#inBand.length;
-  }
-
-  get oobCount(): number {
-    return this.#oob.size;
-  }
-
   /** @param window the most in-band commands that may be in flight now */
   hasInBandRoom(window: number): boolean {
     return this.#inBand.length < Math.min(window, LARGE_WINDOW);
@@ -48,10 +40,6 @@ export class Pending {
 
   get hasOobRoom(): boolean {
     return this.#oob.size < OOB_WINDOW;
-  }
-
-  get oldestInBand(): PendingCommand | null {
-    return this.#inBand[0] ?? null;
   }
 
   /** All commands in flight, in-band ones first, oldest first. */

@@ -13,11 +13,6 @@ export class Scheduler {
   readonly #oob: PendingCommand[] = [];
   #oobHead = 0;
 
-  /** Clients that wait for their turn. */
-  get waitingClients(): number {
-    return this.#ring.length;
-  }
-
   /** Puts a client in the ring; it is there once however often it is offered. */
   offer(session: Session): void {
     if (session.isInRing) return;
