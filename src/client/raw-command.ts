@@ -57,8 +57,8 @@ export function prepareCommand(command: string | Uint8Array, id: number): RawCom
   let spliced = `${parser.memberCount === 0 ? '' : ','}"id":${id}`;
   for (let index = 0; index < parser.memberCount; index++) {
     if (parser.key(index) !== 'id') continue;
-    const first = parser.valueTokens[index] ?? 0;
-    const end = parser.endTokens[index] ?? 0;
+    const first = parser.valueToken(index);
+    const end = parser.endToken(index);
     if (nesting(tokens, first, end) > DEEPEST_ID) throw new MalformedCommandError('the id is nested too deep');
     head = tokens.start(first) - scanner.start;
     tail = tokens.end(end - 1) - scanner.start;

@@ -2,7 +2,7 @@
  * A value as QEMU would send it back: read into its objects and written out again. QEMU does that to every id, and so
  * 1.0 comes back as 1, 2^64 as a double, escapes in capitals, and an object's keys in the order of a hash table.
  */
-import { ascii } from './ascii.js';
+import { ascii, asciiText } from './ascii.js';
 import { walkOrder } from './dictionary.js';
 import { formatDouble, formatInteger } from './number.js';
 import { decodeString } from './parser.js';
@@ -11,12 +11,6 @@ import { quote } from './unicode.js';
 
 /** Digits up to which an integer is its own canonical form without a look at int64. */
 const PLAIN_DIGITS = 15;
-
-function textOf(bytes: Uint8Array, start: number, end: number): string {
-  let text = '';
-  for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] ?? 0);
-  return text;
-}
 
 /** Where the value that `write` wrote last ended. */
 let nextToken = 0;
@@ -27,9 +21,9 @@ function write(bytes: Uint8Array, tokens: TokenList, at: number): string {
   nextToken = at + 1;
   switch (tokens.kind(at)) {
     case Token.Integer:
-      return formatInteger(textOf(bytes, start, end));
+      return formatInteger(asciiText(bytes, start, end));
     case Token.Float:
-      return formatDouble(Number(textOf(bytes, start, end)));
+      return formatDouble(Number(asciiText(bytes, start, end)));
     case Token.RichString:
       return quote(decodeString(bytes, start, end));
     case Token.LeftBracket: {
@@ -55,7 +49,7 @@ function write(bytes: Uint8Array, tokens: TokenList, at: number): string {
         .join(', ')}}`;
     }
     default:
-      return textOf(bytes, start, end);
+      return asciiText(bytes, start, end);
   }
 }
 

@@ -78,7 +78,7 @@ export class CommandReader {
     for (let i = 0; i < parser.memberCount; i++) {
       const kind = this.#memberKind(parser, bytes, tokens, i);
       this.#kinds[i] = kind;
-      const value = parser.valueTokens[i] ?? 0;
+      const value = parser.valueToken(i);
       switch (kind) {
         case Member.Id:
           this.id = canonicalValue(bytes, tokens, value);
@@ -93,7 +93,7 @@ export class CommandReader {
           break;
         case Member.Arguments:
           this.argumentsToken = value;
-          this.argumentsEnd = parser.endTokens[i] ?? 0;
+          this.argumentsEnd = parser.endToken(i);
           if (tokens.kind(value) !== Token.LeftBrace) isPlain = false;
           break;
         default:
@@ -120,12 +120,12 @@ export class CommandReader {
     out[at++] = 0x7b;
     for (let i = 0; i < parser.memberCount; i++) {
       const kind = this.#kinds[i];
-      const value = parser.valueTokens[i] ?? 0;
-      const end = parser.endTokens[i] ?? 0;
+      const value = parser.valueToken(i);
+      const end = parser.endToken(i);
       if (kind === Member.Id || (kind === Member.Arguments && end - value === 2)) continue;
       if (at > to + 1) out[at++] = 0x2c;
       // Tokens that touch are copied in one piece: a client that writes no blanks is copied as it is.
-      for (let token = parser.keyTokens[i] ?? 0; token < end; ) {
+      for (let token = parser.keyToken(i); token < end; ) {
         const from = tokens.start(token);
         while (token + 1 < end && tokens.start(token + 1) === tokens.end(token)) token++;
         const until = tokens.end(token++);
@@ -140,7 +140,7 @@ export class CommandReader {
   }
 
   #memberKind(parser: Parser, bytes: Uint8Array, tokens: TokenList, index: number): number {
-    const key = parser.keyTokens[index] ?? 0;
+    const key = parser.keyToken(index);
     if (tokens.kind(key) !== Token.PlainString) return memberNames.get(parser.key(index)) ?? Member.Other;
     const start = tokens.start(key);
     const end = tokens.end(key);
@@ -157,7 +157,7 @@ export class CommandReader {
     for (const index of walkOrder(keys)) {
       const key = keys[index] ?? '';
       const kind = this.#kinds[index];
-      const value = tokens.kind(parser.valueTokens[index] ?? 0);
+      const value = tokens.kind(parser.valueToken(index));
       if (kind === Member.Execute || (kind === Member.ExecOob && allowOob)) {
         if (!isString(value)) return `QMP input member '${key}' must be a string`;
         if (executeKey !== null) return `QMP input member '${key}' clashes with '${executeKey}'`;

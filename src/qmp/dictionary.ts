@@ -11,7 +11,7 @@ export function bucketOf(key: string): number {
   const bytes: number[] = [];
   encode(key, bytes);
   let value = Math.imul(0x238f13af, bytes.length) >>> 0;
-  for (let i = 0; i < bytes.length; i++) value = (value + ((bytes[i] ?? 0) << ((i * 5) % 24))) >>> 0;
+  for (const [i, byte] of bytes.entries()) value = (value + (byte << ((i * 5) % 24))) >>> 0;
   return ((Math.imul(1103515243, value) + 12345) >>> 0) % BUCKETS;
 }
 

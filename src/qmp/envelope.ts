@@ -204,7 +204,7 @@ export class Envelope {
     this.isIdFirst = true;
     this.#idStart = this.#idEnd = tokens.end(0);
     for (let i = 0; i < parser.memberCount; i++) {
-      const value = parser.valueTokens[i] ?? 0;
+      const value = parser.valueToken(i);
       switch (parser.key(i)) {
         case 'return':
           this.kind = MessageKind.Return;
@@ -225,11 +225,10 @@ export class Envelope {
           const end = tokens.end(value);
           this.id = tokens.kind(value) === Token.Integer ? digits(bytes, start, end) : FOREIGN_ID;
           // The member goes with the comma that follows it, or the one before it when it is the last.
-          const after = parser.endTokens[i] ?? 0;
+          const after = parser.endToken(i);
           const isLast = tokens.kind(after) !== Token.Comma;
           this.isIdFirst = !isLast;
-          this.#idStart =
-            isLast && i > 0 ? tokens.start((parser.keyTokens[i] ?? 1) - 1) : tokens.start(parser.keyTokens[i] ?? 0);
+          this.#idStart = isLast && i > 0 ? tokens.start(parser.keyToken(i) - 1) : tokens.start(parser.keyToken(i));
           this.#idEnd = isLast ? tokens.end(after - 1) : tokens.end(after);
           if (!isLast) while (bytes[this.#idEnd] === 0x20) this.#idEnd++;
           break;

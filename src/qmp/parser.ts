@@ -3,7 +3,7 @@
  * (qobject/json-parser.c). One pass over the tokens, in QEMU's order, since the first error found is the one reported.
  * Nothing is built: values stay where they are in the message's bytes.
  */
-import { equals } from './ascii.js';
+import { asciiText, equals } from './ascii.js';
 import { Token, type TokenList } from './tokens.js';
 import { decodeLossy, INVALID, isValidCodePoint, readCodePoint, sequenceEnd } from './unicode.js';
 
@@ -58,7 +58,7 @@ export function decodeString(bytes: Uint8Array, start: number, end: number): str
       at++;
       continue;
     }
-    text += plainText(bytes, run, at);
+    text += asciiText(bytes, run, at);
     if (byte !== 0x5c) {
       const codePoint = readCodePoint(bytes, at, end);
       if (codePoint === INVALID) {
@@ -96,15 +96,7 @@ export function decodeString(bytes: Uint8Array, start: number, end: number): str
     }
     run = at;
   }
-  return text + plainText(bytes, run, last);
-}
-
-function plainText(bytes: Uint8Array, start: number, end: number): string {
-  let text = '';
-  for (let at = start; at < end; at += 4096) {
-    text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + 4096)));
-  }
-  return text;
+  return text + asciiText(bytes, run, last);
 }
 
 /** One parser serves a whole process: its registers hold what it found in the message parsed last. */
@@ -113,15 +105,16 @@ export class Parser {
   error: string | null = null;
   /** Whether the message is an object; only then are there members. */
   isObject = false;
-  /** Top-level members: the token of the key, the first token of the value, and the token after the value. */
+  /** Top-level members. */
   memberCount = 0;
-  readonly keyTokens: number[] = [];
-  readonly valueTokens: number[] = [];
-  readonly endTokens: number[] = [];
 
   #bytes: Uint8Array = new Uint8Array(0);
   #tokens: TokenList | null = null;
   #at = 0;
+  /** Of top-level members: the token of the key, the first token of the value, and the token after the value. */
+  readonly #keyTokens: number[] = [];
+  readonly #valueTokens: number[] = [];
+  readonly #endTokens: number[] = [];
   /** Key tokens of the objects that are open, innermost last. */
   readonly #keys: number[] = [];
 
@@ -138,9 +131,24 @@ export class Parser {
     else this.#value(tokens);
   }
 
+  /** @returns the token of the key of top-level member `index`. */
+  keyToken(index: number): number {
+    return this.#keyTokens[index] ?? 0;
+  }
+
+  /** @returns the first token of its value. */
+  valueToken(index: number): number {
+    return this.#valueTokens[index] ?? 0;
+  }
+
+  /** @returns the token after its value. */
+  endToken(index: number): number {
+    return this.#endTokens[index] ?? 0;
+  }
+
   /** @returns the decoded key of top-level member `index`. */
   key(index: number): string {
-    return this.text(this.keyTokens[index] ?? 0);
+    return this.text(this.keyToken(index));
   }
 
   /** @returns the decoded text of string token `at` of the message parsed last, which the parser has accepted. */
@@ -150,7 +158,7 @@ export class Parser {
     const start = tokens.start(at);
     const end = tokens.end(at);
     return tokens.kind(at) === Token.PlainString
-      ? plainText(this.#bytes, start + 1, end - 1)
+      ? asciiText(this.#bytes, start + 1, end - 1)
       : decodeString(this.#bytes, start, end);
   }
 
@@ -190,7 +198,7 @@ export class Parser {
     if (equals(bytes, start, end, TRUE) || equals(bytes, start, end, FALSE) || equals(bytes, start, end, NULL)) {
       return true;
     }
-    return this.#fail(`invalid keyword '${plainText(bytes, start, Math.min(end, start + LONGEST_ERROR))}'`);
+    return this.#fail(`invalid keyword '${asciiText(bytes, start, Math.min(end, start + LONGEST_ERROR))}'`);
   }
 
   #array(tokens: TokenList): boolean {
@@ -242,9 +250,9 @@ export class Parser {
       }
       keys.push(key);
       if (isTop) {
-        this.keyTokens[this.memberCount] = key;
-        this.valueTokens[this.memberCount] = value;
-        this.endTokens[this.memberCount] = this.#at;
+        this.#keyTokens[this.memberCount] = key;
+        this.#valueTokens[this.memberCount] = value;
+        this.#endTokens[this.memberCount] = this.#at;
         this.memberCount++;
       }
       const kind = tokens.kind(this.#at++);
