@@ -69,7 +69,9 @@ export class Envelope {
       this.#contentEnd = this.#last.length;
     }
     const lineEnd = this.#contentEnd;
-    while (this.#contentEnd > 0 && isLineEnd(this.#last[this.#contentEnd - 1] ?? 0)) this.#contentEnd--;
+    // Not beyond the message: in a chunk of line breaks alone that would be all of them, for each.
+    const floor = line.pieces === null ? line.start : 0;
+    while (this.#contentEnd > floor && isLineEnd(this.#last[this.#contentEnd - 1] ?? 0)) this.#contentEnd--;
     this.#lineEnd = lineEnd - this.#contentEnd === 2 && this.#last[this.#contentEnd] === 0x0d ? lineEnd : 0;
     this.id = NO_ID;
     this.eventName = '';

@@ -9,8 +9,9 @@ import { decodeLossy, INVALID, isValidCodePoint, readCodePoint, sequenceEnd } fr
 
 /** QEMU formats what it says of a parse error into a buffer of 1024 bytes, NUL included. */
 const LONGEST_ERROR = 1023;
-/** From this many members on, an object's keys are compared through a set instead of with each other. */
+/** From this many members on, or with a key longer than this, an object's keys are compared through a set, not with each other. */
 const MANY_KEYS = 24;
+const SHORT_KEY = 64;
 
 const TRUE = new Uint8Array([0x74, 0x72, 0x75, 0x65]);
 const FALSE = new Uint8Array([0x66, 0x61, 0x6c, 0x73, 0x65]);
@@ -238,7 +239,7 @@ export class Parser {
       const value = this.#at;
       if (!this.#value(tokens)) return false;
       // Looked for only now: in QEMU an error inside the value comes first.
-      if (keys.length - firstKey < MANY_KEYS) {
+      if (seen === null && keys.length - firstKey < MANY_KEYS && tokens.end(key) - tokens.start(key) <= SHORT_KEY) {
         for (let i = firstKey; i < keys.length; i++) {
           if (this.#sameKey(tokens, keys[i] ?? 0, key)) return this.#fail('duplicate key');
         }
