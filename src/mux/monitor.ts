@@ -153,6 +153,7 @@ export class Monitor {
       case 'running':
         this.#owner.upstreamMessage(envelope);
         break;
+      // Not reached: without a connection nothing is read.
       case 'connecting':
       case 'lost':
         break;

@@ -652,6 +652,7 @@ export class Session implements ClientPort, ClientView {
       this.#oobDone++;
       this.#drainOob();
     } else {
+      // Not reached: QEMU's answers are matched in order, and shared ones only at the heads of queues.
       if (this.#queue[this.#head] !== command) throw new Error('an answer overtook an earlier one of its client');
       this.#head++;
       this.#giveBack(command);

@@ -392,6 +392,7 @@ export class Scanner {
   /** Leaves at most one blank between the tokens read so far: a message may hold any number, and QEMU counts none. */
   #squeeze(): void {
     const tokens = this.#tokens;
+    // Not reached without tokens, or with anything before the message: `push` has moved it to the front.
     if (tokens === null || this.#messageStart !== 0) return;
     let to = 0;
     let previousEnd = 0;
