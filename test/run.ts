@@ -1,6 +1,7 @@
 /**
  * Runs the tests of the named kinds: `node build/run.js unit e2e`, or `node build/run.js path/to/one.test.ts`.
- * A kind is a folder below test/ (`unit` is every folder that mirrors src/). Fails when no test was found.
+ * A kind is a folder below test/ (`unit` is every folder that mirrors src/; `core` are those of src/qmp and src/mux, which
+ * are measured for coverage, and `rest` are the others). Fails when no test was found.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -10,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const sources = fileURLToPath(new URL('../test', import.meta.url));
+const core = ['qmp', 'mux'];
 const kinds = ['conformance', 'fuzz', 'e2e', 'bench', 'soak'];
 
 function testFiles(below: string): string[] {
@@ -32,6 +34,8 @@ const files = all.filter((file) => {
     (want) =>
       want === kind ||
       (want === 'unit' && !kinds.includes(kind)) ||
+      (want === 'core' && core.includes(kind)) ||
+      (want === 'rest' && !kinds.includes(kind) && !core.includes(kind)) ||
       name === want.replace(/^test\//, '').replace(/\.ts$/, '.js'),
   );
 });

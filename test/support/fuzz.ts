@@ -6,18 +6,22 @@ import * as fc from 'fast-check';
 
 /** Runs of each property when nothing else is asked for. */
 const SHARES = {
-  'any chunking of client input': 2500,
-  'the reference reader': 3000,
-  'wire forms': 1500,
-  'many clients': 1500,
-  'any bytes from the upstream': 1500,
-  'lines in any chunking': 1000,
-  'pretty printing in any chunking': 1000,
+  'any chunking of client input': 3000,
+  'the reference reader': 4000,
+  'wire forms': 2000,
+  'many clients': 2000,
+  'any bytes from the upstream': 2000,
+  'lines in any chunking': 1500,
+  'pretty printing in any chunking': 1500,
 } as const;
 export type Share = keyof typeof SHARES;
 
+/** However many runs are asked for, a property is not begun again after this time, in milliseconds. */
+const LONGEST = 240_000;
+
 const total = Object.values(SHARES).reduce((sum, runs) => sum + runs, 0);
-const wanted = Number(process.env['QMPMUX_FUZZ_RUNS'] ?? total);
+const asked = process.env['QMPMUX_FUZZ_RUNS'];
+const wanted = Number(asked ?? total);
 const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
 if (!Number.isSafeInteger(wanted) || wanted < 1) throw new RangeError('QMPMUX_FUZZ_RUNS must be a number of runs');
 if (!Number.isSafeInteger(seed)) throw new RangeError('QMPMUX_FUZZ_SEED must be an integer');
@@ -25,6 +29,9 @@ if (!Number.isSafeInteger(seed)) throw new RangeError('QMPMUX_FUZZ_SEED must be 
 /** Runs a property as often as its share says, and says so. */
 export function fuzz<T extends unknown[]>(share: Share, property: fc.IProperty<T>): void {
   const numRuns = Math.max(1, Math.round((SHARES[share] * wanted) / total));
+  const bound = asked === undefined ? {} : { interruptAfterTimeLimit: LONGEST };
   console.log(`${share}: ${numRuns} runs; QMPMUX_FUZZ_SEED=${seed} replays them`);
-  fc.assert(property, { numRuns, seed });
+  const details = fc.check(property, { numRuns, seed, ...bound });
+  if (details.failed) throw new Error(fc.defaultReportMessage(details), { cause: details.errorInstance });
+  if (details.interrupted) console.log(`${share}: stopped after ${details.numRuns} runs, for the time it took`);
 }
