@@ -132,8 +132,8 @@ export class LibvirtConnection implements Connection {
       return;
     }
     const { start } = found;
-    const from = found.tokens.start(this.#parser.valueTokens[member] ?? 0);
-    const to = found.tokens.end((this.#parser.endTokens[member] ?? 1) - 1);
+    const from = found.tokens.start(this.#parser.valueToken(member));
+    const to = found.tokens.end(this.#parser.endToken(member) - 1);
     const version = this.#spelt(found.bytes.slice(Math.max(from, start), to)) ?? '{}';
     this.#deliver(ascii(`{"QMP": {"version": ${version}, "capabilities": []}}\r\n`));
   }
@@ -159,7 +159,7 @@ export class LibvirtConnection implements Connection {
     if (parser.error !== null || !parser.isObject) return refused(null, parser.error ?? 'not an object');
     const id = writtenId(bytes, tokens, parser);
     const execute = findMember(parser, 'execute');
-    const isCapabilities = execute >= 0 && parser.text(parser.valueTokens[execute] ?? 0) === 'qmp_capabilities';
+    const isCapabilities = execute >= 0 && parser.text(parser.valueToken(execute)) === 'qmp_capabilities';
     if (!this.#isNegotiated && isCapabilities && findMember(parser, 'arguments') < 0) {
       return { id, command: null, answer: emptyReturn(id), isProbe: false, opens: true };
     }

@@ -84,7 +84,7 @@ function writeMembers(out: Output, bytes: Uint8Array, tokens: TokenList, parser:
       if (style === 'qemu') out.byte(BLANK);
     }
     isFirst = false;
-    out.tokens(bytes, tokens, parser.keyTokens[i] ?? 0, parser.endTokens[i] ?? 0, style);
+    out.tokens(bytes, tokens, parser.keyToken(i), parser.endToken(i), style);
   }
   return !isFirst;
 }
@@ -105,8 +105,8 @@ export function strictCommand(bytes: Uint8Array, tokens: TokenList, parser: Pars
 export function writtenId(bytes: Uint8Array, tokens: TokenList, parser: Parser): Uint8Array | null {
   const member = findMember(parser, 'id');
   if (member < 0) return null;
-  const last = (parser.endTokens[member] ?? 1) - 1;
-  return bytes.slice(tokens.start(parser.valueTokens[member] ?? 0), tokens.end(last));
+  const last = parser.endToken(member) - 1;
+  return bytes.slice(tokens.start(parser.valueToken(member)), tokens.end(last));
 }
 
 /** @returns whether a string in the message has the character U+0000, which ends a string of C. */
