@@ -110,6 +110,22 @@ export class Audit {
     this.#recordSettings('reload', {});
   }
 
+  /**
+   * Records that another log takes over, and writes all there is, so that it can go on in the same file.
+   * @returns why that cannot be done now, or null
+   */
+  conclude(reason: string): string | null {
+    this.#log.daemon('stop', { reason });
+    const trouble = this.#log.flush();
+    return trouble ?? (this.#log.isFailing ? `the audit log cannot be written` : null);
+  }
+
+  /** Closes the log after `conclude`, without a further record. */
+  async release(): Promise<void> {
+    this.#reportHead('closed');
+    await this.#log.close();
+  }
+
   /** Records that the daemon stops, and why, and closes the log. */
   async close(reason: string): Promise<void> {
     this.#log.daemon('stop', { reason });

@@ -12,6 +12,7 @@ import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { ServiceManager } from '../daemon/service-manager.js';
 import { LIMIT_NAMES, parseLimits } from '../daemon/limit-settings.js';
 import { parseListenerSettings } from '../daemon/listener-settings.js';
+import { Reloader } from '../daemon/reloader.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings, openLog } from '../daemon/log.js';
 import { DURATION_RULE, parseDuration } from '../units.js';
 import { QmpmuxError } from '../errors.js';
@@ -25,6 +26,8 @@ interface Flags {
   readonly listen: readonly string[] | undefined;
   readonly name: string | undefined;
   readonly config: string | undefined;
+  readonly 'config-dir': string | undefined;
+  readonly watch: boolean | undefined;
   readonly 'no-cache': boolean | undefined;
   readonly 'no-merge': boolean | undefined;
   readonly 'keep-clients': boolean | undefined;
@@ -47,7 +50,8 @@ interface Flags {
 
 export const serve = subcommand({
   name: 'serve',
-  usage: 'serve --upstream ADDRESS --listen ADDRESS [--listen ADDRESS]…\n   or: $0 serve --config FILE',
+  usage:
+    'serve --upstream ADDRESS --listen ADDRESS [--listen ADDRESS]…\n   or: $0 serve --config FILE\n   or: $0 serve --config-dir FOLDER [--watch]',
   options: {
     upstream: {
       type: 'string',
@@ -73,6 +77,12 @@ export const serve = subcommand({
       requiresArg: true,
       describe: 'a TOML file with one or more monitors, instead of --upstream and --listen',
     },
+    'config-dir': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'a folder of such files, *.toml, which may be empty at first',
+    },
+    watch: { type: 'boolean', describe: 'with --config or --config-dir: go over to a config as soon as it is changed' },
     'no-cache': {
       type: 'boolean',
       describe: 'ask QEMU each time also for what cannot change while it runs, such as query-qmp-schema',
@@ -183,11 +193,13 @@ export const serve = subcommand({
       'every tool that knows /run/vm.qmp shares it, and none needs to be told',
     ],
     ['$0 serve --config /etc/qmpmux.toml', 'several VMs'],
+    ['$0 serve --config-dir /etc/qmpmux/conf.d --watch', 'a file a VM: writing one adds a VM'],
   ],
   notes: [
     'QEMU may be started before or after; the sockets for clients are there while it is.',
     'When clients are accepted, a line on standard output says so: qmpmux: ready: vm: unix:/run/vm.mux',
-    'With --audit stdout that line goes to standard error. SIGHUP goes on in a new audit file, for logrotate.',
+    'With --audit stdout that line goes to standard error. SIGHUP goes on in a new audit file, for logrotate, and reads the config again:',
+    'what has changed is carried out, clients of the rest are not touched; a wrong config changes nothing, and the log says what is wrong.',
     'The log goes to standard error. SIGTERM and SIGINT end it and remove the sockets.',
     'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 78 wrong config file.',
   ].join('\n'),
@@ -196,6 +208,8 @@ export const serve = subcommand({
     if (flags.restore === true) return restore(flags);
     const config = await configOf(flags);
     const log = await openLog(config.log);
+    // Without a monitor there may be nothing else to wait for.
+    const awake = setInterval(() => undefined, A_DAY);
     try {
       const manager = await ServiceManager.find(process.env, log.logger);
       const daemon = new Daemon({
@@ -207,17 +221,33 @@ export const serve = subcommand({
         },
       });
       const ended = untilSignal();
+      const reloader = new Reloader({
+        read: () => configOf(flags),
+        apply: (changed) => daemon.reload(changed),
+        begin: () => {
+          manager.reloading();
+        },
+        end: () => {
+          manager.ready(() => daemon.status);
+        },
+        log: log.logger,
+      });
       process.on('SIGHUP', () => {
         daemon.reopenLogs();
+        if (flags.config !== undefined || flags['config-dir'] !== undefined) reloader.request();
       });
       await daemon.start();
+      const watched = flags['config-dir'] ?? flags.config;
+      if (flags.watch === true && watched !== undefined) reloader.watch(watched, flags['config-dir'] !== undefined);
       manager.ready(() => daemon.status);
       const signal = await ended;
+      reloader.stop();
       manager.stopping(`ended by ${signal}`);
       log.logger.info({ signal }, 'ending');
       await daemon.stop(`qmpmux is ended by ${signal}`);
       return EXIT.ok;
     } finally {
+      clearInterval(awake);
       log.flush();
     }
   },
@@ -237,6 +267,8 @@ async function restore({ upstream }: Flags): Promise<number> {
   return EXIT.ok;
 }
 
+const A_DAY = 86_400_000;
+
 /** What a config file says for each of its monitors. */
 const OF_ONE_MONITOR = [
   'upstream',
@@ -254,12 +286,22 @@ const OF_ONE_MONITOR = [
 
 async function configOf(flags: Flags): Promise<DaemonConfig> {
   const { upstream, listen, name } = flags;
-  if (flags.config !== undefined) {
+  const folder = flags['config-dir'];
+  if (folder !== undefined && flags.config !== undefined) {
+    throw new UsageError('--config and --config-dir exclude each other');
+  }
+  if (flags.watch === true && folder === undefined && flags.config === undefined) {
+    throw new UsageError('--watch needs --config or --config-dir');
+  }
+  if (flags.config !== undefined || folder !== undefined) {
     const other = OF_ONE_MONITOR.find((flag) => flags[flag] !== undefined);
-    if (other !== undefined) throw new UsageError(`--config and --${other} exclude each other: put it into the file`);
+    if (other !== undefined)
+      throw new UsageError(
+        `${folder === undefined ? '--config' : '--config-dir'} and --${other} exclude each other: put it into the file`,
+      );
     // What reads the file is loaded only for a file.
-    const { readConfig } = await import('../daemon/config-file.js');
-    const config = readConfig(flags.config);
+    const { readConfig, readConfigFolder } = await import('../daemon/config-file.js');
+    const config = folder === undefined ? readConfig(flags.config ?? '') : readConfigFolder(folder);
     const audit = await auditOf(flags);
     const metrics = metricsOf(flags) ?? config.metrics;
     return { ...config, audit: audit ?? config.audit, metrics, log: logSettings(flags, config.log) };

@@ -43,6 +43,15 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
       },
     },
   },
+  config: {
+    summary: 'check config files',
+    commands: {
+      check: {
+        summary: 'say whether a config file, or a folder of them, can be used',
+        load: async () => (await import('./config-check.js')).configCheck,
+      },
+    },
+  },
   audit: {
     summary: 'read audit logs: show, verify, stats, replay',
     commands: {

@@ -35,13 +35,15 @@
  * Monitors are tables by name, not a list, so that TOML itself refuses two of one name and a message can say which is meant.
  * The options of an address may stand in the address or beside it, as keys.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
 import { AuditSettingError } from '../audit/errors.js';
+import type { AuditSettings } from '../audit/settings.js';
 import type { Limits } from '../mux/limits.js';
 import { parseRule } from '../mux/policy-rule.js';
-import { AddressError, parseListener, parseUpstream } from '../net/address.js';
+import { AddressError, type ListenAddress, parseListener, parseUpstream } from '../net/address.js';
 import { describeSystemError, errorCode } from '../net/listen-error.js';
 import { suggestion } from '../spelling.js';
 import { AUDIT_KEYS, auditSettings } from './audit-config.js';
@@ -60,7 +62,7 @@ import {
 import { type KeyPath, lineOf } from './config-lines.js';
 import { LimitError, parseLimits } from './limit-settings.js';
 import { parseListenerSettings } from './listener-settings.js';
-import { LOG_FORMATS, LOG_LEVELS } from './log.js';
+import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from './log.js';
 import type { PolicyRules } from './policies.js';
 import { DURATION_RULE, parseDuration } from '../units.js';
 
@@ -131,10 +133,13 @@ const CONFIG_KEYS = {
   audit: v.optional(v.strictObject(AUDIT_KEYS, 'must be a table: [audit]')),
   metrics: v.optional(v.strictObject(METRICS_KEYS, 'must be a table: [metrics]')),
   log: v.optional(v.strictObject(LOG_KEYS, 'must be a table: [log]')),
-  monitor: v.record(
-    v.string(),
-    v.strictObject(MONITOR_KEYS, 'must be a table: [monitor.NAME]'),
-    'must be tables by name: [monitor.NAME]',
+  monitor: v.optional(
+    v.record(
+      v.string(),
+      v.strictObject(MONITOR_KEYS, 'must be a table: [monitor.NAME]'),
+      'must be tables by name: [monitor.NAME]',
+    ),
+    {},
   ),
 };
 const Config = v.strictObject(CONFIG_KEYS);
@@ -167,14 +172,33 @@ function knownKeys(path: KeyPath): readonly string[] {
 
 /** Reads a config file. @throws ConfigError */
 export function readConfig(file: string): DaemonConfig {
-  let content: string;
+  return parseConfig(readText(file), file);
+}
+
+/**
+ * Reads a folder of config files, `*.toml` in the order of their names, as one config: monitors and policies from all of them, each of the
+ * other tables from one. It may be empty: monitors can be added later.
+ * @throws ConfigError
+ */
+export function readConfigFolder(folder: string): DaemonConfig {
+  let names: string[];
   try {
-    content = readFileSync(file, 'utf8');
+    names = readdirSync(folder).filter((name) => name.endsWith('.toml') && !name.startsWith('.'));
+  } catch (error) {
+    const problem = errorCode(error) === 'ENOENT' ? 'there is no such folder' : describeSystemError(error);
+    throw new ConfigError(`${folder}: ${problem}`, { cause: error });
+  }
+  const files = names.sort().map((name) => join(folder, name));
+  return combine(files.map((file) => parsePart(readText(file), file)));
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
   } catch (error) {
     const problem = errorCode(error) === 'ENOENT' ? 'there is no such file' : describeSystemError(error);
     throw new ConfigError(`${file}: ${problem}`, { cause: error });
   }
-  return parseConfig(content, file);
 }
 
 /**
@@ -183,6 +207,26 @@ export function readConfig(file: string): DaemonConfig {
  * @throws ConfigError
  */
 export function parseConfig(content: string, file: string): DaemonConfig {
+  const part = parsePart(content, file);
+  if (part.monitors.length === 0) {
+    throw part.fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
+  }
+  return combine([part]);
+}
+
+/** What one file says. */
+interface Part {
+  readonly file: string;
+  readonly fault: Fault;
+  readonly log: LogSettings | null;
+  readonly audit: AuditSettings | null;
+  readonly metrics: ListenAddress | null;
+  readonly drainTime: number | null;
+  readonly policies: ReadonlyMap<string, PolicyRules>;
+  readonly monitors: readonly MonitorConfig[];
+}
+
+function parsePart(content: string, file: string): Part {
   let table: unknown;
   try {
     table = parse(content);
@@ -225,22 +269,57 @@ export function parseConfig(content: string, file: string): DaemonConfig {
       limits: limitsOf(monitor.limits, [...path, 'limits'], fault),
     };
   });
-  if (monitors.length === 0) throw fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
   for (const { name, upstream, takeover } of monitors) {
     if (takeover && upstream.kind !== 'unix') throw fault(['monitor', name, 'takeover'], TAKEOVER_RULE);
   }
-  refuseClashes(monitors, (monitor, key, problem) => fault(['monitor', monitor, ...key], problem));
-  const { level, format } = checked.output.log ?? {};
-  const { audit, metrics, 'drain-timeout': drain } = checked.output;
-  const policies = policiesOf(checked.output.policy, fault);
-  refuseUnknownPolicies(monitors, policies, (monitor, key, problem) => fault(['monitor', monitor, ...key], problem));
+  const { audit, log, metrics, 'drain-timeout': drain } = checked.output;
   return {
-    log: { level: level ?? DEFAULT_LOG.level, format: format ?? DEFAULT_LOG.format },
+    file,
+    fault,
+    log: log === undefined ? null : { level: log.level ?? DEFAULT_LOG.level, format: log.format ?? DEFAULT_LOG.format },
     audit: audit === undefined ? null : parsed(['audit'], fault, () => auditSettings(audit)),
     metrics: metrics === undefined ? null : parsed(['metrics', 'listen'], fault, () => parseListener(metrics.listen)),
+    drainTime: drain === undefined ? null : duration(drain, ['drain-timeout'], fault),
+    policies: policiesOf(checked.output.policy, fault),
+    monitors,
+  };
+}
+
+/** The files of one config, as one. @throws ConfigError for what is said twice, or does not fit together */
+function combine(parts: readonly Part[]): DaemonConfig {
+  const owners = new Map<string, Part>();
+  const policies = new Map<string, PolicyRules>();
+  const own = (part: Part, path: readonly string[]): void => {
+    const key = path.join('.');
+    const other = owners.get(key);
+    if (other !== undefined) throw part.fault(path, `is in ${other.file} already`);
+    owners.set(key, part);
+  };
+  for (const part of parts) {
+    for (const { name } of part.monitors) own(part, ['monitor', name]);
+    for (const [name, rules] of part.policies) {
+      own(part, ['policy', name]);
+      policies.set(name, rules);
+    }
+    if (part.log !== null) own(part, ['log']);
+    if (part.audit !== null) own(part, ['audit']);
+    if (part.metrics !== null) own(part, ['metrics']);
+    if (part.drainTime !== null) own(part, ['drain-timeout']);
+  }
+  const monitors = parts.flatMap((part) => part.monitors);
+  const fault = (monitor: string, key: readonly (string | number)[], problem: string): ConfigError => {
+    const path = ['monitor', monitor, ...key];
+    return owners.get(`monitor.${monitor}`)?.fault(path, problem) ?? new ConfigError(problem);
+  };
+  refuseClashes(monitors, fault);
+  refuseUnknownPolicies(monitors, policies, fault);
+  return {
+    log: owners.get('log')?.log ?? DEFAULT_LOG,
+    audit: owners.get('audit')?.audit ?? null,
+    metrics: owners.get('metrics')?.metrics ?? null,
     monitors,
     policies,
-    drainTime: drain === undefined ? DEFAULT_DRAIN_TIME : duration(drain, ['drain-timeout'], fault),
+    drainTime: owners.get('drain-timeout')?.drainTime ?? DEFAULT_DRAIN_TIME,
   };
 }
 

@@ -1,13 +1,15 @@
 /** All monitors of one process, and its life between start and signal. */
 import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.js';
-import { formatAddress } from '../net/address.js';
-import type { DaemonConfig } from './config.js';
+import type { AuditSettings } from '../audit/settings.js';
+import { formatAddress, type ListenAddress } from '../net/address.js';
+import { ConfigError, type DaemonConfig, type MonitorConfig } from './config.js';
 import { Descriptors } from './descriptors.js';
 import { packageVersion } from '../version.js';
+import { isDeepStrictEqual } from 'node:util';
 import type { Metrics } from './metrics.js';
 import type { MetricsServer } from './metrics-server.js';
-import { MonitorService } from './monitor-service.js';
+import { MonitorService, multiplexerTime } from './monitor-service.js';
 
 export interface DaemonOptions {
   readonly config: DaemonConfig;
@@ -18,13 +20,19 @@ export interface DaemonOptions {
 
 export class Daemon {
   readonly #options: DaemonOptions;
-  #services: readonly MonitorService[] = [];
+  /** What is carried out now. */
+  #config: DaemonConfig;
+  readonly #descriptors: Descriptors;
+  /** By the monitor's name. */
+  readonly #services = new Map<string, MonitorService>();
   #audit: Audit | null = null;
   #metrics: Metrics | null = null;
   #metricsServer: MetricsServer | null = null;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
+    this.#config = options.config;
+    this.#descriptors = new Descriptors(options.config.monitors.length);
   }
 
   /**
@@ -34,34 +42,71 @@ export class Daemon {
    * @throws AuditOpenError when the audit log cannot be written
    */
   async start(): Promise<void> {
-    const { config, log, ready } = this.#options;
-    this.#audit = await this.#openAudit();
-    await this.#openMetrics();
+    const { config } = this.#options;
+    if (config.audit !== null) this.#audit = await this.#openAudit(config.audit);
+    if (config.metrics !== null) await this.#openMetrics(config.metrics);
     try {
-      const descriptors = new Descriptors(config.monitors.length);
-      this.#services = config.monitors.map(
-        (monitor) =>
-          new MonitorService({
-            config: monitor,
-            log: log.child({ monitor: monitor.name }),
-            audit: this.#audit?.recorder(monitor.name, formatAddress(monitor.upstream)) ?? null,
-            metrics: this.#metrics,
-            descriptors,
-            policies: config.policies,
-            drainTime: config.drainTime,
-            ready: (places) => {
-              ready(monitor.name, places);
-            },
-          }),
-      );
-      await Promise.all(this.#services.map((service) => service.check()));
+      for (const monitor of config.monitors) this.#services.set(monitor.name, this.#newService(monitor, config));
+      const services = [...this.#services.values()];
+      await Promise.all(services.map((service) => service.check()));
       // First, so that a socket that cannot be made keeps nothing from ending that was started.
       await this.#metricsServer?.start();
-      await Promise.all(this.#services.map((service) => service.start()));
+      await Promise.all(services.map((service) => service.start()));
     } catch (error) {
       await this.stop('the start failed');
       throw error;
     }
+  }
+
+  /**
+   * Goes over to another config. Monitors and sockets that are the same in both are not touched; what cannot be changed in place (a
+   * monitor's upstream, its limits) is ended and begun anew. Calls must not overlap.
+   * @returns what has changed, in words
+   * @throws ListenError, ConfigError or AuditOpenError when the config cannot be carried out; then nothing has changed
+   */
+  async reload(config: DaemonConfig): Promise<readonly string[]> {
+    const before = this.#config;
+    if (!isDeepStrictEqual(config.metrics, before.metrics)) {
+      throw new ConfigError('where metrics are asked for cannot be changed while qmpmux runs: restart it');
+    }
+    const plan = planOf(before, config);
+    // What is ours now, and given up or kept, need not be free.
+    const ours = new Set([...this.#services.values()].flatMap((service) => service.places));
+    const changes: (() => void)[] = [];
+    for (const { name, listen } of plan.kept) {
+      const change = await this.#services.get(name)?.prepare(listen, config.policies, ours);
+      if (change !== undefined) changes.push(change);
+    }
+    const began = [...plan.added, ...plan.replaced].map((monitor) => this.#newService(monitor, config));
+    try {
+      for (const service of began) await service.check(ours);
+      if (!isDeepStrictEqual(config.audit, before.audit)) await this.#changeAudit(config, began);
+    } catch (error) {
+      const added = new Set(plan.added.map(({ name }) => name));
+      // One that has moved a socket aside puts it back.
+      const idle = began.filter(({ name }) => added.has(name));
+      await Promise.all(idle.map((service) => service.stop('the config cannot be used')));
+      for (const name of added) this.#metrics?.remove(name);
+      throw error;
+    }
+    this.#config = config;
+    for (const change of changes) change();
+    const over = new Set([...plan.removed, ...plan.replaced].map(({ name }) => name));
+    const ended = [...this.#services.values()].filter(({ name }) => over.has(name));
+    await Promise.all(ended.map((service) => service.stop('the config was changed')));
+    for (const { name } of plan.removed) {
+      this.#services.delete(name);
+      this.#metrics?.remove(name);
+    }
+    for (const service of began) this.#services.set(service.name, service);
+    for (const service of this.#services.values()) service.drainTime = config.drainTime;
+    for (const service of began) {
+      service.start().catch((error: unknown) => {
+        this.#options.log.error({ monitor: service.name, error: String(error) }, 'a monitor could not be started');
+      });
+    }
+    this.#audit?.reloaded();
+    return plan.words;
   }
 
   /** Goes on in a new audit file if the present one was renamed. */
@@ -71,37 +116,109 @@ export class Daemon {
 
   /** How the monitors stand, in a sentence. */
   get status(): string {
-    return this.#services.map((service) => `${service.name}: ${service.status}`).join('; ');
+    if (this.#services.size === 0) return 'no monitor: the config has none';
+    return [...this.#services.values()].map((service) => `${service.name}: ${service.status}`).join('; ');
   }
 
   /** Stops all monitors; resolves when their sockets are removed, their clients are told, and their children have ended. */
   async stop(reason: string): Promise<void> {
-    await Promise.all(this.#services.map((service) => service.stop(reason)));
+    await Promise.all([...this.#services.values()].map((service) => service.stop(reason)));
     this.#metricsServer?.stop();
     await this.#audit?.close(reason);
   }
 
-  async #openMetrics(): Promise<void> {
-    const { config, log } = this.#options;
-    if (config.metrics === null) return;
+  #newService(monitor: MonitorConfig, config: DaemonConfig): MonitorService {
+    const { name } = monitor;
+    const { log, ready } = this.#options;
+    return new MonitorService({
+      config: monitor,
+      log: log.child({ monitor: monitor.name }),
+      audit: this.#audit?.recorder(name, formatAddress(monitor.upstream)) ?? null,
+      metrics: this.#metrics?.add(name, () => this.#services.get(name)?.figures ?? null, multiplexerTime) ?? null,
+      descriptors: this.#descriptors,
+      policies: config.policies,
+      drainTime: config.drainTime,
+      ready: (places) => {
+        ready(monitor.name, places);
+      },
+    });
+  }
+
+  async #openMetrics(address: ListenAddress): Promise<void> {
     // Loaded only by those who want them.
     const [{ Metrics }, { MetricsServer }] = await Promise.all([import('./metrics.js'), import('./metrics-server.js')]);
     this.#metrics = new Metrics(packageVersion(), () => this.#audit?.figures ?? null);
-    this.#metricsServer = new MetricsServer(config.metrics, this.#metrics, log);
+    this.#metricsServer = new MetricsServer(address, this.#metrics, this.#options.log);
   }
 
-  async #openAudit(): Promise<Audit | null> {
-    const { config, log } = this.#options;
-    if (config.audit === null) return null;
+  async #openAudit(settings: AuditSettings): Promise<Audit> {
     // Loaded only by those who want it.
     const { Audit } = await import('../audit/audit.js');
-    return await Audit.open(config.audit, {
+    return await this.#openLoaded(Audit, settings);
+  }
+
+  #openLoaded(loaded: typeof Audit, settings: AuditSettings): Promise<Audit> {
+    const { log } = this.#options;
+    return loaded.open(settings, {
       version: packageVersion(),
       report: (level, message) => {
         log[level](message);
       },
     });
   }
+
+  /**
+   * Goes over to another audit log, or the same file with other settings. Between the last record of the one and the first of the other
+   * nothing happens: opening waits for nothing but itself.
+   */
+  async #changeAudit({ audit: settings }: DaemonConfig, began: readonly MonitorService[]): Promise<void> {
+    const old = this.#audit;
+    const { Audit } = await import('../audit/audit.js');
+    const trouble = old?.conclude('the config was changed') ?? null;
+    if (trouble !== null) throw new ConfigError(`the audit settings cannot be changed now: ${trouble}`);
+    const fresh = settings === null ? null : await this.#openLoaded(Audit, settings);
+    this.#audit = fresh;
+    for (const service of [...this.#services.values(), ...began]) {
+      service.audit(fresh?.recorder(service.name, service.upstream) ?? null);
+    }
+    await old?.release();
+  }
+}
+
+/** What becomes of the monitors of a daemon. */
+interface Plan {
+  readonly added: readonly MonitorConfig[];
+  readonly removed: readonly MonitorConfig[];
+  /** Those with another upstream or other limits. */
+  readonly replaced: readonly MonitorConfig[];
+  /** Those whose sockets alone may differ. */
+  readonly kept: readonly MonitorConfig[];
+  readonly words: readonly string[];
+}
+
+function planOf(before: DaemonConfig, after: DaemonConfig): Plan {
+  const known = new Map(before.monitors.map((monitor) => [monitor.name, monitor]));
+  const names = new Set(after.monitors.map(({ name }) => name));
+  const added = after.monitors.filter(({ name }) => !known.has(name));
+  const removed = before.monitors.filter(({ name }) => !names.has(name));
+  const common = after.monitors.filter(({ name }) => known.has(name));
+  const isSame = (monitor: MonitorConfig) =>
+    isDeepStrictEqual({ ...monitor, listen: null }, { ...known.get(monitor.name), listen: null });
+  const kept = common.filter(isSame);
+  const replaced = common.filter((monitor) => !isSame(monitor));
+  const listens = kept.filter(({ name, listen }) => !isDeepStrictEqual(listen, known.get(name)?.listen));
+  const words: string[] = [];
+  const tell = (what: string, monitors: readonly MonitorConfig[]) => {
+    if (monitors.length > 0) words.push(`${what}: ${monitors.map(({ name }) => name).join(', ')}`);
+  };
+  tell('added', added);
+  tell('removed', removed);
+  tell('begun anew', replaced);
+  tell('other sockets', listens);
+  if (!isDeepStrictEqual(before.policies, after.policies)) words.push('other policies');
+  if (!isDeepStrictEqual(before.audit, after.audit)) words.push('other audit settings');
+  if (!isDeepStrictEqual(before.log, after.log)) words.push('[log] takes effect at the next start');
+  return { added, removed, replaced, kept, words };
 }
 
 /**

@@ -204,6 +204,9 @@ function reasonWord(reason: string): string {
       return 'reset';
     case 'the upstream is gone':
       return 'upstream';
+    case 'closed by qmpmux':
+    case 'the config was changed':
+      return 'config';
     default:
       return reason.startsWith('qmpmux is ended') || reason === 'the start failed' ? 'shutdown' : OTHER;
   }

@@ -20,7 +20,13 @@ const STATES = ['connecting', 'greeting', 'negotiating', 'running', 'lost'] as c
 
 interface Source {
   readonly journal: MetricsJournal;
-  readonly figures: () => MonitorFigures;
+  readonly figures: () => MonitorFigures | null;
+}
+
+/** One monitor while Prometheus is answered. */
+interface Present {
+  readonly journal: MetricsJournal;
+  readonly figures: MonitorFigures;
 }
 
 export class Metrics {
@@ -62,12 +68,14 @@ export class Metrics {
   }
 
   /**
-   * Begins with a monitor.
-   * @param figures tells how it stands; called when Prometheus asks
+   * Begins with a monitor, or goes on with one that begins anew.
+   * @param figures tells how it stands, or null when it is not there; called when Prometheus asks
    * @param now the multiplexer's clock, in microseconds
    * @returns its journal
    */
-  add(monitor: string, figures: () => MonitorFigures, now: () => number): MetricsJournal {
+  add(monitor: string, figures: () => MonitorFigures | null, now: () => number): MetricsJournal {
+    const known = this.#sources.get(monitor);
+    if (known !== undefined) return known.journal;
     const labels = { monitor };
     const journal = new MetricsJournal(now, this.#waiting.labels(labels), this.#answering.labels(labels));
     this.#sources.set(monitor, { journal, figures });
@@ -86,7 +94,7 @@ export class Metrics {
       'qmpmux_upstream_up',
       'Whether QEMU is connected and answers (1), or is waited for (0).',
       ['monitor'],
-      () => this.#each(({ figures }) => [[{}, figures().state.name === 'running' ? 1 : 0]]),
+      () => this.#each(({ figures }) => [[{}, figures.state.name === 'running' ? 1 : 0]]),
     );
     this.#gauge(
       'qmpmux_upstream_state',
@@ -94,13 +102,13 @@ export class Metrics {
       ['monitor', 'state'],
       () =>
         this.#each(({ figures }) => {
-          const { name } = figures().state;
+          const { name } = figures.state;
           return STATES.map((state): Row => [{ state }, state === name ? 1 : 0]);
         }),
     );
     this.#gauge('qmpmux_qemu_info', 'The version of the QEMU that is connected.', ['monitor', 'version'], () =>
       this.#each(({ figures }) => {
-        const { state } = figures();
+        const { state } = figures;
         return state.name === 'running' ? [[{ version: state.version }, 1]] : [];
       }),
     );
@@ -109,7 +117,7 @@ export class Metrics {
     );
     this.#counter('qmpmux_bytes_total', 'Bytes from and to clients and QEMU.', ['monitor', 'side', 'direction'], () =>
       this.#each(({ figures }) => {
-        const { traffic } = figures();
+        const { traffic } = figures;
         return [
           [{ side: 'client', direction: 'in' }, traffic.fromClients],
           [{ side: 'client', direction: 'out' }, traffic.toClients],
@@ -125,7 +133,7 @@ export class Metrics {
       this.#each(({ journal }) => [[{}, journal.strayMessages]]),
     );
     this.#gauge('qmpmux_held_bytes', 'Memory held for clients: unread output and waiting commands.', ['monitor'], () =>
-      this.#each(({ figures }) => [[{}, figures().held]]),
+      this.#each(({ figures }) => [[{}, figures.held]]),
     );
   }
 
@@ -155,7 +163,7 @@ export class Metrics {
     );
     this.#counter('qmpmux_limits_total', 'Times a limit was met, by which.', ['monitor', 'limit'], () =>
       this.#each(({ figures }) =>
-        Object.entries(figures().counters)
+        Object.entries(figures.counters)
           .filter(([limit]) => limit !== 'denied')
           .map(([limit, count]: readonly [string, number]): Row => [{ limit }, count]),
       ),
@@ -196,13 +204,13 @@ export class Metrics {
       this.#each(({ journal }) => [[{}, journal.stuckCommands]]),
     );
     this.#gauge('qmpmux_queued_commands', 'Commands that wait in qmpmux.', ['monitor'], () =>
-      this.#each(({ figures }) => [[{}, figures().waiting]]),
+      this.#each(({ figures }) => [[{}, figures.waiting]]),
     );
     this.#gauge('qmpmux_inflight_commands', 'Commands that QEMU has and has not answered.', ['monitor'], () =>
-      this.#each(({ figures }) => [[{}, figures().inFlight]]),
+      this.#each(({ figures }) => [[{}, figures.inFlight]]),
     );
     this.#gauge('qmpmux_inflight_age_seconds', 'How long the oldest of them has been there.', ['monitor'], () =>
-      this.#each(({ figures }) => [[{}, figures().oldest]]),
+      this.#each(({ figures }) => [[{}, figures.oldest]]),
     );
   }
 
@@ -244,10 +252,13 @@ export class Metrics {
   }
 
   /** Rows of all monitors, each with its label. */
-  #each(rows: (source: Source) => readonly Row[]): Row[] {
+  #each(rows: (monitor: Present) => readonly Row[]): Row[] {
     const all: Row[] = [];
     for (const [monitor, source] of this.#sources) {
-      for (const [labels, value] of rows(source)) all.push([{ monitor, ...labels }, value]);
+      const figures = source.figures();
+      if (figures === null) continue;
+      for (const [labels, value] of rows({ journal: source.journal, figures }))
+        all.push([{ monitor, ...labels }, value]);
     }
     return all;
   }

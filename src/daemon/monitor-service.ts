@@ -8,11 +8,12 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Journal } from '../mux/journal.js';
 import type { Host, Peer, UpstreamState } from '../mux/link.js';
 import { EventFilter } from '../mux/events.js';
 import { type ClientOptions, Multiplexer } from '../mux/multiplexer.js';
-import { formatAddress } from '../net/address.js';
+import { formatAddress, formatPlace } from '../net/address.js';
 import { Listener } from '../net/listener.js';
 import type { Log } from '../net/log.js';
 import { certificateName, preparePeerCredentials, unixPeer } from '../net/peer-credentials.js';
@@ -26,9 +27,8 @@ import { Journals } from './journals.js';
 import type { Descriptors } from './descriptors.js';
 import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
 import { LogJournal } from './log-journal.js';
-import type { Metrics } from './metrics.js';
 import type { MonitorFigures } from './monitor-figures.js';
-import { type PolicyRules, policyFor } from './policies.js';
+import { type PolicyRules, policyFor, rulesOf } from './policies.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;
@@ -36,7 +36,7 @@ export interface MonitorServiceOptions {
   /** The audit log's, besides one that writes to `log`. */
   readonly audit: Journal | null;
   /** Counts what happens; null when nobody asks for it. */
-  readonly metrics: Metrics | null;
+  readonly metrics: Journal | null;
   /** Shared by all monitors of the daemon. */
   readonly descriptors: Descriptors;
   /** The policies that listeners may name. */
@@ -56,23 +56,38 @@ const DRAIN_LOOK = 10;
 /** How long clients may take for the rest of what they are due when the service stops, in milliseconds. */
 const FAREWELL = 1000;
 
+/** One socket for clients, and how they are served there. */
+interface Door {
+  readonly config: ListenerConfig;
+  readonly listener: Listener;
+  readonly links: Set<SocketLink>;
+  service: Service;
+}
+
 /** How the clients of one listener are served. */
 interface Service {
   readonly settings: ListenerSettings;
   readonly rate: RateLimit;
   readonly client: Omit<ClientOptions, 'listener' | 'peer'>;
+  /** The rules that the policy was made of; null where it has none of its own. */
+  readonly rules: PolicyRules | null;
 }
 
 export class MonitorService {
   readonly name: string;
+  /** QEMU's address, as configured. */
+  readonly upstream: string;
   readonly #log: Log;
   readonly #ready: (places: readonly string[]) => void;
   readonly #multiplexer: Multiplexer;
   readonly #upstream: Upstream;
-  readonly #listeners: readonly Listener[];
+  readonly #logJournal: LogJournal;
+  readonly #metrics: Journal | null;
+  #doors: readonly Door[];
   readonly #clients = new Set<SocketLink>();
-  readonly #drainTime: number;
   readonly #takeover: Takeover | null;
+  /** How long commands in flight may take when the service stops, in milliseconds. */
+  drainTime: number;
   readonly #descriptors: Descriptors;
   #listenAgain: NodeJS.Timeout | null = null;
   #ticker: NodeJS.Timeout | null = null;
@@ -80,8 +95,11 @@ export class MonitorService {
   constructor(options: MonitorServiceOptions) {
     const { config, log } = options;
     this.name = config.name;
+    this.upstream = formatAddress(config.upstream);
     this.#log = log;
     this.#ready = options.ready;
+    this.#logJournal = new LogJournal(log);
+    this.#metrics = options.metrics;
     this.#multiplexer = new Multiplexer({
       name: config.name,
       host: this.#newHost(),
@@ -90,9 +108,9 @@ export class MonitorService {
       keepClients: config.keepClients,
       warnAfter: config.warnAfter,
       limits: config.limits,
-      journal: this.#newJournal(options),
+      journal: this.#newJournal(options.audit),
     });
-    this.#drainTime = options.drainTime;
+    this.drainTime = options.drainTime;
     this.#descriptors = options.descriptors;
     this.#takeover = config.takeover && config.upstream.kind === 'unix' ? new Takeover(config.upstream.path) : null;
     this.#upstream = new Upstream({
@@ -102,7 +120,9 @@ export class MonitorService {
       log,
       keepsClients: config.keepClients,
     });
-    this.#listeners = this.#placesOf(config).map((listener) => this.#newListener(listener, options.policies));
+    this.#doors = this.#placesOf(config.listen).map((listener) =>
+      this.#newDoor(listener, this.#newService(listener, options.policies)),
+    );
   }
 
   /** How the monitor stands, in a few words. */
@@ -121,18 +141,81 @@ export class MonitorService {
       state,
       waiting: waitingCount,
       inFlight: inFlight.length,
-      oldest: first === undefined ? 0 : (now() - first.sentAt) / 1e6,
+      oldest: first === undefined ? 0 : (multiplexerTime() - first.sentAt) / 1e6,
       held: heldBytes,
       counters,
       traffic,
     };
   }
 
-  /** Finds out whether the clients' sockets can be made, before anything is started. @throws ListenError */
-  async check(): Promise<void> {
+  /** Where clients can connect, or could while QEMU is there. */
+  get places(): readonly string[] {
+    return this.#doors.map(({ config }) => formatPlace(config.address));
+  }
+
+  /**
+   * Finds out whether the clients' sockets can be made, before anything is started.
+   * @param except places that are known to be free, or will be
+   * @throws ListenError
+   */
+  async check(except: ReadonlySet<string> = new Set()): Promise<void> {
     // What stands at the upstream's path is QEMU's socket until it is moved aside.
-    if (this.#takeover !== null) await this.#takeover.prepare();
-    for (const listener of this.#listeners) await listener.check();
+    if (this.#takeover !== null && !except.has(formatPlace({ kind: 'unix', path: this.#takeover.path }))) {
+      await this.#takeover.prepare();
+    }
+    for (const { config, listener } of this.#doors) {
+      if (!except.has(formatPlace(config.address))) await listener.check();
+    }
+  }
+
+  /**
+   * Finds out whether the sockets can become those of `listen`. Changes nothing.
+   * @param except places that are known to be free, or will be
+   * @returns what changes them; clients of a socket that goes, or whose rules change, are disconnected, and nobody else is
+   * @throws ListenError
+   * @throws ConfigError
+   */
+  async prepare(
+    listen: readonly ListenerConfig[],
+    policies: ReadonlyMap<string, PolicyRules>,
+    except: ReadonlySet<string>,
+  ): Promise<() => void> {
+    const changes: (() => void)[] = [];
+    const doors: Door[] = [];
+    for (const config of this.#placesOf(listen)) {
+      const service = this.#newService(config, policies);
+      const address = formatAddress(config.address);
+      const present = this.#doors.find((door) => formatAddress(door.config.address) === address);
+      if (present === undefined) {
+        const door = this.#newDoor(config, service);
+        if (!except.has(formatPlace(config.address))) await door.listener.check();
+        doors.push(door);
+        continue;
+      }
+      doors.push(present);
+      const { settings, rules } = present.service;
+      if (isDeepStrictEqual([settings, rules], [service.settings, service.rules])) continue;
+      changes.push(() => {
+        present.service = service;
+        for (const link of present.links) link.destroy();
+      });
+    }
+    const gone = this.#doors.filter((door) => !doors.includes(door));
+    const isChanged = gone.length > 0 || doors.length > this.#doors.length;
+    return () => {
+      for (const change of changes) change();
+      for (const { listener, links } of gone) {
+        listener.close();
+        for (const link of links) link.destroy();
+      }
+      this.#doors = doors;
+      if (isChanged && this.#multiplexer.state.name === 'running') this.#openListeners();
+    };
+  }
+
+  /** Records in another audit log, or none, from now on. */
+  audit(journal: Journal | null): void {
+    this.#multiplexer.replaceJournal(this.#newJournal(journal));
   }
 
   /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen. */
@@ -191,7 +274,7 @@ export class MonitorService {
   }
 
   /** Where clients are served: where the config says, and in QEMU's place if that is to be taken. */
-  #placesOf({ listen }: MonitorConfig): readonly ListenerConfig[] {
+  #placesOf(listen: readonly ListenerConfig[]): readonly ListenerConfig[] {
     if (this.#takeover === null) return listen;
     const { path, aside } = this.#takeover;
     const like = ({ address, settings }: ListenerConfig): ListenerConfig =>
@@ -203,12 +286,11 @@ export class MonitorService {
     return [...all, { address: { kind: 'unix', path, like: aside }, settings: DEFAULT_LISTENER }];
   }
 
-  #newJournal({ audit, log, metrics }: MonitorServiceOptions): Journal {
-    const all: Journal[] = [new LogJournal(log)];
-    if (audit !== null) all.unshift(audit);
-    if (metrics !== null) all.push(metrics.add(this.name, () => this.figures, now));
-    const [only] = all;
-    return all.length === 1 && only !== undefined ? only : new Journals(all);
+  #newJournal(audit: Journal | null): Journal {
+    const others: Journal[] = [];
+    if (audit !== null) others.push(audit);
+    if (this.#metrics !== null) others.push(this.#metrics);
+    return others.length === 0 ? this.#logJournal : new Journals([...others, this.#logJournal]);
   }
 
   #newHost(): Host {
@@ -218,7 +300,7 @@ export class MonitorService {
       this.#multiplexer.commit();
     };
     return {
-      now,
+      now: multiplexerTime,
       epoch: () => Date.now() * 1000,
       schedule: () => {
         if (isScheduled) return;
@@ -234,19 +316,20 @@ export class MonitorService {
 
   /** Lets clients have the answers to what they have sent. */
   async #drain(reason: string): Promise<void> {
-    if (this.#multiplexer.state.name !== 'running' || this.#drainTime === 0) return;
+    if (this.#multiplexer.state.name !== 'running' || this.drainTime === 0) return;
     this.#multiplexer.drain(reason);
     this.#multiplexer.commit();
-    const end = performance.now() + this.#drainTime;
+    const end = performance.now() + this.drainTime;
     while (this.#multiplexer.sessionCount > 0 && performance.now() < end) await setTimeoutPromise(DRAIN_LOOK);
     const left = this.#multiplexer.inFlight.length;
     if (left > 0) this.#log.warn({ commands: left }, 'ending though commands have no answer yet (--drain-timeout)');
   }
 
-  #newListener({ address, settings }: ListenerConfig, policies: ReadonlyMap<string, PolicyRules>): Listener {
+  #newService({ settings }: ListenerConfig, policies: ReadonlyMap<string, PolicyRules>): Service {
     const policy = policyFor(settings.policy, policies, this.#log);
-    const service: Service = {
+    return {
       settings,
+      rules: rulesOf(settings.policy, policies),
       rate: new RateLimit(settings.connectionRate, performance.now()),
       client: {
         commandTime: settings.commandTime,
@@ -254,16 +337,21 @@ export class MonitorService {
         ...(settings.events === null ? {} : { events: new EventFilter(settings.events) }),
       },
     };
+  }
+
+  #newDoor(config: ListenerConfig, service: Service): Door {
+    const { address } = config;
     const listener: Listener = new Listener({
       address,
       accept: (socket) => {
-        this.#accept(socket, listener.place, service);
+        this.#accept(socket, door);
       },
       trouble: (error) => {
         this.#log.error({ listener: formatAddress(address), error: error.message }, 'cannot accept a client');
       },
     });
-    return listener;
+    const door: Door = { config, listener, links: new Set(), service };
+    return door;
   }
 
   /** @returns what to say to a client that is not let in; null for one that is. */
@@ -284,7 +372,7 @@ export class MonitorService {
     return this.#multiplexer.turnAway(listener, 'refusedByDescriptors', 'too many open files, try again later');
   }
 
-  #accept(socket: Socket, listener: string, service: Service): void {
+  #accept(socket: Socket, { listener: { place: listener }, links, service }: Door): void {
     // The upstream was lost while this client waited in the kernel's queue.
     if (this.#multiplexer.state.name !== 'running') {
       socket.on('error', () => undefined);
@@ -299,6 +387,7 @@ export class MonitorService {
     }
     const link = new SocketLink(socket, socket);
     this.#clients.add(link);
+    links.add(link);
     const port = this.#multiplexer.connect(link, { listener, peer, ...service.client });
     link.attach({
       receive: (chunk) => {
@@ -309,6 +398,7 @@ export class MonitorService {
       },
       closed: (reason) => {
         this.#clients.delete(link);
+        links.delete(link);
         this.#descriptors.giveBack();
         port.closed(reason);
       },
@@ -328,7 +418,8 @@ export class MonitorService {
   }
 
   async #openListeners(): Promise<void> {
-    const results = await Promise.allSettled(this.#listeners.map((listener) => listener.open()));
+    if (this.#listenAgain !== null) clearTimeout(this.#listenAgain);
+    const results = await Promise.allSettled(this.#doors.map(({ listener }) => listener.open()));
     if (this.#multiplexer.state.name !== 'running' || results.some(isWithdrawn)) return;
     const failures = results.filter((result) => result.status === 'rejected');
     for (const { reason } of failures) {
@@ -338,7 +429,7 @@ export class MonitorService {
       );
     }
     if (failures.length === 0) {
-      const places = this.#listeners.map((listener) => listener.place);
+      const places = this.#doors.map(({ listener }) => listener.place);
       this.#log.info({ listen: places }, 'accepting clients');
       this.#ready(places);
       setImmediate(preparePeerCredentials);
@@ -352,12 +443,12 @@ export class MonitorService {
   #closeListeners(): void {
     if (this.#listenAgain !== null) clearTimeout(this.#listenAgain);
     this.#listenAgain = null;
-    for (const listener of this.#listeners) listener.close();
+    for (const { listener } of this.#doors) listener.close();
   }
 }
 
-/** The multiplexer's clock. */
-function now(): number {
+/** The multiplexers' clock, in microseconds. */
+export function multiplexerTime(): number {
   return performance.now() * 1000;
 }
 

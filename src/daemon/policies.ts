@@ -76,6 +76,12 @@ export function policyFor(choice: PolicyChoice, named: ReadonlyMap<string, Polic
   }
 }
 
+/** @returns the rules that a policy is made of, to see whether they have changed; null where it has none of its own. @throws ConfigError */
+export function rulesOf(choice: PolicyChoice, named: ReadonlyMap<string, PolicyRules>): PolicyRules | null {
+  if (choice.kind === 'named') return named.get(choice.name) ?? null;
+  return choice.kind === 'file' ? readPolicyFile(choice.file) : null;
+}
+
 function learning(file: string | null, log: Log): Policy {
   const known = new Set<string>();
   if (file !== null) {

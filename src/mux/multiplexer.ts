@@ -14,7 +14,7 @@ import { Parser } from '../qmp/parser.js';
 import { quote } from '../qmp/unicode.js';
 import { Counters, Traffic } from './counters.js';
 import { EventFanout } from './events.js';
-import type { Journal, ReplySource } from './journal.js';
+import type { ClientView, Journal, ReplySource } from './journal.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
@@ -67,7 +67,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly name: string;
   readonly parser: Parser = new Parser();
   readonly reader: CommandReader = new CommandReader();
-  readonly journal: Journal | null;
+  journal: Journal | null;
   readonly counters: Counters = new Counters();
   readonly traffic: Traffic = new Traffic();
   readonly limits: Limits;
@@ -133,6 +133,17 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** Bytes held for all clients: what they are writing, what waits, what they have not read. */
   get heldBytes(): number {
     return this.#heldBytes;
+  }
+
+  /** Those who are connected. */
+  get clients(): readonly ClientView[] {
+    return [...this.#sessions].filter((session) => session.isConnected);
+  }
+
+  /** Tells another journal from now on. What is in flight is recorded anew by it when it is answered. */
+  replaceJournal(journal: Journal): void {
+    this.journal = journal;
+    for (const command of this.#pending.all()) command.mark = 0;
   }
 
   /** Commands of all clients that have not gone upstream and have no answer. Counted at each call. */

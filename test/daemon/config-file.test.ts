@@ -195,7 +195,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   ],
   ['a policy of a name that is taken', service('mode=0600', '[policy.full]\nrules = []\n'), /needs another name/],
   ['a key of a policy that is none', service('mode=0600', '[policy.p]\nrules = []\nrule = []\n'), /unknown key/],
-  ['an empty file', '', /^f\.toml: monitor: is missing$/],
+  ['an empty file', '', /^f\.toml: no monitor: add a table/],
   ['no monitor', '[monitor]\n', /^f\.toml: no monitor: add a table \[monitor\.NAME\]/],
   ['what is no TOML', '[monitor.vm]\nupstream = /q\n', /^f\.toml:2:\d+: not TOML: \S/],
   ['two monitors of one name', `${vm}listen=["/a"]\n${vm}`, /^f\.toml:\d+:\d+: not TOML: \S/],

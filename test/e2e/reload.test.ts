@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { startDaemon, startQmpmux } from '../support/daemon.js';
+import { DatagramReceiver } from '../support/datagrams.js';
+import { missing, startQemu } from '../support/qemu.js';
+import { RawClient } from '../support/raw-client.js';
+import { scratch } from '../support/scratch.js';
+
+async function client(target: string): Promise<RawClient> {
+  const one = await RawClient.connect(target);
+  await one.readLine();
+  await one.write('{"execute":"qmp_capabilities"}');
+  assert.equal(await one.readLine(), '{"return": {}}');
+  return one;
+}
+
+async function ask(one: RawClient, command: string): Promise<string> {
+  await one.write(`{"execute":"${command}"}`);
+  return await one.readLine();
+}
+
+const monitor = (name: string, upstream: string, ...listen: readonly string[]): string =>
+  `[monitor.${name}]\nupstream = "${upstream}"\nlisten = ${JSON.stringify(listen)}\n`;
+
+/** Writes a file in one step, as a tool should. */
+function put(file: string, text: string): void {
+  writeFileSync(`${file}.new`, text);
+  renameSync(`${file}.new`, file);
+}
+
+async function until(what: () => boolean): Promise<void> {
+  for (let tries = 0; !what(); tries++) {
+    assert.ok(tries < 3000, 'not within half a minute');
+    await pause(10);
+  }
+}
+
+describe('a folder of configs that is watched', { skip: missing('qemu'), timeout: 120_000 }, () => {
+  test('gains and loses VMs as files are written and removed, and clients of the others notice nothing', async (t) => {
+    const folder = scratch(t);
+    const configs = join(folder, 'conf.d');
+    mkdirSync(configs);
+    const [web, db] = [await startQemu(t, { name: 'web' }), await startQemu(t, { name: 'db' })];
+    const daemon = startDaemon(t, ['--config-dir', configs, '--watch']);
+    await daemon.logged((line) => line.msg === 'the configs of a folder are watched');
+    put(join(configs, 'web.toml'), monitor('web', web.monitor, `${folder}/web.mux`));
+    assert.deepEqual(await daemon.ready(), [`unix:${folder}/web.mux`]);
+    const one = await client(`${folder}/web.mux`);
+
+    put(join(configs, 'db.toml'), monitor('db', db.monitor, `${folder}/db.mux`));
+    assert.deepEqual(await daemon.ready(), [`unix:${folder}/db.mux`]);
+    const two = await client(`${folder}/db.mux`);
+    assert.equal(await ask(two, 'query-name'), '{"return": {"name": "db"}}');
+
+    rmSync(join(configs, 'db.toml'));
+    assert.equal((await two.readToEnd()).length, 0);
+    assert.ok(!existsSync(`${folder}/db.mux`));
+    assert.equal(await ask(one, 'query-name'), '{"return": {"name": "web"}}');
+    const change = await daemon.logged((line) => JSON.stringify(line['changes'] ?? null) === '["removed: db"]');
+    assert.equal(change.msg, 'went over to the changed config');
+  });
+
+  test('keeps what it has when a file is wrong, and says what is wrong and where', async (t) => {
+    const folder = scratch(t);
+    const configs = join(folder, 'conf.d');
+    mkdirSync(configs);
+    const qemu = await startQemu(t, { name: 'web' });
+    const good = monitor('web', qemu.monitor, `${folder}/web.mux`);
+    put(join(configs, 'web.toml'), good);
+    const daemon = startDaemon(t, ['--config-dir', configs, '--watch']);
+    await daemon.ready();
+    const one = await client(`${folder}/web.mux`);
+    const failed = (line: { readonly msg: string }) => line.msg === 'the config cannot be used; all goes on as before';
+
+    put(join(configs, 'other.toml'), '[monitor.other]\nupstream = 7\n');
+    assert.match(
+      (await daemon.logged(failed)).reason ?? '',
+      /other\.toml:2: monitor\.other\.upstream: must be an address/,
+    );
+    put(join(configs, 'other.toml'), good);
+    assert.match((await daemon.logged(failed)).reason ?? '', /web\.toml:1: monitor\.web: is in .*other\.toml already/);
+    put(join(configs, 'other.toml'), monitor('other', `${folder}/nobody`, '/nowhere/mux'));
+    assert.match((await daemon.logged(failed)).reason ?? '', /the folder \/nowhere does not exist/);
+    put(join(configs, 'other.toml'), monitor('other', `${folder}/nobody`, `${folder}/web.mux`));
+    assert.match((await daemon.logged(failed)).reason ?? '', /web\.mux is a listener of other already/);
+    assert.equal(await ask(one, 'query-name'), '{"return": {"name": "web"}}');
+    await (await client(`${folder}/web.mux`)).close();
+  });
+});
+
+describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
+  test('changes the sockets and rules of a monitor; only clients of what has changed are disconnected', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t, { name: 'web' });
+    const file = join(folder, 'qmpmux.toml');
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => join(folder, name));
+    assert.ok(a !== undefined && b !== undefined && c !== undefined);
+    const policy = (rules: string) => `[policy.some]\nrules = ${rules}\n`;
+    put(file, monitor('web', qemu.monitor, a, `${b},policy=some`) + policy('["allow query-status"]'));
+    const daemon = startDaemon(t, ['--config', file]);
+    await daemon.ready();
+    const [one, two] = [await client(a), await client(b)];
+    assert.match(await ask(two, 'query-name'), /not allowed here/);
+
+    put(file, monitor('web', qemu.monitor, a, `${b},policy=some`, c) + policy('["allow query-*"]'));
+    daemon.kill('SIGHUP');
+    await two.readToEnd();
+    await until(() => existsSync(c));
+    assert.equal(await ask(await client(b), 'query-name'), '{"return": {"name": "web"}}');
+    assert.equal(await ask(one, 'query-name'), '{"return": {"name": "web"}}');
+    const three = await client(c);
+
+    put(file, monitor('web', qemu.monitor, a, `${b},policy=some`) + policy('["allow query-*"]'));
+    daemon.kill('SIGHUP');
+    await three.readToEnd();
+    assert.ok(!existsSync(c));
+    assert.equal(await ask(one, 'query-name'), '{"return": {"name": "web"}}');
+
+    // Another QEMU: the monitor begins anew, its clients with it.
+    const other = await startQemu(t, { name: 'other' });
+    put(file, monitor('web', other.monitor, a));
+    daemon.kill('SIGHUP');
+    await one.readToEnd();
+    await daemon.logged((line) => JSON.stringify(line['changes'] ?? null).includes('begun anew: web'));
+    await until(() => existsSync(a));
+    assert.equal(await ask(await client(a), 'query-name'), '{"return": {"name": "other"}}');
+    assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+    assert.ok(!existsSync(a));
+  });
+
+  test('changes the settings of the audit log, in the same file or another, and no client notices', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t, { name: 'web' });
+    const file = join(folder, 'qmpmux.toml');
+    const mux = join(folder, 'mux');
+    const [log, other] = [join(folder, 'audit.log'), join(folder, 'other.log')];
+    const audited = (...lines: readonly string[]) =>
+      `[audit]\n${lines.join('\n')}\n${monitor('web', qemu.monitor, mux)}`;
+    put(file, audited(`to = "${log}"`, 'chain = true'));
+    const daemon = startDaemon(t, ['--config', file]);
+    await daemon.ready();
+    const one = await client(mux);
+    await ask(one, 'query-name');
+    const changed = (line: { readonly msg: string }) => line.msg === 'went over to the changed config';
+
+    put(file, audited(`to = "${log}"`, 'chain = true', 'without = ["reply"]'));
+    daemon.kill('SIGHUP');
+    await daemon.logged(changed);
+    await ask(one, 'query-status');
+    put(file, audited(`to = "${other}"`));
+    daemon.kill('SIGHUP');
+    await daemon.logged(changed);
+    assert.match(await ask(one, 'query-status'), /^\{"return"/);
+    put(file, monitor('web', qemu.monitor, mux));
+    daemon.kill('SIGHUP');
+    await daemon.logged(changed);
+    assert.match(await ask(one, 'query-kvm'), /^\{"return"/);
+
+    const records = (path: string) =>
+      readFileSync(path, 'utf8')
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line): { kind: string; command?: string } => JSON.parse(line));
+    const kinds = (path: string, command: string) =>
+      records(path).filter((record) => record.command === command).length;
+    assert.deepEqual([kinds(log, 'query-name'), kinds(log, 'query-status'), kinds(log, 'query-kvm')], [1, 1, 0]);
+    assert.deepEqual([kinds(other, 'query-name'), kinds(other, 'query-status'), kinds(other, 'query-kvm')], [0, 1, 0]);
+    assert.equal(records(log).filter(({ kind }) => kind === 'reply').length, 1);
+    const verified = startQmpmux(t, ['audit', 'verify', log]);
+    const { code } = await verified.exited;
+    // The answer that was left out makes it a remark, not a problem.
+    assert.ok(code === 0 || code === 1, verified.output);
+    assert.doesNotMatch(verified.output, /: problem: /);
+    await one.close();
+  });
+
+  test('is told to the service manager, with the time', { skip: missing('socat') }, async (t) => {
+    const folder = scratch(t);
+    const file = join(folder, 'qmpmux.toml');
+    put(file, monitor('web', join(folder, 'q'), join(folder, 'mux')));
+    const manager = await DatagramReceiver.open(t, join(folder, 'notify'));
+    const daemon = startDaemon(t, ['--config', file], { NOTIFY_SOCKET: join(folder, 'notify') });
+    await manager.until(/READY=1/);
+    daemon.kill('SIGHUP');
+    await manager.until(/RELOADING=1\nMONOTONIC_USEC=\d+.*READY=1/s);
+    const told = Number(/MONOTONIC_USEC=(\d+)/.exec(manager.text)?.[1]);
+    const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+    assert.ok(told / 1e6 <= uptime + 1 && told > 0);
+    await daemon.stop();
+  });
+});
+
+describe('qmpmux config check', () => {
+  test('says what a config does, or what is wrong with it', async (t) => {
+    const folder = scratch(t);
+    const file = join(folder, 'a.toml');
+    writeFileSync(file, monitor('web', '/run/web.qmp', '/run/web.mux', '/run/ro.mux,policy=read-only'));
+    const check = async (path: string): Promise<readonly [number | null, string]> => {
+      const run = startQmpmux(t, ['config', 'check', path]);
+      const { code } = await run.exited;
+      return [code, run.output + run.errors];
+    };
+    const told = 'web: unix:/run/web.qmp is served at unix:/run/web.mux unix:/run/ro.mux\n';
+    assert.deepEqual(await check(file), [0, told]);
+    assert.deepEqual(await check(folder), [0, told]);
+    writeFileSync(join(folder, 'b.toml'), monitor('b', '/run/web.qmp', '/run/b.mux'));
+    const [code, text] = await check(folder);
+    assert.equal(code, 78);
+    assert.match(text, /b\.toml:2: monitor\.b\.upstream: unix:\/run\/web\.qmp is the upstream of web already/);
+    writeFileSync(join(folder, 'b.toml'), monitor('b', '/run/b.qmp', '/run/b.mux,policy=/nowhere/rules'));
+    assert.equal((await check(folder))[0], 78);
+    assert.equal((await check(join(folder, 'none.toml')))[0], 78);
+  });
+});
