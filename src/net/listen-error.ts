@@ -20,6 +20,8 @@ export function describeSystemError(error: unknown): string {
       return 'the file system is read-only';
     case 'ENOSPC':
       return 'the file system is full';
+    case 'EISDIR':
+      return 'it is a folder';
     case 'ELOOP':
       return 'too many symbolic links';
     case 'EMFILE':
