@@ -274,7 +274,9 @@ class AddressText {
     const foreign = FOREIGN_SCHEMES.get(scheme.toLowerCase());
     if (foreign !== undefined) return this.#fault(0, `${quoted(scheme)}: ${foreign}`);
     if (/^\d+($|,)/.test(this.#text.slice(rest))) {
-      return this.#fault(0, `a scheme is missing; did you mean ${quoted(`tcp:${this.#text}`)}?`);
+      // Without a host it is this machine that is meant.
+      const meant = `tcp:${scheme === '' ? 'localhost' : ''}${this.#text}`;
+      return this.#fault(0, `a scheme is missing; did you mean ${quoted(meant)}?`);
     }
     const offered = this.#role === 'upstream' ? ['unix', 'tcp', 'exec', 'libvirt'] : ['unix', 'tcp', 'fd'];
     const near = suggestion(scheme, SCHEMES.keys());

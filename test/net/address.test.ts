@@ -98,6 +98,8 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['upstream', 'ftp.example:/a', 1, /unknown scheme "ftp.example" \(known: unix, tcp, exec, libvirt\)/],
   ['listener', 'nonsense:/a', 1, /\(known: unix, tcp, fd\)/],
   ['upstream', 'localhost:4444', 1, /did you mean "tcp:localhost:4444"/],
+  ['upstream', ':4444', 1, /did you mean "tcp:localhost:4444"/],
+  ['listener', ':4444', 1, /did you mean "tcp:localhost:4444"/],
   ['upstream', '[::1]:4444', 1, /did you mean "tcp:\[::1\]:4444"/],
   ['upstream', 'tcp:::1:4444', 5, /in brackets: tcp:\[::1\]:4444/],
   ['upstream', 'tcp:[::1:4444', 5, /without "\]"/],
