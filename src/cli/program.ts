@@ -11,7 +11,9 @@ import { DEFAULT_ADDRESS, protectCommand, readWords } from './words.js';
 let loaded: Subcommand | null = null;
 
 /** @returns the exit code. */
-async function main(words: readonly string[]): Promise<number> {
+async function main(given: readonly string[]): Promise<number> {
+  // `qmpmux help serve` is asked of many programs.
+  const words = given[0] === 'help' && given.length > 1 ? [...given.slice(1), '--help'] : given;
   const found = findSubcommand(words);
   if (found === null) return runWithYargs(words);
   loaded = await found.entry.load();

@@ -95,8 +95,12 @@ describe('help', () => {
   });
 
   test('of a command tells every option, and has examples', async (t) => {
-    for (const flag of ['--help', '-h']) {
-      const run = startQmpmux(t, ['serve', flag]);
+    for (const words of [
+      ['serve', '--help'],
+      ['serve', '-h'],
+      ['help', 'serve'],
+    ]) {
+      const run = startQmpmux(t, words);
       assert.deepEqual(await run.exited, { code: 0, signal: null });
       for (const option of [
         'upstream',
