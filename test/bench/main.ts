@@ -6,6 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import { available, qemuProgram } from '../support/programs.js';
+import { libvirtTrip } from './libvirt-rows.js';
 import { describeMachine } from './machine.js';
 import { growthRow, memory, start } from './process-rows.js';
 import { polling, realRate, realTrip, schema } from './qemu-rows.js';
@@ -26,6 +27,7 @@ const ROWS: readonly Row[] = [
   memory,
   growthRow,
   start,
+  libvirtTrip,
 ];
 
 const HELP = `Usage: npm run bench -- [--row NAME]… [--seconds S] [--rounds N]
@@ -37,7 +39,11 @@ Measures qmpmux beside socat, a direct connection and a bare Node loop.
   --rounds N     how often each is repeated; the figure is the median (default 9)
 `;
 
-const PROGRAMS: Readonly<Record<Need, string>> = { socat: 'socat', qemu: qemuProgram };
+const PROGRAMS: Readonly<Record<Need, string>> = {
+  socat: 'socat',
+  qemu: qemuProgram,
+  'virt-qemu-qmp-proxy': 'virt-qemu-qmp-proxy',
+};
 
 function shown(value: number, unit: Finding['goal']['unit']): string {
   const digits = Math.abs(value) >= 10 ? value.toFixed(value < 100 ? 1 : 0) : value.toFixed(2);
