@@ -24,62 +24,62 @@ const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() 
 const RUNS = 150;
 
 /** What means something to a shell, to virsh, to a terminal, to JSON or to C. */
-const nasty = fc.constantFrom(
-  ...[
-    "'",
-    '"',
-    '\\',
-    '`',
-    '$',
-    '$(id)',
-    '\n',
-    '\r\n',
-    ';',
-    '|',
-    '&',
-    '<',
-    '>',
-    '*',
-    '~',
-    '#',
-    '!',
-    '--',
-    ' ',
-    '\t',
-    '%s',
-    '%n',
-  ],
-  ...[
-    "'\\''",
-    '\\"',
-    '{',
-    '}',
-    '[',
-    ']',
-    ',',
-    ':',
-    '\u0001',
-    '\u007f',
-    '\u0085',
-    '\u2028',
-    'é',
-    '\u{1f600}',
-    'virsh # ',
-    '\u001b[A',
-  ],
-);
+const NASTY = [
+  "'",
+  '"',
+  '\\',
+  '`',
+  '$',
+  '$(id)',
+  '\n',
+  '\r\n',
+  ';',
+  '|',
+  '&',
+  '<',
+  '>',
+  '*',
+  '~',
+  '#',
+  '!',
+  '--',
+  ' ',
+  '\t',
+  '%s',
+  '%n',
+  "'\\''",
+  '\\"',
+  '{',
+  '}',
+  '[',
+  ']',
+  ',',
+  ':',
+  '\u0001',
+  '\u007f',
+  '\u0085',
+  '\u2028',
+  'é',
+  '😀',
+  'virsh # ',
+  '\u001b[A',
+];
+const nasty = fc.constantFrom(...NASTY);
 const strings = fc
   .array(fc.oneof({ weight: 3, arbitrary: nasty }, fc.string({ unit: 'binary' })), { maxLength: 12 })
   .map((parts) => parts.join(''))
   .filter((text) => !/[\0\p{Surrogate}\p{Noncharacter_Code_Point}]/u.test(text));
+
+function escaped(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`;
+}
 
 /** A string as one of the many JSON texts that QEMU reads as it. */
 const spelling = fc.constantFrom<(text: string) => string>(
   quote,
   (text) => JSON.stringify(text),
   (text) => `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`,
-  (text) =>
-    `"${[...text].map((c) => [...Array(c.length).keys()].map((i) => `\\u${c.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')).join('')}"`,
+  (text) => `"${Array.from({ length: text.length }, (_, at) => escaped(text.charCodeAt(at))).join('')}"`,
 );
 
 async function negotiated(target: string): Promise<RawClient> {
