@@ -36,6 +36,15 @@ const SOURCES: Readonly<Record<ReplySource, Uint8Array>> = {
   local: Buffer.from(',"source":"local"'),
   late: Buffer.from(',"source":"late"'),
 };
+/** What is kept of unreadable input to be looked at with what follows: more than the longest of the words that are looked for. */
+const UNREAD_END = 128;
+
+interface Unread {
+  /** Whether it was withheld. */
+  readonly isSuspect: boolean;
+  readonly end: Uint8Array;
+}
+
 const OF = Buffer.from(',"of":');
 const UPSTREAM = Buffer.from(',"upstream":');
 const LATENCY = Buffer.from(',"latency":');
@@ -57,8 +66,8 @@ export class Recorder implements Journal {
   readonly #names = new Map<string, Uint8Array>();
   /** By the number of its record: what a command tells about the answer that is still due. */
   readonly #answers = new Map<number, AnswerSecrets>();
-  /** Clients whose last input could not be read and was suspect: what follows it may be the rest of it. */
-  readonly #suspects = new WeakSet<ClientView>();
+  /** For clients whose last input could not be read its end: what follows may belong to it. */
+  readonly #unread = new WeakMap<ClientView, Unread>();
   #lastClient: ClientView | null = null;
   #lastClientMembers = new Map<Kind, Uint8Array>();
 
@@ -152,9 +161,11 @@ export class Recorder implements Journal {
   }
 
   malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void {
-    let redacted = this.#redactor.malformed(raw);
-    if (redacted === null && this.#suspects.has(client)) redacted = withheld(raw);
-    if (redacted !== null && redacted.paths.includes('*')) this.#suspects.add(client);
+    const before = this.#unread.get(client);
+    let redacted = this.#redactor.malformed(raw, before?.end);
+    if (redacted === null && before?.isSuspect === true) redacted = withheld(raw);
+    const isSuspect = redacted?.paths.includes('*') ?? false;
+    this.#unread.set(client, { isSuspect, end: Uint8Array.from(raw.subarray(-UNREAD_END)) });
     if (this.#begin('malformed', client) === 0) return;
     this.#put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
     // QEMU's errors quote what they complain of.
@@ -215,7 +226,7 @@ export class Recorder implements Journal {
   /** Records a command. @returns its number, or 0 when it could not be kept */
   #putCommand(command: CommandView): number {
     const client = command.client;
-    this.#suspects.delete(client);
+    this.#unread.delete(client);
     const redacted = this.#redactor.command(command.name, command.raw);
     const seq = this.#begin('command', client);
     if (seq === 0) return 0;

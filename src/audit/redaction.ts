@@ -30,8 +30,8 @@ export interface Redacted {
 export interface AnswerSecrets {
   /** Texts that were removed from the command, which the answer may repeat. */
   readonly values: readonly string[];
-  /** Whether what the command asked for is a secret. */
-  readonly isSecret: boolean;
+  /** What of the answer is not to be kept: what the command asked for is a secret, or the command could not be read. */
+  readonly hides: 'nothing' | 'return' | 'all';
 }
 
 export interface RedactedCommand {
@@ -45,6 +45,7 @@ const BRACE = 0x7b;
 const AT = 0x40;
 const quotedPlaceholder = Buffer.from(JSON.stringify(PLACEHOLDER));
 const NO_VALUES: readonly string[] = [];
+const NOTHING = new Uint8Array(0);
 
 export class Redactor {
   readonly #rules: RuleSet;
@@ -64,12 +65,12 @@ export class Redactor {
     if (raw.indexOf(BRACE, 1) < 0) return null;
     if (!this.#rules.concernsCommand(name) && !mentions(raw, name === 'qom-get' ? QUERY_HINTS : HINTS)) return null;
     const search = new Search(this.#rules.forCommand(name), NO_VALUES, false);
-    if (!search.message(raw)) return { message: withheld(raw), answer: { values: [], isSecret: true } };
+    if (!search.message(raw)) return { message: withheld(raw), answer: { values: [], hides: 'all' } };
     if (name === 'qom-get' && isSecretProperty(search.textAt('arguments.property'))) search.hidesAnswer = true;
     const message = search.result(raw);
     if (message === null && !search.hidesAnswer) return null;
     const values = echoesOf(search.values);
-    return { message, answer: { values, isSecret: search.hidesAnswer } };
+    return { message, answer: { values, hides: search.hidesAnswer ? 'return' : 'nothing' } };
   }
 
   /**
@@ -82,7 +83,8 @@ export class Redactor {
     if (secrets === null && !this.#rules.concernsAnswers(name) && raw.indexOf(AT) < 0) {
       if (!TELLTALE_ANSWERS.has(name) || !mentions(raw, HINTS)) return null;
     }
-    const search = new Search(this.#rules.forAnswer(name), secrets?.values ?? NO_VALUES, secrets?.isSecret ?? false);
+    if (secrets?.hides === 'all') return withheld(raw);
+    const search = new Search(this.#rules.forAnswer(name), secrets?.values ?? NO_VALUES, secrets?.hides === 'return');
     return search.message(raw) ? search.result(raw) : withheld(raw);
   }
 
@@ -95,17 +97,17 @@ export class Redactor {
 
   /**
    * Input that QEMU would have refused.
+   * @param before the end of the input before it, if that could not be read either: it may be the beginning of this
    * @returns null when there is nothing to remove
    */
-  malformed(raw: Uint8Array): Redacted | null {
+  malformed(raw: Uint8Array, before: Uint8Array = NOTHING): Redacted | null {
     const search = new Search(this.#rules.forCommand(null), NO_VALUES, false);
     if (search.message(raw)) return search.result(raw);
-    const text = Buffer.from(raw)
+    const text = Buffer.concat([before, raw])
       .toString('latin1')
       .replace(/\\u([0-9a-f]{4})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
       .toLowerCase();
-    const isSuspect =
-      SUSPECT_WORDS.some((word) => text.includes(word)) || this.#rules.userWords.some((word) => text.includes(word));
+    const isSuspect = [...SUSPECT_WORDS, ...this.#rules.userWords].some((word) => text.includes(word));
     return isSuspect ? withheld(raw) : null;
   }
 }

@@ -203,6 +203,36 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
     assert.ok(parseLines(readFileSync(path, 'utf8')).some((record) => record['action'] === 'resumed'));
   });
 
+  test('is recorded as the flags say', async (t) => {
+    const folder = scratch(t);
+    const path = join(folder, 'audit.log');
+    const flags = ['--audit-sync', '--audit-chain', '--audit-on-error', 'continue', '--audit-max-message', '2k'];
+    const more = ['--audit-without', 'connect', '--audit-without', 'STOP', '--audit-redact', 'send-key:arguments.keys'];
+    const vm = await shareVm(t, { flags: ['--audit', path, ...flags, ...more] });
+    const client = await connect(vm.target);
+    await client.write(
+      '{"execute":"query-qmp-schema"}{"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"a"}]}}\n',
+    );
+    await client.readLines(2);
+    await vm.daemon.stop();
+    const records = parseLines(readFileSync(path, 'utf8'));
+    records.forEach(assertValid);
+    assert.deepEqual(records[0]?.['settings'], {
+      chain: true,
+      sync: true,
+      on_error: 'continue',
+      max_message: 2048,
+      left_out: ['connect', 'STOP'],
+    });
+    const cut = records.find((record) => record['cut'] !== undefined);
+    assert.equal(String(cut?.['text']).length, 2048);
+    assert.deepEqual(records.find((record) => record['command'] === 'send-key')?.['redacted'], ['arguments.keys']);
+    assert.ok(!records.some((record) => record['kind'] === 'connect'));
+    const wrong = startDaemon(t, ['--upstream', 'q', '--listen', 'm', '--audit-chain']);
+    assert.equal((await wrong.exited).code, 64);
+    assert.match(wrong.errors, /--audit-chain needs --audit FILE/);
+  });
+
   test('is not started when the log cannot be written', async (t) => {
     const folder = scratch(t);
     const daemon = startDaemon(t, [
@@ -289,6 +319,27 @@ describe('a disk that fails', { skip: missing('gcc') }, () => {
       assert.deepEqual(await problemsIn([path]), []);
     });
   }
+
+  test('is asked once to keep all commands of a turn', async (t) => {
+    const folder = scratch(t);
+    const path = join(folder, 'audit.log');
+    const disk = brokenDisk(folder, path);
+    const monitor = new SimulatedMonitor();
+    await monitor.start(join(folder, 'q'));
+    t.after(() => monitor.stop());
+    const flags = ['--audit', path, '--audit-sync'];
+    const listen = ['--upstream', join(folder, 'q'), '--listen', join(folder, 'm')];
+    const daemon = startDaemon(t, [...listen, ...flags], disk.environment);
+    await daemon.ready();
+    const client = await connect(join(folder, 'm'));
+    disk.break('count');
+    await client.write('{"execute":"stop"}{"execute":"cont"}{"execute":"stop"}{"execute":"cont"}\n');
+    await client.readLinesUntil(() => monitor.executions('cont') === 2);
+    assert.equal(disk.syncs(), 1);
+    await client.write('{"execute":"stop"}\n');
+    await client.readLinesUntil(() => monitor.executions('stop') === 3);
+    assert.equal(disk.syncs(), 2);
+  });
 
   test('by taking half of everything still has every line whole', async (t) => {
     const folder = scratch(t);

@@ -1,6 +1,6 @@
 /** A disk that fails on demand, by a library between the daemon and libc: the kernel's own ways to get EIO need hardware. */
 import { execFileSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const SOURCE = `
@@ -37,18 +37,29 @@ int fdatasync(int fd) {
   static int (*real)(int);
   if (!real) real = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
   if (fails(fd, "sync")) { errno = EIO; return -1; }
+  if (fails(fd, "count")) {
+    char when[4096];
+    snprintf(when, sizeof when, "%s.count", getenv("BROKEN_CONTROL"));
+    FILE *counter = fopen(when, "a");
+    if (counter) { fputc('.', counter); fclose(counter); }
+  }
   return real(fd);
 }
 `;
 
-/** What fails: every write, every fdatasync, or no write gets through with more than half of its bytes. */
-export type Fault = 'write' | 'sync' | 'short';
+/**
+ * What fails: every write, every fdatasync, or no write gets through with more than half of its bytes. With `count` nothing fails, but
+ * each fdatasync is counted.
+ */
+export type Fault = 'write' | 'sync' | 'short' | 'count';
 
 export interface BrokenDisk {
   /** For the process whose file is to fail. */
   readonly environment: Readonly<Record<string, string>>;
   break(fault: Fault): void;
   mend(fault: Fault): void;
+  /** How many times fdatasync was called since `break('count')`. */
+  syncs(): number;
 }
 
 /**
@@ -68,5 +79,6 @@ export function brokenDisk(folder: string, file: string): BrokenDisk {
     mend: (fault) => {
       rmSync(`${control}.${fault}`);
     },
+    syncs: () => readFileSync(`${control}.count`).length,
   };
 }

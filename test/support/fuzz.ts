@@ -13,6 +13,8 @@ const SHARES = {
   'any bytes from the upstream': 2000,
   'lines in any chunking': 1500,
   'pretty printing in any chunking': 1500,
+  'audit records': 500,
+  'secrets in audit records': 500,
 } as const;
 export type Share = keyof typeof SHARES;
 
