@@ -113,9 +113,9 @@ export class Parser {
   #tokens: TokenList | null = null;
   #at = 0;
   /** Of top-level members: the token of the key, the first token of the value, and the token after the value. */
-  readonly keyTokens: number[] = [];
-  readonly valueTokens: number[] = [];
-  readonly endTokens: number[] = [];
+  readonly #keyTokens: number[] = [];
+  readonly #valueTokens: number[] = [];
+  readonly #endTokens: number[] = [];
   /** Key tokens of the objects that are open, innermost last. */
   readonly #keys: number[] = [];
 
@@ -134,17 +134,17 @@ export class Parser {
 
   /** @returns the token of the key of top-level member `index`. */
   keyToken(index: number): number {
-    return this.keyTokens[index] ?? 0;
+    return this.#keyTokens[index] ?? 0;
   }
 
   /** @returns the first token of its value. */
   valueToken(index: number): number {
-    return this.valueTokens[index] ?? 0;
+    return this.#valueTokens[index] ?? 0;
   }
 
   /** @returns the token after its value. */
   endToken(index: number): number {
-    return this.endTokens[index] ?? 0;
+    return this.#endTokens[index] ?? 0;
   }
 
   /** @returns the decoded key of top-level member `index`. */
@@ -251,9 +251,9 @@ export class Parser {
       }
       keys.push(key);
       if (isTop) {
-        this.keyTokens[this.memberCount] = key;
-        this.valueTokens[this.memberCount] = value;
-        this.endTokens[this.memberCount] = this.#at;
+        this.#keyTokens[this.memberCount] = key;
+        this.#valueTokens[this.memberCount] = value;
+        this.#endTokens[this.memberCount] = this.#at;
         this.memberCount++;
       }
       const kind = tokens.kind(this.#at++);
