@@ -26,8 +26,3 @@ export function matchesGlob(glob: string, text: string): boolean {
   while (glob[inGlob] === '*') inGlob++;
   return inGlob === glob.length;
 }
-
-/** @returns whether `text` holds a character that means something in a glob. */
-export function isGlob(text: string): boolean {
-  return text.includes('*') || text.includes('?');
-}

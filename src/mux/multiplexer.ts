@@ -456,11 +456,15 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   #shed(): void {
     const { memory } = this.limits;
     const connected: Session[] = [];
-    // What clients that are gone have upstream cannot be freed, and is nobody's fault who is still there.
+    // First what clients have left behind. What they have upstream cannot be freed, and is nobody's fault who is still there.
     let gone = 0;
     for (const session of this.#sessions) {
       if (session.isConnected) connected.push(session);
-      else gone += session.heldBytes;
+      else {
+        session.dropWaiting('its client has left, and memory is short');
+        session.flush();
+        gone += session.heldBytes;
+      }
     }
     for (const session of connected.sort((a, b) => b.heldBytes - a.heldBytes)) {
       if (this.#heldBytes - gone <= memory) return;

@@ -249,6 +249,22 @@ describe('clients that are kept while QEMU is gone', () => {
     assert.equal(client.take().length, 1);
   });
 
+  it('have no out-of-band commands any more when the QEMU that comes back takes none', () => {
+    const world = World.running(keep);
+    const client = world.client().negotiate('oob');
+    world.mux.upstreamClosed('closed by QEMU');
+    world.connectUpstream();
+    world.qemu.send(`${world.qemu.greetingLine.replace('["oob"]', '[]')}\r\n`);
+    world.qemu.answerHandshake();
+    world.settle();
+    assert.equal(client.take().length, 2);
+    assert.deepEqual(client.send('{"exec-oob":"query-yank","id":1}'), [
+      fault(1, 'the QEMU that is connected now does not support out-of-band commands'),
+    ]);
+    client.send('{"execute":"query-status","id":2}');
+    assert.deepEqual(world.qemu.waitingNames, ['query-status']);
+  });
+
   it('and had left before are not waited for', () => {
     const world = World.running(keep);
     const client = world.client().negotiate();
@@ -281,6 +297,30 @@ describe('clients that are kept while QEMU is gone', () => {
   });
 });
 
+describe('a multiplexer that is to end', () => {
+  it('reads no more, answers what it has read, and gives each client EOF when it has its answers', () => {
+    const world = World.running();
+    const [busy, idle] = [world.client().negotiate(), world.client().negotiate()];
+    busy.send('{"execute":"a","id":1}{"execute":"b","id":2}{"execute":"c","id":3}');
+    world.mux.drain('qmpmux is ended');
+    world.settle();
+    assert.equal(idle.link.isEnded, true);
+    assert.equal(busy.link.isPaused, true);
+    assert.deepEqual(busy.send('{"execute":"late","id":4}'), []);
+    while (world.qemu.waiting.length > 0) {
+      world.qemu.returns();
+      world.settle();
+    }
+    assert.equal(busy.take().length, 3);
+    assert.equal(busy.link.isEnded, true);
+    assert.equal(world.mux.sessionCount, 0);
+    assert.deepEqual(world.logged('disconnected'), [
+      'disconnected 2 qmpmux is ended',
+      'disconnected 1 qmpmux is ended',
+    ]);
+  });
+});
+
 describe('an upstream that misbehaves', () => {
   it('with an answer nobody asked for, or an id twice, delivers it to no one', () => {
     const world = World.running();
@@ -291,6 +331,14 @@ describe('an upstream that misbehaves', () => {
     world.settle();
     assert.deepEqual(client.take(), ['{"return": "one", "id": 1}']);
     assert.equal(world.logged('stray').length, 2);
+  });
+
+  it('with a message that is larger than one may be is left', () => {
+    const world = World.running({ mux: { limits: { replyBytes: 1000 } } });
+    world.qemu.send(`{"return": "${'x'.repeat(900)}"}\r\n`);
+    assert.equal(world.mux.state.name, 'running');
+    world.qemu.send(`{"return": "${'x'.repeat(2000)}`);
+    assert.equal(world.mux.state.name, 'lost');
   });
 
   it('with a hundred unreadable messages in a row is left, and with a few among good ones is not', () => {

@@ -231,6 +231,19 @@ describe('clients', () => {
     ]);
   });
 
+  it('that come too fast, or are not allowed, are told so and counted', () => {
+    const world = limitedWorld({});
+    const said = world.mux.turnAway('unix:/a', 'refusedByRate', 'more than 5 connections a second');
+    assert.equal(
+      Buffer.from(said).toString(),
+      '{"error": {"class": "GenericError", "desc": "qmpmux does not serve you on this socket: more than 5 connections a second"}}\r\n',
+    );
+    assert.equal(world.mux.counters.refusedByRate, 1);
+    assert.deepEqual(world.logged('limited'), [
+      'limited nobody unix:/a refusedByRate more than 5 connections a second',
+    ]);
+  });
+
   it('that do not negotiate in time are disconnected, whatever they sent; those that did may be silent for ever', () => {
     const world = limitedWorld({ negotiationTime: 1000 });
     const silent = world.client();
@@ -285,6 +298,22 @@ describe('the memory of all buffers', () => {
     }
     assert.equal(answers, 100);
     assert.equal(world.mux.heldBytes, 0);
+  });
+
+  it('past its limit costs first what clients have left behind', () => {
+    const world = limitedWorld({ memory: 100_000 });
+    const stays = world.client().negotiate();
+    const leaves = world.client().negotiate();
+    leaves.send(`{"execute":"a","arguments":{"x":"${'y'.repeat(9_000)}"}}`.repeat(4));
+    leaves.port.closed('closed by the peer');
+    stays.send(`{"execute":"b","arguments":{"x":"${'y'.repeat(20_000)}"}}`.repeat(2));
+    stays.send(`{"execute":"c","arguments":{"x":"${'y'.repeat(10_000)}`);
+    assert.equal(stays.link.isDestroyed, false);
+    assert.equal(world.mux.counters.memory, 0);
+    assert.deepEqual(
+      world.logged('dropped').map((line) => line.slice(0, 11)),
+      ['dropped 2 a', 'dropped 2 a'],
+    );
   });
 
   it('counts what is half written', () => {
