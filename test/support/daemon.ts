@@ -51,12 +51,11 @@ export class Daemon {
   #readyPassed = 0;
 
   constructor(
-    args: readonly string[],
+    words: readonly string[],
     environment: Readonly<Record<string, string>>,
-    through: readonly string[] = [],
     descriptor: number | null = null,
   ) {
-    const [first = process.execPath, ...rest] = [...through, process.execPath, program, ...args];
+    const [first = process.execPath, ...rest] = words;
     const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(descriptor === null ? [] : [descriptor])];
     // Pipes were asked for, whatever comes behind them.
     const child = spawn(first, rest, {
@@ -183,7 +182,17 @@ export function startQmpmux(
   through: readonly string[] = [],
   descriptor: number | null = null,
 ): Daemon {
-  const daemon = new Daemon(args, environment, through, descriptor);
+  return startCommand(scope, [...through, process.execPath, program, ...args], environment, descriptor);
+}
+
+/** Starts a command that is qmpmux, or becomes it. It is killed with `scope` if it still runs then. */
+export function startCommand(
+  scope: Scope,
+  words: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+  descriptor: number | null = null,
+): Daemon {
+  const daemon = new Daemon(words, environment, descriptor);
   scope.after(async () => {
     await daemon.stop('SIGKILL');
   });

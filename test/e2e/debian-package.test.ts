@@ -1,0 +1,134 @@
+/** A newcomer's path: the package installed, the unit started as systemd does it, a VM shared, three tools on it, the audit log read. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startCommand } from '../support/daemon.js';
+import { DatagramReceiver } from '../support/datagrams.js';
+import { missing, startQemu } from '../support/qemu.js';
+import { RawClient } from '../support/raw-client.js';
+import { scratch, suiteScope } from '../support/scratch.js';
+
+const builder = fileURLToPath(new URL('../../packaging/deb.mjs', import.meta.url));
+const absent = missing('qemu', 'socat', 'nc', 'dpkg-deb', 'systemd-socket-activate', 'systemd-sysusers');
+const isRoot = process.getuid?.() === 0;
+
+describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as root only'), timeout: 300_000 }, () => {
+  const scope = suiteScope();
+  let root = '';
+  let deb = '';
+  before(() => {
+    const folder = scratch(scope);
+    execFileSync(process.execPath, [builder, folder], { stdio: 'pipe' });
+    deb = join(folder, readdirSync(folder).find((name) => name.endsWith('.deb')) ?? '');
+    root = join(folder, 'root');
+    mkdirSync(join(root, 'var/lib/dpkg'), { recursive: true });
+    writeFileSync(join(root, 'var/lib/dpkg/status'), '');
+    const args = [
+      `--root=${root}`,
+      '--force-depends',
+      '--force-script-chrootless',
+      '--log=/dev/null',
+      '--install',
+      deb,
+    ];
+    const { status, stderr } = spawnSync('dpkg', args, { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+  });
+
+  test('has everything in its place, and nothing anyone could change', () => {
+    for (const path of [
+      'usr/bin/qmpmux',
+      'lib/systemd/system/qmpmux.service',
+      'lib/systemd/system/qmpmux@.service',
+      'lib/systemd/system/qmpmux@.socket',
+      'usr/lib/sysusers.d/qmpmux.conf',
+      'usr/lib/tmpfiles.d/qmpmux.conf',
+      'etc/logrotate.d/qmpmux',
+      'usr/share/doc/qmpmux/copyright',
+      'usr/share/doc/qmpmux/changelog.gz',
+      'usr/share/doc/qmpmux/monitoring/alerts.yml',
+    ]) {
+      assert.ok(existsSync(join(root, path)), path);
+    }
+    assert.match(readFileSync(join(root, 'etc/passwd'), 'utf8'), /^qmpmux:/m);
+    assert.equal(statSync(join(root, 'var/log/qmpmux')).mode & 0o777, 0o750);
+    const listed = execFileSync('dpkg-deb', ['--contents', deb], { encoding: 'utf8', maxBuffer: 1e8 });
+    for (const line of listed.trim().split('\n'))
+      assert.match(line, /^(l|[d-]...(r-x|r--)(r-x|r--)) ?.*root\/root/, line);
+    assert.doesNotMatch(listed, /node_modules\/(typescript|esbuild|oxlint|fast-check)\//);
+  });
+
+  test('says what it is made of: each package with version and licence', () => {
+    const folder = join(root, 'usr/share/doc/qmpmux');
+    const bom: { components: { name: string }[] } = JSON.parse(readFileSync(join(folder, 'sbom.cdx.json'), 'utf8'));
+    const named = new Set(bom.components.map(({ name }) => name));
+    const licences = readFileSync(join(folder, 'licences.txt'), 'utf8');
+    for (const name of readdirSync(join(root, 'usr/lib/qmpmux/node_modules'))) {
+      if (name.startsWith('@') || name.startsWith('.')) continue;
+      assert.ok(named.has(name), `${name} in the bill of materials`);
+      assert.match(licences, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+\\S*: \\S`, 'm'));
+    }
+  });
+
+  test('shares a VM once its unit is started, among nc, socat and qmpmux exec, and its audit log tells who did what', async (t) => {
+    const folder = scratch(t);
+    const clients = join(folder, 'web1.mux');
+    const qemu = await startQemu(t, { name: 'web1' });
+    const log = join(root, 'var/log/qmpmux/web1.audit');
+    writeFileSync(
+      join(root, 'etc/qmpmux/web1.toml'),
+      `[audit]\nto = "${log}"\nchain = true\n[monitor.web1]\nupstream = "${qemu.monitor}"\nlisten = ["fd:clients"]\n`,
+    );
+    const program = join(root, 'usr/bin/qmpmux');
+    assert.match(
+      execFileSync(program, ['config', 'check', join(root, 'etc/qmpmux/web1.toml')], { encoding: 'utf8' }),
+      /^web1: /,
+    );
+
+    // As systemd would: the unit's own command line, with its socket and its place for messages.
+    const unit = readFileSync(join(root, 'lib/systemd/system/qmpmux@.service'), 'utf8');
+    const command = (/^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '')
+      .replace(' $QMPMUX_OPTIONS', '')
+      .replaceAll('%i', 'web1');
+    const [first, ...rest] = command.split(' ').map((word) => (word.startsWith('/') ? root + word : word));
+    assert.equal(first, program);
+    const manager = await DatagramReceiver.open(t, join(folder, 'notify'));
+    const daemon = startCommand(
+      t,
+      ['systemd-socket-activate', '-E', 'NOTIFY_SOCKET', '-l', clients, '--fdname=clients', program, ...rest],
+      { NOTIFY_SOCKET: join(folder, 'notify') },
+    );
+    for (let tries = 0; tries < 3000 && !existsSync(clients); tries++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    // The first one starts the daemon, and waits.
+    const waiting = await RawClient.connect(clients);
+    await manager.until(/READY=1/);
+    assert.match(await waiting.readLine(), /^\{"QMP"/);
+    await manager.until(/STATUS=web1: QEMU \d/);
+
+    const input = '{"execute":"qmp_capabilities"}{"execute":"query-name"}\n';
+    for (const tool of [
+      ['nc', '-N', '-U', clients],
+      ['socat', '-t5', '-', `UNIX-CONNECT:${clients}`],
+    ]) {
+      const [name = '', ...args] = tool;
+      const { stdout } = spawnSync(name, args, { input, encoding: 'utf8', timeout: 60_000 });
+      assert.match(stdout, /\{"return": \{"name": "web1"\}\}\r\n$/, name);
+    }
+    assert.match(execFileSync(program, ['exec', clients, 'stop'], { encoding: 'utf8' }), /"return": \{\}/);
+    assert.equal((await daemon.stop()).code, 0);
+    await manager.until(/STOPPING=1/);
+
+    const shown = execFileSync(program, ['audit', 'show', log], { encoding: 'utf8' });
+    assert.match(shown, /query-name/);
+    assert.match(shown, /stop/);
+    const verified = spawnSync(program, ['audit', 'verify', log], { encoding: 'utf8' });
+    assert.equal(verified.status, 0, verified.stdout + verified.stderr);
+    const programs = new Set([...readFileSync(log, 'utf8').matchAll(/"program":"([^"]+)"/g)].map((match) => match[1]));
+    assert.ok(programs.has('nc') || programs.has('nc.openbsd'), [...programs].join());
+    assert.ok(programs.has('socat'));
+  });
+});

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { scratch } from '../support/scratch.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+function run(cwd: string, program: string, ...args: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd, encoding: 'utf8', timeout: 180_000 });
+  assert.equal(status, 0, `${program} ${args.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+test('the npm package runs, and can be imported with its types, where nothing else is installed', {
+  timeout: 400_000,
+}, (t) => {
+  const folder = scratch(t);
+  run(root, 'npm', 'pack', '--ignore-scripts', '--pack-destination', folder);
+  const archive = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '';
+  const listed = run(folder, 'tar', '-tzf', archive)
+    .trim()
+    .split('\n')
+    .map((path) => path.replace(/^package\//, ''));
+  const odd = listed.filter(
+    (path) => !/^(bin|dist|systemd)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path),
+  );
+  assert.deepEqual(odd, []);
+  assert.ok(!listed.some((path) => /\.(map|tsbuildinfo)$|\.test\./.test(path)));
+
+  const empty = join(folder, 'empty');
+  mkdirSync(empty);
+  writeFileSync(join(empty, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }');
+  run(empty, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', join('..', archive));
+  assert.match(run(empty, 'node_modules/.bin/qmpmux', '--version'), /^qmpmux \d+\.\d+\.\d+\n$/);
+  writeFileSync(join(empty, 'config.toml'), '[monitor.vm]\nupstream = "/run/vm.qmp"\nlisten = ["/run/vm.mux"]\n');
+  assert.match(run(empty, 'node_modules/.bin/qmpmux', 'config', 'check', 'config.toml'), /^vm: unix:\/run\/vm\.qmp/);
+
+  writeFileSync(
+    join(empty, 'use.mts'),
+    "import { QmpClient } from 'qmpmux';\nconst made: unknown = QmpClient;\nif (typeof made !== 'function') throw new Error('no class');\n",
+  );
+  run(
+    root,
+    'node_modules/.bin/tsc',
+    '--ignoreConfig',
+    '--strict',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2023',
+    '--types',
+    'node',
+    '--typeRoots',
+    join(root, 'node_modules/@types'),
+    join(empty, 'use.mts'),
+  );
+  run(empty, process.execPath, 'use.mjs');
+  run(root, 'node_modules/.bin/publint', '--strict', join(folder, archive));
+});
