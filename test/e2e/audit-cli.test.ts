@@ -335,7 +335,7 @@ test('the sample for logrotate rotates a log that is being written', { skip: mis
     sample
       .replace('/var/log/qmpmux/', `${logs}/`)
       .replace(/^ +su .*$/m, '')
-      .replace(/systemctl kill .*/, `kill -HUP ${daemon.pid}`),
+      .replaceAll(/systemctl .*/g, `kill -HUP ${daemon.pid}`),
   );
   chmodSync(config, 0o600);
   const load = new Load(join(folder, 'm'), 'x');

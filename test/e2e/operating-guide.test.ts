@@ -1,0 +1,69 @@
+/** What docs/operating.md offers for pasting works as it stands, but for the paths. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { parseConfig } from '../../dist/daemon/config-file.js';
+import { parseRule } from '../../dist/mux/policy-rule.js';
+import { startDaemon } from '../support/daemon.js';
+import { startProgram } from '../support/program.js';
+import { missing, qemuProgram } from '../support/programs.js';
+import { RawClient } from '../support/raw-client.js';
+import { scratch } from '../support/scratch.js';
+
+const guide = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+
+function block(language: string): string {
+  const text = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(guide)?.[1];
+  assert.ok(text !== undefined, `a block of ${language}`);
+  return text;
+}
+
+describe("the operator's guide", { timeout: 120_000 }, () => {
+  test("has a command line of QEMU's and a config that share a VM", { skip: missing('qemu') }, async (t) => {
+    const folder = scratch(t);
+    const here = (text: string) => text.replaceAll('/run/qmpmux', folder);
+    startProgram(t, 'sh', '-c', `exec ${here(block('sh')).replace('qemu-system-x86_64', qemuProgram)}`);
+    const config = here(block('toml'))
+      .replaceAll('/var/log/qmpmux', folder)
+      .replaceAll(', group = "kvm"', '')
+      .replace(':9177', ':0');
+    assert.ok(parseConfig(block('toml'), 'guide').monitors.length === 1);
+    writeFileSync(join(folder, 'web1.toml'), config);
+    const daemon = startDaemon(t, ['--config', join(folder, 'web1.toml')]);
+    assert.deepEqual(
+      await daemon.ready(),
+      ['web1.mux', 'web1.exporter', 'web1.backup'].map((name) => `unix:${folder}/${name}`),
+    );
+    for (const [name, command, answer] of [
+      ['web1.mux', 'stop', /^\{"return"/],
+      ['web1.exporter', 'query-block', /^\{"return"/],
+      ['web1.exporter', 'stop', /not allowed here/],
+      ['web1.backup', 'query-block', /^\{"return"/],
+      ['web1.backup', 'blockdev-backup', /is missing/],
+      ['web1.backup', 'object-add', /not allowed here/],
+    ] as const) {
+      const client = await RawClient.connect(join(folder, name));
+      await client.readLine();
+      await client.write(`{"execute":"qmp_capabilities"}{"execute":"${command}"}`);
+      await client.readLine();
+      let line = await client.readLine();
+      while (line.startsWith('{"timestamp"')) line = await client.readLine();
+      assert.match(line, answer, `${name}: ${command}`);
+      await client.close();
+    }
+  });
+
+  test('has a domain that libvirt takes', { skip: missing('virt-xml-validate', 'xmllint') }, (t) => {
+    const file = join(scratch(t), 'web1.xml');
+    writeFileSync(file, block('xml'));
+    const { status, stdout, stderr } = spawnSync('virt-xml-validate', [file, 'domain'], { encoding: 'utf8' });
+    assert.equal(status, 0, stdout + stderr);
+  });
+
+  test('has a rule against monitors made at run time that is one', () => {
+    const rule = /`(deny object-add [^`]+)`/.exec(guide)?.[1] ?? '';
+    assert.ok(!('problem' in parseRule(rule)), rule);
+  });
+});
