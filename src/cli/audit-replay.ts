@@ -2,7 +2,7 @@
 import { readLines } from '../audit/log-lines.js';
 import { Replay } from '../audit/replay.js';
 import { QmpClient } from '../client/qmp-client.js';
-import { parseUpstream } from '../net/address.js';
+import { parseUpstream } from '../net/address-parser.js';
 import { filesOf, filterOf, FILTERS, Meter } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';

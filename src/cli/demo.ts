@@ -14,7 +14,7 @@ import {
   startRealVm,
   startSimulatedVm,
 } from '../demo/demo-vm.js';
-import { parseListener, parseUpstream } from '../net/address.js';
+import { parseListener, parseUpstream } from '../net/address-parser.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
 

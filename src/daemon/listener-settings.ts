@@ -11,7 +11,8 @@
  *     allow-gid=kvm               and which groups (the primary group of the process that connects)
  */
 import { groupId, userId } from '../net/accounts.js';
-import { type ListenAddress, parseService, type ServiceOption } from '../net/address.js';
+import type { ListenAddress } from '../net/address.js';
+import { parseService, type ServiceOption } from '../net/address-parser.js';
 import { DURATION_RULE, parseDuration } from '../units.js';
 
 /** What a policy is called, or where it is. */

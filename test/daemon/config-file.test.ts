@@ -5,7 +5,7 @@ import { describe, it, test } from 'node:test';
 import { ConfigError, DEFAULT_LOG, DEFAULT_SERVICE, singleMonitor } from '../../dist/daemon/config.js';
 import { parseConfig, readConfig } from '../../dist/daemon/config-file.js';
 import { DEFAULT_LISTENER } from '../../dist/daemon/listener-settings.js';
-import { parseListener, parseUpstream } from '../../dist/net/address.js';
+import { parseListener, parseUpstream } from '../../dist/net/address-parser.js';
 import { scratch } from '../support/scratch.js';
 
 test('a config names monitors with their upstream and listeners, and how to log', () => {

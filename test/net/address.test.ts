@@ -2,17 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import {
-  AddressError,
   formatAddress,
   formatPlace,
   type ListenAddress,
-  parseListener,
-  parseUpstream,
   type TcpAddress,
   type TcpListenAddress,
   type UnixListenAddress,
   type UpstreamAddress,
 } from '../../dist/net/address.js';
+import { parseListener, parseUpstream } from '../../dist/net/address-parser.js';
+import { AddressError } from '../../dist/net/address-text.js';
 
 const upstreams: readonly (readonly [text: string, address: UpstreamAddress, canonical?: string])[] = [
   ['/run/vm.qmp', { kind: 'unix', path: '/run/vm.qmp' }, 'unix:/run/vm.qmp'],

@@ -15,7 +15,7 @@ import {
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { parseListener } from '../../dist/net/address.js';
+import { parseListener } from '../../dist/net/address-parser.js';
 import { ListenError } from '../../dist/net/listen-error.js';
 import { Listener } from '../../dist/net/listener.js';
 import { scratch } from '../support/scratch.js';

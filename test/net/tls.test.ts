@@ -5,7 +5,7 @@ import { connect as connectPlain, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { parseListener } from '../../dist/net/address.js';
+import { parseListener } from '../../dist/net/address-parser.js';
 import { Listener } from '../../dist/net/listener.js';
 import { certificateName } from '../../dist/net/peer-credentials.js';
 import { missing } from '../support/programs.js';
