@@ -5,30 +5,22 @@
  * and one that cannot be served finds no socket, as with QEMU itself.
  */
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
 import type { Journal } from '../mux/journal.js';
-import type { Host, Peer, UpstreamState } from '../mux/link.js';
-import { EventFilter } from '../mux/events.js';
-import { type ClientOptions, Multiplexer } from '../mux/multiplexer.js';
-import { formatAddress, formatPlace } from '../net/address.js';
-import { Listener } from '../net/listener.js';
+import type { Host, UpstreamState } from '../mux/link.js';
+import { Multiplexer } from '../mux/multiplexer.js';
+import { formatAddress } from '../net/address.js';
 import type { Log } from '../net/log.js';
-import { certificateName, preparePeerCredentials, unixPeer } from '../net/peer-credentials.js';
-import { RateLimit } from '../net/rate-limit.js';
-import { refuseSocket } from '../net/refuse.js';
-import { SocketLink } from '../net/socket-link.js';
-import { Takeover } from '../net/takeover.js';
 import { Upstream } from '../net/upstream.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
 import { Journals } from './journals.js';
 import type { Descriptors } from './descriptors.js';
-import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
+import { Doors } from './doors.js';
 import { LogJournal } from './log-journal.js';
 import type { MonitorFigures } from './monitor-figures.js';
-import { type PolicyRules, policyFor, rulesOf } from './policies.js';
+import type { PolicyRules } from './policies.js';
+import { TakenPlace } from './taken-place.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;
@@ -47,8 +39,6 @@ export interface MonitorServiceOptions {
   readonly ready: (places: readonly string[]) => void;
 }
 
-/** When a socket that could not be made is tried again, in milliseconds. */
-const LISTEN_AGAIN = 2000;
 /** How often the multiplexer looks at what has a time limit, in milliseconds. */
 const TICK = 500;
 /** How often it is looked whether all is answered when the service stops, in milliseconds. */
@@ -56,40 +46,19 @@ const DRAIN_LOOK = 10;
 /** How long clients may take for the rest of what they are due when the service stops, in milliseconds. */
 const FAREWELL = 1000;
 
-/** One socket for clients, and how they are served there. */
-interface Door {
-  readonly config: ListenerConfig;
-  readonly listener: Listener;
-  readonly links: Set<SocketLink>;
-  service: Service;
-}
-
-/** How the clients of one listener are served. */
-interface Service {
-  readonly settings: ListenerSettings;
-  readonly rate: RateLimit;
-  readonly client: Omit<ClientOptions, 'listener' | 'peer'>;
-  /** The rules that the policy was made of; null where it has none of its own. */
-  readonly rules: PolicyRules | null;
-}
-
 export class MonitorService {
   readonly name: string;
   /** QEMU's address, as configured. */
   readonly upstream: string;
   readonly #log: Log;
-  readonly #ready: (places: readonly string[]) => void;
   readonly #multiplexer: Multiplexer;
   readonly #upstream: Upstream;
   readonly #logJournal: LogJournal;
   readonly #metrics: Journal | null;
-  #doors: readonly Door[];
-  readonly #clients = new Set<SocketLink>();
-  readonly #takeover: Takeover | null;
+  readonly #doors: Doors;
+  readonly #takenPlace: TakenPlace | null;
   /** How long commands in flight may take when the service stops, in milliseconds. */
   drainTime: number;
-  readonly #descriptors: Descriptors;
-  #listenAgain: NodeJS.Timeout | null = null;
   #ticker: NodeJS.Timeout | null = null;
 
   constructor(options: MonitorServiceOptions) {
@@ -97,7 +66,6 @@ export class MonitorService {
     this.name = config.name;
     this.upstream = formatAddress(config.upstream);
     this.#log = log;
-    this.#ready = options.ready;
     this.#logJournal = new LogJournal(log);
     this.#metrics = options.metrics;
     this.#multiplexer = new Multiplexer({
@@ -111,18 +79,23 @@ export class MonitorService {
       journal: this.#newJournal(options.audit),
     });
     this.drainTime = options.drainTime;
-    this.#descriptors = options.descriptors;
-    this.#takeover = config.takeover && config.upstream.kind === 'unix' ? new Takeover(config.upstream.path) : null;
+    const { upstream } = config;
+    this.#takenPlace = config.takeover && upstream.kind === 'unix' ? new TakenPlace(upstream.path, log) : null;
     this.#upstream = new Upstream({
-      address: this.#takeover === null ? config.upstream : { kind: 'unix', path: this.#takeover.aside },
-      ...(this.#takeover === null ? {} : { prepare: () => this.#prepare() }),
+      address: this.#takenPlace?.upstream ?? upstream,
+      ...(this.#takenPlace === null ? {} : { prepare: () => this.#takenPlace?.take() ?? Promise.resolve(null) }),
       receiver: this.#multiplexer,
       log,
       keepsClients: config.keepClients,
     });
-    this.#doors = this.#placesOf(config.listen).map((listener) =>
-      this.#newDoor(listener, this.#newService(listener, options.policies)),
-    );
+    this.#doors = new Doors({
+      listen: this.#listenersOf(config.listen),
+      policies: options.policies,
+      multiplexer: this.#multiplexer,
+      descriptors: options.descriptors,
+      log,
+      ready: options.ready,
+    });
   }
 
   /** How the monitor stands, in a few words. */
@@ -150,7 +123,7 @@ export class MonitorService {
 
   /** Where clients can connect, or could while QEMU is there. */
   get places(): readonly string[] {
-    return this.#doors.map(({ config }) => formatPlace(config.address));
+    return this.#doors.places;
   }
 
   /**
@@ -159,13 +132,8 @@ export class MonitorService {
    * @throws ListenError
    */
   async check(except: ReadonlySet<string> = new Set()): Promise<void> {
-    // What stands at the upstream's path is QEMU's socket until it is moved aside.
-    if (this.#takeover !== null && !except.has(formatPlace({ kind: 'unix', path: this.#takeover.path }))) {
-      await this.#takeover.prepare();
-    }
-    for (const { config, listener } of this.#doors) {
-      if (!except.has(formatPlace(config.address))) await listener.check();
-    }
+    await this.#takenPlace?.check(except);
+    await this.#doors.check(except);
   }
 
   /**
@@ -175,42 +143,12 @@ export class MonitorService {
    * @throws ListenError
    * @throws ConfigError
    */
-  async prepare(
+  prepare(
     listen: readonly ListenerConfig[],
     policies: ReadonlyMap<string, PolicyRules>,
     except: ReadonlySet<string>,
   ): Promise<() => void> {
-    const changes: (() => void)[] = [];
-    const doors: Door[] = [];
-    for (const config of this.#placesOf(listen)) {
-      const service = this.#newService(config, policies);
-      const address = formatAddress(config.address);
-      const present = this.#doors.find((door) => formatAddress(door.config.address) === address);
-      if (present === undefined) {
-        const door = this.#newDoor(config, service);
-        if (!except.has(formatPlace(config.address))) await door.listener.check();
-        doors.push(door);
-        continue;
-      }
-      doors.push(present);
-      const { settings, rules } = present.service;
-      if (isDeepStrictEqual([settings, rules], [service.settings, service.rules])) continue;
-      changes.push(() => {
-        present.service = service;
-        for (const link of present.links) link.destroy();
-      });
-    }
-    const gone = this.#doors.filter((door) => !doors.includes(door));
-    const isChanged = gone.length > 0 || doors.length > this.#doors.length;
-    return () => {
-      for (const change of changes) change();
-      for (const { listener, links } of gone) {
-        listener.close();
-        for (const link of links) link.destroy();
-      }
-      this.#doors = doors;
-      if (isChanged && this.#multiplexer.state.name === 'running') this.#openListeners();
-    };
+    return this.#doors.prepare(this.#listenersOf(listen), policies, except);
   }
 
   /** Records in another audit log, or none, from now on. */
@@ -231,12 +169,12 @@ export class MonitorService {
    * EOF, and ends what carries the upstream.
    */
   async stop(reason: string): Promise<void> {
-    this.#closeListeners();
+    this.#doors.close();
     await this.#drain(reason);
     if (this.#ticker !== null) clearInterval(this.#ticker);
     const upstreamStopped = this.#upstream.stop();
     this.#multiplexer.close(reason);
-    const links = [...this.#clients];
+    const { links } = this.#doors;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => {
       timer = setTimeout(resolve, FAREWELL);
@@ -245,45 +183,11 @@ export class MonitorService {
     clearTimeout(timer);
     for (const link of links) link.destroy();
     await upstreamStopped;
-    await this.#restore();
+    await this.#takenPlace?.giveBack();
   }
 
-  /** Moves QEMU's socket aside, if it is to be and there is one. @returns why it cannot be dialled, or null */
-  async #prepare(): Promise<string | null> {
-    if (this.#takeover === null) return null;
-    const { path, aside } = this.#takeover;
-    try {
-      const prepared = await this.#takeover.prepare();
-      if (!prepared.ready) return prepared.why;
-      if (prepared.moved) this.#log.info({ path, aside }, 'moved the socket of QEMU aside, to take its place');
-      return null;
-    } catch (error) {
-      return error instanceof Error ? error.message : String(error);
-    }
-  }
-
-  async #restore(): Promise<void> {
-    if (this.#takeover === null) return;
-    const { path, aside } = this.#takeover;
-    try {
-      if (await this.#takeover.restore()) this.#log.info({ path, aside }, 'put the socket of QEMU back');
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#log.error({ path, aside, reason }, 'cannot put the socket of QEMU back; qmpmux restore does it later');
-    }
-  }
-
-  /** Where clients are served: where the config says, and in QEMU's place if that is to be taken. */
-  #placesOf(listen: readonly ListenerConfig[]): readonly ListenerConfig[] {
-    if (this.#takeover === null) return listen;
-    const { path, aside } = this.#takeover;
-    const like = ({ address, settings }: ListenerConfig): ListenerConfig =>
-      address.kind === 'unix' && address.path === path
-        ? { address: { ...address, like: aside }, settings }
-        : { address, settings };
-    const all = listen.map(like);
-    if (all.some(({ address }) => address.kind === 'unix' && address.path === path)) return all;
-    return [...all, { address: { kind: 'unix', path, like: aside }, settings: DEFAULT_LISTENER }];
+  #listenersOf(listen: readonly ListenerConfig[]): readonly ListenerConfig[] {
+    return this.#takenPlace?.listenersOf(listen) ?? listen;
   }
 
   #newJournal(audit: Journal | null): Journal {
@@ -325,146 +229,17 @@ export class MonitorService {
     if (left > 0) this.#log.warn({ commands: left }, 'ending though commands have no answer yet (--drain-timeout)');
   }
 
-  #newService({ settings }: ListenerConfig, policies: ReadonlyMap<string, PolicyRules>): Service {
-    const policy = policyFor(settings.policy, policies, this.#log);
-    return {
-      settings,
-      rules: rulesOf(settings.policy, policies),
-      rate: new RateLimit(settings.connectionRate, performance.now()),
-      client: {
-        commandTime: settings.commandTime,
-        ...(policy === null ? {} : { policy }),
-        ...(settings.events === null ? {} : { events: new EventFilter(settings.events) }),
-      },
-    };
-  }
-
-  #newDoor(config: ListenerConfig, service: Service): Door {
-    const { address } = config;
-    const listener: Listener = new Listener({
-      address,
-      accept: (socket) => {
-        this.#accept(socket, door);
-      },
-      trouble: (error) => {
-        this.#log.error({ listener: formatAddress(address), error: error.message }, 'cannot accept a client');
-      },
-    });
-    const door: Door = { config, listener, links: new Set(), service };
-    return door;
-  }
-
-  /** @returns what to say to a client that is not let in; null for one that is. */
-  #refusal(listener: string, peer: Peer, { settings, rate }: Service): Uint8Array | null {
-    const { allow } = settings;
-    if (allow !== null) {
-      const { uid, gid } = peer.kind === 'unix' ? peer : {};
-      const isAllowed = (uid !== undefined && allow.uids.has(uid)) || (gid !== undefined && allow.gids.has(gid));
-      if (!isAllowed) return this.#multiplexer.turnAway(listener, 'refusedByOwner', ownerText(uid, gid));
-    }
-    if (!rate.take(performance.now())) {
-      const what = `more than ${settings.connectionRate} connections a second`;
-      return this.#multiplexer.turnAway(listener, 'refusedByRate', what);
-    }
-    const full = this.#multiplexer.refusal(listener, settings.clients ?? undefined);
-    if (full !== null) return full;
-    if (this.#descriptors.take()) return null;
-    return this.#multiplexer.turnAway(listener, 'refusedByDescriptors', 'too many open files, try again later');
-  }
-
-  #accept(socket: Socket, { listener: { place: listener }, links, service }: Door): void {
-    // The upstream was lost while this client waited in the kernel's queue.
-    if (this.#multiplexer.state.name !== 'running') {
-      socket.on('error', () => undefined);
-      socket.destroy();
-      return;
-    }
-    const peer = peerOf(socket);
-    const refusal = this.#refusal(listener, peer, service);
-    if (refusal !== null) {
-      refuseSocket(socket, refusal);
-      return;
-    }
-    const link = new SocketLink(socket, socket);
-    this.#clients.add(link);
-    links.add(link);
-    const port = this.#multiplexer.connect(link, { listener, peer, ...service.client });
-    link.attach({
-      receive: (chunk) => {
-        port.receive(chunk);
-      },
-      receiveEnd: () => {
-        port.receiveEnd();
-      },
-      closed: (reason) => {
-        this.#clients.delete(link);
-        links.delete(link);
-        this.#descriptors.giveBack();
-        port.closed(reason);
-      },
-      drained: () => {
-        port.drained();
-      },
-    });
-  }
-
   #upstreamChanged(state: UpstreamState): void {
-    if (state.name !== 'running') this.#closeListeners();
+    if (state.name !== 'running') this.#doors.close();
     this.#upstream.follow(state);
     if (state.name !== 'running') return;
     const { version, oob, pretty } = state;
     this.#log.info({ version, oob, pretty }, 'connected to QEMU');
-    this.#openListeners();
-  }
-
-  async #openListeners(): Promise<void> {
-    if (this.#listenAgain !== null) clearTimeout(this.#listenAgain);
-    const results = await Promise.allSettled(this.#doors.map(({ listener }) => listener.open()));
-    if (this.#multiplexer.state.name !== 'running' || results.some(isWithdrawn)) return;
-    const failures = results.filter((result) => result.status === 'rejected');
-    for (const { reason } of failures) {
-      this.#log.error(
-        { reason: reason instanceof Error ? reason.message : String(reason) },
-        'a socket could not be made',
-      );
-    }
-    if (failures.length === 0) {
-      const places = this.#doors.map(({ listener }) => listener.place);
-      this.#log.info({ listen: places }, 'accepting clients');
-      this.#ready(places);
-      setImmediate(preparePeerCredentials);
-      return;
-    }
-    this.#listenAgain = setTimeout(() => {
-      this.#openListeners();
-    }, LISTEN_AGAIN);
-  }
-
-  #closeListeners(): void {
-    if (this.#listenAgain !== null) clearTimeout(this.#listenAgain);
-    this.#listenAgain = null;
-    for (const { listener } of this.#doors) listener.close();
+    this.#doors.open();
   }
 }
 
 /** The multiplexers' clock, in microseconds. */
 export function multiplexerTime(): number {
   return performance.now() * 1000;
-}
-
-function peerOf(socket: Socket): Peer {
-  // A socket that was handed over is known by what it tells: unix sockets have no address.
-  if (socket.remoteAddress === undefined) return unixPeer(socket);
-  const peer = { kind: 'tcp', address: socket.remoteAddress, port: socket.remotePort ?? 0 } as const;
-  const subject = certificateName(socket);
-  return subject === null ? peer : { ...peer, subject };
-}
-
-function ownerText(uid: number | undefined, gid: number | undefined): string {
-  return uid === undefined ? 'a user whom the kernel does not name' : `uid ${uid}, gid ${gid}, whom it does not allow`;
-}
-
-/** Whether a listener was closed while it was being opened: QEMU was lost meanwhile. */
-function isWithdrawn(result: PromiseSettledResult<boolean>): boolean {
-  return result.status === 'fulfilled' && !result.value;
 }

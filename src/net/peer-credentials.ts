@@ -39,6 +39,15 @@ function loadGetsockopt(): GetSockOpt | null {
   }
 }
 
+/** @returns what a client's socket tells of who is there. */
+export function peerOf(socket: Socket): Peer {
+  // A socket that was handed over is known by what it tells: unix sockets have no address.
+  if (socket.remoteAddress === undefined) return unixPeer(socket);
+  const peer = { kind: 'tcp', address: socket.remoteAddress, port: socket.remotePort ?? 0 } as const;
+  const subject = certificateName(socket);
+  return subject === null ? peer : { ...peer, subject };
+}
+
 /** @returns what the socket tells of its peer; only the kind where it tells nothing. */
 export function unixPeer(socket: Socket): Peer {
   const fd = descriptorOf(socket);

@@ -1,0 +1,41 @@
+/** How the clients of one socket are served. */
+import { performance } from 'node:perf_hooks';
+import { isDeepStrictEqual } from 'node:util';
+import { EventFilter } from '../mux/events.js';
+import type { ClientOptions } from '../mux/multiplexer.js';
+import type { Log } from '../net/log.js';
+import { RateLimit } from '../net/rate-limit.js';
+import type { ListenerSettings } from './listener-settings.js';
+import { type PolicyRules, policyFor, rulesOf } from './policies.js';
+
+export interface ClientService {
+  readonly settings: ListenerSettings;
+  readonly rate: RateLimit;
+  readonly client: Omit<ClientOptions, 'listener' | 'peer'>;
+  /** The rules that the policy was made of; null where it has none of its own. */
+  readonly rules: PolicyRules | null;
+}
+
+/** @throws ConfigError when the policy cannot be read */
+export function newClientService(
+  settings: ListenerSettings,
+  policies: ReadonlyMap<string, PolicyRules>,
+  log: Log,
+): ClientService {
+  const policy = policyFor(settings.policy, policies, log);
+  return {
+    settings,
+    rules: rulesOf(settings.policy, policies),
+    rate: new RateLimit(settings.connectionRate, performance.now()),
+    client: {
+      commandTime: settings.commandTime,
+      ...(policy === null ? {} : { policy }),
+      ...(settings.events === null ? {} : { events: new EventFilter(settings.events) }),
+    },
+  };
+}
+
+/** Whether a client is served in the same way by both. */
+export function isSameService(one: ClientService, other: ClientService): boolean {
+  return isDeepStrictEqual([one.settings, one.rules], [other.settings, other.rules]);
+}

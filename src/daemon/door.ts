@@ -1,0 +1,134 @@
+/** One socket for clients: lets them in, or tells them why not, and knows those who are in. */
+import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import type { Peer } from '../mux/link.js';
+import type { Multiplexer } from '../mux/multiplexer.js';
+import { formatAddress, formatPlace } from '../net/address.js';
+import { Listener } from '../net/listener.js';
+import type { Log } from '../net/log.js';
+import { peerOf } from '../net/peer-credentials.js';
+import { refuseSocket } from '../net/refuse.js';
+import { SocketLink } from '../net/socket-link.js';
+import type { ClientService } from './client-service.js';
+import type { ListenerConfig } from './config.js';
+import type { Descriptors } from './descriptors.js';
+
+export interface DoorOptions {
+  readonly config: ListenerConfig;
+  readonly service: ClientService;
+  readonly multiplexer: Multiplexer;
+  readonly descriptors: Descriptors;
+  readonly log: Log;
+}
+
+export class Door {
+  /** The address with its options, as they were written. */
+  readonly address: string;
+  /** Where clients connect, or could while QEMU is there. */
+  readonly place: string;
+  readonly listener: Listener;
+  readonly #links = new Set<SocketLink>();
+  readonly #multiplexer: Multiplexer;
+  readonly #descriptors: Descriptors;
+  #service: ClientService;
+
+  constructor({ config: { address }, service, multiplexer, descriptors, log }: DoorOptions) {
+    this.address = formatAddress(address);
+    this.place = formatPlace(address);
+    this.#multiplexer = multiplexer;
+    this.#descriptors = descriptors;
+    this.#service = service;
+    this.listener = new Listener({
+      address,
+      accept: (socket) => {
+        this.#accept(socket);
+      },
+      trouble: (error) => {
+        log.error({ listener: this.address, error: error.message }, 'cannot accept a client');
+      },
+    });
+  }
+
+  /** Those who are in. */
+  get links(): Iterable<SocketLink> {
+    return this.#links;
+  }
+
+  get service(): ClientService {
+    return this.#service;
+  }
+
+  /** Serves clients in another way from now on; those who are in are disconnected. */
+  serve(service: ClientService): void {
+    this.#service = service;
+    this.#disconnect();
+  }
+
+  /** Removes the socket and disconnects its clients. */
+  close(): void {
+    this.listener.close();
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
+    for (const link of this.#links) link.destroy();
+  }
+
+  /** @returns what to say to a client that is not let in; null for one that is. */
+  #refusal(listener: string, peer: Peer): Uint8Array | null {
+    const { settings, rate } = this.#service;
+    const { allow } = settings;
+    if (allow !== null) {
+      const { uid, gid } = peer.kind === 'unix' ? peer : {};
+      const isAllowed = (uid !== undefined && allow.uids.has(uid)) || (gid !== undefined && allow.gids.has(gid));
+      if (!isAllowed) return this.#multiplexer.turnAway(listener, 'refusedByOwner', ownerText(uid, gid));
+    }
+    if (!rate.take(performance.now())) {
+      const what = `more than ${settings.connectionRate} connections a second`;
+      return this.#multiplexer.turnAway(listener, 'refusedByRate', what);
+    }
+    const full = this.#multiplexer.refusal(listener, settings.clients ?? undefined);
+    if (full !== null) return full;
+    if (this.#descriptors.take()) return null;
+    return this.#multiplexer.turnAway(listener, 'refusedByDescriptors', 'too many open files, try again later');
+  }
+
+  #accept(socket: Socket): void {
+    // The upstream was lost while this client waited in the kernel's queue.
+    if (this.#multiplexer.state.name !== 'running') {
+      socket.on('error', () => undefined);
+      socket.destroy();
+      return;
+    }
+    const listener = this.listener.place;
+    const peer = peerOf(socket);
+    const refusal = this.#refusal(listener, peer);
+    if (refusal !== null) {
+      refuseSocket(socket, refusal);
+      return;
+    }
+    const link = new SocketLink(socket, socket);
+    this.#links.add(link);
+    const port = this.#multiplexer.connect(link, { listener, peer, ...this.#service.client });
+    link.attach({
+      receive: (chunk) => {
+        port.receive(chunk);
+      },
+      receiveEnd: () => {
+        port.receiveEnd();
+      },
+      closed: (reason) => {
+        this.#links.delete(link);
+        this.#descriptors.giveBack();
+        port.closed(reason);
+      },
+      drained: () => {
+        port.drained();
+      },
+    });
+  }
+}
+
+function ownerText(uid: number | undefined, gid: number | undefined): string {
+  return uid === undefined ? 'a user whom the kernel does not name' : `uid ${uid}, gid ${gid}, whom it does not allow`;
+}

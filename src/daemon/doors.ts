@@ -1,0 +1,142 @@
+/** The sockets of one monitor. They exist while QEMU can be reached; a change to one does not touch the clients of another. */
+import type { Multiplexer } from '../mux/multiplexer.js';
+import { formatAddress, formatPlace } from '../net/address.js';
+import type { Log } from '../net/log.js';
+import { preparePeerCredentials } from '../net/peer-credentials.js';
+import type { SocketLink } from '../net/socket-link.js';
+import { type ClientService, isSameService, newClientService } from './client-service.js';
+import type { ListenerConfig } from './config.js';
+import type { Descriptors } from './descriptors.js';
+import { Door } from './door.js';
+import type { PolicyRules } from './policies.js';
+
+export interface DoorsOptions {
+  readonly listen: readonly ListenerConfig[];
+  /** The policies that listeners may name. */
+  readonly policies: ReadonlyMap<string, PolicyRules>;
+  readonly multiplexer: Multiplexer;
+  readonly descriptors: Descriptors;
+  readonly log: Log;
+  /** Clients are accepted, for the first time or again; with the places where. */
+  readonly ready: (places: readonly string[]) => void;
+}
+
+/** When a socket that could not be made is tried again, in milliseconds. */
+const AGAIN = 2000;
+
+export class Doors {
+  readonly #options: DoorsOptions;
+  #doors: readonly Door[];
+  #again: NodeJS.Timeout | null = null;
+
+  /** @throws ConfigError when a policy cannot be read */
+  constructor(options: DoorsOptions) {
+    this.#options = options;
+    const { listen, policies, log } = options;
+    this.#doors = listen.map((config) => this.#newDoor(config, newClientService(config.settings, policies, log)));
+  }
+
+  /** Where clients can connect, or could while QEMU is there. */
+  get places(): readonly string[] {
+    return this.#doors.map(({ place }) => place);
+  }
+
+  /** The connections of all clients. */
+  get links(): readonly SocketLink[] {
+    return this.#doors.flatMap(({ links }) => [...links]);
+  }
+
+  /**
+   * Finds out whether the sockets can be made.
+   * @param except places that are known to be free, or will be
+   * @throws ListenError
+   */
+  async check(except: ReadonlySet<string>): Promise<void> {
+    for (const { place, listener } of this.#doors) {
+      if (!except.has(place)) await listener.check();
+    }
+  }
+
+  /**
+   * Finds out whether the sockets can become those of `listen`. Changes nothing.
+   * @param except places that are known to be free, or will be
+   * @returns what changes them; clients of a socket that goes, or whose rules change, are disconnected, and nobody else is
+   * @throws ListenError
+   * @throws ConfigError
+   */
+  async prepare(
+    listen: readonly ListenerConfig[],
+    policies: ReadonlyMap<string, PolicyRules>,
+    except: ReadonlySet<string>,
+  ): Promise<() => void> {
+    const changes: (() => void)[] = [];
+    const doors: Door[] = [];
+    for (const config of listen) {
+      const service = newClientService(config.settings, policies, this.#options.log);
+      const address = formatAddress(config.address);
+      const present = this.#doors.find((door) => door.address === address);
+      if (present === undefined) {
+        const door = this.#newDoor(config, service);
+        if (!except.has(formatPlace(config.address))) await door.listener.check();
+        doors.push(door);
+        continue;
+      }
+      doors.push(present);
+      if (isSameService(present.service, service)) continue;
+      changes.push(() => {
+        present.serve(service);
+      });
+    }
+    const gone = this.#doors.filter((door) => !doors.includes(door));
+    const isChanged = gone.length > 0 || doors.length > this.#doors.length;
+    return () => {
+      for (const change of changes) change();
+      for (const door of gone) door.close();
+      this.#doors = doors;
+      if (isChanged && this.#isWanted) this.open();
+    };
+  }
+
+  /** Makes the sockets, and tells when all are there; what cannot be made is tried again. */
+  async open(): Promise<void> {
+    const { log, ready } = this.#options;
+    if (this.#again !== null) clearTimeout(this.#again);
+    const results = await Promise.allSettled(this.#doors.map(({ listener }) => listener.open()));
+    if (!this.#isWanted || results.some(isWithdrawn)) return;
+    const failures = results.filter((result) => result.status === 'rejected');
+    for (const { reason } of failures) {
+      log.error({ reason: reason instanceof Error ? reason.message : String(reason) }, 'a socket could not be made');
+    }
+    if (failures.length === 0) {
+      const places = this.#doors.map(({ listener }) => listener.place);
+      log.info({ listen: places }, 'accepting clients');
+      ready(places);
+      setImmediate(preparePeerCredentials);
+      return;
+    }
+    this.#again = setTimeout(() => {
+      this.open();
+    }, AGAIN);
+  }
+
+  /** Removes the sockets at once; clients who are in stay in. */
+  close(): void {
+    if (this.#again !== null) clearTimeout(this.#again);
+    this.#again = null;
+    for (const { listener } of this.#doors) listener.close();
+  }
+
+  get #isWanted(): boolean {
+    return this.#options.multiplexer.state.name === 'running';
+  }
+
+  #newDoor(config: ListenerConfig, service: ClientService): Door {
+    const { multiplexer, descriptors, log } = this.#options;
+    return new Door({ config, service, multiplexer, descriptors, log });
+  }
+}
+
+/** Whether a listener was closed while it was being opened: QEMU was lost meanwhile. */
+function isWithdrawn(result: PromiseSettledResult<boolean>): boolean {
+  return result.status === 'fulfilled' && !result.value;
+}

@@ -1,0 +1,68 @@
+/** QEMU's place at its own path, which a monitor takes and gives back; tells the log what was done. See net/takeover.ts. */
+import type { UnixAddress } from '../net/address.js';
+import { formatPlace } from '../net/address.js';
+import type { Log } from '../net/log.js';
+import { Takeover } from '../net/takeover.js';
+import type { ListenerConfig } from './config.js';
+import { DEFAULT_LISTENER } from './listener-settings.js';
+
+export class TakenPlace {
+  readonly #takeover: Takeover;
+  readonly #log: Log;
+
+  /** @param path where QEMU's socket is */
+  constructor(path: string, log: Log) {
+    this.#takeover = new Takeover(path);
+    this.#log = log;
+  }
+
+  /** Where QEMU's socket is while its place is taken. */
+  get upstream(): UnixAddress {
+    return { kind: 'unix', path: this.#takeover.aside };
+  }
+
+  /** Where clients are served: where the config says, and in QEMU's place. */
+  listenersOf(listen: readonly ListenerConfig[]): readonly ListenerConfig[] {
+    const { path, aside } = this.#takeover;
+    const isThere = ({ address }: ListenerConfig) => address.kind === 'unix' && address.path === path;
+    const like = ({ address, settings }: ListenerConfig): ListenerConfig =>
+      address.kind === 'unix' && address.path === path
+        ? { address: { ...address, like: aside }, settings }
+        : { address, settings };
+    const all = listen.map(like);
+    if (all.some(isThere)) return all;
+    return [...all, { address: { kind: 'unix', path, like: aside }, settings: DEFAULT_LISTENER }];
+  }
+
+  /**
+   * What stands at the upstream's path is QEMU's socket until it is moved aside.
+   * @param except places that are known to be free, or will be
+   * @throws ListenError
+   */
+  async check(except: ReadonlySet<string>): Promise<void> {
+    if (!except.has(formatPlace({ kind: 'unix', path: this.#takeover.path }))) await this.#takeover.prepare();
+  }
+
+  /** Moves QEMU's socket aside, if there is one. @returns why it cannot be dialled, or null */
+  async take(): Promise<string | null> {
+    const { path, aside } = this.#takeover;
+    try {
+      const prepared = await this.#takeover.prepare();
+      if (!prepared.ready) return prepared.why;
+      if (prepared.moved) this.#log.info({ path, aside }, 'moved the socket of QEMU aside, to take its place');
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  async giveBack(): Promise<void> {
+    const { path, aside } = this.#takeover;
+    try {
+      if (await this.#takeover.restore()) this.#log.info({ path, aside }, 'put the socket of QEMU back');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error({ path, aside, reason }, 'cannot put the socket of QEMU back; qmpmux restore does it later');
+    }
+  }
+}
