@@ -291,8 +291,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#host.schedule();
   }
 
-  offerOob(command: PendingCommand): void {
-    this.#scheduler.offerOob(command);
+  offerOob(session: Session): void {
+    this.#scheduler.offerOob(session);
     this.#host.schedule();
   }
 
@@ -403,7 +403,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
         if (each.stage === 'abandoned' || (each.oob && !keeps)) each.release();
       }
     }
-    const unsent = this.#scheduler.clear();
+    this.#scheduler.clear();
     if (keeps) {
       for (const session of this.#sessions) session.fail(reason);
       if (wasRunning) {
@@ -411,10 +411,6 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
         this.#announce('UPSTREAM_LOST', `{"reason": ${quote(reason)}}`);
       }
     } else {
-      for (const command of unsent) {
-        this.journal?.dropped?.(command, reason);
-        command.release();
-      }
       for (const session of this.#sessions) session.terminate('the upstream is gone');
     }
     this.#version = null;

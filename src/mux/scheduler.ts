@@ -1,6 +1,6 @@
 /**
  * Whose command goes upstream next: clients with a waiting command take turns, one command each, so that a client that
- * pipelines thousands delays another by no more than what is in flight.
+ * pipelines thousands delays another by no more than what is in flight. Out-of-band commands have a turn of their own.
  */
 import type { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';
@@ -10,8 +10,8 @@ const NONE: PendingCommand[] = [];
 export class Scheduler {
   /** Clients with a waiting in-band command, next turn first. */
   readonly #ring: Session[] = [];
-  readonly #oob: PendingCommand[] = [];
-  #oobHead = 0;
+  /** Clients with a waiting out-of-band command, next turn first. */
+  readonly #oobRing: Session[] = [];
 
   /** Puts a client in the ring; it is there once however often it is offered. */
   offer(session: Session): void {
@@ -20,8 +20,11 @@ export class Scheduler {
     this.#ring.push(session);
   }
 
-  offerOob(command: PendingCommand): void {
-    this.#oob.push(command);
+  /** The same for out-of-band commands. */
+  offerOob(session: Session): void {
+    if (session.isInOobRing) return;
+    session.isInOobRing = true;
+    this.#oobRing.push(session);
   }
 
   /** @returns the next in-band command, taken from its client's waiting ones; null when no client has any. */
@@ -63,29 +66,28 @@ export class Scheduler {
     return taken;
   }
 
-  /** @returns the next out-of-band command, in order of arrival. */
+  /** @returns the next out-of-band command, taken from its client's waiting ones; null when no client has any. */
   nextOob(): PendingCommand | null {
-    const command = this.#oob[this.#oobHead];
-    if (command === undefined) return null;
-    this.#oobHead++;
-    if (this.#oobHead === this.#oob.length) {
-      this.#oob.length = 0;
-      this.#oobHead = 0;
+    for (;;) {
+      const session = this.#oobRing.shift();
+      if (session === undefined) return null;
+      session.isInOobRing = false;
+      const command = session.takeWaitingOob();
+      if (command === null) continue;
+      if (session.nextWaitingOob !== null) this.offerOob(session);
+      return command;
     }
-    return command;
   }
 
   get hasWaiting(): boolean {
-    return this.#ring.length > 0 || this.#oob.length > 0;
+    return this.#ring.length > 0 || this.#oobRing.length > 0;
   }
 
-  /** Forgets everything: the upstream is gone. @returns the out-of-band commands that were waiting. */
-  clear(): PendingCommand[] {
+  /** Forgets everything: the upstream is gone. */
+  clear(): void {
     for (const session of this.#ring) session.isInRing = false;
+    for (const session of this.#oobRing) session.isInOobRing = false;
     this.#ring.length = 0;
-    const rest = this.#oob.slice(this.#oobHead);
-    this.#oob.length = 0;
-    this.#oobHead = 0;
-    return rest;
+    this.#oobRing.length = 0;
   }
 }

@@ -66,14 +66,15 @@ export interface SessionOwner {
   readonly counters: Counters;
   readonly traffic: Traffic;
   readonly limits: Limits;
-  /** How many commands of one client may be upstream at a time. */
+  /** How many commands of one client may be upstream at a time, in-band; and as many out-of-band. */
   readonly share: number;
   /** Why no command can be run now; null while they can. */
   readonly outage: string | null;
   now(): number;
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;
-  offerOob(command: PendingCommand): void;
+  /** The session has an out-of-band command waiting for its turn. */
+  offerOob(session: Session): void;
   /** Answers a plain query from memory. @returns whether there was an answer. */
   answerFromCache(command: PendingCommand): boolean;
   /** The session has something to send, or to finish, at the end of the turn. */
@@ -106,6 +107,7 @@ export class Session implements ClientPort, ClientView {
   readonly eventFilter: EventFilter | null;
   /** The scheduler's mark. */
   isInRing = false;
+  isInOobRing = false;
   /** The multiplexer's mark: the session is on the list of those to be flushed. */
   isTouched = false;
 
@@ -132,8 +134,9 @@ export class Session implements ClientPort, ClientView {
   #oobDone = 0;
   /** When the bytes at hand were read. */
   #receivedAt = 0;
-  /** In-band commands upstream. */
+  /** In-band commands upstream, and out-of-band ones. */
   #inFlight = 0;
+  #oobInFlight = 0;
   /** Bytes of replies that were given here and wait for earlier answers. */
   #dueBytes = 0;
   #isPaused = false;
@@ -172,6 +175,12 @@ export class Session implements ClientPort, ClientView {
     if (this.#isHigh || this.#inFlight >= this.#owner.share) return null;
     const command = this.#queue[this.#skipAnswered()];
     return command !== undefined && command.afterOob <= this.#oobDone ? command : null;
+  }
+
+  /** The next out-of-band command to go upstream; null when there is none, or the client has its share there. */
+  get nextWaitingOob(): PendingCommand | null {
+    if (this.#oobInFlight >= this.#owner.share) return null;
+    return this.#oobQueue.find(({ stage }) => stage === 'waiting') ?? null;
   }
 
   /** Commands that have not gone upstream and have no answer. */
@@ -246,6 +255,13 @@ export class Session implements ClientPort, ClientView {
       if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
       this.#release(command);
     }
+    for (const command of this.#oobQueue.filter(({ stage }) => stage === 'waiting')) {
+      this.#owner.journal?.dropped?.(command, reason);
+      this.#oobQueue.splice(this.#oobQueue.indexOf(command), 1);
+      this.#oobDone++;
+      this.#release(command);
+    }
+    this.#drainOob();
     this.#scanner = new Scanner(this.#owner.limits.commandBytes);
     this.#isPaused = false;
     this.#owner.touch(this);
@@ -275,7 +291,7 @@ export class Session implements ClientPort, ClientView {
     for (const command of overdue) {
       this.#owner.counters.timedOut++;
       const seconds = this.#commandTime / 1_000_000;
-      if (command.stage === 'waiting' && !command.oob) {
+      if (command.stage === 'waiting') {
         const what = `qmpmux could not run this command within ${seconds} s, and will not`;
         const reply = errorReply(command.id, genericError(what));
         this.#owner.journal?.denied(command, 'command-timeout', reply);
@@ -319,6 +335,15 @@ export class Session implements ClientPort, ClientView {
     if (command === null) return null;
     this.#waiting++;
     this.#inFlight++;
+    command.isTaken = true;
+    return command;
+  }
+
+  /** The same for out-of-band commands. */
+  takeWaitingOob(): PendingCommand | null {
+    const command = this.nextWaitingOob;
+    if (command === null) return null;
+    this.#oobInFlight++;
     command.isTaken = true;
     return command;
   }
@@ -404,6 +429,11 @@ export class Session implements ClientPort, ClientView {
   /** Ends the session from our side: sends what there is, then EOF. Its commands are dropped. */
   terminate(reason: string): void {
     if (this.#life === 'done') return;
+    for (const command of this.#oobQueue.splice(0)) {
+      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      // those that are upstream are the multiplexer's to release
+      if (command.stage === 'waiting' || command.stage === 'answered') this.#release(command);
+    }
     for (const command of this.#queue.slice(this.#head)) {
       if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
       if (command.stage !== 'free') this.#release(command);
@@ -413,8 +443,6 @@ export class Session implements ClientPort, ClientView {
       this.#link.end();
       this.#owner.disconnected(this, reason);
     }
-    // those that are upstream are the multiplexer's to release
-    for (const command of this.#oobQueue.splice(0)) if (command.stage === 'answered') this.#release(command);
     this.#finish();
   }
 
@@ -577,7 +605,7 @@ export class Session implements ClientPort, ClientView {
     if (command.oob) {
       this.#oobSeen++;
       this.#oobQueue.push(command);
-      this.#owner.offerOob(command);
+      this.#owner.offerOob(this);
       return;
     }
     command.afterOob = this.#oobSeen;
@@ -641,7 +669,11 @@ export class Session implements ClientPort, ClientView {
   #giveBack(command: PendingCommand): void {
     if (!command.isTaken) return;
     command.isTaken = false;
-    this.#inFlight--;
+    if (!command.oob) this.#inFlight--;
+    else {
+      this.#oobInFlight--;
+      if (this.nextWaitingOob !== null) this.#owner.offerOob(this);
+    }
   }
 
   /** A command is through: lets go of it, and of the answers that waited behind it. */
@@ -650,6 +682,7 @@ export class Session implements ClientPort, ClientView {
       const at = this.#oobQueue.indexOf(command);
       if (at >= 0) this.#oobQueue.splice(at, 1);
       this.#oobDone++;
+      this.#giveBack(command);
       this.#drainOob();
     } else {
       // Not reached: QEMU's answers are matched in order, and shared ones only at the heads of queues.

@@ -106,6 +106,41 @@ describe('a client with a time limit for its commands', () => {
     assert.equal(world.logged('denied').length, 1);
   });
 
+  it('has out-of-band commands that have not gone upstream when their time is over answered once, and never run', () => {
+    const world = World.running();
+    const client = limited(world);
+    const yanks = (first: number, count: number) =>
+      Array.from({ length: count }, (_, at) => `{"exec-oob":"yank","id":${first + at}}`).join('');
+    client.send(`${yanks(0, 40)}{"execute":"behind","id":40}`);
+    assert.equal(world.qemu.waiting.length, 32, 'the rest waits here');
+    world.wait(3500);
+    const lines = client.take();
+    assert.deepEqual(
+      lines.slice(0, 32),
+      Array.from({ length: 32 }, (_, id) => fault(id, late)),
+    );
+    assert.deepEqual(
+      lines.slice(32),
+      Array.from({ length: 9 }, (_, at) => fault(32 + at, unsent)),
+    );
+    while (world.qemu.waiting.length > 0) {
+      world.qemu.returns('"late"');
+      world.settle();
+    }
+    assert.deepEqual(client.take(), []);
+    assert.equal(world.qemu.arrivedCount, 32);
+    client.send(`${yanks(50, 1)}{"execute":"next","id":51}`);
+    assert.deepEqual(world.qemu.waitingNames, ['yank'], 'what is behind it waits for it, and for nothing else');
+    world.qemu.returns('"now"');
+    world.settle();
+    world.qemu.returns('"next"');
+    world.settle();
+    assert.deepEqual(client.take(), ['{"return": "now", "id": 50}', '{"return": "next", "id": 51}']);
+    assert.equal(world.mux.heldBytes, 0);
+    assert.equal(world.logged('denied').length, 9);
+    assert.equal(world.logged('oob').length, 33);
+  });
+
   it('that has gone away leaves nothing behind', () => {
     const world = World.running();
     const client = limited(world);

@@ -316,6 +316,26 @@ describe('the memory of all buffers', () => {
     );
   });
 
+  it('past its limit lets go of out-of-band commands that wait as well, and they are not run', () => {
+    const world = limitedWorld({ memory: 100_000 });
+    const modest = world.client().negotiate('oob');
+    const greedy = world.client().negotiate('oob');
+    greedy.send(`{"exec-oob":"yank","arguments":{"x":"${'y'.repeat(1000)}"}}`.repeat(60));
+    assert.equal(greedy.link.isDestroyed, true);
+    assert.ok(world.mux.heldBytes <= 100_000, `${world.mux.heldBytes} bytes`);
+    const sent = world.qemu.waiting.length;
+    modest.send('{"exec-oob":"query-yank","id":1}');
+    while (world.qemu.waiting.length > 0) {
+      world.qemu.returns();
+      world.settle();
+    }
+    assert.deepEqual(modest.take(), ['{"return": {}, "id": 1}']);
+    assert.equal(world.qemu.arrivedCount, sent + 1, 'what was dropped is not run');
+    assert.equal(world.logged('dropped').length, 60 - sent);
+    assert.equal(world.mux.heldBytes, 0);
+    assert.equal(world.mux.sessionCount, 1);
+  });
+
   it('counts what is half written', () => {
     const world = limitedWorld({ memory: 100_000 });
     const clients = Array.from({ length: 5 }, () => world.client().negotiate());

@@ -109,6 +109,50 @@ describe('out-of-band commands', () => {
     ]);
   });
 
+  it('of one who floods them leave the others their turn: two of his at most are before one of theirs', () => {
+    const world = World.running();
+    const [flooding, polite] = [world.client().negotiate('oob'), world.client().negotiate('oob')];
+    const inBand = world.client().negotiate();
+    flooding.send('{"exec-oob":"flood"}'.repeat(500));
+    assert.deepEqual(world.qemu.waitingNames, ['flood', 'flood']);
+    let answers = 0;
+    for (let round = 0; round < 20; round++) {
+      polite.send('{"exec-oob":"ask"}');
+      inBand.send('{"execute":"ask"}');
+      while (world.qemu.waiting.some(({ name }) => name === 'ask')) {
+        assert.ok(world.qemu.waiting.length <= 4);
+        // QEMU runs them as it reads them
+        world.wait(1);
+        world.qemu.returns();
+        world.settle();
+      }
+      assert.equal(polite.take().length + inBand.take().length, 2);
+    }
+    answers += flooding.take().length;
+    assert.ok(answers >= 20, `${answers} answers`);
+    while (world.qemu.waiting.length > 0) {
+      world.qemu.returns();
+      world.settle();
+    }
+    assert.equal(answers + flooding.take().length, 500);
+  });
+
+  it('that could not be recorded leave their client its share', () => {
+    const world = World.running();
+    const client = world.client().negotiate('oob');
+    world.client().negotiate();
+    world.journal.troubles.push('disk full', 'disk full');
+    let answers = client.send('{"exec-oob":"yank"}'.repeat(10)).length;
+    while (world.qemu.waiting.length > 0) {
+      world.qemu.returns();
+      world.settle();
+    }
+    answers += client.take().length;
+    assert.equal(answers, 10);
+    assert.equal(world.logged('denied').length, 4);
+    assert.equal(world.qemu.arrivedCount, 6);
+  });
+
   it('go upstream although in-band commands wait there for the connection', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');

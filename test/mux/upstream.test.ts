@@ -80,7 +80,10 @@ describe('the end of the upstream', () => {
     world.settle();
     assert.equal(world.qemu.arrivedCount, 0);
     assert.equal(world.logged('unanswered').length, 0);
-    assert.deepEqual(world.logged('dropped').slice(-2), ['dropped 1 yank gone', 'dropped 1 a the upstream is gone']);
+    assert.deepEqual(world.logged('dropped').slice(-2), [
+      'dropped 1 yank the upstream is gone',
+      'dropped 1 a the upstream is gone',
+    ]);
     assert.equal(world.logged('dropped').length, 101);
   });
 
