@@ -1,7 +1,7 @@
 /**
  * What `policy=read-only` lets through: commands that change neither the VM nor the host, make QEMU open or write nothing, and
- * hand out no secret. Taken one by one from QEMU's schema (qapi/*.json of 7.2 and 10.1). A command that is not on the list is
- * denied, so one of a newer QEMU is until it has been looked at.
+ * hand out no secret. Taken one by one from what query-qmp-schema names in QEMU 7.2 and 10.0 (x86_64), and for other targets and
+ * 10.1 from qapi/*.json. A command that is not on the list is denied, so one of a newer QEMU is until it has been looked at.
  *
  * Left out on purpose, though they look harmless:
  * - `human-monitor-command`: a line of HMP can do anything.
