@@ -10,6 +10,7 @@ export const KINDS = [
   'negotiated',
   'disconnect',
   'refused',
+  'paused',
   'denied',
   'malformed',
   'unanswered',

@@ -99,6 +99,7 @@ function whatOf(record: AuditRecord): string {
     case 'malformed':
     case 'negotiated':
     case 'refused':
+    case 'paused':
     case 'stray':
       return record.kind;
   }
@@ -139,6 +140,7 @@ function outcomeOf({ record, answer }: Occurrence): Outcome {
       return { word: '', colour: 'green', took: null, detail: formatJson(record.members['capabilities'] ?? []) };
     case 'disconnect':
     case 'refused':
+    case 'paused':
     case 'stray':
       return { word: '', colour: 'yellow', took: null, detail: textOf(record, 'reason') ?? '' };
     case 'upstream':

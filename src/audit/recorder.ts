@@ -138,9 +138,15 @@ export class Recorder implements Journal {
     this.#log.end();
   }
 
-  limited(client: ClientView | null, listener: string, _limit: string, what: string): void {
-    // One that was let in has its record of being disconnected, with the reason.
-    if (client !== null || this.#begin('refused', null) === 0) return;
+  limited(client: ClientView | null, listener: string, limit: string, what: string): void {
+    if (client !== null) {
+      // Who was disconnected has a record of that, with the reason, and what was too large one of its own.
+      if (limit !== 'paused' || this.#begin('paused', client) === 0) return;
+      this.#putText(',"reason":', what);
+      this.#log.end();
+      return;
+    }
+    if (this.#begin('refused', null) === 0) return;
     this.#putText(',"listener":', listener);
     this.#putText(',"reason":', what);
     this.#log.end();

@@ -86,7 +86,8 @@ export class LogJournal implements Journal {
   limited(client: ClientView | null, listener: string, limit: string, what: string): void {
     if (this.#isTooOften(`${limit} ${listener}`)) return;
     const fields = { client: client?.id, listener, limit, what, ...this.#lastCount };
-    this.#log.warn(fields, client === null ? 'did not let a client in' : 'disconnected a client that reached a limit');
+    if (limit === 'paused') this.#log.info(fields, 'reads a client more slowly, until it has its answers');
+    else this.#log.warn(fields, limitText(client, limit));
   }
 
   unanswered(command: CommandView, reason: string): void {
@@ -150,6 +151,11 @@ export class LogJournal implements Journal {
     told.since = now;
     return false;
   }
+}
+
+function limitText(client: ClientView | null, limit: string): string {
+  if (client === null) return 'did not let a client in';
+  return limit === 'oversized' ? 'refused a command that is too large' : 'disconnected a client that reached a limit';
 }
 
 function shown(message: readonly Uint8Array[]): string {

@@ -85,7 +85,7 @@ export class MetricsJournal implements Journal {
   }
 
   limited(client: ClientView | null, _listener: string, limit: keyof Counters): void {
-    if (client === null) return;
+    if (client === null || limit === 'paused' || limit === 'oversized') return;
     // `disconnected` has been told in words of many forms.
     const others = this.disconnects.get(OTHER) ?? 0;
     if (others > 0) this.disconnects.set(OTHER, others - 1);

@@ -68,8 +68,9 @@ export interface Journal {
   /** A command refused here, by policy or because it cannot be recorded; `rule` says by what. */
   denied(command: CommandView, rule: string, reply: Uint8Array): void;
   /**
-   * A client ran into a limit and was disconnected for it, after `disconnected` has told that; or one was not let in: `client`
-   * is null then.
+   * A client ran into a limit and was disconnected for it, after `disconnected` has told that; or is not read for a while
+   * (`paused`: told for the first time only), or sent too large a command (`oversized`, after `malformed`); or one was not let in:
+   * `client` is null then.
    */
   limited?(client: ClientView | null, listener: string, limit: keyof Counters, what: string): void;
   /** An event of the VM, once, with the number of clients it went to. */

@@ -140,6 +140,8 @@ export class Session implements ClientPort, ClientView {
   /** Bytes of replies that were given here and wait for earlier answers. */
   #dueBytes = 0;
   #isPaused = false;
+  /** Whether it was told that the client is not read at times. */
+  #isPauseTold = false;
   /** Whether what the client had waiting was dropped. */
   #isEmptied = false;
 
@@ -495,17 +497,33 @@ export class Session implements ClientPort, ClientView {
     for (;;) {
       if (this.#usage.isFull(this.#unanswered) || this.#isHigh) {
         this.#isPaused = true;
-        this.#owner.counters.paused++;
+        this.#countPause();
         if (this.#life === 'open') this.#link.pause();
         return;
       }
       const found = this.#scanner.next();
       if (found === Scan.NeedMore) return;
       if (found === Scan.Malformed) {
-        if (this.#scanner.error === OVERSIZED) this.#owner.counters.oversized++;
         this.#answerMalformed(null, genericError(this.#scanner.error));
+        if (this.#scanner.error === OVERSIZED) this.#countOversized();
       } else this.#readMessage();
     }
+  }
+
+  #countPause(): void {
+    this.#owner.counters.paused++;
+    if (this.#isPauseTold || !this.isConnected) return;
+    this.#isPauseTold = true;
+    const what = this.#isHigh
+      ? `has ${this.#usage.unread + this.#outbox.length + this.#dueBytes} bytes of answers to read first`
+      : `has ${this.#unanswered} commands of ${this.#usage.queuedBytes} bytes without an answer`;
+    this.#owner.journal?.limited?.(this, this.listener, 'paused', what);
+  }
+
+  #countOversized(): void {
+    this.#owner.counters.oversized++;
+    const what = `a command of more than ${this.#owner.limits.commandBytes} bytes`;
+    this.#owner.journal?.limited?.(this, this.listener, 'oversized', what);
   }
 
   #readMessage(): void {
