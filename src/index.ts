@@ -1,4 +1,5 @@
 /** The public API: what `import … from 'qmpmux'` gives. Everything else may change without notice. */
+export type { ClientChannels, CommandTrace } from './client/channels.js';
 export type { QmpTarget } from './client/connect.js';
 export {
   ConnectionError,
@@ -12,5 +13,6 @@ export type { Greeting, QmpEvent } from './client/messages.js';
 export type { ClientState, CommandOptions, ConnectOptions, EventsOptions } from './client/options.js';
 export { QmpClient } from './client/qmp-client.js';
 export type { RawReply } from './client/raw-command.js';
+export type { DaemonChannels } from './daemon/channels.js';
 export { QmpmuxError } from './errors.js';
 export type { JsonObject, JsonValue } from './qmp/value.js';

@@ -222,14 +222,18 @@ export const serve = subcommand({
         },
       });
       const ended = untilSignal();
+      // What `systemctl status` shows until a config can be used again.
+      let refused = '';
+      const status = () => `${refused}${daemon.status}`;
       const reloader = new Reloader({
         read: () => configOf(flags),
         apply: (changed) => daemon.reload(changed),
         begin: () => {
           manager.reloading();
         },
-        end: () => {
-          manager.ready(() => daemon.status);
+        end: (trouble) => {
+          refused = trouble === null ? '' : `the changed config is not used: ${trouble}; `;
+          manager.ready(status);
         },
         log: log.logger,
       });
@@ -240,7 +244,7 @@ export const serve = subcommand({
       await daemon.start();
       const watched = flags['config-dir'] ?? flags.config;
       if (flags.watch === true && watched !== undefined) reloader.watch(watched, flags['config-dir'] !== undefined);
-      manager.ready(() => daemon.status);
+      manager.ready(status);
       const signal = await ended;
       reloader.stop();
       manager.stopping(`ended by ${signal}`);

@@ -12,6 +12,7 @@ import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { closed, connected, isTraced, traced } from './channels.js';
 import { describeTarget, openStream, type QmpTarget } from './connect.js';
 import { ConnectionError, type ConnectionErrorCode, OobUnavailableError } from './errors.js';
 import { EventStream } from './event-stream.js';
@@ -82,6 +83,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
         client.destroy();
         throw error;
       }
+      if (connected.hasSubscribers) connected.publish({ client, where, greeting: client.greeting });
       return client;
     } catch (error) {
       options.signal?.throwIfAborted();
@@ -142,7 +144,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     args?: JsonObject,
     options: CommandOptions = {},
   ): Promise<T> {
-    return this.#execute('execute', name, args, options);
+    return this.#traced(name, false, () => this.#execute('execute', name, args, options));
   }
 
   /**
@@ -162,7 +164,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
           : `${this.#where} does not offer out-of-band execution`,
       );
     }
-    return this.#execute('exec-oob', name, args, options);
+    return this.#traced(name, true, () => this.#execute('exec-oob', name, args, options));
   }
 
   /**
@@ -174,11 +176,13 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   async executeRaw(command: string | Uint8Array, options: CommandOptions = {}): Promise<RawReply> {
     const { signal } = options;
     signal?.throwIfAborted();
-    const { bytes, name } = prepareCommand(command, this.#lastId + 1);
+    const { bytes, name, oob } = prepareCommand(command, this.#lastId + 1);
     if (this.#state.name !== 'running') throw this.#closedError(`and ${name || 'the command'} was not sent`);
     const id = ++this.#lastId;
-    this.#write(bytes);
-    return this.#inFlight.waitRaw(id, name || 'the command', signal);
+    return this.#traced(name, oob, () => {
+      this.#write(bytes);
+      return this.#inFlight.waitRaw(id, name || 'the command', signal);
+    });
   }
 
   /**
@@ -243,6 +247,11 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     const answer = await this.#inFlight.wait(this.#handshakeId, 'qmp_capabilities');
     returned(answer, 'qmp_capabilities');
     this.#oob = oob;
+  }
+
+  /** Tells the channel of commands, if anyone listens there. */
+  #traced<T>(command: string, oob: boolean, run: () => Promise<T>): Promise<T> {
+    return isTraced() ? traced({ client: this, where: this.#where, command, oob }, run) : run();
   }
 
   async #execute<T extends JsonValue>(
@@ -438,6 +447,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     });
     for (const stream of this.#streams) stream.finish();
     this.#resolveClosed(error);
+    if (closed.hasSubscribers) closed.publish({ client: this, where: this.#where, error });
     this.emit('close', error);
   }
 

@@ -15,6 +15,8 @@ export interface RawCommand {
   readonly bytes: Buffer;
   /** The command's name for messages to people; empty where it has none. */
   readonly name: string;
+  /** Whether it is to be executed out-of-band. */
+  readonly oob: boolean;
 }
 
 /** The server's answer to `executeRaw`. */
@@ -75,6 +77,7 @@ export function prepareCommand(command: string | Uint8Array, id: number): RawCom
       Buffer.from('\n'),
     ]),
     name,
+    oob: reader.isOutOfBand,
   };
 }
 

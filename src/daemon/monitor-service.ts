@@ -17,6 +17,7 @@ import type { ListenerConfig, MonitorConfig } from './config.js';
 import { Journals } from './journals.js';
 import type { Descriptors } from './descriptors.js';
 import { Doors } from './doors.js';
+import { ChannelJournal } from './channel-journal.js';
 import { LogJournal } from './log-journal.js';
 import type { MonitorFigures } from './monitor-figures.js';
 import type { PolicyRules } from './policies.js';
@@ -53,7 +54,7 @@ export class MonitorService {
   readonly #log: Log;
   readonly #multiplexer: Multiplexer;
   readonly #upstream: Upstream;
-  readonly #logJournal: LogJournal;
+  readonly #ownJournals: readonly Journal[];
   readonly #metrics: Journal | null;
   readonly #doors: Doors;
   readonly #takenPlace: TakenPlace | null;
@@ -66,7 +67,7 @@ export class MonitorService {
     this.name = config.name;
     this.upstream = formatAddress(config.upstream);
     this.#log = log;
-    this.#logJournal = new LogJournal(log);
+    this.#ownJournals = [new ChannelJournal(config.name, multiplexerTime), new LogJournal(log)];
     this.#metrics = options.metrics;
     this.#multiplexer = new Multiplexer({
       name: config.name,
@@ -191,10 +192,8 @@ export class MonitorService {
   }
 
   #newJournal(audit: Journal | null): Journal {
-    const others: Journal[] = [];
-    if (audit !== null) others.push(audit);
-    if (this.#metrics !== null) others.push(this.#metrics);
-    return others.length === 0 ? this.#logJournal : new Journals([...others, this.#logJournal]);
+    const first = [audit, this.#metrics].filter((journal) => journal !== null);
+    return new Journals([...first, ...this.#ownJournals]);
   }
 
   #newHost(): Host {

@@ -6,6 +6,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Log } from '../net/log.js';
 import { QmpmuxError } from '../errors.js';
+import { configChanged, configRefused } from './channels.js';
 import type { DaemonConfig } from './config.js';
 
 export interface ReloaderOptions {
@@ -13,9 +14,9 @@ export interface ReloaderOptions {
   readonly read: () => Promise<DaemonConfig>;
   /** Goes over to it. @returns what has changed */
   readonly apply: (config: DaemonConfig) => Promise<readonly string[]>;
-  /** Told before and after. */
+  /** Told before and after; with why the config cannot be used, or null. */
   readonly begin: () => void;
-  readonly end: () => void;
+  readonly end: (trouble: string | null) => void;
   readonly log: Log;
 }
 
@@ -91,6 +92,7 @@ export class Reloader {
 
   async #once(): Promise<readonly string[]> {
     const { read, apply, begin, end, log } = this.#options;
+    let trouble: string | null = null;
     begin();
     try {
       const words = await apply(await read());
@@ -98,15 +100,15 @@ export class Reloader {
         { changes: words },
         words.length === 0 ? 'the config has not changed' : 'went over to the changed config',
       );
+      if (configChanged.hasSubscribers) configChanged.publish({ changes: words });
       return words;
     } catch (error) {
-      log.error(
-        { reason: error instanceof Error ? error.message : String(error) },
-        'the config cannot be used; all goes on as before',
-      );
+      trouble = error instanceof Error ? error.message : String(error);
+      log.error({ reason: trouble }, 'the config cannot be used; all goes on as before');
+      if (configRefused.hasSubscribers) configRefused.publish({ reason: trouble });
       throw error;
     } finally {
-      end();
+      end(trouble);
     }
   }
 }

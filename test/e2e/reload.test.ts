@@ -177,7 +177,9 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     await one.close();
   });
 
-  test('is told to the service manager, with the time', { skip: missing('socat') }, async (t) => {
+  test('is told to the service manager, with the time, and with what is wrong as long as it is', {
+    skip: missing('socat'),
+  }, async (t) => {
     const folder = scratch(t);
     const file = join(folder, 'qmpmux.toml');
     put(file, monitor('web', join(folder, 'q'), join(folder, 'mux')));
@@ -189,6 +191,14 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     const told = Number(/MONOTONIC_USEC=(\d+)/.exec(manager.text)?.[1]);
     const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
     assert.ok(told / 1e6 <= uptime + 1 && told > 0);
+
+    put(file, monitor('web', 'nonsense:', join(folder, 'mux')));
+    daemon.kill('SIGHUP');
+    await manager.until(/READY=1\nSTATUS=the changed config is not used: .*qmpmux\.toml:2: .*; web: waiting for QEMU/);
+    put(file, monitor('web', join(folder, 'q'), join(folder, 'mux')));
+    daemon.kill('SIGHUP');
+    await manager.until(/not used(.|\n)*READY=1\nSTATUS=web: waiting for QEMU/);
+    assert.equal(manager.text.match(/RELOADING=1/g)?.length, 3);
     await daemon.stop();
   });
 });

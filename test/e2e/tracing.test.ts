@@ -1,0 +1,93 @@
+/** What docs/tracing.md says can be followed from within the daemon's process, with the page's own example. */
+import assert from 'node:assert/strict';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { startDaemon } from '../support/daemon.js';
+import { missing, startQemu } from '../support/qemu.js';
+import { RawClient } from '../support/raw-client.js';
+import { scratch } from '../support/scratch.js';
+
+const page = readFileSync(new URL('../../docs/tracing.md', import.meta.url), 'utf8');
+const EVERYTHING = `
+import { subscribe } from 'node:diagnostics_channel';
+const names = ${JSON.stringify([...page.matchAll(/^\| `(qmpmux:[\w:]+)` \|/gm)].map((match) => match[1]))};
+for (const name of names) subscribe(name, (message) => console.log('told', JSON.stringify({ name, ...message })));
+`;
+
+describe('a module that is loaded into the daemon', { skip: missing('qemu'), timeout: 120_000 }, () => {
+  test('follows its commands as the documentation shows it', async (t) => {
+    const folder = scratch(t);
+    const module = join(folder, 'follow.mjs');
+    writeFileSync(module, /```js\n(.*?)```/s.exec(page)?.[1] ?? '');
+    const qemu = await startQemu(t);
+    const daemon = startDaemon(t, ['--upstream', qemu.monitor, '--listen', join(folder, 'mux'), '--name', 'vm'], {
+      NODE_OPTIONS: `--import=${module}`,
+    });
+    await daemon.ready();
+    const client = await RawClient.connect(join(folder, 'mux'));
+    await client.write('{"execute":"qmp_capabilities"}{"execute":"query-status"}{"execute":"nonsense"}');
+    for (let line = 0; line < 4; line++) await client.readLine();
+    await client.close();
+    await daemon.stop();
+    assert.match(daemon.errors, /^vm: client 1: query-status in \d+\.\d ms$/m);
+    assert.match(daemon.errors, /^vm: client 1: nonsense failed in \d+\.\d ms$/m);
+  });
+
+  test('hears of QEMU, clients, commands, events and configs, in the order in which things happen', async (t) => {
+    const folder = scratch(t);
+    const module = join(folder, 'follow.mjs');
+    writeFileSync(module, EVERYTHING);
+    const qemu = await startQemu(t);
+    const config = join(folder, 'vm.toml');
+    const put = (listen: string) => {
+      writeFileSync(`${config}.new`, `[monitor.vm]\nupstream = "${qemu.monitor}"\nlisten = [${listen}]\n`);
+      renameSync(`${config}.new`, config);
+    };
+    const mux = join(folder, 'mux');
+    put(`"${mux}"`);
+    const daemon = startDaemon(t, ['--config', config], { NODE_OPTIONS: `--import=${module}` });
+    await daemon.ready();
+    const client = await RawClient.connect(mux);
+    await client.write('{"execute":"qmp_capabilities"}{"execute":"cont","id":[1]}');
+    for (let line = 0; line < 4; line++) await client.readLine();
+    await client.write('{]');
+    await client.readLine();
+    const reload = async (listen: string, msg: string) => {
+      put(listen);
+      daemon.kill('SIGHUP');
+      await daemon.logged((line) => line.msg.startsWith(msg));
+    };
+    await reload(`"${mux}", "/nowhere/mux"`, 'the config cannot be used');
+    await reload(`"${mux},policy=read-only"`, 'went over');
+    await client.readToEnd();
+    await daemon.stop();
+    const told = daemon.output
+      .split('\n')
+      .filter((line) => line.startsWith('told '))
+      .map((line): Readonly<Record<string, unknown>> => JSON.parse(line.slice(5)));
+    const outline = told.map((message) => {
+      const state: unknown = message['state'];
+      const name = typeof state === 'object' && state !== null ? Reflect.get(state, 'name') : null;
+      const [what] = [message['command'], message['event'], name].filter((word) => typeof word === 'string');
+      return `${String(message['name']).replace('qmpmux:', '')} ${what ?? ''}`.trim();
+    });
+    const only = (...prefixes: readonly string[]) =>
+      outline.filter((line) => prefixes.some((prefix) => line.startsWith(prefix)));
+    assert.deepEqual(only('upstream').slice(0, 3), ['upstream greeting', 'upstream negotiating', 'upstream running']);
+    assert.deepEqual(only('client', 'command', 'event', 'config'), [
+      'client:connected',
+      'client:negotiated',
+      'command:sent cont',
+      'event RESUME',
+      'command:answered cont',
+      'client:malformed',
+      'config:refused',
+      'config:changed',
+      'client:disconnected',
+    ]);
+    const answered = told.find((message) => message['name'] === 'qmpmux:command:answered');
+    assert.equal(answered?.['id'], '[1]');
+    assert.equal(answered?.['source'], 'upstream');
+  });
+});
