@@ -17,7 +17,8 @@ import { Scan, Scanner } from '../qmp/scanner.js';
 import { quote } from '../qmp/unicode.js';
 import type { Connection, ConnectionReceiver } from './connection.js';
 import {
-  describeFault,
+  askVersion,
+  describeCommandFault,
   type Domain,
   isSameRun,
   mayBeLoss,
@@ -30,8 +31,9 @@ import type { XdrReader } from './xdr.js';
 /** VIR_NET_MESSAGE_STRING_MAX: the longest string of libvirt's RPC. */
 const LONGEST_COMMAND = 4 * 1024 * 1024;
 
-/** How long the domain's end is waited for when libvirt seems to have lost its monitor, in milliseconds. */
-const END_WITHIN = 2000;
+/** How long the domain's end is waited for when libvirt seems to have lost its monitor, and how often that is asked; in milliseconds. */
+const END_WITHIN = 30_000;
+const ASK_EVERY = 100;
 
 interface Waiting {
   /** As it is to come back, or null. */
@@ -210,16 +212,29 @@ export class LibvirtConnection implements Connection {
 
   /** No reply of QEMU's: it has gone, or libvirt would not pass the command on. */
   async #failed(to: Waiting, fault: LibvirtFault): Promise<void> {
-    if (mayBeLoss(fault)) {
-      if (this.#ended === null) await this.#endWithin(END_WITHIN);
-      if (this.#ended !== null || !(await isSameRun(this.#rpc, this.#domain))) {
-        // As from a QEMU that resets its connection: the command stays unanswered.
-        this.#end(this.#ended ?? 'the domain has stopped');
-        return;
-      }
+    const problem = describeCommandFault(fault);
+    if (mayBeLoss(fault) && !(await this.#goesOn())) {
+      // As from a QEMU that resets its connection: the command stays unanswered.
+      this.#end(this.#ended ?? problem);
+      return;
     }
-    this.#deliver(errorReply(to.id, genericError(describeFault(fault))));
+    this.#deliver(errorReply(to.id, genericError(problem)));
     this.#settled();
+  }
+
+  /** @returns whether QEMU still answers libvirt; until one or the other is certain, libvirt may take its time. */
+  async #goesOn(): Promise<boolean> {
+    for (let waited = 0; waited < END_WITHIN; waited += ASK_EVERY) {
+      if (this.#ended !== null) return false;
+      if (!(await isSameRun(this.#rpc, this.#domain))) {
+        this.#ended ??= 'the domain has stopped';
+        return false;
+      }
+      const answer = await askVersion(this.#rpc, this.#domain);
+      if (answer instanceof Uint8Array) return true;
+      if (this.#ended === null) await this.#endWithin(ASK_EVERY);
+    }
+    return false;
   }
 
   /** Resolves when the domain has ended, but after `milliseconds` at the latest. */

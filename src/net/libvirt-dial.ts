@@ -4,13 +4,11 @@ import type { LibvirtAddress } from './address.js';
 import { CommandConnection } from './command-connection.js';
 import { type Connection, SocketConnection } from './connection.js';
 import type { DialOutcome } from './dial.js';
-import { describeFault, type Domain, LibvirtRefusal, monitorCommand, openDomain } from './libvirt-domain.js';
+import { askVersion, describeCommandFault, LibvirtRefusal, openDomain } from './libvirt-domain.js';
 import { LibvirtConnection } from './libvirt-connection.js';
 import { LibvirtRpc, type RpcOwner } from './libvirt-rpc.js';
 import { defaultLibvirtUri, type LibvirtTarget, parseLibvirtUri } from './libvirt-uri.js';
 import { describeSystemError, errorCode } from './listen-error.js';
-
-const VERSION = Buffer.from('{"execute":"query-version"}');
 
 /** Dials; one of `connected` and `failed` follows, unless it is taken back. */
 export function dialLibvirt(address: LibvirtAddress, outcome: DialOutcome): { readonly abort: () => void } {
@@ -110,6 +108,7 @@ class Attempt {
     try {
       const domain = await openDomain(rpc, name, this.#wanted);
       const version = await askVersion(rpc, domain);
+      if (!(version instanceof Uint8Array)) throw new LibvirtRefusal(describeCommandFault(version));
       if (this.#isOver) return;
       this.#isOver = true;
       this.#outcome.connected(new LibvirtConnection(rpc, domain, version, early));
@@ -118,15 +117,6 @@ class Attempt {
       this.fail(error.message);
     }
   }
-}
-
-function askVersion(rpc: LibvirtRpc, domain: Domain): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    monitorCommand(rpc, domain, VERSION, (reply) => {
-      if (reply instanceof Uint8Array) resolve(reply);
-      else reject(new LibvirtRefusal(describeFault(reply)));
-    });
-  });
 }
 
 function describeSocket(path: string, error: Error): string {

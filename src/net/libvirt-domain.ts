@@ -29,7 +29,7 @@ const STOPPED_HOW = [
   'the domain crashed',
   'the domain was migrated away',
   'the domain was saved and stopped',
-  'libvirt lost its QEMU',
+  'libvirt lost its QEMU: it was killed, crashed or quit',
   'the domain was stopped to load a snapshot',
 ];
 /** Of libvirt/virterror.h. */
@@ -39,22 +39,25 @@ const Code = {
   operationDenied: 29,
   operationInvalid: 55,
   authCancelled: 79,
-  authUnavailable: 80,
+  authUnavailable: 94,
   accessDenied: 88,
 } as const;
-const REFUSALS = new Set<number>([
-  Code.authFailed,
-  Code.operationDenied,
-  Code.authCancelled,
-  Code.authUnavailable,
-  Code.accessDenied,
-]);
+const REFUSALS = new Set<number>([Code.authFailed, Code.authCancelled, Code.authUnavailable]);
+
+/** What libvirt's access control (`access_drivers` in libvirtd.conf) judges in what is called here; polkit's names of it. */
+const Action = {
+  open: 'connect.getattr',
+  find: 'domain.getattr',
+  subscribe: 'connect.search-domains and connect.write',
+  command: 'domain.write',
+} as const;
 
 /** What libvirt says when it has lost the monitor, and of other things too: internal error, operation failed, system error. */
 const LOSSES = new Set<number>([1, 9, 38, Code.operationInvalid]);
 
 const UUID = /^[\da-f]{8}-?[\da-f]{4}-?[\da-f]{4}-?[\da-f]{4}-?[\da-f]{12}$/i;
 const NOT_RUNNING = 'the domain is not running';
+const QUERY_VERSION = Buffer.from('{"execute":"query-version"}');
 
 /** A running domain. */
 export interface Domain {
@@ -81,12 +84,25 @@ export type DomainMessage =
 /** A dialogue with the daemon that cannot go on; the message is for the log. */
 export class LibvirtRefusal extends Error {}
 
-/** What is wrong, for the one who can mend it. */
-export function describeFault(fault: LibvirtFault): string {
+/** What is wrong, for the one who can mend it. @param action what was asked for, of `Action` */
+function describeFault(fault: LibvirtFault, action: string): string {
+  const denied = `permission denied by libvirt (${fault.message}): `;
   if (REFUSALS.has(fault.code)) {
-    return `permission denied by libvirt (${fault.message}): run qmpmux as a user who may manage VMs (on most systems, of the group libvirt)`;
+    return `${denied}run qmpmux as a user who may manage VMs (on most systems, of the group libvirt)`;
   }
-  return `libvirt: ${fault.message}`;
+  switch (fault.code) {
+    case Code.accessDenied:
+      return `${denied}its access control must allow this user org.libvirt.api.${action}`;
+    case Code.operationDenied:
+      return `${denied}this socket is for reading only; use the one whose name does not end in -ro`;
+    default:
+      return `libvirt: ${fault.message}`;
+  }
+}
+
+/** What went wrong with a command, in the same way. */
+export function describeCommandFault(fault: LibvirtFault): string {
+  return describeFault(fault, Action.command);
 }
 
 /** @returns whether the fault may mean that QEMU is gone; then the domain's end is told soon. */
@@ -100,10 +116,17 @@ function ask(rpc: LibvirtRpc, program: number, procedure: number, body: XdrWrite
   });
 }
 
-async function demand(rpc: LibvirtRpc, program: number, procedure: number, body: XdrWriter): Promise<XdrReader> {
+/** @param action what is asked for, of `Action` */
+async function demand(
+  rpc: LibvirtRpc,
+  program: number,
+  procedure: number,
+  body: XdrWriter,
+  action: string,
+): Promise<XdrReader> {
   const answer = await ask(rpc, program, procedure, body);
   if (answer.ok) return answer.body;
-  throw new LibvirtRefusal(describeFault(answer.fault));
+  throw new LibvirtRefusal(describeFault(answer.fault, action));
 }
 
 /**
@@ -112,24 +135,24 @@ async function demand(rpc: LibvirtRpc, program: number, procedure: number, body:
  */
 export async function openDomain(rpc: LibvirtRpc, driver: string, wanted: string): Promise<Domain> {
   await authenticate(rpc);
-  await demand(rpc, Program.remote, Remote.connectOpen, new XdrWriter().optionalText(driver).int(0));
+  await demand(rpc, Program.remote, Remote.connectOpen, new XdrWriter().optionalText(driver).int(0), Action.open);
   const domain = await findDomain(rpc, wanted);
   if (domain.id < 0) throw new LibvirtRefusal(NOT_RUNNING);
   // Its end first, so that none is missed.
   const lifecycle = new XdrWriter().int(LIFECYCLE).int(1).raw(domain.encoded);
-  await demand(rpc, Program.remote, Remote.registerDomainEvent, lifecycle);
+  await demand(rpc, Program.remote, Remote.registerDomainEvent, lifecycle, Action.subscribe);
   const events = new XdrWriter().int(1).raw(domain.encoded).optionalText(null).int(0);
-  await demand(rpc, Program.qemu, Qemu.registerMonitorEvent, events);
+  await demand(rpc, Program.qemu, Qemu.registerMonitorEvent, events, Action.subscribe);
   if (!(await isSameRun(rpc, domain))) throw new LibvirtRefusal(NOT_RUNNING);
   return domain;
 }
 
 async function authenticate(rpc: LibvirtRpc): Promise<void> {
-  const list = await demand(rpc, Program.remote, Remote.authList, new XdrWriter());
+  const list = await demand(rpc, Program.remote, Remote.authList, new XdrWriter(), Action.open);
   const kinds = Array.from({ length: Math.min(list.unsigned(), 20) }, () => list.int());
   if (kinds.length === 0 || kinds.includes(Auth.none)) return;
   if (kinds.includes(Auth.polkit)) {
-    await demand(rpc, Program.remote, Remote.authPolkit, new XdrWriter());
+    await demand(rpc, Program.remote, Remote.authPolkit, new XdrWriter(), Action.open);
     return;
   }
   const how = kinds.includes(Auth.sasl) ? 'SASL' : `a method that is unknown here (${kinds.join(', ')})`;
@@ -149,7 +172,7 @@ async function findDomain(rpc: LibvirtRpc, wanted: string): Promise<Domain> {
   for (const [procedure, body] of lookups) {
     const answer = await ask(rpc, Program.remote, procedure, body);
     if (answer.ok) return readDomain(answer.body);
-    if (answer.fault.code !== Code.noDomain) throw new LibvirtRefusal(describeFault(answer.fault));
+    if (answer.fault.code !== Code.noDomain) throw new LibvirtRefusal(describeFault(answer.fault, Action.find));
   }
   throw new LibvirtRefusal(`libvirt knows no domain ${JSON.stringify(wanted)}`);
 }
@@ -178,6 +201,13 @@ export function monitorCommand(
   const body = new XdrWriter().raw(domain.encoded).bytes(command).int(0).finish();
   rpc.call(Program.qemu, Qemu.monitorCommand, body, (answer) => {
     done(answer.ok ? answer.body.bytes() : answer.fault);
+  });
+}
+
+/** Asks QEMU for its version. */
+export function askVersion(rpc: LibvirtRpc, domain: Domain): Promise<Uint8Array | LibvirtFault> {
+  return new Promise((resolve) => {
+    monitorCommand(rpc, domain, QUERY_VERSION, resolve);
   });
 }
 

@@ -14,7 +14,7 @@ export const Program = { remote: 0x2000_8086, qemu: 0x2000_8087, keepAlive: 0x6b
 const VERSION = 1;
 const HEADER_BYTES = 28;
 /** VIR_NET_MESSAGE_MAX and the length word. */
-const MAX_MESSAGE_BYTES = 16 * 1024 * 1024 + 4;
+const MAX_MESSAGE_BYTES = 32 * 1024 * 1024 + 4;
 const Type = { call: 0, reply: 1, message: 2 } as const;
 const PING = 1;
 const PONG = 2;

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Libvirt } from '../support/libvirt.js';
+import { type Libvirt, sessionLibvirt } from '../support/libvirt.js';
 import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
 import type { Place, Run, Stage } from './stage.js';
 
@@ -39,7 +39,7 @@ export const libvirtTrip: Row = {
   name: 'libvirt',
   needs: ['qemu', 'virt-qemu-qmp-proxy'],
   async measure(stage, { seconds, rounds }) {
-    const libvirt = new Libvirt();
+    const libvirt = sessionLibvirt();
     stage.after(() => libvirt.stop());
     await libvirt.start();
     const vm = await libvirt.newVm(stage);

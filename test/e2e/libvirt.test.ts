@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, describe, type TestContext, test } from 'node:test';
-import { type Daemon, type LogLine, startDaemon } from '../support/daemon.js';
-import { type LibvirtVm, startLibvirt } from '../support/libvirt.js';
+import { after, describe, test } from 'node:test';
+import { type Daemon, startDaemon } from '../support/daemon.js';
+import { startLibvirt } from '../support/libvirt.js';
+import { ask, isLost, isWaiting, negotiated, sharing } from '../support/domain.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 
@@ -13,45 +14,11 @@ after(async () => {
   await libvirt.stop();
 });
 
-interface Shared {
-  readonly daemon: Daemon;
-  readonly mux: string;
-}
-
-/** Starts the daemon before that domain. */
-function share(t: TestContext, domain: string, extra: readonly string[] = []): Shared {
-  const mux = join(scratch(t), 'mux');
-  const upstream = `libvirt:${domain}?uri=${libvirt.uri}`;
-  return { daemon: startDaemon(t, ['--upstream', upstream, '--listen', mux, ...extra]), mux };
-}
-
-async function shareVm(t: TestContext): Promise<Shared & { readonly vm: LibvirtVm }> {
-  const vm = await libvirt.newVm(t);
-  const shared = share(t, vm.name);
-  await shared.daemon.ready();
-  return { ...shared, vm };
-}
-
-async function negotiated(t: TestContext, mux: string): Promise<RawClient> {
-  const client = await RawClient.connect(mux);
-  t.after(() => client.close());
-  await client.readLine();
-  await client.write('{"execute":"qmp_capabilities"}');
-  assert.equal(await client.readLine(), '{"return": {}}');
-  return client;
-}
-
-async function ask(client: RawClient, command: string): Promise<string> {
-  await client.write(command);
-  return await client.readLine();
-}
+const { share, shareVm } = sharing(libvirt);
 
 function troubles(daemon: Daemon): string[] {
   return daemon.log.filter((line) => line.level >= 40).map((line) => `${line.msg}: ${line.reason ?? ''}`);
 }
-
-const isLost = (line: LogLine) => line.msg.startsWith('lost QEMU');
-const isWaiting = (line: LogLine) => line.msg === 'waiting for QEMU';
 
 describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
   test('is found by name, by UUID and by id', async (t) => {
@@ -168,7 +135,7 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
     const name = 'later';
     const { daemon, mux } = share(t, name);
     assert.equal((await daemon.logged(isWaiting)).reason, 'libvirt knows no domain "later"');
-    const vm = await libvirt.newVm(t, false);
+    const vm = await libvirt.newVm(t, { start: false });
     await libvirt.virsh('domrename', vm.name, name);
     t.after(async () => {
       await libvirt.virsh('destroy', name).catch(() => null);
@@ -192,7 +159,7 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
     // libvirt may lose the answer; then there is none, but no error either.
     assert.doesNotMatch(last, /"error"/);
     assert.match(last, /"event": "SHUTDOWN"/);
-    assert.match(String((await daemon.logged(isLost)).reason), /^the domain was shut down$|^libvirt lost its QEMU$/);
+    assert.match(String((await daemon.logged(isLost)).reason), /^the domain was shut down$|^libvirt lost its QEMU: /);
     await daemon.logged(isWaiting);
     // One line for each change, however often it was tried.
     assert.deepEqual(

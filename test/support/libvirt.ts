@@ -1,6 +1,7 @@
 /**
  * A libvirt daemon of a test file's own, with software-emulated VMs: everything it reads, writes and listens on is in one folder.
  * It runs as a session daemon, since those take all their paths from the environment: as ourselves, or, for root, as nobody.
+ * system-libvirt.ts has the other kind.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import {
@@ -20,18 +21,45 @@ import { available, missing, qemuProgram } from './programs.js';
 import type { Target } from './raw-client.js';
 import { removeFolder, type Scope } from './scratch.js';
 
-const DAEMON = available('libvirtd') ? 'libvirtd' : '/usr/sbin/libvirtd';
+export const DAEMON = available('libvirtd') ? 'libvirtd' : '/usr/sbin/libvirtd';
 /** How long the daemon may take to listen, in milliseconds. Only a bound. */
 const PATIENCE = 30_000;
 /** Of nobody and nogroup. */
 const NOBODY = 65_534;
 const account = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+/** Lines of every qemu.conf here. logd would be another daemon, which outlives this one. */
+export const QEMU_CONF = `security_driver = "none"
+cgroup_controllers = []
+namespaces = []
+stdio_handler = "file"
+`;
+
+/** Where a daemon keeps its things, and how it is started. */
+export interface LibvirtPlace {
+  readonly folder: string;
+  readonly socket: string;
+  /** As `libvirt:DOMAIN?uri=` takes it. */
+  readonly uri: string;
+  /** Where the process ids of its QEMUs are written down. */
+  readonly pids: string;
+  readonly command: readonly [string, ...string[]];
+  readonly environment: NodeJS.ProcessEnv;
+  /** Whose process it is, and whose its files are; empty for ourselves. */
+  readonly account: { readonly uid?: number; readonly gid?: number };
+}
 
 export interface LibvirtVm {
   readonly name: string;
   readonly uuid: string;
   /** A QMP monitor of the same QEMU that libvirt does not know of: what it says is what QEMU says. */
   readonly direct: Target;
+}
+
+export interface LibvirtVmOptions {
+  /** Whether it is started, paused; true unless told otherwise. */
+  readonly start?: boolean;
+  /** A guest that crashes as soon as it runs, in its firmware's boot; libvirt then destroys the domain. */
+  readonly crashes?: boolean;
 }
 
 const started = new Set<Libvirt>();
@@ -46,41 +74,36 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 export class Libvirt {
-  readonly folder: string;
-  readonly socket: string;
-  /** As `libvirt:DOMAIN?uri=` takes it. */
-  readonly uri: string;
+  readonly #place: LibvirtPlace;
   #child: ChildProcess | null = null;
   #exited: Promise<void> = Promise.resolve();
   #errors = '';
   #vms = 0;
 
-  constructor(settings: readonly string[] = []) {
-    this.folder = mkdtempSync(join(tmpdir(), 'qm-lv-'));
-    this.socket = join(this.folder, 'run/libvirt/libvirt-sock');
-    this.uri = `qemu:///session?socket=${this.socket}`;
-    for (const name of ['home', 'run', 'config', 'config/libvirt', 'cache', 'data', 'vm']) this.#makeFolder(name);
-    this.#give(this.folder);
-    chmodSync(this.folder, 0o755);
-    // logd would be another daemon, which outlives this one.
-    const lines = ['security_driver = "none"', 'cgroup_controllers = []', 'namespaces = []', 'stdio_handler = "file"'];
-    writeFileSync(join(this.folder, 'config/libvirt/qemu.conf'), `${lines.join('\n')}\n`);
-    writeFileSync(join(this.folder, 'libvirtd.conf'), `${['auth_unix_rw = "none"', ...settings].join('\n')}\n`);
+  constructor(place: LibvirtPlace) {
+    this.#place = place;
     started.add(this);
+  }
+
+  get folder(): string {
+    return this.#place.folder;
+  }
+
+  get socket(): string {
+    return this.#place.socket;
+  }
+
+  get uri(): string {
+    return this.#place.uri;
   }
 
   /** Starts the daemon, for the first time or again. @throws Error with what it wrote when it does not come up */
   async start(): Promise<void> {
-    const environment = { ...process.env, HOME: join(this.folder, 'home'), XDG_RUNTIME_DIR: join(this.folder, 'run') };
-    const child = spawn(DAEMON, ['-f', join(this.folder, 'libvirtd.conf'), '-p', join(this.folder, 'run/pid')], {
-      ...account,
+    const [program, ...words] = this.#place.command;
+    const child = spawn(program, words, {
+      ...this.#place.account,
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: {
-        ...environment,
-        XDG_CONFIG_HOME: join(this.folder, 'config'),
-        XDG_CACHE_HOME: join(this.folder, 'cache'),
-        XDG_DATA_HOME: join(this.folder, 'data'),
-      },
+      env: { ...process.env, ...this.#place.environment },
     });
     this.#child = child;
     let isOver = false;
@@ -123,7 +146,7 @@ export class Libvirt {
   /** Ends the daemon and its QEMUs, by the process ids that libvirt has written down. */
   killAll(): void {
     this.#child?.kill('SIGKILL');
-    const folder = join(this.folder, 'run/libvirt/qemu/run');
+    const folder = this.#place.pids;
     if (!existsSync(folder)) return;
     for (const file of readdirSync(folder)) {
       if (!file.endsWith('.pid') || file === 'driver.pid') continue;
@@ -134,6 +157,11 @@ export class Libvirt {
         // already gone
       }
     }
+  }
+
+  /** The id of the process that is the domain's QEMU. */
+  qemuPid(name: string): number {
+    return Number(readFileSync(join(this.#place.pids, `${name}.pid`), 'utf8'));
   }
 
   /** Runs virsh. @returns its output; fails with what it says */
@@ -147,15 +175,20 @@ export class Libvirt {
   }
 
   /** Defines a VM with a fresh name, and starts it, paused, unless told otherwise. */
-  async newVm(scope: Scope, start = true): Promise<LibvirtVm> {
+  async newVm(scope: Scope, { start = true, crashes = false }: LibvirtVmOptions = {}): Promise<LibvirtVm> {
     const name = `vm${++this.#vms}`;
     const direct = join(this.folder, 'vm', name);
     const file = join(this.folder, `${name}.xml`);
-    writeFileSync(file, domainXml(name, direct));
+    const disk = join(this.folder, 'vm', `${name}.img`);
+    if (crashes) {
+      writeFileSync(disk, PANIC);
+      this.#give(disk);
+    }
+    writeFileSync(file, domainXml(name, direct, crashes ? crashingDevices(disk) : ''));
     await this.virsh('define', file);
     scope.after(async () => {
       await this.virsh('destroy', name).catch(() => null);
-      await this.virsh('undefine', name).catch(() => null);
+      await this.virsh('undefine', '--managed-save', name).catch(() => null);
     });
     const uuid = await this.virsh('domuuid', name);
     if (start) await this.virsh('start', '--paused', name);
@@ -170,38 +203,77 @@ export class Libvirt {
     return path;
   }
 
-  #makeFolder(name: string): void {
-    const path = join(this.folder, name);
-    mkdirSync(path);
-    this.#give(path);
-  }
-
   #give(path: string): void {
-    if (account.uid !== undefined) chownSync(path, account.uid, account.gid);
+    give(path, this.#place.account);
   }
 }
 
+function give(path: string, { uid, gid }: LibvirtPlace['account']): void {
+  if (uid !== undefined) chownSync(path, uid, gid ?? uid);
+}
+
+/**
+ * A session daemon in a new folder.
+ * @param settings lines of libvirtd.conf
+ * @param flags more words of its command line
+ */
+export function sessionLibvirt(settings: readonly string[] = [], flags: readonly string[] = []): Libvirt {
+  const folder = mkdtempSync(join(tmpdir(), 'qm-lv-'));
+  for (const name of ['home', 'run', 'config', 'config/libvirt', 'cache', 'data', 'vm']) {
+    mkdirSync(join(folder, name));
+    give(join(folder, name), account);
+  }
+  give(folder, account);
+  chmodSync(folder, 0o755);
+  writeFileSync(join(folder, 'config/libvirt/qemu.conf'), QEMU_CONF);
+  writeFileSync(join(folder, 'libvirtd.conf'), `${['auth_unix_rw = "none"', ...settings].join('\n')}\n`);
+  const socket = join(folder, 'run/libvirt/libvirt-sock');
+  return new Libvirt({
+    folder,
+    socket,
+    uri: `qemu:///session?socket=${socket}`,
+    pids: join(folder, 'run/libvirt/qemu/run'),
+    command: [DAEMON, '-f', join(folder, 'libvirtd.conf'), '-p', join(folder, 'run/pid'), ...flags],
+    environment: {
+      HOME: join(folder, 'home'),
+      XDG_RUNTIME_DIR: join(folder, 'run'),
+      XDG_CONFIG_HOME: join(folder, 'config'),
+      XDG_CACHE_HOME: join(folder, 'cache'),
+      XDG_DATA_HOME: join(folder, 'data'),
+    },
+    account,
+  });
+}
+
+/** The first sector of a disk: it writes 1 to the port of the pvpanic device, and halts. */
+const PANIC = Buffer.concat([Buffer.from('ba0505b001eef4ebfd', 'hex'), Buffer.alloc(501), Buffer.from([0x55, 0xaa])]);
+
+function crashingDevices(disk: string): string {
+  return `<panic model='isa'/>
+    <disk type='file'><driver name='qemu' type='raw'/><source file='${disk}'/><target dev='hda' bus='ide'/></disk>`;
+}
+
 /** A PC with next to nothing in it. */
-function domainXml(name: string, monitor: string): string {
+function domainXml(name: string, monitor: string, devices: string): string {
   const emulator = qemuProgram.includes('/') ? qemuProgram : `/usr/bin/${qemuProgram}`;
   return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>${name}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type></os>
-  <devices><emulator>${emulator}</emulator><controller type='usb' model='none'/><memballoon model='none'/></devices>
+  <on_crash>destroy</on_crash>
+  <devices><emulator>${emulator}</emulator><controller type='usb' model='none'/><memballoon model='none'/>${devices}</devices>
   <qemu:commandline><qemu:arg value='-qmp'/><qemu:arg value='unix:${monitor},server=on,wait=off'/></qemu:commandline>
 </domain>
 `;
 }
 
 /**
- * Starts a daemon for a whole test file: `const libvirt = await startLibvirt();`, and `{ skip: libvirt.skip }` for its suites.
- * @param settings lines of libvirtd.conf
+ * Starts a daemon for a whole test file: `const { skip, libvirt } = await startLibvirt();`, and `{ skip }` for its suites.
+ * @param libvirt one that is not started yet.
  */
 export async function startLibvirt(
-  settings: readonly string[] = [],
+  libvirt: Libvirt = sessionLibvirt(),
 ): Promise<{ readonly skip: string | false; readonly libvirt: Libvirt }> {
   const absent = missing('qemu', DAEMON, 'virsh');
-  const libvirt = new Libvirt(settings);
   if (absent !== false) return { skip: absent, libvirt };
   try {
     await libvirt.start();
