@@ -65,7 +65,7 @@ export const serve = subcommand({
       array: true,
       requiresArg: true,
       describe:
-        'a socket for clients, as often as wanted: /path, unix:/path[,mode=0660][,user=U][,group=G][,policy=read-only]…, ' +
+        'a socket for clients, as often as wanted: /path, unix:/path[,mode=0660][,user=U][,group=G][,policy=read-only][,extensions=on]…, ' +
         'tcp:localhost:PORT',
     },
     name: {
@@ -213,6 +213,7 @@ export const serve = subcommand({
     const awake = setInterval(() => undefined, A_DAY);
     try {
       const manager = await ServiceManager.find(process.env, log.logger);
+      const hasFile = flags.config !== undefined || flags['config-dir'] !== undefined;
       const daemon = new Daemon({
         config,
         log: log.logger,
@@ -220,6 +221,7 @@ export const serve = subcommand({
           const isTaken = config.audit?.destinations.some((destination) => destination.kind === 'stdout') ?? false;
           (isTaken ? process.stderr : process.stdout).write(`qmpmux: ready: ${monitor}: ${places.join(' ')}\n`);
         },
+        ...(hasFile ? { reload: () => reloader.reload() } : {}),
       });
       const ended = untilSignal();
       // What `systemctl status` shows until a config can be used again.
@@ -239,7 +241,7 @@ export const serve = subcommand({
       });
       process.on('SIGHUP', () => {
         daemon.reopenLogs();
-        if (flags.config !== undefined || flags['config-dir'] !== undefined) reloader.request();
+        if (hasFile) reloader.request();
       });
       await daemon.start();
       const watched = flags['config-dir'] ?? flags.config;

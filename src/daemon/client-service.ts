@@ -29,6 +29,7 @@ export function newClientService(
     rate: new RateLimit(settings.connectionRate, performance.now()),
     client: {
       commandTime: settings.commandTime,
+      extensions: settings.extensions,
       ...(policy === null ? {} : { policy }),
       ...(settings.events === null ? {} : { events: new EventFilter(settings.events) }),
     },

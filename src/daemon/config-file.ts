@@ -93,6 +93,12 @@ const LISTENER_KEYS = {
   'connection-rate': v.optional(quantity('a number')),
   'allow-uid': v.optional(words('users, by name or number')),
   'allow-gid': v.optional(words('groups, by name or number')),
+  extensions: v.optional(
+    v.pipe(
+      v.union([v.boolean(), v.string()], 'must be true or false'),
+      v.transform((value) => (typeof value === 'boolean' ? (value ? 'on' : 'off') : value)),
+    ),
+  ),
 };
 const Listener = v.pipe(
   v.unknown(),
@@ -160,6 +166,7 @@ const LISTENER_OPTIONS = [
   'connection-rate',
   'allow-uid',
   'allow-gid',
+  'extensions',
 ] as const;
 
 /** The keys that are known at a path, to offer the nearest of them. */

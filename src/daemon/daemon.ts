@@ -16,6 +16,8 @@ export interface DaemonOptions {
   readonly log: Logger;
   /** Clients of a monitor are accepted, for the first time or again. */
   readonly ready: (monitor: string, places: readonly string[]) => void;
+  /** Reads the config again, for clients that ask for it; not there where there is none. @returns what has changed */
+  readonly reload?: () => Promise<readonly string[]>;
 }
 
 export class Daemon {
@@ -138,6 +140,7 @@ export class Daemon {
       descriptors: this.#descriptors,
       policies: config.policies,
       drainTime: config.drainTime,
+      reload: this.#options.reload ?? null,
       ready: (places) => {
         ready(monitor.name, places);
       },

@@ -41,6 +41,16 @@ export class Doors {
     return this.#doors.map(({ place }) => place);
   }
 
+  /** How clients are served where, for those who ask. */
+  get report() {
+    return this.#doors.map(({ place, links, service: { settings, client } }) => ({
+      address: place,
+      clients: [...links].length,
+      policy: client.policy?.name ?? 'full',
+      extensions: settings.extensions,
+    }));
+  }
+
   /** The connections of all clients. */
   get links(): readonly SocketLink[] {
     return this.#doors.flatMap(({ links }) => [...links]);

@@ -9,6 +9,7 @@
  *     connection-rate=1000        how many may connect in a second, in the long run; twice as many at once
  *     allow-uid=0+backup          unix sockets: which users may connect, by name or number; with allow-gid, either is enough
  *     allow-gid=kvm               and which groups (the primary group of the process that connects)
+ *     extensions=on               whether they have the commands __org.qmpmux_… (off: QEMU says that it does not know them)
  */
 import { groupId, userId } from '../net/accounts.js';
 import type { ListenAddress } from '../net/address.js';
@@ -35,6 +36,8 @@ export interface ListenerSettings {
   readonly connectionRate: number;
   /** Who may connect; null for whoever can. */
   readonly allow: { readonly uids: ReadonlySet<number>; readonly gids: ReadonlySet<number> } | null;
+  /** Whether qmpmux's own commands are there. */
+  readonly extensions: boolean;
 }
 
 export const DEFAULT_LISTENER: ListenerSettings = {
@@ -44,6 +47,7 @@ export const DEFAULT_LISTENER: ListenerSettings = {
   clients: null,
   connectionRate: 1000,
   allow: null,
+  extensions: false,
 };
 
 /** Reads a listener's address with its options. @throws AddressError */
@@ -76,6 +80,10 @@ export function parseListenerSettings(text: string): {
         break;
       case 'connection-rate':
         settings = { ...settings, connectionRate: count(option, value) };
+        break;
+      case 'extensions':
+        if (value !== 'on' && value !== 'off') throw option.fault('"extensions" is on or off');
+        settings = { ...settings, extensions: value === 'on' };
         break;
       case 'allow-uid':
       case 'allow-gid': {

@@ -87,6 +87,7 @@ export class LogJournal implements Journal {
     if (this.#isTooOften(`${limit} ${listener}`)) return;
     const fields = { client: client?.id, listener, limit, what, ...this.#lastCount };
     if (limit === 'paused') this.#log.info(fields, 'reads a client more slowly, until it has its answers');
+    else if (limit === 'killed') this.#log.info(fields, 'disconnected a client because another asked for it');
     else this.#log.warn(fields, limitText(client, limit));
   }
 

@@ -13,6 +13,7 @@ import { Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress } from '../net/address.js';
 import type { Log } from '../net/log.js';
 import { Upstream } from '../net/upstream.js';
+import { packageVersion } from '../version.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
 import { Journals } from './journals.js';
 import type { Descriptors } from './descriptors.js';
@@ -38,6 +39,8 @@ export interface MonitorServiceOptions {
   readonly drainTime: number;
   /** Clients are accepted, for the first time or again; with the places where. */
   readonly ready: (places: readonly string[]) => void;
+  /** Reads the config again, for clients that ask for it; null where there is none. @returns what has changed */
+  readonly reload: (() => Promise<readonly string[]>) | null;
 }
 
 /** How often the multiplexer looks at what has a time limit, in milliseconds. */
@@ -78,6 +81,13 @@ export class MonitorService {
       warnAfter: config.warnAfter,
       limits: config.limits,
       journal: this.#newJournal(options.audit),
+      services: {
+        version: packageVersion(),
+        upstream: this.upstream,
+        instance: randomBytes(6).toString('hex'),
+        listeners: () => this.#doors.report,
+        reload: options.reload,
+      },
     });
     this.drainTime = options.drainTime;
     const { upstream } = config;

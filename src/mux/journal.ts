@@ -30,7 +30,7 @@ export interface CommandView {
   readonly sentAt: number;
   /**
    * The journal's own: whatever `command` stores here is still there in `answered`, `unanswered` and `denied`.
-   * 0 until then: what never goes upstream (cached, shared and local answers, most denials) is told without `command`.
+   * 0 until then: what never goes upstream (cached and shared answers, most denials) is told without `command`.
    */
   mark: number;
 }
@@ -48,7 +48,7 @@ export interface Journal {
   /** The client completed capabilities negotiation, with the command `raw` (empty unless a journal `wantsRaw`). */
   negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void;
   disconnected(client: ClientView, reason: string): void;
-  /** A command is about to be handed to the upstream; nothing has been written yet. */
+  /** A command is about to be handed to the upstream, or carried out here; nothing has been done yet. */
   command(command: CommandView): void;
   /**
    * A command has its answer. `reply` is the message as the client gets it (or would have got it, for one that has left),
@@ -79,7 +79,7 @@ export interface Journal {
   /** A message from the upstream that belongs to nobody: a stale answer, an unknown id, not a QMP message. Delivered to no one. */
   stray(message: readonly Uint8Array[], why: string): void;
   /**
-   * Called once before commands of this turn are written upstream.
+   * Called once before commands of this turn are written upstream, and before each that is carried out here.
    * @returns null when everything recorded so far is in the kernel's hands; otherwise a short reason, and the commands are refused.
    */
   flush(): string | null;

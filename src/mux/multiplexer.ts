@@ -14,6 +14,7 @@ import { Parser } from '../qmp/parser.js';
 import { quote } from '../qmp/unicode.js';
 import { Counters, Traffic } from './counters.js';
 import { EventFanout } from './events.js';
+import { Extensions, type ExtensionServices } from './extension.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
@@ -27,6 +28,7 @@ import { isConstant, ReplyCache } from './reply-cache.js';
 import { Scheduler } from './scheduler.js';
 import { type ClientOptions, type ClientPort, Session, type SessionOwner } from './session.js';
 import { reserve, slabBytes } from './slab.js';
+import { TimeTally } from './tally.js';
 
 export type { ClientOptions, ClientPort } from './session.js';
 
@@ -45,6 +47,8 @@ export interface MultiplexerOptions {
   readonly keepClients?: boolean;
   /** A command without an answer for so long is told to the journal, in milliseconds; 0 for never, 10 s by default. */
   readonly warnAfter?: number;
+  /** What qmpmux's own commands need of the world around. */
+  readonly services?: ExtensionServices;
 }
 
 /** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
@@ -71,6 +75,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly counters: Counters = new Counters();
   readonly traffic: Traffic = new Traffic();
   readonly limits: Limits;
+  /** What was answered to all clients. */
+  readonly tally = new TimeTally();
+  readonly extensions: Extensions;
 
   readonly #host: Host;
   readonly #monitor: Monitor;
@@ -115,6 +122,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#keepClients = options.keepClients === true;
     this.#warnAfter = (options.warnAfter ?? WARN_AFTER) * 1000;
     this.#monitor = new Monitor(options.host, this);
+    this.extensions = new Extensions(this, options.services ?? null);
   }
 
   get state(): UpstreamState {
@@ -140,10 +148,16 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return [...this.#sessions].filter((session) => session.isConnected);
   }
 
+  /** All of them, those included whose client has left while something of theirs is upstream. */
+  get sessions(): Iterable<Session> {
+    return this.#sessions;
+  }
+
   /** Tells another journal from now on. What is in flight is recorded anew by it when it is answered. */
   replaceJournal(journal: Journal): void {
     this.journal = journal;
     for (const command of this.#pending.all()) command.mark = 0;
+    this.extensions.forgetMarks();
   }
 
   /** Commands of all clients that have not gone upstream and have no answer. Counted at each call. */
@@ -254,6 +268,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
    * ends the rest.
    */
   drain(reason: string): void {
+    this.extensions.giveUp(reason);
     for (const session of this.#sessions) session.finishUp(reason);
   }
 
@@ -300,6 +315,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     const reply = this.#cache?.get(command.name, command.id) ?? null;
     if (reply === null) return false;
     this.journal?.answered(command, reply, false, 'cached');
+    this.#count(command, Math.max(command.receivedAt, this.#sendAt), false);
     command.session.answerLocally(command, reply);
     return true;
   }
@@ -356,7 +372,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
         break;
       case MessageKind.Event: {
         const chunks = envelope.chunks();
-        const receivers = this.#events.publish(envelope.eventName, chunks);
+        const receivers = this.#publish(envelope.eventName, chunks);
         this.journal?.event(envelope.eventName, chunks, receivers);
         break;
       }
@@ -384,6 +400,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       this.#lostVersion = null;
     }
     if (state.name === 'running') this.#version = state.version;
+    this.extensions.stateChanged();
     this.journal?.upstream(state);
     this.#host.upstreamChanged(state);
   }
@@ -421,7 +438,18 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     const now = this.#host.epoch();
     const full = `__org.qmpmux_${name}`;
     const message = [eventMessage(full, Math.floor(now / 1_000_000), Math.floor(now % 1_000_000), data)];
-    this.journal?.event(full, message, this.#events.publish(full, message));
+    this.journal?.event(full, message, this.#publish(full, message));
+  }
+
+  #publish(name: string, message: readonly Uint8Array[]): number {
+    this.extensions.ring.add(name, message);
+    return this.#events.publish(name, message);
+  }
+
+  #count(command: PendingCommand, now: number, isError: boolean): void {
+    const time = now - command.receivedAt;
+    command.session.tally.add(time, isError);
+    this.tally.add(time, isError);
   }
 
   #answer(envelope: Envelope, isError: boolean): void {
@@ -441,8 +469,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   #deliver(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
-    if (command.stage !== 'abandoned') command.session.deliverReply(command, envelope, isError, source);
-    else {
+    if (command.stage !== 'abandoned') {
+      this.#count(command, this.#readAt, isError);
+      command.session.deliverReply(command, envelope, isError, source);
+    } else {
       this.journal?.answered(command, envelope.withId(command.id), isError, 'late');
       command.release();
     }

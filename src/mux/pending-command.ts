@@ -1,14 +1,15 @@
 /** A command between the client that sent it and its answer. Objects are pooled: a busy monitor makes none. */
+import type { ExtensionCall } from './extension.js';
 import type { ClientView, CommandView } from './journal.js';
 import type { UpstreamId } from './link.js';
 import type { Session } from './session.js';
 
 /**
  * Where a command stands. `waiting` in its client's queue; `inFlight` upstream; `answered` locally, its reply waiting for
- * the client's earlier answers; `abandoned` upstream, while its client has been given an error in place of the answer;
+ * the client's earlier answers; `running` is being carried out here; `abandoned` upstream, while its client has been given an error in place of the answer;
  * `free` in the pool.
  */
-export type CommandStage = 'free' | 'waiting' | 'inFlight' | 'answered' | 'abandoned';
+export type CommandStage = 'free' | 'waiting' | 'inFlight' | 'answered' | 'running' | 'abandoned';
 
 const NOTHING = new Uint8Array(0);
 const NO_CHUNKS: readonly Uint8Array[] = [];
@@ -39,6 +40,8 @@ export class PendingCommand implements CommandView {
   afterOob = 0;
   /** A query without arguments, in-band: its reply may be shared with others who ask the same at the same time. */
   isPlainQuery = false;
+  /** What is to be done here, for a command that does not go upstream; null for all others. */
+  call: ExtensionCall | null = null;
   /** Commands of other clients that get a copy of this one's reply. */
   followers: PendingCommand[] = NO_FOLLOWERS;
   #session: Session | null = null;
@@ -78,6 +81,7 @@ export class PendingCommand implements CommandView {
     this.reply = NO_CHUNKS;
     this.afterOob = 0;
     this.isPlainQuery = false;
+    this.call = null;
     this.followers = NO_FOLLOWERS;
     if (pool.length < MOST_POOLED) pool.push(this);
   }

@@ -12,6 +12,7 @@
  * `#life` goes open → ended (the client shut down its sending side) → done, or from open or ended to left (the connection
  * is gone) → done.
  */
+import { canonicalValue } from '../qmp/canonical.js';
 import type { CommandReader } from '../qmp/command.js';
 import type { Envelope } from '../qmp/envelope.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
@@ -20,6 +21,7 @@ import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
 import { ArgumentList } from './arguments.js';
 import type { Counters, Traffic } from './counters.js';
 import type { EventFilter } from './events.js';
+import type { Extensions } from './extension.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
 import type { Limits } from './limits.js';
 import type { ClientId, Link, Peer } from './link.js';
@@ -28,6 +30,7 @@ import { Outbox } from './outbox.js';
 import { PendingCommand } from './pending-command.js';
 import type { Policy, Verdict } from './policy.js';
 import { commitTo, keep, reserve, slabBytes } from './slab.js';
+import { Tally } from './tally.js';
 import { Usage } from './usage.js';
 
 /** What a client's connection may call. */
@@ -54,6 +57,8 @@ export interface ClientOptions {
   readonly events?: EventFilter;
   /** How long one of its commands may take, in milliseconds; for ever when absent or 0. */
   readonly commandTime?: number;
+  /** Whether it has qmpmux's own commands (extension.ts); not when absent. */
+  readonly extensions?: boolean;
 }
 
 /** What a session needs of its multiplexer. */
@@ -66,6 +71,7 @@ export interface SessionOwner {
   readonly counters: Counters;
   readonly traffic: Traffic;
   readonly limits: Limits;
+  readonly extensions: Extensions;
   /** How many commands of one client may be upstream at a time, in-band; and as many out-of-band. */
   readonly share: number;
   /** Why no command can be run now; null while they can. */
@@ -94,6 +100,8 @@ export interface SessionOwner {
 const MOST_ANSWERED = 1024;
 /** A refused command's name is shown up to this many characters. */
 const LONGEST_NAME_SHOWN = 100;
+/** What a command that is carried out here holds besides its bytes, about. */
+const EXTENSION_BYTES = 256;
 const NO_BYTES = new Uint8Array(0);
 
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
@@ -111,15 +119,19 @@ export class Session implements ClientPort, ClientView {
   /** The multiplexer's mark: the session is on the list of those to be flushed. */
   isTouched = false;
 
+  /** What was answered. */
+  readonly tally = new Tally();
+  readonly connectedAt: number;
+
   readonly #owner: SessionOwner;
   readonly #link: Link;
   readonly #policy: Policy | null;
   readonly #outbox = new Outbox();
   #scanner: Scanner;
   readonly #usage: Usage;
-  readonly #connectedAt: number;
   /** In microseconds; 0 for no limit. */
   readonly #commandTime: number;
+  readonly #hasExtensions: boolean;
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
   #endReason = 'client closed';
@@ -155,13 +167,23 @@ export class Session implements ClientPort, ClientView {
     this.peer = options.peer;
     this.#scanner = new Scanner(owner.limits.commandBytes);
     this.#usage = new Usage(owner.limits);
-    this.#connectedAt = owner.now();
+    this.connectedAt = owner.now();
     this.#commandTime = (options.commandTime ?? 0) * 1000;
+    this.#hasExtensions = options.extensions === true;
   }
 
   /** Whether the client may send out-of-band commands. */
   get isOobEnabled(): boolean {
     return this.#phase.name === 'running' && this.#phase.oob;
+  }
+
+  get isNegotiated(): boolean {
+    return this.#phase.name === 'running';
+  }
+
+  /** null for none: everything is allowed. */
+  get policyName(): string | null {
+    return this.#policy?.name ?? null;
   }
 
   get isConnected(): boolean {
@@ -176,7 +198,8 @@ export class Session implements ClientPort, ClientView {
   get nextWaiting(): PendingCommand | null {
     if (this.#isHigh || this.#inFlight >= this.#owner.share) return null;
     const command = this.#queue[this.#skipAnswered()];
-    return command !== undefined && command.afterOob <= this.#oobDone ? command : null;
+    if (command === undefined || command.call !== null) return null;
+    return command.afterOob <= this.#oobDone ? command : null;
   }
 
   /** The next out-of-band command to go upstream; null when there is none, or the client has its share there. */
@@ -189,6 +212,24 @@ export class Session implements ClientPort, ClientView {
   get waitingCount(): number {
     const isWaiting = (command: PendingCommand) => command.stage === 'waiting';
     return this.#queue.slice(this.#waiting).filter(isWaiting).length + this.#oobQueue.filter(isWaiting).length;
+  }
+
+  /** Commands of the client that are upstream. */
+  get inFlightCount(): number {
+    return this.#inFlight + this.#oobInFlight;
+  }
+
+  /** @returns up to `most` commands that have not gone upstream and have no answer. */
+  firstWaiting(most: number): PendingCommand[] {
+    const found: PendingCommand[] = [];
+    for (const command of this.#oobQueue) {
+      if (command.stage === 'waiting' && found.length < most) found.push(command);
+    }
+    for (let at = this.#waiting; at < this.#queue.length && found.length < most; at++) {
+      const command = this.#queue[at];
+      if (command?.stage === 'waiting') found.push(command);
+    }
+    return found;
   }
 
   /** Bytes held for the client. */
@@ -272,7 +313,7 @@ export class Session implements ClientPort, ClientView {
   /** Time has passed. */
   tick(now: number): void {
     const { limits } = this.#owner;
-    const age = now - this.#connectedAt;
+    const age = now - this.connectedAt;
     if (!this.isConnected) return;
     if (this.#phase.name === 'negotiating' && limits.negotiationTime > 0 && age >= limits.negotiationTime * 1000) {
       const what = `no capabilities negotiation within ${limits.negotiationTime / 1000} s`;
@@ -389,7 +430,8 @@ export class Session implements ClientPort, ClientView {
   /** The upstream is gone and the client stays: what has no answer gets an error. The journal knows what was upstream. */
   fail(reason: string): void {
     for (const command of [...this.#queue.slice(this.#head), ...this.#oobQueue]) {
-      if (command.stage === 'answered') continue;
+      // What is answered here does not need QEMU.
+      if (command.stage === 'answered' || command.call !== null) continue;
       const wasSent = command.stage === 'inFlight';
       if (!wasSent) this.#owner.journal?.dropped?.(command, reason);
       const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
@@ -458,7 +500,10 @@ export class Session implements ClientPort, ClientView {
     if (this.#outbox.length > 0) this.#flushOutbox();
     else if (this.#usage.unread === 0) return;
     this.#judgeUnread(this.#owner.now());
-    if (wasHigh && !this.#usage.isHigh(0) && this.hasWaiting) this.#owner.offer(this);
+    if (!wasHigh || this.#usage.isHigh(0)) return;
+    this.#drainAnswered();
+    if (this.#outbox.length > 0) this.#owner.touch(this);
+    if (this.hasWaiting) this.#owner.offer(this);
   }
 
   #judgeUnread(now: number): void {
@@ -553,7 +598,8 @@ export class Session implements ClientPort, ClientView {
       const name = reader.name.slice(0, LONGEST_NAME_SHOWN);
       this.#owner.counters.denied++;
       this.#refuse(verdict.rule, `Command '${name}' is not allowed here (policy ${this.#policy?.name ?? ''})`);
-    } else if (this.#owner.outage !== null) this.#refuse('no upstream', this.#owner.outage);
+    } else if (this.#hasExtensions && this.#owner.extensions.has(reader.name)) this.#enqueueHere();
+    else if (this.#owner.outage !== null) this.#refuse('no upstream', this.#owner.outage);
     else if (reader.isOutOfBand && !this.#owner.offersOob) {
       this.#refuse('no oob', 'the QEMU that is connected now does not support out-of-band commands');
     } else this.#enqueue();
@@ -631,6 +677,35 @@ export class Session implements ClientPort, ClientView {
     command.isPlainQuery = isPlain && command.name.startsWith('query-');
     // A cached reply needs no turn, only its place among the client's answers.
     if (!(command.isPlainQuery && this.#owner.answerFromCache(command))) this.#owner.offer(this);
+  }
+
+  /** Queues a command that is carried out here when its turn comes; an out-of-band one's has come. */
+  #enqueueHere(): void {
+    const { reader, extensions } = this.#owner;
+    const { bytes, tokens } = this.#scanner;
+    const at = reader.argumentsToken;
+    const command = this.#takeCommand();
+    command.call = extensions.read(reader.name, at < 0 ? null : canonicalValue(bytes, tokens, at));
+    this.#hold(command, command.raw.length + EXTENSION_BYTES + this.#scanner.end - this.#scanner.start);
+    if (command.oob) {
+      this.#oobSeen++;
+      this.#oobQueue.push(command);
+      this.#carryOut(command);
+      this.#drainOob();
+    } else {
+      command.afterOob = this.#oobSeen;
+      this.#queue.push(command);
+      this.#drainAnswered();
+      if (this.hasWaiting) this.#owner.offer(this);
+    }
+    this.#owner.touch(this);
+  }
+
+  #carryOut(command: PendingCommand): void {
+    if (command.call === null || command.stage !== 'waiting') return;
+    const reply = this.#owner.extensions.run(command, command.call);
+    if (reply === null) command.stage = 'running';
+    else this.#setReply(command, reply);
   }
 
   #send(chunks: readonly Uint8Array[]): void {
@@ -721,6 +796,7 @@ export class Session implements ClientPort, ClientView {
 
   #release(command: PendingCommand): void {
     this.#usage.queuedBytes -= command.size;
+    if (command.call !== null) this.#owner.extensions.forget(command);
     command.release();
   }
 
@@ -739,7 +815,9 @@ export class Session implements ClientPort, ClientView {
   #drainAnswered(): void {
     for (;;) {
       const command = this.#queue[this.#head];
-      if (command?.stage !== 'answered' || command.afterOob > this.#oobDone) break;
+      if (command === undefined || command.afterOob > this.#oobDone) break;
+      if (command.call !== null && !this.#isHigh) this.#carryOut(command);
+      if (command.stage !== 'answered') break;
       this.#sendReply(command);
       this.#head++;
       this.#release(command);

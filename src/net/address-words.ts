@@ -48,6 +48,7 @@ export const SERVICE_OPTIONS = [
   'connection-rate',
   'allow-uid',
   'allow-gid',
+  'extensions',
 ];
 
 /** Every option there is; which of them an address takes depends on what it is. */
