@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { scratch } from '../support/scratch.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -16,7 +17,7 @@ function run(cwd: string, program: string, ...args: readonly string[]): string {
 
 test('the npm package runs, and can be imported with its types, where nothing else is installed', {
   timeout: 400_000,
-}, (t) => {
+}, async (t) => {
   const folder = scratch(t);
   run(root, 'npm', 'pack', '--ignore-scripts', '--pack-destination', folder);
   const archive = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '';
@@ -59,4 +60,12 @@ test('the npm package runs, and can be imported with its types, where nothing el
   );
   run(empty, process.execPath, 'use.mjs');
   run(root, 'node_modules/.bin/publint', '--strict', join(folder, archive));
+  const types = await checkPackage(createPackageFromTarballData(readFileSync(join(folder, archive))));
+  assert.ok(types.types !== false);
+  // Node 20.19 can require() ES modules, and what resolves as Node 10 did knows no "exports".
+  const wrong = types.problems.filter(
+    (problem) =>
+      problem.kind !== 'CJSResolvesToESM' && !('resolutionKind' in problem && problem.resolutionKind === 'node10'),
+  );
+  assert.deepEqual(wrong, []);
 });
