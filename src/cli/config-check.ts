@@ -1,9 +1,7 @@
 /** `qmpmux config check`: whether a config can be used, without using it. */
 import { statSync } from 'node:fs';
-import type { DaemonConfig } from '../daemon/config.js';
 import { readConfig, readConfigFolder } from '../daemon/config-file.js';
-import { rulesOf } from '../daemon/policies.js';
-import { formatAddress } from '../net/address.js';
+import { outlineOf } from './config-outline.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
 
@@ -28,18 +26,8 @@ export const configCheck = subcommand({
     if (path === undefined || others.length > 0) throw new UsageError('name one config file, or a folder of them');
     const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
     const config = isFolder ? readConfigFolder(path) : readConfig(path);
-    for (const { listen } of config.monitors) {
-      for (const { settings } of listen) rulesOf(settings.policy, config.policies);
-    }
-    if (flags.quiet !== true) process.stdout.write(describe(config));
+    const outline = outlineOf(config);
+    if (flags.quiet !== true) process.stdout.write(outline);
     return Promise.resolve(EXIT.ok);
   },
 });
-
-function describe(config: DaemonConfig): string {
-  const lines = config.monitors.map(({ name, upstream, listen }) => {
-    const sockets = listen.map(({ address }) => formatAddress(address)).join(' ');
-    return `${name}: ${formatAddress(upstream)} is served at ${sockets}\n`;
-  });
-  return lines.length === 0 ? 'no monitor\n' : lines.join('');
-}

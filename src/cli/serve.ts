@@ -29,6 +29,7 @@ interface Flags {
   readonly config: string | undefined;
   readonly 'config-dir': string | undefined;
   readonly watch: boolean | undefined;
+  readonly check: boolean | undefined;
   readonly 'no-cache': boolean | undefined;
   readonly 'no-merge': boolean | undefined;
   readonly 'keep-clients': boolean | undefined;
@@ -84,6 +85,7 @@ export const serve = subcommand({
       describe: 'a folder of such files, *.toml, which may be empty at first',
     },
     watch: { type: 'boolean', describe: 'with --config or --config-dir: go over to a config as soon as it is changed' },
+    check: { type: 'boolean', describe: 'say what would be served, or what is wrong with that, and end' },
     'no-cache': {
       type: 'boolean',
       describe: 'ask QEMU each time also for what cannot change while it runs, such as query-qmp-schema',
@@ -208,6 +210,11 @@ export const serve = subcommand({
   async run(flags) {
     if (flags.restore === true) return restore(flags);
     const config = await configOf(flags);
+    if (flags.check === true) {
+      const { outlineOf } = await import('./config-outline.js');
+      process.stdout.write(outlineOf(config));
+      return EXIT.ok;
+    }
     const log = await openLog(config.log);
     // Without a monitor there may be nothing else to wait for.
     const awake = setInterval(() => undefined, A_DAY);

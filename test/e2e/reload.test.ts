@@ -225,3 +225,26 @@ describe('qmpmux config check', () => {
     assert.equal((await check(join(folder, 'none.toml')))[0], 78);
   });
 });
+
+test('qmpmux serve --check says what a command line would serve, and serves nothing', async (t) => {
+  const folder = scratch(t);
+  const check = async (...args: readonly string[]): Promise<readonly [number | null, string]> => {
+    const run = startDaemon(t, [...args, '--check']);
+    const { code } = await run.exited;
+    return [code, run.output + run.errors];
+  };
+  const mux = join(folder, 'vm.mux');
+  assert.deepEqual(await check('--upstream', '/run/vm.qmp', '--listen', mux), [
+    0,
+    `vm: unix:/run/vm.qmp is served at unix:${mux}\n`,
+  ]);
+  assert.ok(!existsSync(mux));
+  const file = join(folder, 'a.toml');
+  writeFileSync(file, monitor('web', '/run/web.qmp', mux));
+  assert.deepEqual(await check('--config', file), [0, `web: unix:/run/web.qmp is served at unix:${mux}\n`]);
+  writeFileSync(file, monitor('web', '/run/web.qmp', `${mux},policy=/nowhere/rules`));
+  const [code, text] = await check('--config', file);
+  assert.equal(code, 78);
+  assert.match(text, /\/nowhere\/rules: cannot read this policy/);
+  assert.equal((await check('--upstream', '/run/vm.qmp'))[0], 64);
+});

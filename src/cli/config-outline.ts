@@ -1,0 +1,14 @@
+/** What a config does, in words for people. */
+import type { DaemonConfig } from '../daemon/config.js';
+import { rulesOf } from '../daemon/policies.js';
+import { formatAddress } from '../net/address.js';
+
+/** @returns a line a monitor. @throws ConfigError when a policy cannot be read */
+export function outlineOf({ monitors, policies }: DaemonConfig): string {
+  const lines = monitors.map(({ name, upstream, listen }) => {
+    for (const { settings } of listen) rulesOf(settings.policy, policies);
+    const sockets = listen.map(({ address }) => formatAddress(address)).join(' ');
+    return `${name}: ${formatAddress(upstream)} is served at ${sockets}\n`;
+  });
+  return lines.length === 0 ? 'no monitor\n' : lines.join('');
+}
