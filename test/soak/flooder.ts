@@ -1,10 +1,11 @@
 /**
  * A client in a process of its own that pipelines commands without waiting for answers, so that what it costs to make and to read
- * them is not measured with the others: `flooder.js PATH COUNT`. It writes how many answers came, in order, and ends.
+ * them is not measured with the others: `flooder.js PATH COUNT [out-of-band]`. It writes how many answers came, in order, and ends.
  */
 import { createConnection } from 'node:net';
 
-const [path = '', count = '0'] = process.argv.slice(2);
+const [path = '', count = '0', kind = 'in-band'] = process.argv.slice(2);
+const isOob = kind === 'out-of-band';
 const total = Number(count);
 const socket = createConnection({ path });
 let text = '';
@@ -27,11 +28,12 @@ socket.on('data', (chunk: string) => {
 });
 socket.on('close', () => finish(`${Math.max(0, next)} and the end`));
 socket.on('error', () => {});
-socket.write('{"execute": "qmp_capabilities"}');
+socket.write(`{"execute": "qmp_capabilities"${isOob ? ', "arguments": {"enable": ["oob"]}' : ''}}`);
 
 function flood(): void {
   let commands = '';
-  for (let id = 0; id < total; id++) commands += `{"execute": "query-status", "id": ${id}}`;
+  const command = isOob ? '"exec-oob": "query-yank"' : '"execute": "query-status"';
+  for (let id = 0; id < total; id++) commands += `{${command}, "id": ${id}}`;
   socket.write(commands);
 }
 

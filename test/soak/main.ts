@@ -1,4 +1,4 @@
-/** `npm run soak [-- --seconds 3600 --seed 7 --clients 1000]`: the soak by hand, with its table at the end. */
+/** `npm run soak [-- --seconds 3600 --seed 7 --clients 1000 --vanishing 100000 --inputs 10000]`: the soak by hand, with its table at the end. */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { soak } from './soak.js';
@@ -9,6 +9,8 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string', default: String(randomInt(1_000_000_000)) },
     clients: { type: 'string', default: '1000' },
+    vanishing: { type: 'string', default: '100000' },
+    inputs: { type: 'string', default: '10000' },
   },
 });
 const cleanings: (() => void | Promise<void>)[] = [];
@@ -17,7 +19,13 @@ const scope = {
     cleanings.unshift(clean);
   },
 };
-const options = { seconds: Number(values.seconds), seed: Number(values.seed), clients: Number(values.clients) };
+const options = {
+  seconds: Number(values.seconds),
+  seed: Number(values.seed),
+  clients: Number(values.clients),
+  vanishing: Number(values.vanishing),
+  inputs: Number(values.inputs),
+};
 process.stdout.write(`seed ${options.seed}\n`);
 try {
   const { figures, problems } = await soak(scope, options, (line) => process.stderr.write(`${line}\n`));

@@ -10,7 +10,11 @@ describe('a minute of everything at once', { skip: missing('qemu') }, () => {
     const seed = Number(process.env['QMPMUX_SEED'] ?? randomInt(1_000_000_000));
     context.diagnostic(`seed ${seed}`);
     const seconds = Number(process.env['QMPMUX_SOAK_SECONDS'] ?? '60');
-    const { figures, problems } = await soak(context, { seconds, seed, clients: 1000 }, () => {});
+    const { figures, problems } = await soak(
+      context,
+      { seconds, seed, clients: 1000, vanishing: 5000, inputs: 1000 },
+      () => {},
+    );
     for (const line of formatTable(figures).trimEnd().split('\n')) context.diagnostic(line);
     assert.deepEqual(problems, []);
     assert.deepEqual(

@@ -6,7 +6,7 @@
  * memory stays under its bound.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync, renameSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,12 +14,20 @@ import { Random } from '../conformance/generator.js';
 import { type Daemon, startDaemon } from '../support/daemon.js';
 import { type Qemu, startQemu } from '../support/qemu.js';
 import { type Scope, scratch } from '../support/scratch.js';
+import { badUpstream } from './bad-upstream.js';
 import { quantile, SoakClient } from './client.js';
+import { garbageOf } from './garbage.js';
+import { tryInputs } from './inputs.js';
+import { vanish } from './vanish.js';
 
 export interface SoakOptions {
   readonly seconds: number;
   readonly seed: number;
   readonly clients: number;
+  /** How many clients connect and vanish. */
+  readonly vanishing: number;
+  /** How many inputs the fuzz tests try. */
+  readonly inputs: number;
 }
 
 /** One line of the table. */
@@ -46,12 +54,27 @@ const ROUNDS = 4;
 const MOST_TRIES = 3;
 const SAMPLES = 250;
 const EVENT_ROUNDS = 10;
+/** What the daemon's memory may grow by while clients come and vanish, once the first tenth of them has, in MiB. */
+const MOST_GROWTH = 16;
 
 const flooder = fileURLToPath(new URL('flooder.js', import.meta.url));
 
 export async function soak(scope: Scope, options: SoakOptions, tell: (line: string) => void): Promise<SoakResult> {
   return new Soak(scope, options, tell).run();
 }
+
+/** @returns a daemon's resident memory in MiB. */
+function memoryOf({ pid }: Daemon): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+  return Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? '0') / 1024);
+}
+
+/** @returns how many descriptors a daemon has. */
+function descriptorsOf({ pid }: Daemon): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+type Kind = 'in-band' | 'out-of-band';
 
 class Soak {
   readonly #scope: Scope;
@@ -68,7 +91,9 @@ class Soak {
   #qemu: Qemu | null = null;
   #daemon: Daemon | null = null;
   #peak = 0;
-  #inputs = 0;
+  /** Bytes of it. */
+  #garbage = 0;
+  #badMessages = 0;
   #vanished = 0;
 
   constructor(scope: Scope, options: SoakOptions, tell: (line: string) => void) {
@@ -88,7 +113,7 @@ class Soak {
       '--upstream',
       this.#monitor,
       '--listen',
-      this.#mux,
+      `${this.#mux},connection-rate=0`,
       '--keep-clients',
       '--no-merge',
       '--warn-after=5s',
@@ -100,12 +125,15 @@ class Soak {
     const clients = await this.#openMany(this.#options.clients);
     this.#figure('clients held', String(clients.length));
     this.#figure('memory of the daemon, with them', `${this.#memory()} MiB`);
-    await this.#compareUnderFlood();
+    await this.#compareUnderFlood('in-band');
+    await this.#compareUnderFlood('out-of-band');
     await this.#holdAgainstHostiles(clients);
+    await this.#letVanish();
     const faults = await this.#surviveFaults(clients, end);
     this.#figure('faults survived', String(faults));
     this.#figure('clients that came and vanished', String(this.#vanished));
-    this.#figure('inputs tried', `${this.#inputs} bytes of garbage`);
+    this.#figure('garbage sent by clients', `${(this.#garbage / 1e6).toFixed(1)} MB`);
+    this.#figure('messages of an upstream that is no QEMU', String(this.#badMessages));
     const answers = clients.reduce((sum, client) => sum + client.answers, 0);
     this.#figure('answers to polite clients, in order', String(answers));
     this.#memory();
@@ -114,6 +142,9 @@ class Soak {
     await Promise.all(clients.map((client) => client.close()));
     const { code } = await this.#daemon.stop();
     this.#bounded('exit code of the daemon', code ?? -1, 0, '');
+    const { tried, failure } = await tryInputs(this.#options.inputs, this.#options.seed);
+    this.#figure('inputs tried', String(tried), 'none fails', failure === null);
+    if (failure !== null) this.#complain(failure);
     return { figures: this.#figures, problems: this.#problems };
   }
 
@@ -128,8 +159,8 @@ class Soak {
 
   /** @returns the daemon's resident memory in MiB. */
   #memory(): number {
-    const status = readFileSync(`/proc/${this.#daemon?.pid ?? 0}/status`, 'latin1');
-    const memory = Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? '0') / 1024);
+    if (this.#daemon === null) return 0;
+    const memory = memoryOf(this.#daemon);
     this.#peak = Math.max(this.#peak, memory);
     return memory;
   }
@@ -155,13 +186,13 @@ class Soak {
   }
 
   /** A polite client's latency beside idle ones, and beside one that floods, in turns. */
-  async #compareUnderFlood(): Promise<void> {
+  async #compareUnderFlood(kind: Kind): Promise<void> {
     // Other processes of the machine are in the figures too: a measurement that is too bad is made again, and all are told.
     for (let tries = 1; ; tries++)
-      if ((await this.#measureUnderFlood(tries === MOST_TRIES)) || tries === MOST_TRIES) return;
+      if ((await this.#measureUnderFlood(kind, tries === MOST_TRIES)) || tries === MOST_TRIES) return;
   }
 
-  async #measureUnderFlood(isLast: boolean): Promise<boolean> {
+  async #measureUnderFlood(kind: Kind, isLast: boolean): Promise<boolean> {
     const polite = await this.#open('the polite one');
     const [alone, beside]: [number[], number[]] = [[], []];
     const measure = async (into: number[]) => {
@@ -170,7 +201,7 @@ class Soak {
     await measure([]);
     for (let round = 0; round < ROUNDS; round++) {
       await measure(alone);
-      const flood = this.#flood();
+      const flood = this.#flood(kind);
       await flood.hasBegun();
       await measure(beside);
       flood.kill();
@@ -180,9 +211,9 @@ class Soak {
     }
     const [p99, p99Beside] = [quantile(alone, 0.99), quantile(beside, 0.99)];
     this.#figure('p50 of a polite client, others idle', `${quantile(alone, 0.5).toFixed(2)} ms`);
-    this.#figure('p50 of a polite client, one floods', `${quantile(beside, 0.5).toFixed(2)} ms`);
+    this.#figure(`p50 of a polite client, one floods ${kind}`, `${quantile(beside, 0.5).toFixed(2)} ms`);
     this.#figure('p99 of a polite client, others idle', `${p99.toFixed(2)} ms`);
-    this.#figure('p99 of a polite client, one floods', `${p99Beside.toFixed(2)} ms`);
+    this.#figure(`p99 of a polite client, one floods ${kind}`, `${p99Beside.toFixed(2)} ms`);
     const ratio = p99Beside / p99;
     await polite.close();
     const isGood = ratio <= MOST_SLOWER;
@@ -191,8 +222,12 @@ class Soak {
     return isGood;
   }
 
-  #flood(): { readonly result: Promise<string>; readonly kill: () => void; readonly hasBegun: () => Promise<void> } {
-    const child = spawn(process.execPath, [flooder, this.#mux, String(FLOOD)], {
+  #flood(kind: Kind): {
+    readonly result: Promise<string>;
+    readonly kill: () => void;
+    readonly hasBegun: () => Promise<void>;
+  } {
+    const child = spawn(process.execPath, [flooder, this.#mux, String(FLOOD), kind], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let text = '';
@@ -236,12 +271,12 @@ class Soak {
     const babble = (async () => {
       while (!work.isOver) {
         const garbage = garbageOf(this.#random, 8192);
-        this.#inputs += garbage.length;
+        this.#garbage += garbage.length;
         babbler.write(garbage);
         await sleep(20);
       }
     })();
-    const flood = this.#flood();
+    const flood = this.#flood('in-band');
     const started = performance.now();
     for (let round = 0; round < EVENT_ROUNDS; round++) {
       await driver.ask('cont');
@@ -273,11 +308,43 @@ class Soak {
     await Promise.all([deaf, slow, babbler, driver].map((client) => client.close()));
   }
 
+  /**
+   * On a daemon of their own, for the memory of one with many clients goes up and down with its garbage. A tenth of them first:
+   * what is kept for reuse is there then.
+   */
+  async #letVanish(): Promise<void> {
+    const { vanishing } = this.#options;
+    const qemu = await startQemu(this.#scope);
+    const mux = join(qemu.folder, 'mux');
+    const listen = `${mux},connection-rate=0`;
+    const daemon = startDaemon(this.#scope, ['--upstream', qemu.monitor, '--listen', listen, '--log-level=warn']);
+    await daemon.ready();
+    const observer = await SoakClient.open(mux, 'the observer', this.#complain);
+    const warm = Math.floor(vanishing / 10);
+    await vanish(mux, warm);
+    await observer.ask();
+    const [descriptors, memory] = [descriptorsOf(daemon), memoryOf(daemon)];
+    await vanish(mux, vanishing - warm);
+    // Those that the kernel still held are accepted, and what they had upstream is answered.
+    let left = 1;
+    for (let looks = 0; left > 0 && looks < 1000; looks++) {
+      await observer.ask();
+      left = descriptorsOf(daemon) - descriptors;
+    }
+    this.#vanished += vanishing;
+    this.#bounded(`descriptors left behind by ${vanishing} that vanished`, Math.max(0, left), 0, '');
+    this.#bounded('memory they left behind', Math.max(0, memoryOf(daemon) - memory), MOST_GROWTH, 'MiB');
+    await observer.close();
+    await daemon.stop();
+    await qemu.kill();
+  }
+
   /** Faults in a random order, each at least once, until the time is over. @returns how many there were */
   async #surviveFaults(clients: SoakClient[], end: number): Promise<number> {
     const faults: readonly [() => Promise<void>, ...(() => Promise<void>)[]] = [
       () => this.#stopQemu(),
       () => this.#killQemu(),
+      () => this.#standIn(),
       () => this.#vanish(),
       () => this.#sendGarbage(),
       () => this.#leaveHalfway(),
@@ -325,6 +392,19 @@ class Soak {
     await this.#daemon?.ready();
   }
 
+  /** Something else stands at QEMU's path for a while. */
+  async #standIn(): Promise<void> {
+    await this.#qemu?.kill();
+    rmSync(this.#monitor, { force: true });
+    const bad = await badUpstream(this.#monitor, this.#random, 2);
+    while (bad.pieces < 100) await sleep(10);
+    this.#badMessages += bad.pieces;
+    await bad.close();
+    rmSync(this.#monitor, { force: true });
+    await this.#startQemu();
+    await this.#daemon?.ready();
+  }
+
   async #vanish(): Promise<void> {
     await Promise.all(
       Array.from({ length: 50 }, async () => {
@@ -341,7 +421,7 @@ class Soak {
     client.ignoreAnswers();
     for (let i = 0; i < 16; i++) {
       const garbage = garbageOf(this.#random, 4096);
-      this.#inputs += garbage.length;
+      this.#garbage += garbage.length;
       client.write(garbage);
     }
     await client.close();
@@ -362,36 +442,4 @@ class Soak {
       await old?.close();
     }
   }
-}
-
-const PIECES = [
-  '{',
-  '}',
-  '[',
-  ']',
-  '"',
-  "'",
-  ':',
-  ',',
-  '\\',
-  '\xff',
-  '\x00',
-  '1e9',
-  'true',
-  ' ',
-  '{"execute":',
-  '"qmp_capabilities"',
-  '"query-status"',
-  '"id":',
-  '\\u0000',
-  '\n',
-] as const;
-
-/** @returns bytes that look a little like QMP. */
-function garbageOf(random: Random, length: number): string {
-  let text = '';
-  while (text.length < length) {
-    text += random.once(5) ? String.fromCharCode(random.below(256)) : (PIECES[random.below(PIECES.length)] ?? '');
-  }
-  return text;
 }
