@@ -3,6 +3,15 @@
  * net/ implements these over sockets; tests implement them in memory. Nothing in here knows what a socket is.
  */
 
+/** An open file that a client has sent. Whoever holds it closes it, once; closing it again does nothing. */
+export interface Descriptor {
+  /** `file`, `folder`, `block device`, `character device`, `pipe`, `socket`, `eventfd`, …, or `unknown`. */
+  readonly type: string;
+  /** Where it lies, as far as that is known; null for what has no place. */
+  readonly path: string | null;
+  close(): void;
+}
+
 /** One connection, upstream or downstream, seen from the multiplexer. */
 export interface Link {
   /**
@@ -12,6 +21,10 @@ export interface Link {
   write(chunk: Uint8Array): void;
   /** Takes several chunks, in order, to be sent with as few system calls as possible. */
   writeAll(chunks: readonly Uint8Array[]): void;
+  /**
+   * Takes bytes to be sent together with an open file, in order with all else; both are handed over. Absent where the way carries none.
+   */
+  sendWith?(chunks: readonly Uint8Array[], descriptor: Descriptor): void;
   /** Bytes taken by `write` that the kernel has not accepted yet. */
   readonly backlog: number;
   /** Sends what was written, then EOF. Reading goes on. */

@@ -1,6 +1,7 @@
 /** A connection to QEMU, whatever carries it. */
 import type { Socket } from 'node:net';
 import type { Link } from '../mux/link.js';
+import { SendingLink } from './sending-link.js';
 import { SocketLink } from './socket-link.js';
 
 export interface ConnectionReceiver {
@@ -28,7 +29,8 @@ export class SocketConnection implements Connection {
   #receiver: ConnectionReceiver | null = null;
 
   constructor(socket: Socket) {
-    this.link = new SocketLink(socket, socket);
+    // Unix sockets have no address, and carry descriptors.
+    this.link = socket.remoteAddress === undefined ? new SendingLink(socket) : new SocketLink(socket, socket);
   }
 
   attach(receiver: ConnectionReceiver): void {

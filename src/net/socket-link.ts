@@ -162,6 +162,16 @@ export class SocketLink implements Link {
     if (this.#readable instanceof Socket && Object.is(this.#readable, this.#writable)) this.#salvage(this.#readable);
   };
 
+  /**
+   * Reads what the kernel has, past Node.
+   * @returns null when there is nothing now; no bytes for EOF
+   * @throws Error with the system's code, EAGAIN when there is nothing now
+   */
+  protected readNow(fd: number): Uint8Array | null {
+    const chunk = Buffer.allocUnsafeSlow(SALVAGE_CHUNK);
+    return chunk.subarray(0, readSync(fd, chunk));
+  }
+
   /** Called with the descriptor still open, just before Node destroys a socket whose write failed. */
   #salvage(socket: Socket): void {
     const receiver = this.#receiver;
@@ -175,14 +185,14 @@ export class SocketLink implements Link {
     if (fd === null) return;
     try {
       for (let total = 0; total < SALVAGE_BYTES; ) {
-        const chunk = Buffer.allocUnsafeSlow(SALVAGE_CHUNK);
-        const length = readSync(fd, chunk);
-        if (length === 0) {
+        const chunk = this.readNow(fd);
+        if (chunk === null) return;
+        if (chunk.length === 0) {
           this.#receiveEnd();
           return;
         }
-        receiver.receive(chunk.subarray(0, length));
-        total += length;
+        receiver.receive(chunk);
+        total += chunk.length;
       }
     } catch {
       // EAGAIN: that was all. ECONNRESET: there is no more.
@@ -202,7 +212,7 @@ function describeLoss(error: NodeJS.ErrnoException): string {
  * @returns the descriptor of a connected socket, or null when it has none (any more). Node has no public name for it; where this
  * one is missing, we are left with what Node does by itself.
  */
-function descriptorOf(socket: Socket): number | null {
+export function descriptorOf(socket: Socket): number | null {
   const fd = handleProperty(socket, 'fd');
   return fd !== null && fd >= 0 ? fd : null;
 }

@@ -4,6 +4,9 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { messageCalls } from '../../dist/net/message-calls.js';
+import { ReceivingLink } from '../../dist/net/receiving-link.js';
+import { SendingLink } from '../../dist/net/sending-link.js';
 import { SocketLink } from '../../dist/net/socket-link.js';
 import { scratch } from '../support/scratch.js';
 
@@ -47,10 +50,23 @@ interface Pair {
   readonly server: Socket;
 }
 
-async function pair(t: TestContext, kind: 'unix' | 'tcp' = 'unix'): Promise<Pair> {
+/** What a link is made over: `receiving` is a unix socket that is read for descriptors too, `sending` one that may send them. */
+const KINDS = ['unix', 'tcp', 'receiving', 'sending'] as const;
+const UNIX_KINDS = KINDS.filter((kind) => kind !== 'tcp');
+type Kind = (typeof KINDS)[number];
+
+function linkOver(socket: Socket, kind: Kind, linger?: number): SocketLink {
+  if (kind === 'sending') return new SendingLink(socket);
+  if (kind !== 'receiving') return new SocketLink(socket, socket, linger);
+  const link = ReceivingLink.over(socket, messageCalls(), linger);
+  assert.ok(link !== null);
+  return link;
+}
+
+async function pair(t: TestContext, kind: Kind = 'unix', linger?: number): Promise<Pair> {
   const path = join(scratch(t), 's');
   const server = createServer({ allowHalfOpen: true });
-  server.listen(kind === 'unix' ? { path } : { host: '127.0.0.1', port: 0 });
+  server.listen(kind === 'tcp' ? { host: '127.0.0.1', port: 0 } : { path });
   await once(server, 'listening');
   const bound = server.address();
   const peer = connect({
@@ -66,10 +82,10 @@ async function pair(t: TestContext, kind: 'unix' | 'tcp' = 'unix'): Promise<Pair
     peer.destroy();
     socket.destroy();
   });
-  return { link: new SocketLink(socket, socket), record: new Record(), peer, server: socket };
+  return { link: linkOver(socket, kind, linger), record: new Record(), peer, server: socket };
 }
 
-for (const kind of ['unix', 'tcp'] as const) {
+for (const kind of KINDS) {
   test(`bytes pass both ways, in order, over a ${kind} socket`, async (t) => {
     const { link, record, peer } = await pair(t, kind);
     link.attach(record);
@@ -127,100 +143,107 @@ for (const kind of ['unix', 'tcp'] as const) {
   });
 }
 
-test('what a paused peer sent before it closed is received too', async (t) => {
-  const { link, record, peer } = await pair(t);
-  link.attach(record);
-  peer.write('first');
-  await record.until(() => record.text === 'first');
-  link.pause();
-  await new Promise((resolve) => peer.write('y'.repeat(120_000), resolve));
-  peer.destroy();
-  await once(peer, 'close');
-  link.write(Buffer.from('answer'));
-  await record.until(() => record.reason !== null);
-  assert.equal(record.text.length, 120_005);
-});
-
-test('a paused connection is not read until it is resumed', async (t) => {
-  const { link, record, peer } = await pair(t);
-  link.attach(record);
-  link.pause();
-  const large = Buffer.alloc(4 * 1024 * 1024, 'z');
-  let taken = false;
-  peer.write(large, () => {
-    taken = true;
-  });
-  // The peer's own bytes come back to it only after the loop has turned many times; its write must still be waiting then.
-  const { peer: other, link: echo, record: heard } = await pair(t);
-  echo.attach(heard);
-  for (let i = 0; i < 50; i++) {
-    other.write('.');
-    await heard.until(() => heard.text.length > i);
-  }
-  assert.equal(taken, false);
-  assert.equal(record.text, '');
-  link.resume();
-  await record.until(() => record.text.length === large.length);
-});
-
-test('the backlog is what the kernel has not taken, and falls to nothing', async (t) => {
-  const { link, record, peer } = await pair(t);
-  link.attach(record);
-  peer.pause();
-  const chunk = Buffer.alloc(1024 * 1024);
-  link.write(Buffer.from('small'));
-  assert.equal(link.backlog, 0);
-  for (let i = 0; i < 8; i++) link.write(chunk);
-  assert.ok(link.backlog > 4 * 1024 * 1024 && link.backlog <= 8 * 1024 * 1024, String(link.backlog));
-  let got = 0;
-  const total = 5 + 8 * chunk.length;
-  await new Promise<void>((resolve) => {
-    peer.on('data', (data: Buffer) => {
-      got += data.length;
-      if (got === total) resolve();
-    });
-    peer.resume();
-  });
-  peer.write('done');
-  await record.until(() => record.text === 'done');
-  assert.equal(link.backlog, 0);
-});
-
-test('a link that is gone swallows everything', async (t) => {
-  const { link, record, server } = await pair(t);
-  link.attach(record);
-  link.destroy();
-  link.write(Buffer.from('a'));
-  link.writeAll([Buffer.from('a'), Buffer.from('b')]);
-  link.end();
-  link.pause();
-  link.resume();
-  link.destroy();
-  await record.until(() => record.reason !== null);
-  assert.equal(record.reason, 'closed by qmpmux');
-  assert.equal(link.backlog, 0);
-  assert.ok(server.destroyed);
-});
-
-for (const takes of [true, false]) {
-  const how = takes ? 'keeps its side open' : 'does not take the rest';
-  test(`a peer that ${how} after our end is let go`, async (t) => {
-    const { peer, server } = await pair(t);
-    const link = new SocketLink(server, server, 20);
-    const record = new Record();
+for (const kind of UNIX_KINDS) {
+  test(`what a paused peer sent before it closed is received too, over a ${kind} socket`, async (t) => {
+    const { link, record, peer } = await pair(t, kind);
     link.attach(record);
-    if (takes) peer.resume();
-    else peer.pause();
-    link.write(Buffer.alloc(takes ? 10 : 8 * 1024 * 1024));
-    link.end();
-    link.end();
-    await link.drained();
+    peer.write('first');
+    await record.until(() => record.text === 'first');
+    link.pause();
+    await new Promise((resolve) => peer.write('y'.repeat(120_000), resolve));
+    peer.destroy();
+    await once(peer, 'close');
+    link.write(Buffer.from('answer'));
     await record.until(() => record.reason !== null);
-    assert.ok(server.destroyed);
-    assert.equal(record.reason, 'closed by qmpmux');
-    await link.drained();
+    assert.equal(record.text.length, 120_005);
   });
 }
+
+for (const kind of UNIX_KINDS) {
+  test(`a paused connection is not read until it is resumed, over a ${kind} socket`, async (t) => {
+    const { link, record, peer } = await pair(t, kind);
+    link.attach(record);
+    link.pause();
+    const large = Buffer.alloc(4 * 1024 * 1024, 'z');
+    let taken = false;
+    peer.write(large, () => {
+      taken = true;
+    });
+    // The peer's own bytes come back to it only after the loop has turned many times; its write must still be waiting then.
+    const { peer: other, link: echo, record: heard } = await pair(t, kind);
+    echo.attach(heard);
+    for (let i = 0; i < 50; i++) {
+      other.write('.');
+      await heard.until(() => heard.text.length > i);
+    }
+    assert.equal(taken, false);
+    assert.equal(record.text, '');
+    link.resume();
+    await record.until(() => record.text.length === large.length);
+  });
+}
+
+for (const kind of UNIX_KINDS) {
+  test(`the backlog is what the kernel has not taken, and falls to nothing, over a ${kind} socket`, async (t) => {
+    const { link, record, peer } = await pair(t, kind);
+    link.attach(record);
+    peer.pause();
+    const chunk = Buffer.alloc(1024 * 1024);
+    link.write(Buffer.from('small'));
+    assert.equal(link.backlog, 0);
+    for (let i = 0; i < 8; i++) link.write(chunk);
+    assert.ok(link.backlog > 4 * 1024 * 1024 && link.backlog <= 8 * 1024 * 1024, String(link.backlog));
+    let got = 0;
+    const total = 5 + 8 * chunk.length;
+    await new Promise<void>((resolve) => {
+      peer.on('data', (data: Buffer) => {
+        got += data.length;
+        if (got === total) resolve();
+      });
+      peer.resume();
+    });
+    peer.write('done');
+    await record.until(() => record.text === 'done');
+    assert.equal(link.backlog, 0);
+  });
+}
+
+for (const kind of UNIX_KINDS) {
+  test(`a link that is gone swallows everything, over a ${kind} socket`, async (t) => {
+    const { link, record, server } = await pair(t, kind);
+    link.attach(record);
+    link.destroy();
+    link.write(Buffer.from('a'));
+    link.writeAll([Buffer.from('a'), Buffer.from('b')]);
+    link.end();
+    link.pause();
+    link.resume();
+    link.destroy();
+    await record.until(() => record.reason !== null);
+    assert.equal(record.reason, 'closed by qmpmux');
+    assert.equal(link.backlog, 0);
+    assert.ok(server.destroyed);
+  });
+}
+
+for (const kind of ['unix', 'receiving'] as const)
+  for (const takes of [true, false]) {
+    const how = takes ? 'keeps its side open' : 'does not take the rest';
+    test(`a peer that ${how} after our end is let go, over a ${kind} socket`, async (t) => {
+      const { peer, server, link, record } = await pair(t, kind, 20);
+      link.attach(record);
+      if (takes) peer.resume();
+      else peer.pause();
+      link.write(Buffer.alloc(takes ? 10 : 8 * 1024 * 1024));
+      link.end();
+      link.end();
+      await link.drained();
+      await record.until(() => record.reason !== null);
+      assert.ok(server.destroyed);
+      assert.equal(record.reason, 'closed by qmpmux');
+      await link.drained();
+    });
+  }
 
 test('a reset is told as a reset', async (t) => {
   const { link, record, peer } = await pair(t, 'tcp');

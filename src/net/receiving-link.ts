@@ -1,0 +1,193 @@
+/**
+ * A client's link that takes the open files which come with its bytes (SCM_RIGHTS). Node would lose them without a word.
+ *
+ * Node's socket does all but the reading itself. libuv asks whoever reads for a buffer first; given one of no bytes, it reports ENOBUFS
+ * and reads nothing (uv_read_start(3)), again and again while there is something to be read. So the event loop's own epoll tells us
+ * when to call recvmsg, and there is no thread, no second epoll and no second owner of the descriptor: docs/adr/0008.
+ *
+ * The kernel glues what was written before a descriptor to what came with it, and QEMU, which reads byte by byte, sees where
+ * one ends and the other begins. So each read is looked at first (MSG_PEEK); where it would bring descriptors, it is made in pieces.
+ */
+import type { Socket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import { CALL_BYTES, EAGAIN, type MessageCalls } from './message-calls.js';
+import { ReceivedDescriptor } from './received-descriptor.js';
+import { SocketLink } from './socket-link.js';
+
+/** Who takes descriptors. */
+export interface DescriptorReceiver {
+  /**
+   * Descriptors came, at or behind `position` in what the client sends, and before its next closing brace; told before those bytes are.
+   * @param descriptors as many as this process could take, in the order sent
+   * @param isCut whether there were more
+   */
+  receiveDescriptors(position: number, descriptors: readonly ReceivedDescriptor[], isCut: boolean): void;
+  /** One that was handed over is closed. */
+  descriptorClosed(): void;
+}
+
+/** What we need of Node's own handle of a socket, which has no public name. */
+interface Handle {
+  readonly fd: number;
+  /** Whether Node believes that libuv is reading. */
+  reading: boolean;
+  onread: () => void;
+  readStart(): number;
+  readStop(): number;
+  useUserBuffer(buffer: Uint8Array): void;
+}
+
+const NO_ROOM = Buffer.alloc(0);
+const BRACE = 0x7d;
+/** The most calls in a row for one client. */
+const MOST_PIECES = 256;
+
+export class ReceivingLink extends SocketLink {
+  readonly #socket: Socket;
+  readonly #calls: MessageCalls;
+  #takes: DescriptorReceiver | null = null;
+  /** Bytes received so far. */
+  #position = 0;
+  #isStopped = false;
+  #isOver = false;
+
+  private constructor(socket: Socket, handle: Handle, calls: MessageCalls, linger: number | undefined) {
+    super(socket, socket, linger);
+    this.#socket = socket;
+    this.#calls = calls;
+    handle.useUserBuffer(NO_ROOM);
+    handle.onread = () => {
+      this.#readable();
+    };
+  }
+
+  /** @returns a link for a unix socket that nothing was read from; null where this Node, or this machine, cannot do it. */
+  static over(socket: Socket, calls: MessageCalls | null, linger?: number): ReceivingLink | null {
+    const handle = handleOf(socket);
+    return handle === null || calls === null ? null : new ReceivingLink(socket, handle, calls, linger);
+  }
+
+  /** Hands descriptors to `receiver`, from now on. */
+  takeDescriptors(receiver: DescriptorReceiver): void {
+    this.#takes = receiver;
+  }
+
+  /** Node would read on until its own buffer is full, and each byte of that may come with a descriptor. */
+  override pause(): void {
+    super.pause();
+    const handle = handleOf(this.#socket);
+    if (handle === null || this.#isOver) return;
+    this.#isStopped = true;
+    handle.readStop();
+  }
+
+  override resume(): void {
+    const handle = handleOf(this.#socket);
+    if (handle !== null && this.#isStopped && !this.#isOver) {
+      this.#isStopped = false;
+      handle.reading = true;
+      handle.readStart();
+    }
+    super.resume();
+  }
+
+  protected override readNow(fd: number): Uint8Array | null {
+    const chunk = this.#read(fd);
+    return typeof chunk === 'number' ? null : chunk;
+  }
+
+  #readable(): void {
+    const handle = handleOf(this.#socket);
+    if (handle === null || this.#isOver || this.#isStopped) return;
+    const chunk = this.#read(handle.fd);
+    if (chunk === -EAGAIN) return;
+    if (typeof chunk === 'number') {
+      const code = getSystemErrorName(chunk);
+      this.#socket.destroy(Object.assign(new Error(`reading failed: ${code}`), { code }));
+      return;
+    }
+    if (chunk.length === 0) {
+      this.#isOver = true;
+      handle.reading = false;
+      handle.readStop();
+      this.#socket.push(null);
+      this.#socket.read(0);
+      return;
+    }
+    // As Node's own reading does: the stream asks again when it has room.
+    if (!this.#socket.push(chunk) && !this.#isStopped) {
+      handle.reading = false;
+      handle.readStop();
+    }
+  }
+
+  /** @returns bytes, none for EOF, or an error number below zero */
+  #read(fd: number): Uint8Array | number {
+    const calls = this.#calls;
+    let length = calls.peek(fd, CALL_BYTES);
+    if (length <= 0) return length === 0 ? NO_ROOM : length;
+    if (calls.touchesDescriptors) return this.#readApart(fd, length);
+    length = calls.receive(fd, length);
+    if (length <= 0) return length === 0 ? NO_ROOM : length;
+    return this.#taken(length);
+  }
+
+  /**
+   * Reads what descriptors come with, and what lies before it. Commands end with a brace, and where one has ended is all that
+   * matters: so it is read brace by brace until the descriptors are there.
+   * @param length of all that the kernel would give at once
+   */
+  #readApart(fd: number, length: number): Uint8Array | number {
+    const calls = this.#calls;
+    const peeked = Buffer.from(calls.data.subarray(0, length));
+    let taken = 0;
+    for (let pieces = 0; taken < length && pieces < MOST_PIECES; pieces++) {
+      const end = peeked.indexOf(BRACE, taken) + 1 || length;
+      const received = calls.receive(fd, end - taken);
+      // Not reached: it was there a moment ago, and nobody else reads.
+      if (received <= 0) break;
+      if (calls.descriptors.length > 0 || calls.isCut) {
+        this.#descriptorsCame(this.#position + taken, calls.descriptors, calls.isCut);
+        taken += received;
+        break;
+      }
+      taken += received;
+    }
+    this.#position += taken;
+    return peeked.subarray(0, taken);
+  }
+
+  #taken(length: number): Uint8Array {
+    const { data, descriptors, isCut } = this.#calls;
+    const chunk = Buffer.allocUnsafe(length);
+    data.copy(chunk, 0, 0, length);
+    // Not reached with any: they would have been seen.
+    if (descriptors.length > 0 || isCut) this.#descriptorsCame(this.#position, descriptors, isCut);
+    this.#position += length;
+    return chunk;
+  }
+
+  #descriptorsCame(position: number, numbers: readonly number[], isCut: boolean): void {
+    const takes = this.#takes;
+    const descriptors = numbers.map(
+      (fd) =>
+        new ReceivedDescriptor(fd, () => {
+          takes?.descriptorClosed();
+        }),
+    );
+    if (takes !== null) takes.receiveDescriptors(position, descriptors, isCut);
+    else for (const descriptor of descriptors) descriptor.close();
+  }
+}
+
+function handleOf(socket: Socket): Handle | null {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  return isHandle(handle) ? handle : null;
+}
+
+function isHandle(handle: unknown): handle is Handle {
+  if (typeof handle !== 'object' || handle === null) return false;
+  const fd: unknown = Reflect.get(handle, 'fd');
+  if (typeof fd !== 'number' || fd < 0) return false;
+  return ['readStart', 'readStop', 'useUserBuffer'].every((name) => typeof Reflect.get(handle, name) === 'function');
+}

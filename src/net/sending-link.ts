@@ -1,0 +1,103 @@
+/**
+ * A link to QEMU's unix socket that can send open files with its bytes (SCM_RIGHTS).
+ *
+ * Node writes, as on any other link. What goes with a descriptor is sent past it by sendmsg, so Node must have nothing left to write then, and
+ * write nothing before that is done: what comes meanwhile is held here. To be told when the kernel has taken all, or takes more, a blank
+ * is written through Node, which QMP allows anywhere between messages.
+ */
+import type { Socket } from 'node:net';
+import type { Descriptor } from '../mux/link.js';
+import { EAGAIN, messageCalls } from './message-calls.js';
+import { ReceivedDescriptor } from './received-descriptor.js';
+import { descriptorOf, SocketLink } from './socket-link.js';
+
+interface Held {
+  readonly bytes: Uint8Array;
+  readonly descriptor: ReceivedDescriptor | null;
+}
+
+const BLANK = Buffer.from(' ');
+
+export class SendingLink extends SocketLink {
+  readonly #socket: Socket;
+  /** What may not be written yet: empty, or what comes first waits for the kernel. */
+  #held: Held[] = [];
+  #heldBytes = 0;
+
+  constructor(socket: Socket) {
+    super(socket, socket);
+    this.#socket = socket;
+    socket.once('close', () => {
+      this.#drop();
+    });
+  }
+
+  override write(chunk: Uint8Array): void {
+    if (this.#held.length === 0) super.write(chunk);
+    else this.#hold(chunk, null);
+  }
+
+  override writeAll(chunks: readonly Uint8Array[]): void {
+    if (this.#held.length === 0) super.writeAll(chunks);
+    else for (const chunk of chunks) this.#hold(chunk, null);
+  }
+
+  sendWith(chunks: readonly Uint8Array[], descriptor: Descriptor): void {
+    // Only what a client has sent comes here, and that is made in receiving-link.ts.
+    if (!(descriptor instanceof ReceivedDescriptor)) throw new Error('a descriptor of another kind');
+    const isFirst = this.#held.length === 0;
+    this.#hold(Buffer.concat(chunks), descriptor);
+    if (isFirst) this.#sendHeld();
+  }
+
+  override get backlog(): number {
+    return super.backlog + this.#heldBytes;
+  }
+
+  override destroy(): void {
+    this.#drop();
+    super.destroy();
+  }
+
+  #hold(bytes: Uint8Array, descriptor: ReceivedDescriptor | null): void {
+    this.#held.push({ bytes, descriptor });
+    this.#heldBytes += bytes.length;
+  }
+
+  #drop(): void {
+    for (const { descriptor } of this.#held) descriptor?.close();
+    this.#held = [];
+    this.#heldBytes = 0;
+  }
+
+  readonly #sendHeld = (): void => {
+    if (!this.#socket.writable) this.#drop();
+    for (let first = this.#held[0]; first !== undefined; first = this.#held[0]) {
+      const { bytes, descriptor } = first;
+      if (descriptor !== null) {
+        const sent = this.#send(bytes, descriptor);
+        if (sent < 0) {
+          // All that Node has comes before; then this goes on.
+          this.#socket.write(BLANK, this.#sendHeld);
+          return;
+        }
+        descriptor.close();
+        if (sent < bytes.length) super.write(bytes.subarray(sent));
+      } else super.write(bytes);
+      // An error of the write may have ended the connection, and all that was held.
+      if (this.#held[0] !== first) return;
+      this.#held.shift();
+      this.#heldBytes -= bytes.length;
+    }
+  };
+
+  /** @returns how many bytes the kernel took, with the descriptor; -1 when it takes none now */
+  #send(bytes: Uint8Array, descriptor: ReceivedDescriptor): number {
+    if (super.backlog > 0) return -1;
+    const fd = descriptorOf(this.#socket);
+    const sent = fd === null ? 0 : (messageCalls()?.send(fd, bytes, [descriptor.fd]) ?? 0);
+    if (sent === -EAGAIN) return -1;
+    // It cannot be sent (EPIPE, ETOOMANYREFS). The bytes go without, and meet the same fault, or QEMU says that it has no descriptor.
+    return Math.max(sent, 0);
+  }
+}

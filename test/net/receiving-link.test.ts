@@ -1,0 +1,307 @@
+/** Descriptors that come with a client's bytes: all of them, each at its place, and none left open. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { messageCalls } from '../../dist/net/message-calls.js';
+import type { ReceivedDescriptor } from '../../dist/net/received-descriptor.js';
+import { ReceivingLink } from '../../dist/net/receiving-link.js';
+import { SendingLink } from '../../dist/net/sending-link.js';
+import { openFiles, sendWith } from '../support/descriptors.js';
+import { scratch } from '../support/scratch.js';
+
+/** What came, in its order: bytes as text, descriptors with their position. */
+class Arrivals {
+  readonly all: { at: number; paths: (string | null)[]; isCut: boolean }[] = [];
+  readonly descriptors: ReceivedDescriptor[] = [];
+  text = '';
+  closed = 0;
+  isOver = false;
+  #wake: () => void = () => undefined;
+
+  receive(chunk: Uint8Array): void {
+    this.text += Buffer.from(chunk).toString('latin1');
+    this.#wake();
+  }
+  receiveEnd(): void {
+    this.#wake();
+  }
+  end(): void {
+    this.isOver = true;
+    this.#wake();
+  }
+  receiveDescriptors(at: number, descriptors: readonly ReceivedDescriptor[], isCut: boolean): void {
+    this.all.push({ at, paths: descriptors.map(({ path }) => path), isCut });
+    this.descriptors.push(...descriptors);
+  }
+  descriptorClosed(): void {
+    this.closed++;
+  }
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+interface Pair {
+  readonly peer: Socket;
+  readonly socket: Socket;
+  readonly folder: string;
+}
+
+async function pair(t: TestContext): Promise<Pair> {
+  const folder = scratch(t);
+  const path = join(folder, 's');
+  const server = createServer({ allowHalfOpen: true }).listen(path);
+  await once(server, 'listening');
+  const peer = connect({ path, allowHalfOpen: true });
+  const [socket]: Socket[] = await once(server, 'connection');
+  assert.ok(socket !== undefined);
+  server.close();
+  for (const one of [peer, socket]) one.on('error', () => undefined);
+  t.after(() => {
+    peer.destroy();
+    socket.destroy();
+  });
+  return { peer, socket, folder };
+}
+
+function receiving(socket: Socket): { readonly link: ReceivingLink; readonly arrivals: Arrivals } {
+  const link = ReceivingLink.over(socket, messageCalls());
+  assert.ok(link !== null);
+  const arrivals = new Arrivals();
+  link.takeDescriptors(arrivals);
+  link.attach({
+    receive: (chunk) => {
+      arrivals.receive(chunk);
+    },
+    receiveEnd: () => {
+      arrivals.receiveEnd();
+    },
+    closed: () => {
+      arrivals.end();
+    },
+  });
+  return { link, arrivals };
+}
+
+function files(t: TestContext, folder: string, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => {
+    const path = join(folder, `f${index}`);
+    writeFileSync(path, String(index));
+    const fd = openSync(path, 'r');
+    t.after(() => {
+      closeSync(fd);
+    });
+    return fd;
+  });
+}
+
+test('descriptors come behind the commands that were sent before them, however the kernel glues', async (t) => {
+  const { peer, socket, folder } = await pair(t);
+  const { link, arrivals } = receiving(socket);
+  const [a = 0, b = 0, c = 0] = files(t, folder, 3);
+  link.pause();
+  for (const text of [`{${'x'.repeat(998)}}`, '{', `${'z'.repeat(76)}}`, '{}']) sendWith(peer, text, []);
+  sendWith(peer, 'with-a', [a]);
+  sendWith(peer, 'with-b', [b]);
+  for (let i = 0; i < 5; i++) sendWith(peer, '{pl}{ai}n', []);
+  sendWith(peer, 'c', [c]);
+  sendWith(peer, 'end', []);
+  link.resume();
+  await arrivals.until(() => arrivals.text.endsWith('end'));
+  const path = (index: number) => [join(folder, `f${index}`)];
+  assert.deepEqual(arrivals.all, [
+    { at: 1080, paths: path(0), isCut: false },
+    { at: 1086, paths: path(1), isCut: false },
+    { at: 1136, paths: path(2), isCut: false },
+  ]);
+  assert.equal(arrivals.text, `{${'x'.repeat(998)}}{${'z'.repeat(76)}}{}with-awith-b${'{pl}{ai}n'.repeat(5)}cend`);
+  for (const descriptor of arrivals.descriptors) descriptor.close();
+  assert.equal(arrivals.closed, 3);
+});
+
+test('as many descriptors as a message may have come whole, and are closed with their file forgotten', async (t) => {
+  const { peer, socket, folder } = await pair(t);
+  const { arrivals } = receiving(socket);
+  const [fd = 0] = files(t, folder, 1);
+  const before = openFiles();
+  sendWith(
+    peer,
+    'many',
+    Array.from({ length: 253 }, () => fd),
+  );
+  await arrivals.until(() => arrivals.text === 'many');
+  assert.equal(arrivals.descriptors.length, 253);
+  assert.equal(openFiles(), before + 253);
+  const [first] = arrivals.descriptors;
+  assert.ok(first !== undefined && fstatSync(first.fd).isFile());
+  for (const descriptor of arrivals.descriptors) {
+    descriptor.close();
+    descriptor.close();
+  }
+  assert.equal(openFiles(), before);
+  assert.equal(arrivals.closed, 253);
+  assert.equal(first.fd, -1);
+  assert.equal(first.path, join(folder, 'f0'));
+});
+
+test('what a client that has left sent before comes with its descriptors, although writing to it fails', async (t) => {
+  const { peer, socket, folder } = await pair(t);
+  const [fd = 0] = files(t, folder, 1);
+  sendWith(peer, 'first', [fd]);
+  sendWith(peer, 'second', [fd]);
+  peer.destroy();
+  await once(peer, 'close');
+  const { link, arrivals } = receiving(socket);
+  for (let i = 0; i < 3; i++) link.write(Buffer.from('greeting'));
+  await arrivals.until(() => arrivals.isOver);
+  assert.equal(arrivals.text, 'firstsecond');
+  assert.deepEqual(
+    arrivals.all.map(({ at }) => at),
+    [0, 5],
+  );
+  for (const descriptor of arrivals.descriptors) descriptor.close();
+});
+
+test('a paused client is not read at all, so no descriptor of its is held', async (t) => {
+  const { peer, socket, folder } = await pair(t);
+  const { link, arrivals } = receiving(socket);
+  const [fd = 0] = files(t, folder, 1);
+  sendWith(peer, '.', []);
+  await arrivals.until(() => arrivals.text === '.');
+  link.pause();
+  for (let i = 0; i < 50; i++) sendWith(peer, '-', [fd]);
+  // The loop turns for another connection, again and again.
+  const other = await pair(t);
+  const { arrivals: heard } = receiving(other.socket);
+  for (let i = 0; i < 50; i++) {
+    sendWith(other.peer, '.', []);
+    await heard.until(() => heard.text.length > i);
+  }
+  assert.equal(arrivals.all.length, 0);
+  link.resume();
+  await arrivals.until(() => arrivals.text.length === 51);
+  assert.deepEqual(
+    arrivals.all.map(({ at }) => at),
+    Array.from({ length: 50 }, (_, index) => index + 1),
+  );
+  for (const descriptor of arrivals.descriptors) descriptor.close();
+});
+
+test('what goes upstream with a descriptor stands in order with the rest, however full the kernel is', async (t) => {
+  const { peer, socket, folder } = await pair(t);
+  const { link, arrivals } = receiving(socket);
+  const sender = new SendingLink(peer);
+  const [fd = 0] = files(t, folder, 1);
+  const before = openFiles();
+  // The descriptors that are sent come from a connection, as clients' do.
+  const source = await pair(t);
+  const { arrivals: received } = receiving(source.socket);
+  for (let i = 0; i < 3; i++) sendWith(source.peer, String(i), [fd]);
+  await received.until(() => received.descriptors.length === 3);
+  const [one, two, three] = received.descriptors;
+  assert.ok(one !== undefined && two !== undefined && three !== undefined);
+  link.pause();
+  sender.write(Buffer.from('{a}'));
+  sender.sendWith([Buffer.from('{<o'), Buffer.from('ne>}')], one);
+  assert.equal(one.fd, -1);
+  assert.equal(sender.backlog, 0);
+  const large = `{${'l'.repeat(2 * 1024 * 1024)}}`;
+  sender.write(Buffer.from(large));
+  sender.sendWith([Buffer.from('{<two>}')], two);
+  sender.writeAll([Buffer.from('{b'), Buffer.from('c}')]);
+  sender.sendWith([Buffer.from('{<three>}')], three);
+  sender.write(Buffer.from('end'));
+  assert.ok(sender.backlog > large.length / 2);
+  link.resume();
+  await arrivals.until(() => arrivals.text.endsWith('end'));
+  assert.equal(arrivals.text.replaceAll(' ', '').replace(large, 'L'), '{a}{<one>}L{<two>}{bc}{<three>}end');
+  const behind = arrivals.all.map(({ at }) =>
+    arrivals.text
+      .slice(at, at + 10)
+      .trim()
+      .replace(/}.*/, ''),
+  );
+  assert.deepEqual(behind, ['{<one>', '{<two>', '{<three>']);
+  assert.equal(sender.backlog, 0);
+  for (const descriptor of arrivals.descriptors) descriptor.close();
+  source.peer.destroy();
+  source.socket.destroy();
+  await received.until(() => received.isOver);
+  assert.equal(openFiles(), before);
+});
+
+test('a connection that ends closes the descriptors that it had not sent', async (t) => {
+  const { peer, socket, folder } = await pair(t);
+  const { link } = receiving(socket);
+  link.pause();
+  const sender = new SendingLink(peer);
+  const [fd = 0] = files(t, folder, 1);
+  const source = await pair(t);
+  const { arrivals: received } = receiving(source.socket);
+  sendWith(source.peer, '1', [fd]);
+  await received.until(() => received.descriptors.length === 1);
+  const [one] = received.descriptors;
+  assert.ok(one !== undefined);
+  sender.write(Buffer.alloc(4 * 1024 * 1024));
+  sender.sendWith([Buffer.from('never')], one);
+  assert.ok(one.fd >= 0);
+  const gone = new Promise((resolve) => peer.once('close', resolve));
+  socket.destroy();
+  await gone;
+  assert.equal(one.fd, -1);
+  assert.equal(sender.backlog, 0);
+  // What comes later is closed at once.
+  sendWith(source.peer, '2', [fd]);
+  await received.until(() => received.descriptors.length === 2);
+  const [, two] = received.descriptors;
+  assert.ok(two !== undefined);
+  sender.sendWith([Buffer.from('never')], two);
+  assert.equal(two.fd, -1);
+});
+
+test('an idle client costs no time, a half-closed one neither, and the process ends by itself', (t) => {
+  const script = `
+    import { connect, createServer } from 'node:net';
+    import { messageCalls } from ${JSON.stringify(new URL('../../dist/net/message-calls.js', import.meta.url).href)};
+    import { ReceivingLink } from ${JSON.stringify(new URL('../../dist/net/receiving-link.js', import.meta.url).href)};
+    const nothing = () => undefined;
+    const path = process.argv[1];
+    const links = [];
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      const link = ReceivingLink.over(socket, messageCalls());
+      link.attach({ receive: nothing, receiveEnd: nothing, closed: nothing });
+      links.push(link);
+      if (links.length < 3) return;
+      links[2].pause();
+      setTimeout(() => {
+        const { user, system } = process.cpuUsage();
+        setTimeout(() => {
+          const now = process.cpuUsage({ user, system });
+          console.log(now.user + now.system);
+          for (const one of links) one.destroy();
+          server.close();
+        }, 500);
+      }, 200);
+    }).listen(path, () => {
+      const dial = () => connect({ path, allowHalfOpen: true }).on('error', nothing);
+      dial();
+      dial().end('x');
+      dial().write('unread');
+    });
+  `;
+  const path = join(scratch(t), 's');
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', script, path], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  // A loop that is busy takes the half second whole.
+  assert.ok(Number(output) < 150_000, `${output.trim()} µs of CPU in half a second`);
+});
