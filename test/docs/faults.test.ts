@@ -1,4 +1,7 @@
-/** docs/faults.md promises a test for each of its rows; docs/limits.md, a limit for each of its names. */
+/**
+ * docs/faults.md has a test for each of its rows, and what it quotes is what that test looks for; docs/limits.md has each limit, with
+ * its default.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,23 +26,50 @@ function rows(page: string): string[][] {
     );
 }
 
-function testSources(): string {
-  const names = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' });
-  const files = names.filter((name) => name.endsWith('.test.ts'));
-  return files.map((name) => readFileSync(join(root, 'test', name), 'utf8')).join('\n');
+/** A test's own text, or that of its whole file where its name is made from a case; of all that have the name, if several do. */
+function testNamed(name: string): string {
+  const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' });
+  const found: string[] = [];
+  for (const file of files.filter((each) => each.endsWith('.test.ts'))) {
+    const source = readFileSync(join(root, 'test', file), 'utf8');
+    const quote = name.includes('${') ? '`' : "'";
+    const at = [`it(${quote}${name}${quote}`, `test(${quote}${name}${quote}`]
+      .map((call) => source.indexOf(call))
+      .find((index) => index >= 0);
+    if (at === undefined) continue;
+    if (name.includes('${')) {
+      found.push(source);
+      continue;
+    }
+    const indent = /(?:^|\n)( *)$/.exec(source.slice(0, at))?.[1] ?? '';
+    const end = source.indexOf(`\n${indent}})`, at);
+    found.push(source.slice(at, end < 0 ? undefined : end));
+  }
+  assert.ok(found.length > 0, `there is no test ${name}`);
+  return found.join('\n');
+}
+
+/** What stands between backquotes, without what stands for something else (`…`). */
+function quoted(cell: string): string[] {
+  return [...cell.matchAll(/`([^`]*)`/g)].flatMap(([, text = '']) => text.split('…')).map((text) => text.trim());
 }
 
 describe('the table of faults', () => {
-  it('names a test that there is in each row', () => {
-    const sources = testSources();
-    const table = rows('faults.md');
-    assert.ok(table.length > 25, `${table.length} rows`);
-    for (const [fault, , , test = ''] of table) {
-      const name = /^`(.*)`$/.exec(test)?.[1];
-      assert.ok(name !== undefined, `${fault}: ${test}`);
-      assert.ok(sources.includes(name), `${fault}: there is no test ${name}`);
-    }
+  const table = rows('faults.md');
+  it('has the faults that there are', () => {
+    assert.ok(table.length > 30, `${table.length} rows`);
   });
+  for (const [fault = '', seen = '', log = '', tests = ''] of table) {
+    it(`has a test for: ${fault}, which asks for what clients see and what the log says`, () => {
+      const bodies = quoted(tests).map(testNamed);
+      assert.ok(bodies.length > 0, tests);
+      // how a regular expression or a text in quotes spells it
+      const plain = bodies.join('\n').replaceAll('\\', '');
+      for (const text of [...quoted(seen), ...quoted(log)]) {
+        assert.ok(plain.includes(text), `nothing in ${tests} looks for: ${text}`);
+      }
+    });
+  }
 });
 
 describe('the table of limits', () => {

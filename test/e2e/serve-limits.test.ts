@@ -88,10 +88,12 @@ describe('a client of the daemon', { skip: missing('qemu') }, () => {
   });
 
   it('that is one too many is told so before it is closed', async (context) => {
-    const { target } = await serve(context, [], ',max-clients=2');
+    const { daemon, target } = await serve(context, [], ',max-clients=2');
     const [first] = [await negotiated(target), await negotiated(target)];
     const third = await RawClient.connect(target);
     assert.match((await third.readToEnd()).toString(), /^\{"error": .*qmpmux has 2 clients on this socket already/);
+    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    assert.equal(line['limit'], 'refusedByListener');
     await first?.close();
     for (;;) {
       const next = await RawClient.connect(target);
@@ -158,6 +160,8 @@ describe('a daemon with few descriptors', { skip: missing('qemu') }, () => {
     const first = await Promise.all(clients.map((client) => client.readLine()));
     assert.equal(first.filter((line) => line.startsWith('{"QMP"')).length, 8);
     assert.equal(first.filter((line) => line.includes('too many open files, try again later')).length, 12);
+    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    assert.equal(line['limit'], 'refusedByDescriptors');
     await Promise.all(clients.map((client) => client.close()));
     for (;;) {
       const next = await RawClient.connect(path);

@@ -160,6 +160,7 @@ describe('qmpmux serve --takeover', { skip: missing('qemu') }, () => {
       await daemon.ready();
       await assertTakenOver(qemu);
       await daemon.stop();
+      assert.ok(daemon.log.some(({ msg }) => msg === 'put the socket of QEMU back'));
       await assertRestored(qemu, ino);
     });
   }

@@ -97,6 +97,9 @@ describe('qmpmux serve', { skip: missing('qemu') }, () => {
     assert.equal(line['command'], 'query-status');
     assert.equal(line['client'], 1);
     await client.readToEnd();
+    const lost = await daemon.logged(({ msg }) => msg.startsWith('lost QEMU'));
+    assert.equal(lost.msg, 'lost QEMU; its clients are disconnected');
+    assert.ok(!existsSync(join(folder, 'mux')));
   });
 
   test('executes what a client sent before it closed, though nobody is there for the answers', async (t) => {

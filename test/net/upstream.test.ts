@@ -235,7 +235,8 @@ describe('the way to QEMU', () => {
     await fakeQemu(t, path, 'QMP');
     const { upstream, log } = setUp(t, path, silent);
     await upstream.start();
-    const { fields } = await log.until(isWaiting);
+    const { text, fields } = await log.until(isWaiting);
+    assert.equal(text, 'waiting for QEMU');
     assert.equal(fields['reason'], 'no answer to qmp_capabilities within 0.03 s: QEMU hangs or is stopped');
   });
 
