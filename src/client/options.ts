@@ -12,6 +12,13 @@ export interface ConnectOptions {
   readonly maxMessageBytes?: number;
   /** False leaves capabilities negotiation to the caller: until it is done the server takes no other command. Default true. */
   readonly negotiate?: boolean;
+  /**
+   * False waits for no greeting, and does not negotiate: for the guest agent, which sends none. `timeout` means nothing then.
+   * Default true.
+   */
+  readonly greeting?: boolean;
+  /** Told of every message, as it is on the wire and in order, without the ends of lines. What it throws is the caller's fault. */
+  readonly onMessage?: (direction: 'sent' | 'received', bytes: Buffer) => void;
 }
 
 export interface CommandOptions {

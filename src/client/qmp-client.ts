@@ -27,6 +27,7 @@ interface ClientEvents {
   close: [error: ConnectionError | null];
 }
 
+const NO_GREETING: Greeting = { capabilities: [], version: {}, bytes: Buffer.alloc(0) };
 const DEFAULT_TIMEOUT = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 const DEFAULT_EVENT_LIMIT = 4096;
@@ -41,6 +42,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   readonly #where: string;
   readonly #stream: Duplex;
   readonly #reader: MessageReader;
+  readonly #onMessage: ConnectOptions['onMessage'];
   readonly #inFlight = new InFlight();
   readonly #streams = new Set<EventStream<QmpEvent>>();
   /** Not a number, so that a reply left over from an earlier connection cannot be taken for the answer to our handshake. */
@@ -103,6 +105,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     this.#where = where;
     this.#stream = stream;
     this.#reader = new MessageReader(options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES);
+    this.#onMessage = options.onMessage;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -121,6 +124,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     return this.#oob;
   }
 
+  /** Without any, where none was waited for, it is empty. */
   get greeting(): Greeting {
     if (this.#greeting === null) throw new Error('the greeting is there once connect has resolved'); // which is the only way to a client
     return this.#greeting;
@@ -230,6 +234,12 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   async #start(options: ConnectOptions, greeted: () => void): Promise<void> {
+    if (options.greeting === false) {
+      greeted();
+      this.#greeting = NO_GREETING;
+      this.#state = { name: 'running' };
+      return;
+    }
     const greeting = await new Promise<Greeting>((resolve, reject) => {
       this.#greeted = resolve;
       void this.closed.then((error) => reject(error ?? this.#closedError('before its greeting')));
@@ -281,6 +291,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
         this.#stream.uncork();
       });
     }
+    this.#onMessage?.('sent', Buffer.from(text).subarray(0, -1)); // without its line feed
     this.#stream.write(text);
   }
 
@@ -304,6 +315,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
         this.#malformed(reading.reason);
         return;
       }
+      this.#onMessage?.('received', reading.bytes);
       this.#message(reading.bytes);
     }
   }

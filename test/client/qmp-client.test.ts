@@ -51,6 +51,36 @@ const failure = (code: string, message: RegExp) => (error: unknown) => {
 };
 
 describe('connecting', () => {
+  it('without waiting for a greeting sends at once, and takes one that comes for nothing', async () => {
+    const server = new ScriptedServer();
+    const client = await QmpClient.connect(server.clientEnd, { greeting: false });
+    assert.deepEqual(client.greeting.capabilities, []);
+    const answer = client.execute('guest-ping');
+    server.say(GREETING);
+    server.reply(await server.command(), { pong: true });
+    assert.deepEqual(await answer, { pong: true });
+  });
+
+  it('tells of every message, as it is on the wire and in order', async () => {
+    const wire: string[] = [];
+    const [client, server] = await pair({
+      onMessage: (direction, bytes) => wire.push(`${direction} ${bytes.toString()}`),
+    });
+    const answer = client.executeRaw('{"execute": "stop"}');
+    const command = await server.command();
+    server.say(event('STOP'));
+    server.reply(command, {});
+    await answer;
+    assert.match(wire[1] ?? '', /^sent \{"execute":"qmp_capabilities",/);
+    assert.equal(wire[0], `received ${GREETING.trim()}`);
+    assert.deepEqual(wire.slice(3), [
+      'sent {"execute": "stop","id":1}',
+      `received ${event('STOP').trim()}`,
+      'received {"return": {}, "id": 1}',
+    ]);
+    assert.match(wire[2] ?? '', /^received \{"return": \{\}, /);
+  });
+
   it('negotiates without oob unless asked, and with it where it is offered', async () => {
     for (const [oob, sent] of [
       [false, undefined],
