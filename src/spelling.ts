@@ -34,7 +34,9 @@ export function nearest(word: string, known: Iterable<string>): string | null {
     const name = candidate.toLowerCase();
     const isBeginning = wanted.length >= 2 && name.startsWith(wanted);
     const edits = isBeginning ? 1 : distance(wanted, name);
-    if (edits < bestDistance) {
+    // Of several that begin with it, the one that is nearly there.
+    const isNearer = isBeginning && edits === bestDistance && candidate.length < (best?.length ?? 0);
+    if (edits < bestDistance || isNearer) {
       best = candidate;
       bestDistance = edits;
     }
