@@ -74,6 +74,11 @@ export class CommandReader {
     this.#actions = null;
   }
 
+  /** Forgets the last action of an open transaction. */
+  dropAction(): void {
+    this.#actions?.pop();
+  }
+
   readLine(line: string): ParsedLine {
     if (this.#actions === null && line.trimStart().startsWith('{')) return { kind: 'json', text: line.trim() };
     const words = splitLine(line);

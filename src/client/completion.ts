@@ -24,7 +24,8 @@ export interface Candidate {
 export type CompletionContext =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'command' }
-  | { readonly kind: 'argument'; readonly command: string }
+  /** `arguments` are those that are there already: in a transaction, the action's. */
+  | { readonly kind: 'argument'; readonly command: string; readonly arguments: JsonObject }
   /** `type` is null where the schema does not lead. `path` is that of the argument in the command's arguments. */
   | {
       readonly kind: 'value';
@@ -32,6 +33,7 @@ export type CompletionContext =
       readonly path: Path;
       readonly type: SchemaType | null;
       readonly text: string;
+      readonly arguments: JsonObject;
     };
 
 const NOTHING = { kind: 'nothing' } as const;
@@ -109,11 +111,11 @@ function completeArgument(
     return {
       from: start + equals + 1,
       candidates: type === null ? [] : wholeWords(schema.words(type), value),
-      context: { kind: 'value', command: name, path, type, text: value },
+      context: { kind: 'value', command: name, path, type, text: value, arguments: there },
     };
   }
   const partial = steps.pop() ?? '';
-  const context = { kind: 'argument', command: name } as const;
+  const context = { kind: 'argument', command: name, arguments: there } as const;
   const from = start + text.length - partial.length;
   const type = command === undefined ? null : schema.typeAt(command, [...above, ...steps], around(there));
   if (type === null) return { from, candidates: [], context };

@@ -71,6 +71,7 @@ describe('completion', () => {
       path: ['path'],
       type: { kind: 'scalar', scalar: 'string' },
       text: '/ma',
+      arguments: {},
     });
     assert.deepEqual(at('a "|').context, { kind: 'nothing' });
     assert.equal(at('no-such x=|').context.kind, 'value');

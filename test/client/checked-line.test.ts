@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readChecked } from '../../dist/client/checked-line.js';
+import { CommandReader } from '../../dist/client/command-syntax.js';
+import { recordedSchema } from '../support/recorded-schema.js';
+
+const schema = recordedSchema();
+
+/** What is wrong with a line; none where it would be sent. */
+function problems(line: string, reader = new CommandReader(schema)): readonly string[] {
+  const checked = readChecked(reader, line);
+  return checked.kind === 'refused' ? checked.problems : [];
+}
+
+function sent(line: string): string {
+  const checked = readChecked(new CommandReader(schema), line);
+  return checked.kind === 'command' ? checked.json : checked.kind;
+}
+
+describe('a line held against the schema', () => {
+  it('becomes a command when there is nothing wrong', () => {
+    assert.equal(sent('query-status'), '{"execute":"query-status"}');
+    assert.equal(sent('balloon value=5'), '{"execute":"balloon","arguments":{"value":5}}');
+    assert.equal(sent('  '), 'empty');
+  });
+
+  it('is not sent for an unknown command, argument or word, and the nearest is offered', () => {
+    assert.deepEqual(problems('query-statu'), ['there is no command query-statu; did you mean "query-status"?']);
+    assert.deepEqual(problems('block_resize devise=a size=1'), ['devise is unexpected; did you mean "device"?']);
+    assert.deepEqual(problems('blockdev-add driver=qcow22 node-name=a'), [
+      'driver cannot be "qcow22"; did you mean "qcow2"?',
+    ]);
+    assert.deepEqual(problems('balloon'), ['value is missing']);
+    assert.deepEqual(problems('stop now'), ['a key=value pair is expected, not "now"']);
+  });
+
+  it('tells people who want to leave how, and those of the human monitor where it is', () => {
+    assert.match(problems('exit')[0] ?? '', /Ctrl-D leaves the shell, quit ends QEMU/);
+    assert.match(problems('info block')[0] ?? '', /\.hmp info …/);
+    assert.match(problems('STOP')[0] ?? '', /is an event/);
+  });
+
+  it('may be JSON, which QEMU is left to judge if it is JSON', () => {
+    assert.equal(sent('{"execute": "no-such"}'), '{"execute": "no-such"}');
+    assert.equal(sent("{'exec-oob': 'query-yank'}"), "{'exec-oob': 'query-yank'}");
+    assert.deepEqual(problems('{"execute":}'), ['JSON parse error, expecting value']);
+  });
+
+  it('may have what the schema does not know: properties of devices, extensions of others', () => {
+    assert.equal(
+      sent('device_add driver=virtio-blk-pci id=5 drive=d0'),
+      '{"execute":"device_add","arguments":{"driver":"virtio-blk-pci","id":"5","drive":"d0"}}',
+    );
+    assert.deepEqual(problems('device_add id=5'), ['driver is missing']);
+    assert.equal(sent('__org.qmpmux_query-status'), '{"execute":"__org.qmpmux_query-status"}');
+  });
+
+  it('in a transaction is checked at once, and what is wrong is left out of it', () => {
+    const reader = new CommandReader(schema);
+    assert.equal(readChecked(reader, 'transaction(').kind, 'action');
+    assert.deepEqual(problems('block-dirty-bitmap-add nod=d name=b', reader), [
+      'data.node is missing',
+      'data.nod is unexpected; did you mean "node"?',
+    ]);
+    assert.deepEqual(problems('bock-dirty-bitmap-add node=d name=b', reader), [
+      'type cannot be "bock-dirty-bitmap-add"; did you mean "block-dirty-bitmap-add"?',
+    ]);
+    assert.equal(readChecked(reader, 'block-dirty-bitmap-add node=d name=b').kind, 'action');
+    const closed = readChecked(reader, ')');
+    assert.equal(
+      closed.kind === 'command' && closed.json,
+      '{"execute":"transaction","arguments":{"actions":[{"type":"block-dirty-bitmap-add","data":{"node":"d","name":"b"}}]}}',
+    );
+  });
+
+  it('without a schema is taken as it is', () => {
+    assert.deepEqual(problems('guest-ping', new CommandReader()), []);
+  });
+});
