@@ -19,6 +19,11 @@ export class CommandInput {
   #depth = 0;
   #quote = '';
 
+  /** Whether a piece has begun that has no end yet. */
+  get isInside(): boolean {
+    return this.#text.trim() !== '';
+  }
+
   push(text: string): void {
     this.#text += text;
   }

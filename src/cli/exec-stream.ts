@@ -69,7 +69,8 @@ export async function executeAll(
   return allReturned;
 }
 
-async function* pieces(stream: Readable): AsyncGenerator<InputPiece> {
+/** What stands on a stream, piece by piece. */
+export async function* pieces(stream: Readable): AsyncGenerator<InputPiece> {
   const input = new CommandInput();
   for await (const chunk of stream) {
     input.push(String(chunk));

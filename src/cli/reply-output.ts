@@ -14,12 +14,12 @@ export interface OutputForm {
 }
 
 /** @returns the error that the reply is, or null for a return, which was written. */
-export function writeReply({ bytes, isError }: RawReply, { what, pretty }: OutputForm): QmpError | null {
+export function writeReply(reply: RawReply, { what, pretty }: OutputForm): QmpError | null {
+  const { bytes, isError } = reply;
   if (what === 'reply') writeLine(pretty ? layOut(bytes.toString()) : bytes);
-  if (isError) return errorOf(bytes);
+  if (isError) return errorIn(reply);
   if (what === 'reply') return null;
-  const member = findMembers(bytes)?.find(({ name }) => name === 'return');
-  const value = bytes.subarray(member?.valueStart ?? 0, member?.end);
+  const value = returnIn(reply);
   if (what === 'value') writeLine(pretty ? layOut(value.toString()) : value);
   else {
     const parsed = parseJson(value.toString());
@@ -49,7 +49,14 @@ function writeLine(line: string | Uint8Array): void {
   process.stdout.write(typeof line === 'string' ? `${line}\n` : Buffer.concat([line, Buffer.from('\n')]));
 }
 
-function errorOf(bytes: Buffer): QmpError {
+/** @returns what `return` holds, as it was written. */
+export function returnIn({ bytes }: RawReply): Buffer {
+  const member = findMembers(bytes)?.find(({ name }) => name === 'return');
+  return bytes.subarray(member?.valueStart ?? 0, member?.end);
+}
+
+/** @returns the error of a reply that is one. */
+export function errorIn({ bytes }: RawReply): QmpError {
   const parsed = parseJson(bytes.toString());
   return readError(parsed.ok && isJsonObject(parsed.value) ? parsed.value : {}, '');
 }

@@ -30,6 +30,10 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'wait for events of a VM and print them',
     load: async () => (await import('./events.js')).events,
   },
+  shell: {
+    summary: 'speak QMP or HMP at a terminal: history, completion, help',
+    load: async () => (await import('./shell.js')).shell,
+  },
   demo: {
     summary: 'share a VM that it brings along, or one of yours, and say what to type next',
     load: async () => (await import('./demo.js')).demo,

@@ -1,0 +1,34 @@
+/** Colours on a terminal, and nowhere else; none where NO_COLOR is set (no-color.org) or the terminal has none. */
+import type { WriteStream } from 'node:tty';
+import { styleText } from 'node:util';
+import type { Paint, TokenKind } from './json-layout.js';
+
+export type Style = Parameters<typeof styleText>[0];
+/** Puts a style on a text, or leaves it as it is. */
+export type Colour = (style: Style, text: string) => string;
+
+export function hasColour(stream: WriteStream): boolean {
+  // NO_COLOR counts when it is set and not empty; hasColors looks for the other signs.
+  return stream.isTTY && (process.env['NO_COLOR'] ?? '') === '' && stream.hasColors(16);
+}
+
+export function colourOf(stream: WriteStream): Colour {
+  return hasColour(stream) ? (style, text) => styleText(style, text) : plain;
+}
+
+/** Without any. */
+export function plain(_style: Style, text: string): string {
+  return text;
+}
+
+const TOKENS: Readonly<Record<TokenKind, Style>> = {
+  name: 'blue',
+  string: 'green',
+  number: 'cyan',
+  keyword: 'magenta',
+};
+
+/** For `layOut`. */
+export function paintWith(colour: Colour): Paint {
+  return (kind, text) => colour(TOKENS[kind], text);
+}

@@ -1,0 +1,69 @@
+/** The shell where no terminal is: lines from standard input, answers on standard output, and nothing else there. */
+import type { RawReply } from '../client/raw-command.js';
+import { EXIT } from './exit-code.js';
+import { pieces } from './exec-stream.js';
+import { writeReply, writeText } from './reply-output.js';
+import { type Outcome, ShellSession } from './shell-session.js';
+import { wireText } from './shell-text.js';
+import type { Open, ShellFlags } from './shell-terminal.js';
+
+const CODES: Readonly<Record<Outcome, number>> = {
+  done: EXIT.ok,
+  failed: EXIT.failed,
+  refused: EXIT.usage,
+  unanswered: EXIT.unavailable,
+};
+
+const WIDTH = 100;
+
+/**
+ * Executes one line after the other; what is wrong with one is told with its number, and the next is executed all the same.
+ * @returns the exit code: the gravest. @throws what QmpClient.connect throws
+ */
+export async function runPiped(open: Open, { hmp, pretty, verbose }: ShellFlags): Promise<number> {
+  let line = 0;
+  const lost = new AbortController();
+  let session: ShellSession | null = null;
+  const link = await open(
+    {
+      event: (event) => {
+        if (session?.wants(event) === true) process.stdout.write(`${event.bytes.toString()}\n`);
+      },
+      lost: (error) => lost.abort(error),
+      back: () => {},
+    },
+    (direction, bytes) => {
+      if (verbose) process.stderr.write(`${wireText(direction, bytes)}\n`);
+    },
+  );
+  session = new ShellSession(
+    link,
+    {
+      width: WIDTH,
+      reply: (reply: RawReply) => void writeReply(reply, { what: 'reply', pretty }),
+      text: writeText,
+      problem: (text) => void process.stderr.write(`qmpmux: standard input, line ${line}: ${text}\n`),
+    },
+    { isHuman: hmp, events: false },
+  );
+  let code: number = EXIT.ok;
+  try {
+    const { addAbortSignal } = await import('node:stream');
+    for await (const piece of pieces(addAbortSignal(lost.signal, process.stdin.setEncoding('utf8')))) {
+      line = piece.line;
+      code = Math.max(code, CODES[await session.evaluate(piece.text)]);
+      if (!link.isConnected) break;
+    }
+    if (session.isInside) {
+      process.stderr.write('qmpmux: the transaction is not closed: a line ) is missing at its end\n');
+      code = Math.max(code, EXIT.usage);
+    }
+  } catch (error) {
+    if (!lost.signal.aborted) throw error;
+    throw lost.signal.reason;
+  } finally {
+    link.close();
+    process.stdin.destroy();
+  }
+  return code;
+}

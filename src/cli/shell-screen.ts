@@ -1,0 +1,212 @@
+/**
+ * The terminal: node:readline edits the line; this shows what comes meanwhile above it, and keeps the two apart.
+ *
+ * While a line is edited, the cursor is `rows` below the first row of the prompt, by readline's own account. A text goes over the
+ * prompt, is followed by as many line feeds, and readline draws its line again from there.
+ */
+import { clearScreenDown, cursorTo, moveCursor } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline/promises';
+import { Readable } from 'node:stream';
+import type { ReadStream, WriteStream } from 'node:tty';
+import { KeyGate } from './key-gate.js';
+import { page, pagerCommand } from './pager.js';
+
+export type Answer =
+  | { readonly kind: 'line'; readonly text: string }
+  /** Ctrl-C. */
+  | { readonly kind: 'cancelled' }
+  /** Ctrl-D, or the terminal is gone. */
+  | { readonly kind: 'end' };
+
+/** The end of the line up to the cursor is replaced by one of the candidates. */
+export type Completer = (line: string) => Promise<readonly [candidates: string[], replaced: string]>;
+
+const PASTE_MARKS_ON = '\x1b[?2004h';
+const PASTE_MARKS_OFF = '\x1b[?2004l';
+
+export class ShellScreen {
+  /** Told of Ctrl-C while no line is edited. */
+  onInterrupt: () => void = () => {};
+  /** Told of every line that goes into the history; may change it. The newest is the first. */
+  onHistory: (history: string[]) => void = () => {};
+  readonly #keyboard: ReadStream;
+  readonly #display: WriteStream;
+  readonly #gate: KeyGate;
+  readonly #readline: Interface;
+  #answer: ((answer: Answer) => void) | null = null;
+  #isOver = false;
+  /** Rows from the first of the prompt to the cursor, as the terminal had them before it was resized. */
+  #rows = 0;
+  /** What came while a pager had the terminal; null when none has. */
+  #held: string[] | null = null;
+
+  constructor(
+    keyboard: ReadStream,
+    display: WriteStream,
+    history: readonly string[],
+    size: number,
+    completer: Completer,
+  ) {
+    this.#keyboard = keyboard;
+    this.#display = display;
+    const input = new Keys(keyboard);
+    this.#gate = new KeyGate((keys) => input.push(keys));
+    this.#gate.onInterrupt = () => {
+      this.onInterrupt();
+    };
+    keyboard.on('data', (chunk: Buffer | string) => this.#gate.push(Buffer.from(chunk)));
+    keyboard.on('end', () => input.push(null));
+    keyboard.on('error', () => input.push(null));
+    // Before readline's own, which draws the line again.
+    display.on('resize', () => this.#resized());
+    this.#readline = createInterface({
+      input,
+      output: display,
+      terminal: true,
+      history: [...history],
+      historySize: size,
+      removeHistoryDuplicates: true,
+      completer: async (line: string): Promise<[string[], string]> => {
+        try {
+          const [candidates, replaced] = await completer(line);
+          return [[...candidates], replaced];
+        } catch {
+          return [[], ''];
+        } finally {
+          // Readline acts on it some microtasks later.
+          setImmediate(() => this.#gate.open());
+        }
+      },
+    });
+    const readline = this.#readline;
+    readline.on('line', (text) => this.#settle({ kind: 'line', text }));
+    readline.on('close', () => {
+      this.#isOver = true;
+      this.#settle({ kind: 'end' });
+    });
+    readline.on('SIGINT', () => this.#cancel());
+    readline.on('SIGCONT', () => {
+      this.#display.write(PASTE_MARKS_ON);
+      readline.prompt(true);
+    });
+    readline.on('history', (lines) => this.onHistory(lines));
+    input.on('keypress', () => {
+      this.#rows = readline.getCursorPos().rows;
+    });
+    display.write(PASTE_MARKS_ON);
+    keyboard.resume();
+  }
+
+  get width(): number {
+    return this.#display.columns;
+  }
+
+  /** Lets a line be edited. */
+  ask(prompt: string): Promise<Answer> {
+    if (this.#isOver) return Promise.resolve({ kind: 'end' });
+    return new Promise((resolve) => {
+      this.#answer = resolve;
+      this.#readline.setPrompt(prompt);
+      this.#readline.prompt();
+      this.#rows = 0;
+      this.#gate.open();
+    });
+  }
+
+  /** Shows a text, above the line that is edited. */
+  print(text: string): void {
+    if (this.#held !== null) {
+      this.#held.push(text);
+      return;
+    }
+    if (this.#answer === null) {
+      this.#display.write(`${text}\n`);
+      return;
+    }
+    const { rows } = this.#readline.getCursorPos();
+    moveCursor(this.#display, 0, -rows);
+    cursorTo(this.#display, 0);
+    clearScreenDown(this.#display);
+    this.#display.write(`${text}\n${'\n'.repeat(rows)}`);
+    this.#readline.prompt(true);
+  }
+
+  /** Shows a text in the pager, if it is long, and nobody has typed ahead. Not while a line is edited. */
+  async show(text: string): Promise<void> {
+    const pager = pagerCommand();
+    if (pager === null || this.#gate.hasMore || this.#isOver || this.#height(text) < this.#display.rows) {
+      this.print(text);
+      return;
+    }
+    this.#held = [];
+    this.#keyboard.pause();
+    this.#keyboard.setRawMode(false);
+    this.#display.write(PASTE_MARKS_OFF);
+    const isShown = await page(pager, `${text}\n`);
+    this.#display.write(PASTE_MARKS_ON);
+    this.#keyboard.setRawMode(true);
+    this.#keyboard.resume();
+    const held = this.#held;
+    this.#held = null;
+    if (!isShown) this.print(text);
+    for (const late of held) this.print(late);
+  }
+
+  close(): void {
+    this.#isOver = true;
+    this.#display.write(PASTE_MARKS_OFF);
+    this.#readline.close();
+    this.#keyboard.setRawMode(false);
+    this.#keyboard.pause();
+  }
+
+  #settle(answer: Answer): void {
+    const settle = this.#answer;
+    this.#answer = null;
+    settle?.(answer);
+  }
+
+  #cancel(): void {
+    const readline = this.#readline;
+    readline.write(null, { ctrl: true, name: 'e' });
+    const { rows } = readline.getCursorPos();
+    // What was typed stays to be seen.
+    this.#display.write(`^C\r\n${'\n'.repeat(rows)}`);
+    readline.setPrompt('');
+    readline.write(null, { ctrl: true, name: 'u' });
+    this.#settle({ kind: 'cancelled' });
+  }
+
+  /** The terminal has wrapped the line anew, but readline goes up as many rows as there were. */
+  #resized(): void {
+    if (this.#answer === null || this.#held !== null) return;
+    const { rows } = this.#readline.getCursorPos();
+    moveCursor(this.#display, 0, this.#rows - rows);
+    this.#rows = rows;
+  }
+
+  #height(text: string): number {
+    const width = Math.max(1, this.#display.columns);
+    // Colours count as columns here, and a line that is taken for too long costs a page.
+    return text.split('\n').reduce((rows, line) => rows + Math.max(1, Math.ceil(line.length / width)), 0);
+  }
+}
+
+/** What readline takes for the terminal: it gets keys when the gate lets them through. */
+class Keys extends Readable {
+  readonly #keyboard: ReadStream;
+
+  constructor(keyboard: ReadStream) {
+    super({ read: () => {} });
+    this.#keyboard = keyboard;
+  }
+
+  get isRaw(): boolean {
+    return this.#keyboard.isRaw;
+  }
+
+  setRawMode(mode: boolean): this {
+    this.#keyboard.setRawMode(mode);
+    return this;
+  }
+}

@@ -1,0 +1,15 @@
+/** Which lines hold a secret, and so stay out of the history: those of which the audit log would not keep something either. */
+
+/**
+ * @param sent the command that the line became
+ * @param line stands for it where it became none: a password is one behind a misspelt command too
+ */
+export async function isSecret(
+  sent: { readonly name: string; readonly json: string } | null,
+  line: string,
+): Promise<boolean> {
+  const { Redactor } = await import('../audit/redaction.js');
+  const redactor = new Redactor();
+  if (sent === null) return redactor.malformed(Buffer.from(line)) !== null;
+  return (redactor.command(sent.name, Buffer.from(sent.json))?.message ?? null) !== null;
+}

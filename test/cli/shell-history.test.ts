@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { historyFile, MOST_LINES, ShellHistory } from '../../dist/cli/shell-history.js';
+import { isSecret } from '../../dist/cli/shell-secrets.js';
+import { scratch } from '../support/scratch.js';
+
+describe('the history', () => {
+  it('is kept from session to session, the newest first, for nobody else to read', (t) => {
+    const file = join(scratch(t), 'state/qmpmux/history');
+    const first = new ShellHistory(file);
+    assert.deepEqual(first.lines, []);
+    first.append('stop');
+    new ShellHistory(file).append('cont');
+    first.append('query-status');
+    assert.deepEqual(new ShellHistory(file).lines, ['query-status', 'cont', 'stop']);
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    assert.equal(statSync(join(file, '..')).mode & 0o777, 0o700);
+  });
+
+  it('is bounded', (t) => {
+    const file = join(scratch(t), 'history');
+    writeFileSync(file, Array.from({ length: MOST_LINES + 500 }, (_, index) => `line ${index}\n`).join(''), {
+      mode: 0o644,
+    });
+    const { lines } = new ShellHistory(file);
+    assert.equal(lines.length, MOST_LINES);
+    assert.equal(lines[0], `line ${MOST_LINES + 499}`);
+    assert.equal(readFileSync(file, 'utf8').split('\n').length, MOST_LINES + 1);
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+  });
+
+  it('that cannot be read or written is none', (t) => {
+    const folder = join(scratch(t), 'folder');
+    mkdirSync(folder);
+    const history = new ShellHistory(folder);
+    history.append('stop');
+    assert.deepEqual(history.lines, []);
+  });
+
+  it('lies where XDG_STATE_HOME says, if that is an absolute path', (t) => {
+    const before = process.env['XDG_STATE_HOME'];
+    t.after(() => {
+      if (before === undefined) delete process.env['XDG_STATE_HOME'];
+      else process.env['XDG_STATE_HOME'] = before;
+    });
+    process.env['XDG_STATE_HOME'] = '/state';
+    assert.equal(historyFile('history'), '/state/qmpmux/history');
+    process.env['XDG_STATE_HOME'] = 'state';
+    assert.match(historyFile('history'), /\/\.local\/state\/qmpmux\/history$/);
+  });
+
+  it('has no lines with secrets in them, also where they were mistyped', async () => {
+    const password = '{"execute":"set_password","arguments":{"protocol":"vnc","password":"hunter2"}}';
+    assert.equal(await isSecret({ name: 'set_password', json: password }, ''), true);
+    assert.equal(await isSecret({ name: 'query-status', json: '{"execute":"query-status"}' }, 'query-status'), false);
+    const hmp = '{"execute":"human-monitor-command","arguments":{"command-line":"set_password vnc hunter2"}}';
+    assert.equal(await isSecret({ name: 'human-monitor-command', json: hmp }, ''), true);
+    assert.equal(await isSecret(null, 'set_pasword protocol=vnc password=hunter2'), true);
+    assert.equal(await isSecret(null, 'query-statu'), false);
+    assert.equal(await isSecret(null, 'help block_resize'), false);
+  });
+});
