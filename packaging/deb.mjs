@@ -1,11 +1,12 @@
 /**
  * Builds the Debian package with dpkg-deb: `npm run deb`, or `node packaging/deb.mjs FOLDER`. It holds what `npm pack` holds, the packages
- * it needs at the versions of the lock file, and the units, all in their places; nothing is fetched.
+ * it needs at the versions of the lock file, and units, manual, completions and the rest in their places; nothing is fetched.
  *
  * Needs Debian's dpkg-deb, an installed node_modules and a finished build. The same sources give the same package, byte for byte
  * (SOURCE_DATE_EPOCH, or the time of the last commit).
  */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   cpSync,
@@ -19,45 +20,20 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { debianCopyright } from './copyright.mjs';
+import { ROOT, shippedPackages } from './shipped.mjs';
 
-const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', loong64: 'loong64' };
+const MAINTAINER = 'qmpmux maintainers <maintainers@users.noreply.r-seed-79bfd7d8.example>';
+const DOC = 'usr/share/doc/qmpmux';
+const PROGRAM = 'usr/lib/qmpmux';
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+/** QMPMUX_DEB_VERSION stands for another one: the tests upgrade from one to the next. */
+const version = process.env.QMPMUX_DEB_VERSION ?? `${manifest.version}-1`;
 
 const run = (program, args, options = {}) => execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', ...options });
-
-/**
- * The packages that are needed at run time, by the lock file: this machine's alone. Optional peers are not (npm counts TypeScript, which
- * valibot knows how to use, among what is needed).
- */
-function neededPackages() {
-  const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8'));
-  const found = new Set();
-  const visit = (owner) => {
-    const { dependencies = {}, optionalDependencies = {} } = packages[owner];
-    for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
-      // As Node looks for it: beside the one that needs it, then further up.
-      let folder = owner;
-      let path = join(folder, 'node_modules', name);
-      while (packages[path] === undefined && folder !== '') {
-        folder = folder.slice(0, Math.max(0, folder.lastIndexOf('node_modules') - 1));
-        path = join(folder, 'node_modules', name);
-      }
-      if (found.has(path) || packages[path] === undefined || !existsSync(join(ROOT, path))) continue;
-      found.add(path);
-      visit(path);
-    }
-  };
-  visit('');
-  return [...found].map((path) => {
-    const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
-    const { version, license } = packages[path];
-    return { path, name, version, license: license ?? 'see its package.json' };
-  });
-}
 
 /** What `npm pack` would put into its archive. */
 function packedFiles() {
@@ -67,54 +43,67 @@ function packedFiles() {
   return files.map(({ path }) => path);
 }
 
-function licences(packages) {
-  const rows = packages.map(({ name, version, license }) => `${name} ${version}: ${license}`);
-  return `Packages that are part of this one, each with its licence. Its text is beside its code, below /usr/lib/qmpmux.\n\n${rows.sort().join('\n')}\n`;
+/** Of a package, what runs, and its licence: not its tests, its documentation, its types and its sources in other languages. */
+const NO_FOLDER = /^(tests?|docs?|examples?|benchmarks?|vendor|musl_\w+|node_modules|\..*)$/;
+const RUNS = /\.(js|cjs|mjs|json|node)$|^licen[cs]e/i;
+const NO_FILE = /^\.|^(test|bench|benchmark|bin|browser|cnoke|trampolines|eslint\.config|tsconfig)\.\w+$/;
+
+function isNeeded(top) {
+  return (source, isFolder) => {
+    const name = basename(source);
+    if (source === top) return true;
+    return isFolder ? !NO_FOLDER.test(name) : RUNS.test(name) && !NO_FILE.test(name);
+  };
 }
 
-/** CycloneDX, of what is in the package: npm's own choice of that differs. */
-function billOfMaterials(packages, time) {
-  const all = run('npm', ['sbom', '--sbom-format', 'cyclonedx'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-    maxBuffer: 1e8,
-  });
-  const bom = JSON.parse(all);
-  const shipped = new Set(packages.map(({ name, version }) => `${name}@${version}`));
-  const own = bom.metadata.component['bom-ref'];
-  bom.components = bom.components.filter((component) =>
-    shipped.has(component['bom-ref'].replace(/^(@?[^@]+@[^|]+).*$/, '$1')),
-  );
-  const kept = new Set([own, ...bom.components.map((component) => component['bom-ref'])]);
-  bom.dependencies = bom.dependencies
-    .filter(({ ref }) => kept.has(ref))
-    .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((other) => kept.has(other)) }));
-  // What differs from one run to the next says nothing about the package.
-  delete bom.serialNumber;
-  bom.metadata.timestamp = new Date(Number(time) * 1000).toISOString();
-  return `${JSON.stringify(bom, null, 1)}\n`;
+function copyPackage({ path }, target) {
+  const top = join(ROOT, path);
+  const needed = isNeeded(top);
+  const copy = (from, to) => {
+    for (const entry of readdirSync(from, { withFileTypes: true })) {
+      const source = join(from, entry.name);
+      if (!needed(source, entry.isDirectory())) continue;
+      if (entry.isDirectory()) copy(source, join(to, entry.name));
+      else {
+        mkdirSync(to, { recursive: true });
+        cpSync(source, join(to, entry.name), { dereference: true });
+      }
+    }
+  };
+  copy(top, target);
 }
 
 function control(size) {
   const architecture = ARCHITECTURES[process.arch];
   if (architecture === undefined) throw new Error(`no Debian architecture is known for ${process.arch}`);
+  // libc6 for koffi's machine code, which is linked against 2.25.
   return `Package: qmpmux
-Version: ${manifest.version}
+Version: ${version}
 Architecture: ${architecture}
-Maintainer: qmpmux maintainers <maintainers@users.noreply.r-seed-79bfd7d8.example>
+Maintainer: ${MAINTAINER}
 Installed-Size: ${size}
-Depends: nodejs (>= 20.19)
+Depends: nodejs (>= 20.19), libc6 (>= 2.25)
 Recommends: systemd
 Suggests: qemu-system, prometheus
 Section: admin
 Priority: optional
-Description: ${manifest.description.charAt(0).toLowerCase()}${manifest.description.slice(1)}
+Description: one QMP monitor of a QEMU, shared among many clients
  It owns the one monitor socket of a QEMU and serves any number of clients on
  sockets of its own, each of which behaves as QEMU's own does; with an audit
  log, a policy for each socket, and metrics.
 `;
 }
 
+function changelog(epoch) {
+  const date = run('date', ['--utc', '--rfc-email', `--date=@${epoch}`], {
+    env: { ...process.env, LC_ALL: 'C' },
+  }).trim();
+  const what = 'What has changed for its users is in the upstream changelog.';
+  return `qmpmux (${version}) stable; urgency=medium\n\n  * ${what}\n\n -- ${MAINTAINER}  ${date}\n`;
+}
+
 const target = resolve(process.argv[2] ?? ROOT);
+run(process.execPath, [join(ROOT, 'packaging/shipped.mjs')]);
 const epoch = process.env.SOURCE_DATE_EPOCH ?? run('git', ['log', '-1', '--format=%ct']).trim();
 const stage = mkdtempSync(join(tmpdir(), 'qmpmux-deb-'));
 try {
@@ -124,14 +113,13 @@ try {
     mkdirSync(dirname(full), { recursive: true, mode: 0o755 });
     return full;
   };
-  const packages = neededPackages();
-  for (const file of packedFiles()) cpSync(join(ROOT, file), place(join('usr/lib/qmpmux', file)));
-  for (const { path } of packages) {
-    // What lies below a package is copied for itself, if it is needed.
-    const inner = join(ROOT, path, 'node_modules');
-    const filter = (source) => source !== inner;
-    cpSync(join(ROOT, path), place(join('usr/lib/qmpmux', path)), { recursive: true, dereference: true, filter });
+  const compressed = (content) => gzipSync(content, { level: 9 });
+  const packages = shippedPackages();
+  for (const file of packedFiles()) {
+    if (/\.d\.ts$|\.md$|^LICENSE$|^systemd\/|^(man|completions?)\//.test(file)) continue;
+    cpSync(join(ROOT, file), place(join(PROGRAM, file)));
   }
+  for (const each of packages) copyPackage(each, place(join(PROGRAM, each.path)));
   symlinkSync('../lib/qmpmux/bin/qmpmux.js', place('usr/bin/qmpmux'));
   for (const unit of ['qmpmux.service', 'qmpmux@.service', 'qmpmux@.socket']) {
     cpSync(join(ROOT, 'systemd', unit), place(`lib/systemd/system/${unit}`));
@@ -139,26 +127,42 @@ try {
   cpSync(join(ROOT, 'systemd/qmpmux.sysusers'), place('usr/lib/sysusers.d/qmpmux.conf'));
   cpSync(join(ROOT, 'systemd/qmpmux.tmpfiles'), place('usr/lib/tmpfiles.d/qmpmux.conf'));
   cpSync(join(ROOT, 'systemd/qmpmux.logrotate'), place('etc/logrotate.d/qmpmux'));
-  const doc = 'usr/share/doc/qmpmux';
+  const manual = join(ROOT, 'man');
+  for (const page of existsSync(manual) ? readdirSync(manual) : []) {
+    const section = /\.(\d)$/.exec(page)?.[1];
+    if (section === undefined) continue;
+    writeFileSync(place(`usr/share/man/man${section}/${page}.gz`), compressed(readFileSync(join(manual, page))));
+  }
   for (const file of readdirSync(join(ROOT, 'docs'), { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue;
     const path = relative(join(ROOT, 'docs'), join(file.parentPath, file.name));
-    cpSync(join(file.parentPath, file.name), place(join(doc, path)));
+    cpSync(join(file.parentPath, file.name), place(join(DOC, path)));
   }
-  cpSync(join(ROOT, 'LICENSE'), place(`${doc}/copyright`));
-  writeFileSync(place(`${doc}/licences.txt`), licences(packages));
-  writeFileSync(place(`${doc}/changelog.gz`), gzipSync(readFileSync(join(ROOT, 'CHANGELOG.md')), { level: 9 }));
-  writeFileSync(place(`${doc}/sbom.cdx.json`), billOfMaterials(packages, epoch));
+  writeFileSync(place(`${DOC}/copyright`), debianCopyright(packages, PROGRAM));
+  for (const file of ['licences.txt', 'sbom.cdx.json']) cpSync(join(ROOT, 'dist', file), place(`${DOC}/${file}`));
+  writeFileSync(place(`${DOC}/changelog.gz`), compressed(readFileSync(join(ROOT, 'CHANGELOG.md'))));
+  writeFileSync(place(`${DOC}/changelog.Debian.gz`), compressed(changelog(epoch)));
+  // lintian's word on what is meant so.
+  cpSync(join(ROOT, 'packaging/debian/lintian-overrides'), place('usr/share/lintian/overrides/qmpmux'));
 
   // Nothing is writable to others or runs by accident.
   run('chmod', ['-R', 'u=rwX,go=rX', stage]);
   run('find', [stage, '-type', 'f', '-exec', 'chmod', 'a-x', '{}', '+']);
-  chmodSync(join(stage, 'usr/lib/qmpmux/bin/qmpmux.js'), 0o755);
+  chmodSync(join(stage, PROGRAM, 'bin/qmpmux.js'), 0o755);
   const size = run('du', ['-sk', '--apparent-size', stage]).split('\t')[0];
+  const files = readdirSync(stage, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .toSorted((one, other) => one.localeCompare(other));
+  const sums = files.map((file) => {
+    const sum = createHash('md5').update(readFileSync(file)).digest('hex');
+    return `${sum}  ${relative(stage, file)}\n`;
+  });
   mkdirSync(join(stage, 'DEBIAN'), { mode: 0o755 });
   writeFileSync(join(stage, 'DEBIAN/control'), control(size));
   writeFileSync(join(stage, 'DEBIAN/conffiles'), '/etc/logrotate.d/qmpmux\n');
-  for (const script of ['postinst', 'postrm']) {
+  writeFileSync(join(stage, 'DEBIAN/md5sums'), sums.filter((line) => !line.includes('  etc/')).join(''));
+  for (const script of ['postinst', 'prerm', 'postrm']) {
     cpSync(join(ROOT, 'packaging/debian', script), join(stage, 'DEBIAN', script));
     chmodSync(join(stage, 'DEBIAN', script), 0o755);
   }

@@ -133,8 +133,9 @@ export function refuseUnknownPolicies(
     for (const [index, { settings }] of listen.entries()) {
       if (settings.policy.kind !== 'named' || policies.has(settings.policy.name)) continue;
       const known = ['full', 'read-only', 'learn', ...policies.keys()];
-      const near = suggestion(settings.policy.name, known) || ` (known: ${known.join(', ')})`;
-      const what = `there is no policy ${JSON.stringify(settings.policy.name)}${near}; a file of rules has a / in it`;
+      const near =
+        suggestion(settings.policy.name, known) || ` (known: ${known.join(', ')}; a file of rules has a / in it)`;
+      const what = `there is no policy ${JSON.stringify(settings.policy.name)}${near}`;
       throw fault(name, ['listen', index], what);
     }
   }

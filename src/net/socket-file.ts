@@ -65,18 +65,22 @@ export async function checkSocketPath(address: UnixListenAddress): Promise<void>
   checkFolders(address);
   await occupantOf(address);
   const folder = dirname(address.path);
+  let what = `in the folder ${folder}`;
   try {
     // Permissions, capabilities, groups, quotas, the file system: only a file can tell.
     const probe = join(folder, `.qmpmux-${randomUUID()}`);
     const fd = openSync(probe, 'wx', 0o600);
     try {
-      if (ownership.uid !== -1 || ownership.gid !== -1) fchownSync(fd, ownership.uid, ownership.gid);
+      if (ownership.uid !== -1 || ownership.gid !== -1) {
+        what = 'to set its owner; without root a socket can only be given to a group that the account is in (id tells)';
+        fchownSync(fd, ownership.uid, ownership.gid);
+      }
     } finally {
       closeSync(fd);
       unlinkSync(probe);
     }
   } catch (error) {
-    throw new ListenError(formatPlace(address), `${describeSystemError(error)} in the folder ${folder}`, {
+    throw new ListenError(formatPlace(address), `${describeSystemError(error)} ${what}`, {
       cause: error,
     });
   }

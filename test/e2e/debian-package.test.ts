@@ -4,14 +4,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { startCommand } from '../support/daemon.js';
 import { DatagramReceiver } from '../support/datagrams.js';
+import { buildDebianPackage } from '../support/debian-package.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 
-const builder = fileURLToPath(new URL('../../packaging/deb.mjs', import.meta.url));
 const absent = missing('qemu', 'socat', 'nc', 'dpkg-deb', 'systemd-socket-activate', 'systemd-sysusers');
 const isRoot = process.getuid?.() === 0;
 
@@ -21,8 +20,7 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
   let deb = '';
   before(() => {
     const folder = scratch(scope);
-    execFileSync(process.execPath, [builder, folder], { stdio: 'pipe' });
-    deb = join(folder, readdirSync(folder).find((name) => name.endsWith('.deb')) ?? '');
+    deb = buildDebianPackage(scope);
     root = join(folder, 'root');
     mkdirSync(join(root, 'var/lib/dpkg'), { recursive: true });
     writeFileSync(join(root, 'var/lib/dpkg/status'), '');
@@ -49,6 +47,7 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
       'etc/logrotate.d/qmpmux',
       'usr/share/doc/qmpmux/copyright',
       'usr/share/doc/qmpmux/changelog.gz',
+      'usr/share/doc/qmpmux/changelog.Debian.gz',
       'usr/share/doc/qmpmux/monitoring/alerts.yml',
     ]) {
       assert.ok(existsSync(join(root, path)), path);
@@ -59,6 +58,50 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
     for (const line of listed.trim().split('\n'))
       assert.match(line, /^(l|[d-]...(r-x|r--)(r-x|r--)) ?.*root\/root/, line);
     assert.doesNotMatch(listed, /node_modules\/(typescript|esbuild|oxlint|fast-check)\//);
+  });
+
+  test('is one in which lintian finds nothing to mend', { skip: missing('lintian') }, () => {
+    const { status, stdout } = spawnSync('lintian', ['--allow-root', '--fail-on', 'error,warning', deb], {
+      encoding: 'utf8',
+    });
+    // The manual is not there yet.
+    assert.equal(stdout.replace(/^W: qmpmux: no-manual-page .*\n/m, ''), '');
+    assert.ok(status === 0 || stdout !== '');
+  });
+
+  test('is the same, byte for byte, when it is built again', () => {
+    assert.ok(readFileSync(buildDebianPackage(scope)).equals(readFileSync(deb)));
+  });
+
+  test('has all that its parts need: machine code, help, pretty logs, configs, metrics, a transport of the audit log', async (t) => {
+    const folder = scratch(t);
+    const program = join(root, 'usr/bin/qmpmux');
+    const log = join(folder, 'log');
+    assert.match(execFileSync(program, ['serve', '--help'], { encoding: 'utf8' }), /--upstream/);
+    const config = join(folder, 'vm.toml');
+    writeFileSync(config, `[monitor.vm]\nupstream = "${folder}/qmp"\nlisten = ["${folder}/mux"]\n`);
+    const daemon = startCommand(t, [
+      program,
+      'serve',
+      `--config=${config}`,
+      `--metrics=${join(folder, 'metrics')}`,
+      '--log-format=pretty',
+      `--audit=transport:pino/file,destination=${log}`,
+    ]);
+    const qemu = await startQemu(t, { monitors: [], extraArgs: ['-qmp', `unix:${folder}/qmp,server=on,wait=off`] });
+    assert.ok(qemu.pid > 0);
+    await daemon.ready();
+    const client = await RawClient.connect(join(folder, 'mux'));
+    await client.readLine();
+    const metrics = await RawClient.connect(join(folder, 'metrics'));
+    await metrics.write('GET /metrics HTTP/1.0\r\n\r\n');
+    assert.match((await metrics.readToEnd()).toString(), /qmpmux_clients\{.*\} 1/);
+    await client.close();
+    assert.equal((await daemon.stop()).code, 0);
+    assert.match(daemon.errors, /INFO.*accepting clients/);
+    const records = readFileSync(log, 'utf8');
+    // The kernel was asked who connects, which takes koffi.
+    assert.match(records, /"pid":\d+/);
   });
 
   test('says what it is made of: each package with version and licence', () => {
@@ -90,7 +133,9 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
 
     // As systemd would: the unit's own command line, with its socket and its place for messages.
     const unit = readFileSync(join(root, 'lib/systemd/system/qmpmux@.service'), 'utf8');
+    const served = /^Environment="QMPMUX_SERVE=(.*)"$/m.exec(unit)?.[1] ?? '';
     const command = (/^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '')
+      .replace('$QMPMUX_SERVE', served)
       .replace(' $QMPMUX_OPTIONS', '')
       .replaceAll('%i', 'web1');
     const [first, ...rest] = command.split(' ').map((word) => (word.startsWith('/') ? root + word : word));

@@ -19,6 +19,7 @@ test('the npm package runs, and can be imported with its types, where nothing el
   timeout: 400_000,
 }, async (t) => {
   const folder = scratch(t);
+  run(root, process.execPath, 'packaging/shipped.mjs');
   run(root, 'npm', 'pack', '--ignore-scripts', '--pack-destination', folder);
   const archive = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '';
   const listed = run(folder, 'tar', '-tzf', archive)
@@ -29,6 +30,22 @@ test('the npm package runs, and can be imported with its types, where nothing el
     (path) => !/^(bin|dist|systemd)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path),
   );
   assert.deepEqual(odd, []);
+  // What it is made of: by name, with licences, and the texts of those whose code is in the bundle.
+  for (const path of ['dist/sbom.cdx.json', 'dist/licences.txt', 'dist/bundle/licenses.txt']) {
+    assert.ok(listed.includes(path), path);
+  }
+  const bill: { metadata: { component: { name: string } }; components: { name: string }[] } = JSON.parse(
+    readFileSync(join(root, 'dist/sbom.cdx.json'), 'utf8'),
+  );
+  assert.equal(bill.metadata.component.name, 'qmpmux');
+  const parts = new Set(bill.components.map(({ name }) => name));
+  const inBundle = readFileSync(join(root, 'dist/bundle/licenses.txt'), 'utf8');
+  const bundled = [...inBundle.matchAll(/^(\S+) \d+\.\d+\.\d+\S* \([\w .-]+\)$/gm)].map((match) => match[1] ?? '');
+  assert.ok(bundled.includes('pino'));
+  const { dependencies }: { dependencies: Record<string, string> } = JSON.parse(
+    readFileSync(join(root, 'package.json'), 'utf8'),
+  );
+  for (const name of [...bundled, ...Object.keys(dependencies)]) assert.ok(parts.has(name), `${name} is in the bill`);
   assert.ok(!listed.some((path) => /\.(map|tsbuildinfo)$|\.test\./.test(path)));
 
   const empty = join(folder, 'empty');
