@@ -34,6 +34,22 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'speak QMP or HMP at a terminal: history, completion, help',
     load: async () => (await import('./shell.js')).shell,
   },
+  status: {
+    summary: 'tell how a monitor and its qmpmux stand, also to Nagios',
+    load: async () => (await import('./status.js')).status,
+  },
+  clients: {
+    summary: 'list who is connected',
+    load: async () => (await import('./clients.js')).clients,
+  },
+  queue: {
+    summary: 'list which commands have no answer yet, and which one blocks',
+    load: async () => (await import('./queue.js')).queue,
+  },
+  kill: {
+    summary: 'disconnect clients',
+    load: async () => (await import('./kill.js')).kill,
+  },
   demo: {
     summary: 'share a VM that it brings along, or one of yours, and say what to type next',
     load: async () => (await import('./demo.js')).demo,

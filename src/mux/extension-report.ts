@@ -114,13 +114,8 @@ function peerReport(peer: Peer): { [name: string]: Reported } {
   return { type: kind, ...rest };
 }
 
-/** Who has a command without an answer: those that QEMU has, then those that wait, the oldest first. @param self not listed */
-export function queueReport(
-  mux: Multiplexer,
-  sessions: Iterable<Session>,
-  now: number,
-  self: PendingCommand,
-): Reported {
+/** Who has a command without an answer: those that QEMU has, then those that wait, the oldest first. */
+export function queueReport(mux: Multiplexer, sessions: Iterable<Session>, now: number): Reported {
   const inFlight: Reported[] = [];
   // QEMU runs in-band commands one after the other, so the first of them is what all others wait for.
   let isBehind = false;
@@ -143,17 +138,23 @@ export function queueReport(
     count += session.waitingCount;
     waiting.push(...session.firstWaiting(MOST_LISTED_OF_ONE));
   }
-  const others = waiting.filter((command) => command !== self).sort((a, b) => a.receivedAt - b.receivedAt);
+  waiting.sort((a, b) => a.receivedAt - b.receivedAt);
   return {
     'in-flight': inFlight,
-    waiting: others.slice(0, MOST_LISTED).map((command) => commandReport(command, now)),
-    'waiting-count': count - (waiting.length - others.length),
+    waiting: waiting.slice(0, MOST_LISTED).map((command) => commandReport(command, now)),
+    'waiting-count': count,
   };
 }
 
-function commandReport(command: PendingCommand, now: number) {
-  const { client, name, oob, receivedAt } = command;
-  return { client: client.id as number, command: name, oob, age: seconds(now - receivedAt) };
+function commandReport({ session, name, oob, receivedAt }: PendingCommand, now: number) {
+  return {
+    client: session.id as number,
+    peer: peerReport(session.peer),
+    ...(session.isConnected ? {} : { gone: true }),
+    command: name,
+    oob,
+    age: seconds(now - receivedAt),
+  };
 }
 
 /** @returns who disconnected a client, for the journals. */

@@ -173,9 +173,6 @@ export class Extensions {
     const isError = 'desc' in outcome;
     const reply = isError ? [errorReply(id, outcome)] : returnReply(id, outcome.value);
     this.#mux.journal?.answered(command, reply, isError, 'local');
-    const time = this.#mux.now() - command.receivedAt;
-    command.session.tally.add(time, isError);
-    this.#mux.tally.add(time, isError);
     return reply;
   }
 
@@ -188,7 +185,7 @@ export class Extensions {
       case 'query-clients':
         return { value: writeReport(clientsReport(mux.sessions, now, command.client)) };
       case 'query-queue':
-        return { value: writeReport(queueReport(mux, mux.sessions, now, command)) };
+        return { value: writeReport(queueReport(mux, mux.sessions, now)) };
       case 'query-events':
         return { value: this.#events(command.session, given) };
       case 'disconnect-client':

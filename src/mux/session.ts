@@ -703,9 +703,9 @@ export class Session implements ClientPort, ClientView {
 
   #carryOut(command: PendingCommand): void {
     if (command.call === null || command.stage !== 'waiting') return;
+    command.stage = 'running';
     const reply = this.#owner.extensions.run(command, command.call);
-    if (reply === null) command.stage = 'running';
-    else this.#setReply(command, reply);
+    if (reply !== null) this.#setReply(command, reply);
   }
 
   #send(chunks: readonly Uint8Array[]): void {

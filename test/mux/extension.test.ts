@@ -250,7 +250,7 @@ describe('query-status', () => {
     assert.deepEqual(status.listeners, SERVICES.listeners());
     assert.equal(status.clients, 2);
     assert.equal(status['in-flight'], 2);
-    assert.equal(status.waiting, 2);
+    assert.equal(status.waiting, 1);
     assert.ok(status.oldest >= 2 && status.oldest < 3);
     assert.equal(status.commands, 1);
     assert.equal(status.errors, 0);
@@ -332,6 +332,15 @@ describe('query-queue', () => {
         [3, true, undefined],
       ],
     );
+  });
+
+  it('tells whose commands they are, also of a client that has left', () => {
+    const world = worldWith();
+    const left = world.client('unix:/run/vm.mux', { kind: 'unix', pid: 5, program: 'backup' }).negotiate();
+    left.send('{"execute":"slow"}');
+    left.port.closed('gone');
+    const [slow] = returned(operator(world).send(message('query-queue')))['in-flight'];
+    assert.deepEqual([slow.peer, slow.gone], [{ type: 'unix', pid: 5, program: 'backup' }, true]);
   });
 
   it(`lists ${MOST_LISTED_OF_ONE} waiting commands of one client, and counts the rest`, () => {

@@ -1,0 +1,37 @@
+/** `qmpmux clients`: who is connected. */
+import { CLIENT_COLUMNS, clientRow } from './client-table.js';
+import { colourOf } from './colour.js';
+import { EXIT } from './exit-code.js';
+import { JSON_OPTION, OWN_COMMANDS_NOTE, onlyTarget, TIMEOUT_OPTION, withOwnCommands } from './own-commands.js';
+import { Report } from './report.js';
+import { subcommand } from './subcommand.js';
+import { outputWidth, tableLines } from './table.js';
+
+export const clients = subcommand({
+  name: 'clients',
+  usage: 'clients [OPTIONS] [ADDRESS]',
+  operands: 'words',
+  options: { json: JSON_OPTION, timeout: TIMEOUT_OPTION },
+  examples: [
+    ['$0 clients /run/vm.ctl', 'a line a client'],
+    ["$0 clients /run/vm.ctl --json | jq -r '.[] | select(.waiting > 100).client'", 'those with a long queue'],
+  ],
+  notes: [
+    'The client that asks has a * behind its number. LATENCY is the mean time from a command to its answer.',
+    OWN_COMMANDS_NOTE,
+    'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer.',
+  ].join('\n'),
+
+  async run({ json, timeout }, operands) {
+    return withOwnCommands(onlyTarget(operands), timeout, async (commands) => {
+      const { value, text } = await commands.ask('query-clients');
+      if (json === true) process.stdout.write(`${text}\n`);
+      else {
+        const rows = new Report(value).items.map((client) => clientRow(client));
+        const lines = tableLines(CLIENT_COLUMNS, rows, { width: outputWidth(), colour: colourOf(process.stdout) });
+        process.stdout.write(`${lines.join('\n')}\n`);
+      }
+      return EXIT.ok;
+    });
+  },
+});

@@ -1,0 +1,97 @@
+/** qmpmux's own commands, asked of a qmpmux; and what to say where they are not there. */
+import { QmpError } from '../client/errors.js';
+import { readError } from '../client/messages.js';
+import type { QmpClient } from '../client/qmp-client.js';
+import { findMembers } from '../client/reply-members.js';
+import { QmpmuxError } from '../errors.js';
+import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { Deadline } from './deadline.js';
+import { takeTarget, type Target } from './target.js';
+import { UsageError } from './subcommand.js';
+
+/** For the notes of the subcommands that use them. */
+export const OWN_COMMANDS_NOTE =
+  "ADDRESS is a socket of qmpmux's with extensions=on: qmpmux serve … --listen unix:/run/vm.ctl,extensions=on. QMPMUX_SOCKET is its default.";
+
+export const JSON_OPTION = {
+  type: 'boolean',
+  describe: 'print what qmpmux returned, as JSON in one line, with all there is to know',
+} as const;
+
+export const TIMEOUT_OPTION = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'give up after so many seconds (default: wait)',
+} as const;
+
+/** The socket does not have qmpmux's own commands. */
+export class NotThereError extends QmpmuxError {
+  readonly code = 'QMPMUX_NO_EXTENSIONS';
+}
+
+/** What a command returned: read, and as it was written. */
+export interface Returned {
+  readonly value: JsonValue;
+  readonly text: string;
+}
+
+/** A qmpmux that is asked. */
+export class OwnCommands {
+  readonly client: QmpClient;
+  readonly target: Target;
+  readonly #deadline: Deadline;
+
+  constructor(client: QmpClient, target: Target, deadline: Deadline) {
+    this.client = client;
+    this.target = target;
+    this.#deadline = deadline;
+  }
+
+  /** @throws NotThereError, QmpError, and what the connection fails with */
+  async ask(name: string, args?: JsonObject): Promise<Returned> {
+    const command = `__org.qmpmux_${name}`;
+    const message = formatJson({ execute: command, ...(args === undefined ? {} : { arguments: args }) });
+    const { bytes, isError } = await this.client.executeRaw(message, this.#deadline.waiting);
+    const reply = parseJson(bytes.toString());
+    const members = reply.ok && isJsonObject(reply.value) ? reply.value : {};
+    if (isError) throw this.#explain(readError(members, command));
+    const member = findMembers(bytes)?.find((each) => each.name === 'return');
+    return { value: members['return'] ?? null, text: bytes.toString('utf8', member?.valueStart ?? 0, member?.end) };
+  }
+
+  #explain(error: QmpError): QmpmuxError {
+    if (error.class !== 'CommandNotFound') return error;
+    const { text } = this.target;
+    return new NotThereError(
+      `${text} does not have qmpmux's own commands: it is QEMU itself, or a socket that does not allow them; ` +
+        'add one that does to qmpmux serve: --listen unix:/PATH,extensions=on',
+    );
+  }
+}
+
+/** Connects, has something asked, and disconnects. */
+export async function withOwnCommands<T>(
+  target: Target,
+  timeout: string | undefined,
+  ask: (commands: OwnCommands) => Promise<T>,
+): Promise<T> {
+  const deadline = new Deadline(timeout);
+  try {
+    const client = await deadline.connect(target);
+    try {
+      return await ask(new OwnCommands(client, target, deadline));
+    } finally {
+      client.destroy();
+    }
+  } catch (error) {
+    throw deadline.explain(error, target);
+  }
+}
+
+/** @returns the ADDRESS, where nothing else may stand. @throws UsageError, AddressError */
+export function onlyTarget(operands: readonly string[]): Target {
+  const { target, rest } = takeTarget(operands);
+  const [unexpected] = rest;
+  if (unexpected !== undefined) throw new UsageError(`${JSON.stringify(unexpected)} is unexpected here`);
+  return target;
+}

@@ -1,0 +1,89 @@
+/** What `qmpmux status` shows. */
+import type { Colour } from './colour.js';
+import { showCount, showSize, showTime } from './quantities.js';
+import type { Report } from './report.js';
+import { percentile } from './latency.js';
+import { tableLines } from './table.js';
+
+export function statusLines(status: Report, width: number | null, colour: Colour): string[] {
+  const rows: [string, string][] = [
+    ['monitor', status.at('monitor').text],
+    ['qemu', upstreamText(status.at('upstream'), colour)],
+    ['upstream', status.at('upstream', 'address').text],
+    ['qmpmux', `${status.at('qmpmux').text}, serving for ${showTime(status.at('uptime').number)}`],
+    ['clients', status.at('clients').text],
+    ['commands', commandsText(status)],
+    ['queue', queueText(status, colour)],
+    ['events', eventsText(status.at('events'))],
+    ['traffic', trafficText(status.at('traffic'))],
+    ['memory', `${showSize(status.at('held').number)} held for clients`],
+  ];
+  const refused = status
+    .at('counters')
+    .members.filter(([, count]) => count.number > 0)
+    .map(([name, count]) => `${count.number} ${name}`);
+  if (refused.length > 0) rows.push(['limits', refused.join(', ')]);
+  const labelled = rows.map(([label, text]) => `${colour('bold', label.padEnd(LABEL_WIDTH))}${text}`);
+  const listeners = status.at('listeners').items;
+  const table = tableLines(
+    [
+      { head: 'LISTENER', mayShrink: true },
+      { head: 'CLIENTS', isNumber: true },
+      { head: 'POLICY', mayShrink: true },
+      { head: 'EXTENSIONS' },
+    ],
+    listeners.map((listener) => [
+      listener.at('address').text,
+      listener.at('clients').text,
+      listener.at('policy').text,
+      listener.at('extensions').isTrue ? 'on' : 'off',
+    ]),
+    { width, colour },
+  );
+  return listeners.length === 0 ? labelled : [...labelled, '', ...table];
+}
+
+const LABEL_WIDTH = 10;
+
+/** QEMU's version and how long it has been there, or why it is not. */
+export function upstreamText(upstream: Report, colour: Colour): string {
+  const since = showTime(upstream.at('for').number);
+  const state = upstream.at('state').text;
+  if (state === 'running') {
+    return `${upstream.at('version').text}, connected for ${since}${upstream.at('oob').isTrue ? '' : ', without oob'}`;
+  }
+  const reason = upstream.at('reason').text;
+  return colour('red', `not there for ${since} (${reason === '' ? state : reason})`);
+}
+
+function commandsText(status: Report): string {
+  const commands = status.at('commands').number;
+  const answered = `${commands} answered, ${showCount(status.at('errors').number, 'error')}`;
+  if (commands === 0) return answered;
+  const mean = showTime(status.at('time').number / commands);
+  const high = percentile(status.at('latency').items, 0.99);
+  return `${answered}; mean ${mean}, p99 ${showTime(high)}, longest ${showTime(status.at('longest').number)}`;
+}
+
+function queueText(status: Report, colour: Colour): string {
+  const inFlight = status.at('in-flight').number;
+  const oldest = status.at('oldest').number;
+  const waiting = `${status.at('waiting').number} waiting`;
+  if (inFlight === 0) return `0 in flight, ${waiting}`;
+  const since = `oldest ${showTime(oldest)}`;
+  return `${inFlight} in flight (${oldest >= LONG ? colour('yellow', since) : since}), ${waiting}`;
+}
+
+/** A command that has no answer for so long, in seconds, is worth a look. */
+export const LONG = 1;
+
+function eventsText(events: Report): string {
+  const [first, last] = [events.at('first').number, events.at('last').number];
+  if (last === 0) return 'none yet';
+  return first > last ? `${last}, none kept` : `${last}, kept from ${first} on`;
+}
+
+function trafficText(traffic: Report): string {
+  const size = (name: string) => showSize(traffic.at(name).number);
+  return `${size('from-clients')} from clients, ${size('to-clients')} to them; ${size('to-upstream')} to QEMU, ${size('from-upstream')} from it`;
+}

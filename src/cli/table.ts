@@ -1,0 +1,89 @@
+/** Tables on a terminal, or for a pipe: columns two blanks apart, no lines; by cli-table3. */
+import CliTable from 'cli-table3';
+import stringWidth from 'string-width';
+import type { Colour } from './colour.js';
+
+export interface Column {
+  readonly head: string;
+  /** Numbers stand to the right. */
+  readonly isNumber?: boolean;
+  /** What may be cut where a line is too long for the terminal; of several, the last is cut first. */
+  readonly mayShrink?: boolean;
+}
+
+export interface TableOptions {
+  /** How long a line may be; any length when null. */
+  readonly width: number | null;
+  readonly colour: Colour;
+}
+
+const GAP = 2;
+/** No column is cut below this. */
+const NARROWEST = 8;
+
+const NO_LINES = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: ' '.repeat(GAP),
+};
+
+/** @returns the table's lines, the first with the heads. Cells may be coloured; control characters in them are made visible before that, by `plainCell`. */
+export function tableLines(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  { width, colour }: TableOptions,
+): string[] {
+  const table = new CliTable({
+    chars: NO_LINES,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    colAligns: columns.map(({ isNumber }) => (isNumber === true ? 'right' : 'left')),
+    colWidths: widthsOf(columns, rows, width),
+  });
+  table.push(
+    columns.map(({ head }) => (head === '' ? '' : colour('bold', head))),
+    ...rows.map((row) => [...row]),
+  );
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd());
+}
+
+function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])[], width: number | null): number[] {
+  const widths = columns.map(({ head }, at) =>
+    Math.max(1, ...[head, ...rows.map((row) => row[at] ?? '')].map((cell) => stringWidth(cell))),
+  );
+  if (width === null) return widths;
+  let excess = widths.reduce((sum, each) => sum + each, GAP * (widths.length - 1)) - width;
+  for (let at = columns.length - 1; at >= 0 && excess > 0; at--) {
+    if (columns[at]?.mayShrink !== true) continue;
+    const present = widths[at] ?? 0;
+    const shrunk = Math.max(Math.min(present, NARROWEST), present - excess);
+    widths[at] = shrunk;
+    excess -= present - shrunk;
+  }
+  return widths;
+}
+
+/** @returns a text from elsewhere, such as the name that a program gave itself, with nothing in it that a terminal would act on. */
+export function plainCell(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
+}
+
+/** How wide tables may be on standard output; null where it is no terminal. */
+export function outputWidth(): number | null {
+  return process.stdout.isTTY ? process.stdout.columns : null;
+}
