@@ -11,6 +11,7 @@ export const KINDS = [
   'disconnect',
   'refused',
   'paused',
+  'descriptors',
   'denied',
   'malformed',
   'unanswered',

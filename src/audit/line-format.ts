@@ -94,6 +94,8 @@ function whatOf(record: AuditRecord): string {
     case 'error':
     case 'unanswered':
       return `${record.kind} to ${numberOf(record, 'of') ?? '?'}`;
+    case 'descriptors':
+      return `descriptors ${numberOf(record, 'count') ?? 0}`;
     case 'connect':
     case 'disconnect':
     case 'malformed':
@@ -143,6 +145,8 @@ function outcomeOf({ record, answer }: Occurrence): Outcome {
     case 'paused':
     case 'stray':
       return { word: '', colour: 'yellow', took: null, detail: textOf(record, 'reason') ?? '' };
+    case 'descriptors':
+      return { word: '', colour: 'green', took: null, detail: descriptorsDetail(record) };
     case 'upstream':
       return {
         word: '',
@@ -153,6 +157,13 @@ function outcomeOf({ record, answer }: Occurrence): Outcome {
     case 'daemon':
       return { word: '', colour: 'blue', took: null, detail: daemonDetail(record) };
   }
+}
+
+function descriptorsDetail(record: AuditRecord): string {
+  const { descriptors } = record.members;
+  const each = Array.isArray(descriptors) ? descriptors.filter(isJsonObject) : [];
+  const names = each.map(({ type, path }) => (typeof path === 'string' ? path : typeof type === 'string' ? type : '?'));
+  return [names.join(', '), textOf(record, 'reason')].filter(Boolean).join(': ');
 }
 
 function outcomeOfAnswer(answer: AuditRecord): Outcome {

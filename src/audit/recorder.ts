@@ -5,7 +5,7 @@
  * What must hold: a command has its record before `flush` returns; nothing that the redactor objects to is put into a record.
  */
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
-import type { UpstreamState } from '../mux/link.js';
+import type { Descriptor, UpstreamState } from '../mux/link.js';
 import { type AuditLog, kindMember } from './audit-log.js';
 import type { Kind } from './kinds.js';
 import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from './message-field.js';
@@ -97,6 +97,20 @@ export class Recorder implements Journal {
   disconnected(client: ClientView, reason: string): void {
     if (this.#begin('disconnect', client) === 0) return;
     this.#putText(',"reason":', reason);
+    this.#log.end();
+  }
+
+  descriptors(client: ClientView, descriptors: readonly Descriptor[], fault: string | null): void {
+    if (this.#begin('descriptors', client) === 0) return;
+    const { line } = this.#log;
+    line.putAscii(',"count":');
+    line.putNumber(descriptors.length);
+    for (const [index, descriptor] of descriptors.entries()) {
+      line.putAscii(index === 0 ? ',"descriptors":[' : ',');
+      this.#putDescriptor(descriptor);
+    }
+    if (descriptors.length > 0) line.putAscii(']');
+    if (fault !== null) this.#putText(',"reason":', fault);
     this.#log.end();
   }
 
@@ -239,6 +253,10 @@ export class Recorder implements Journal {
     const { line } = this.#log;
     this.#putName(command.name);
     if (command.oob) line.putAscii(',"oob":true');
+    if (command.descriptor !== undefined && command.descriptor !== null) {
+      line.putAscii(',"descriptor":');
+      this.#putDescriptor(command.descriptor);
+    }
     this.#putIds(command);
     // What was asked of the VM is never cut.
     this.#put(MESSAGE, command.raw, command.raw.length, redacted?.message ?? null, 0);
@@ -320,6 +338,12 @@ export class Recorder implements Journal {
     const { line } = this.#log;
     line.putAscii(member);
     line.putString(text);
+  }
+
+  #putDescriptor({ type, path }: Pick<Descriptor, 'type' | 'path'>): void {
+    this.#putText('{"type":', type);
+    if (path !== null) this.#putText(',"path":', path);
+    this.#log.line.putAscii('}');
   }
 
   #putOther(message: readonly Uint8Array[]): void {

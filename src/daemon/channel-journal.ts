@@ -1,8 +1,9 @@
 /** The journal that tells the channels (channels.ts). Where nobody listens, a call looks at one flag and nothing else. */
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
-import type { UpstreamState } from '../mux/link.js';
+import type { Descriptor, UpstreamState } from '../mux/link.js';
 import {
   clientConnected,
+  clientDescriptors,
   clientDisconnected,
   clientLimited,
   clientMalformed,
@@ -36,6 +37,11 @@ export class ChannelJournal implements Journal {
 
   negotiated(client: ClientView, capabilities: readonly string[]): void {
     if (clientNegotiated.hasSubscribers) clientNegotiated.publish({ ...this.#client(client), capabilities });
+  }
+
+  descriptors(client: ClientView, descriptors: readonly Descriptor[], fault: string | null): void {
+    if (!clientDescriptors.hasSubscribers) return;
+    clientDescriptors.publish({ ...this.#client(client), count: descriptors.length, fault });
   }
 
   disconnected(client: ClientView, reason: string): void {

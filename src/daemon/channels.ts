@@ -35,6 +35,8 @@ export interface DaemonChannels {
   'qmpmux:client:connected': OfClient & { readonly peer: Peer };
   'qmpmux:client:negotiated': OfClient & { readonly capabilities: readonly string[] };
   'qmpmux:client:malformed': OfClient;
+  /** `fault` says why they are not kept, null when they are. */
+  'qmpmux:client:descriptors': OfClient & { readonly count: number; readonly fault: string | null };
   'qmpmux:client:disconnected': OfClient & { readonly reason: string };
   /** `client` is null for one that was not let in. */
   'qmpmux:client:limited': OfMonitor & {
@@ -78,6 +80,7 @@ export const strayCame = typed('qmpmux:stray');
 export const clientConnected = typed('qmpmux:client:connected');
 export const clientNegotiated = typed('qmpmux:client:negotiated');
 export const clientMalformed = typed('qmpmux:client:malformed');
+export const clientDescriptors = typed('qmpmux:client:descriptors');
 export const clientDisconnected = typed('qmpmux:client:disconnected');
 export const clientLimited = typed('qmpmux:client:limited');
 export const commandSent = typed('qmpmux:command:sent');

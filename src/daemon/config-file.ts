@@ -81,6 +81,11 @@ const words = (what: string) =>
     v.union([v.string(), v.number(), v.array(v.union([v.string(), v.number()]))], `must be ${what}, or a list of them`),
     v.transform((value) => (Array.isArray(value) ? (value.length === 0 ? 'none' : value.join('+')) : String(value))),
   );
+/** A truth, as an address says it. */
+const onOrOff = v.pipe(
+  v.union([v.boolean(), v.string()], 'must be true or false'),
+  v.transform((value) => (typeof value === 'boolean' ? (value ? 'on' : 'off') : value)),
+);
 const LISTENER_KEYS = {
   address: text('an address, such as "unix:/run/vm.mux"'),
   mode: v.optional(text('permission bits as a string, such as "0660"')),
@@ -93,12 +98,8 @@ const LISTENER_KEYS = {
   'connection-rate': v.optional(quantity('a number')),
   'allow-uid': v.optional(words('users, by name or number')),
   'allow-gid': v.optional(words('groups, by name or number')),
-  extensions: v.optional(
-    v.pipe(
-      v.union([v.boolean(), v.string()], 'must be true or false'),
-      v.transform((value) => (typeof value === 'boolean' ? (value ? 'on' : 'off') : value)),
-    ),
-  ),
+  extensions: v.optional(onOrOff),
+  fds: v.optional(onOrOff),
 };
 const Listener = v.pipe(
   v.unknown(),
@@ -167,6 +168,7 @@ const LISTENER_OPTIONS = [
   'allow-uid',
   'allow-gid',
   'extensions',
+  'fds',
 ] as const;
 
 /** The keys that are known at a path, to offer the nearest of them. */

@@ -41,6 +41,12 @@ export class Descriptors {
     return true;
   }
 
+  /** Counts a file that a client has sent. @returns whether there is room for it; if not, it is to be closed */
+  add(): boolean {
+    this.#used++;
+    return this.#used <= this.limit;
+  }
+
   giveBack(): void {
     this.#used--;
   }

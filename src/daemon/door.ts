@@ -6,12 +6,19 @@ import type { Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import { Listener } from '../net/listener.js';
 import type { Log } from '../net/log.js';
+import { messageCalls } from '../net/message-calls.js';
 import { peerOf } from '../net/peer-credentials.js';
+import { ReceivingLink } from '../net/receiving-link.js';
 import { refuseSocket } from '../net/refuse.js';
 import { SocketLink } from '../net/socket-link.js';
 import type { ClientService } from './client-service.js';
 import type { ListenerConfig } from './config.js';
 import type { Descriptors } from './descriptors.js';
+
+/** Why a client's descriptors are not taken, for the client. */
+const SWITCHED_OFF = 'qmpmux takes no file descriptors on this socket; write fds=on behind its address';
+const CANNOT_RECEIVE = 'qmpmux cannot take file descriptors here: it needs Linux, and koffi for this machine';
+const TOO_MANY_FILES = 'qmpmux has too many files open to take a file descriptor; try again later';
 
 export interface DoorOptions {
   readonly config: ListenerConfig;
@@ -107,9 +114,29 @@ export class Door {
       refuseSocket(socket, refusal);
       return;
     }
-    const link = new SocketLink(socket, socket);
+    const { settings, client } = this.#service;
+    const receiving = peer.kind === 'unix' && settings.fds ? ReceivingLink.over(socket, messageCalls()) : null;
+    const link = receiving ?? new SocketLink(socket, socket);
     this.#links.add(link);
-    const port = this.#multiplexer.connect(link, { listener, peer, ...this.#service.client });
+    // TCP carries none, and QEMU has its own words for that.
+    const isWithout = peer.kind === 'unix' && receiving === null;
+    const noDescriptors = isWithout ? { noDescriptors: settings.fds ? CANNOT_RECEIVE : SWITCHED_OFF } : {};
+    const port = this.#multiplexer.connect(link, { listener, peer, ...client, ...noDescriptors });
+    receiving?.takeDescriptors({
+      receiveDescriptors: (at, descriptors, isCut) => {
+        let isFirst = true;
+        let hasRoom = descriptors.length > 0 || !isCut;
+        for (const _ of descriptors) {
+          const fits = this.#descriptors.add();
+          if (isFirst) hasRoom = fits;
+          isFirst = false;
+        }
+        port.receiveDescriptors(at, descriptors, hasRoom ? null : TOO_MANY_FILES);
+      },
+      descriptorClosed: () => {
+        this.#descriptors.giveBack();
+      },
+    });
     link.attach({
       receive: (chunk) => {
         port.receive(chunk);

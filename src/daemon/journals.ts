@@ -1,7 +1,7 @@
 /** Several journals as one: the audit log's and the daemon's own. At most one of them may use `CommandView.mark`. */
 import type { Counters } from '../mux/counters.js';
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
-import type { UpstreamState } from '../mux/link.js';
+import type { Descriptor, UpstreamState } from '../mux/link.js';
 
 export class Journals implements Journal {
   readonly wantsRaw: boolean;
@@ -22,6 +22,10 @@ export class Journals implements Journal {
 
   disconnected(client: ClientView, reason: string): void {
     for (const journal of this.#all) journal.disconnected(client, reason);
+  }
+
+  descriptors(client: ClientView, descriptors: readonly Descriptor[], fault: string | null): void {
+    for (const journal of this.#all) journal.descriptors?.(client, descriptors, fault);
   }
 
   command(command: CommandView): void {

@@ -10,6 +10,7 @@
  *     allow-uid=0+backup          unix sockets: which users may connect, by name or number; with allow-gid, either is enough
  *     allow-gid=kvm               and which groups (the primary group of the process that connects)
  *     extensions=on               whether they have the commands __org.qmpmux_… (off: QEMU says that it does not know them)
+ *     fds=on                      unix sockets: whether they may send open files (SCM_RIGHTS) with getfd and add-fd
  */
 import { groupId, userId } from '../net/accounts.js';
 import type { ListenAddress } from '../net/address.js';
@@ -38,6 +39,8 @@ export interface ListenerSettings {
   readonly allow: { readonly uids: ReadonlySet<number>; readonly gids: ReadonlySet<number> } | null;
   /** Whether qmpmux's own commands are there. */
   readonly extensions: boolean;
+  /** Whether descriptors are taken, where the socket carries any. */
+  readonly fds: boolean;
 }
 
 export const DEFAULT_LISTENER: ListenerSettings = {
@@ -48,6 +51,7 @@ export const DEFAULT_LISTENER: ListenerSettings = {
   connectionRate: 1000,
   allow: null,
   extensions: false,
+  fds: true,
 };
 
 /** Reads a listener's address with its options. @throws AddressError */
@@ -84,6 +88,11 @@ export function parseListenerSettings(text: string): {
       case 'extensions':
         if (value !== 'on' && value !== 'off') throw option.fault('"extensions" is on or off');
         settings = { ...settings, extensions: value === 'on' };
+        break;
+      case 'fds':
+        if (value !== 'on' && value !== 'off') throw option.fault('"fds" is on or off');
+        if (address.kind === 'tcp') throw option.fault('"fds" is for unix sockets: TCP carries no file descriptors');
+        settings = { ...settings, fds: value === 'on' };
         break;
       case 'allow-uid':
       case 'allow-gid': {

@@ -1,7 +1,7 @@
 /** The journal that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
 import { performance } from 'node:perf_hooks';
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
-import type { ClientId } from '../mux/link.js';
+import type { ClientId, Descriptor } from '../mux/link.js';
 import type { Log } from '../net/log.js';
 
 /** A message that is shown in the log is cut here. */
@@ -38,6 +38,17 @@ export class LogJournal implements Journal {
   disconnected(client: ClientView, reason: string): void {
     this.#connected.delete(client.id);
     this.#log.debug({ client: client.id, listener: client.listener, reason }, 'a client is gone');
+  }
+
+  descriptors(client: ClientView, descriptors: readonly Descriptor[], fault: string | null): void {
+    const fields = { client: client.id, listener: client.listener, count: descriptors.length };
+    if (fault === null) this.#log.debug(fields, 'a client sent file descriptors');
+    else if (!this.#isTooOften('descriptors')) {
+      this.#log.warn(
+        { ...fields, reason: fault, ...this.#lastCount },
+        'could not keep a file descriptor that a client sent',
+      );
+    }
   }
 
   command(): void {

@@ -3,7 +3,7 @@
  * Calls are made in the order in which things happen. A journal must not call back into the multiplexer.
  */
 import type { Counters } from './counters.js';
-import type { ClientId, Peer, UpstreamId, UpstreamState } from './link.js';
+import type { ClientId, Descriptor, Peer, UpstreamId, UpstreamState } from './link.js';
 
 /** A client, as a journal sees it. */
 export interface ClientView {
@@ -28,6 +28,8 @@ export interface CommandView {
   /** `Host.now` when the command had been read whole, and when it was handed to the upstream. */
   readonly receivedAt: number;
   readonly sentAt: number;
+  /** The file that goes to QEMU with it; null for none. */
+  readonly descriptor?: Pick<Descriptor, 'type' | 'path'> | null;
   /**
    * The journal's own: whatever `command` stores here is still there in `answered`, `unanswered` and `denied`.
    * 0 until then: what never goes upstream (cached and shared answers, most denials) is told without `command`.
@@ -48,6 +50,12 @@ export interface Journal {
   /** The client completed capabilities negotiation, with the command `raw` (empty unless a journal `wantsRaw`). */
   negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void;
   disconnected(client: ClientView, reason: string): void;
+  /**
+   * Open files came from a client with one message; they are open during the call only. Of those the first waits for a command, the
+   * others are closed, as QEMU does it.
+   * @param fault why the first is closed too, or was lost; null when it waits
+   */
+  descriptors?(client: ClientView, descriptors: readonly Descriptor[], fault: string | null): void;
   /** A command is about to be handed to the upstream, or carried out here; nothing has been done yet. */
   command(command: CommandView): void;
   /**

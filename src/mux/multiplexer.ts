@@ -13,6 +13,7 @@ import { errorReply, eventMessage, genericError } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
 import { quote } from '../qmp/unicode.js';
 import { Counters, Traffic } from './counters.js';
+import { DescriptorDesk } from './descriptor-desk.js';
 import { EventFanout } from './events.js';
 import { Extensions, type ExtensionServices } from './extension.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
@@ -20,7 +21,6 @@ import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
 import type { Words } from './negotiation.js';
-import { Outbox } from './outbox.js';
 import { Pacing } from './pacing.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
@@ -28,6 +28,7 @@ import { isConstant, ReplyCache } from './reply-cache.js';
 import { Scheduler } from './scheduler.js';
 import { type ClientOptions, type ClientPort, Session, type SessionOwner } from './session.js';
 import { reserve, slabBytes } from './slab.js';
+import { UpstreamOutbox } from './upstream-outbox.js';
 import { TimeTally } from './tally.js';
 
 export type { ClientOptions, ClientPort } from './session.js';
@@ -75,6 +76,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly counters: Counters = new Counters();
   readonly traffic: Traffic = new Traffic();
   readonly limits: Limits;
+  readonly desk: DescriptorDesk = new DescriptorDesk();
   /** What was answered to all clients. */
   readonly tally = new TimeTally();
   readonly extensions: Extensions;
@@ -87,7 +89,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly #events = new EventFanout();
   readonly #sessions = new Set<Session>();
   readonly #oobSessions = new Set<Session>();
-  readonly #upstreamOut = new Outbox();
+  readonly #upstreamOut = new UpstreamOutbox();
   readonly #cache: ReplyCache | null;
   readonly #mayMerge: boolean;
   readonly #keepClients: boolean;
@@ -297,6 +299,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return this.#monitor.link === null ? OUTAGE : null;
   }
 
+  get carriesDescriptors(): boolean {
+    return this.#monitor.link?.sendWith !== undefined;
+  }
+
   now(): number {
     return this.#host.now();
   }
@@ -353,6 +359,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   remove(session: Session): void {
+    this.desk.forget(session);
     this.#sessions.delete(session);
   }
 
@@ -411,6 +418,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#pacing.reset();
     this.#unreadable = 0;
     this.#upstreamOut.clear();
+    this.desk.clear();
     const wasRunning = this.#version !== null;
     const keeps = this.#keepClients && !this.#isClosing;
     for (const command of this.#pending.clear()) {
@@ -462,7 +470,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     }
     if (!isError && command.isPlainQuery && isConstant(command.name)) this.#cache?.keep(command.name, envelope);
     if (!command.oob) this.#pacing.answered(command.sentAt, this.#readAt);
-    const followers = command.followers;
+    const { followers, use } = command;
+    if (use !== null && this.desk.answered(command, use, envelope, isError)) {
+      for (const session of this.#sessions) if (session.hasWaiting) this.offer(session);
+    }
     this.#deliver(command, envelope, isError, 'upstream');
     for (const follower of followers) this.#deliver(follower, envelope, isError, 'shared');
     if (this.#scheduler.hasWaiting) this.#host.schedule();
@@ -538,6 +549,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     for (const follower of command.followers) follower.sentAt = this.#sendAt;
     this.journal?.command(command);
     this.#batch.push(command);
+    this.desk.sent(command);
+    const descriptor = command.use?.handOver() ?? null;
+    if (descriptor !== null) this.#upstreamOut.seal(null);
     this.#upstreamOut.append(command.wire);
     command.session.forgetWire(command);
     const start = reserve(ID_ROOM);
@@ -550,12 +564,16 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     slab[end++] = 0x30 + (id % 10);
     slab[end++] = 0x7d;
     this.#upstreamOut.claim(start, end);
+    if (descriptor !== null) this.#upstreamOut.seal(descriptor);
   }
 
   /** The journal could not record this turn's commands, so QEMU must not see them. */
   #refuseBatch(trouble: string): void {
     this.#upstreamOut.clear();
-    for (const command of this.#batch.toReversed()) this.#pending.withdraw(command);
+    for (const command of this.#batch.toReversed()) {
+      this.#pending.withdraw(command);
+      this.desk.withdrawn(command);
+    }
     const fault = genericError(`qmpmux cannot record this command, so it was not run: ${trouble}`);
     for (const command of this.#batch.flatMap((leader) => [leader, ...leader.followers])) {
       const reply = errorReply(command.id, fault);

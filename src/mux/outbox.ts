@@ -63,6 +63,14 @@ export class Outbox {
     this.clear();
   }
 
+  /** @returns everything, to be handed to a link in another way. */
+  takePieces(): readonly Uint8Array[] {
+    this.#closeRun();
+    const pieces = this.#pieces.slice();
+    this.clear();
+    return pieces;
+  }
+
   clear(): void {
     this.#pieces.length = 0;
     this.#run = null;

@@ -1,7 +1,8 @@
 /** A command between the client that sent it and its answer. Objects are pooled: a busy monitor makes none. */
+import type { DescriptorUse } from './descriptor-use.js';
 import type { ExtensionCall } from './extension.js';
 import type { ClientView, CommandView } from './journal.js';
-import type { UpstreamId } from './link.js';
+import type { Descriptor, UpstreamId } from './link.js';
 import type { Session } from './session.js';
 
 /**
@@ -42,6 +43,8 @@ export class PendingCommand implements CommandView {
   isPlainQuery = false;
   /** What is to be done here, for a command that does not go upstream; null for all others. */
   call: ExtensionCall | null = null;
+  /** What it has to do with descriptors; null for nothing. */
+  use: DescriptorUse | null = null;
   /** Commands of other clients that get a copy of this one's reply. */
   followers: PendingCommand[] = NO_FOLLOWERS;
   #session: Session | null = null;
@@ -59,6 +62,10 @@ export class PendingCommand implements CommandView {
     return this.#session;
   }
 
+  get descriptor(): Descriptor | null {
+    return this.use?.descriptor ?? null;
+  }
+
   get client(): ClientView {
     return this.session;
   }
@@ -67,6 +74,8 @@ export class PendingCommand implements CommandView {
   release(): void {
     if (this.stage === 'free') throw new Error('a command is released twice');
     this.stage = 'free';
+    this.use?.release();
+    this.use = null;
     this.#session = null;
     this.name = '';
     this.oob = false;

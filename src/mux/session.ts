@@ -19,12 +19,15 @@ import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/mes
 import type { Parser } from '../qmp/parser.js';
 import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
 import { ArgumentList } from './arguments.js';
+import { ClientDescriptors } from './client-descriptors.js';
 import type { Counters, Traffic } from './counters.js';
+import { type DescriptorDesk, type DescriptorFault, takesDescriptor } from './descriptor-desk.js';
+import { DescriptorUse } from './descriptor-use.js';
 import type { EventFilter } from './events.js';
 import type { Extensions } from './extension.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
 import type { Limits } from './limits.js';
-import type { ClientId, Link, Peer } from './link.js';
+import type { ClientId, Descriptor, Link, Peer } from './link.js';
 import { judgeCapabilities, type Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
 import { PendingCommand } from './pending-command.js';
@@ -38,6 +41,11 @@ export interface ClientPort {
   readonly id: ClientId;
   /** Bytes the client sent. The chunk is handed over: the caller never changes it afterwards. */
   receive(chunk: Uint8Array): void;
+  /**
+   * Open files came with one message, behind `at` bytes of what the client sends; handed over. Called before those bytes are received.
+   * @param fault why they cannot be kept, for the client; null when they can
+   */
+  receiveDescriptors(at: number, descriptors: readonly Descriptor[], fault: string | null): void;
   /** The client shut down its sending side: what it sent is still executed and answered, then EOF follows. */
   receiveEnd(): void;
   /** The connection is gone, both ways; nothing can be sent any more. */
@@ -57,6 +65,8 @@ export interface ClientOptions {
   readonly events?: EventFilter;
   /** How long one of its commands may take, in milliseconds; for ever when absent or 0. */
   readonly commandTime?: number;
+  /** Why a command that takes a file descriptor is refused; they are not when absent. */
+  readonly noDescriptors?: string;
   /** Whether it has qmpmux's own commands (extension.ts); not when absent. */
   readonly extensions?: boolean;
 }
@@ -72,6 +82,9 @@ export interface SessionOwner {
   readonly traffic: Traffic;
   readonly limits: Limits;
   readonly extensions: Extensions;
+  readonly desk: DescriptorDesk;
+  /** Whether the way to QEMU carries descriptors. */
+  readonly carriesDescriptors: boolean;
   /** How many commands of one client may be upstream at a time, in-band; and as many out-of-band. */
   readonly share: number;
   /** Why no command can be run now; null while they can. */
@@ -129,6 +142,10 @@ export class Session implements ClientPort, ClientView {
   readonly #outbox = new Outbox();
   #scanner: Scanner;
   readonly #usage: Usage;
+  readonly #descriptors = new ClientDescriptors();
+  readonly #noDescriptors: string | null;
+  /** Bytes received from the client. */
+  #received = 0;
   /** In microseconds; 0 for no limit. */
   readonly #commandTime: number;
   readonly #hasExtensions: boolean;
@@ -162,6 +179,7 @@ export class Session implements ClientPort, ClientView {
     this.#link = link;
     this.#policy = options.policy ?? null;
     this.eventFilter = options.events ?? null;
+    this.#noDescriptors = options.noDescriptors ?? null;
     this.id = id;
     this.listener = options.listener;
     this.peer = options.peer;
@@ -199,6 +217,7 @@ export class Session implements ClientPort, ClientView {
     if (this.#isHigh || this.#inFlight >= this.#owner.share) return null;
     const command = this.#queue[this.#skipAnswered()];
     if (command === undefined || command.call !== null) return null;
+    if (command.use?.isTaker === true && this.#owner.desk.isTaking) return null;
     return command.afterOob <= this.#oobDone ? command : null;
   }
 
@@ -255,10 +274,19 @@ export class Session implements ClientPort, ClientView {
   receive(chunk: Uint8Array): void {
     if (this.#life !== 'open') return;
     this.#owner.traffic.fromClients += chunk.length;
+    this.#received += chunk.length;
     this.#scanner.push(chunk);
     this.#receivedAt = this.#owner.now();
     this.#pump();
     this.#account();
+  }
+
+  receiveDescriptors(at: number, descriptors: readonly Descriptor[], fault: string | null): void {
+    const held = this.#descriptors;
+    this.#owner.journal?.descriptors?.(this, descriptors, fault);
+    held.arrive(at, descriptors, fault);
+    if (this.#life === 'open') held.readUpTo(this.#readBytes);
+    else held.close();
   }
 
   receiveEnd(): void {
@@ -306,6 +334,7 @@ export class Session implements ClientPort, ClientView {
     }
     this.#drainOob();
     this.#scanner = new Scanner(this.#owner.limits.commandBytes);
+    this.#descriptors.close();
     this.#isPaused = false;
     this.#owner.touch(this);
   }
@@ -453,7 +482,7 @@ export class Session implements ClientPort, ClientView {
   flush(): void {
     if (this.#life === 'done') return;
     if (this.isConnected) this.#sendOut();
-    if (this.#isPaused && this.#usage.hasRoom(this.#unanswered) && !this.#isHigh) {
+    if (this.#isPaused && this.#usage.hasRoom(this.#unanswered) && !this.#isHigh && this.#descriptors.hasRoom) {
       this.#isPaused = false;
       this.#pump();
       if (!this.#isPaused && this.#life === 'open') this.#link.resume();
@@ -528,6 +557,7 @@ export class Session implements ClientPort, ClientView {
 
   #finish(): void {
     this.#life = 'done';
+    this.#descriptors.close();
     this.#owner.account(-this.#usage.held);
     this.#usage.held = 0;
     this.#queue = [];
@@ -540,7 +570,7 @@ export class Session implements ClientPort, ClientView {
   /** Reads commands until the bytes are used up or the queue is full. */
   #pump(): void {
     for (;;) {
-      if (this.#usage.isFull(this.#unanswered) || this.#isHigh) {
+      if (this.#usage.isFull(this.#unanswered) || this.#isHigh || this.#descriptors.isFull) {
         this.#isPaused = true;
         this.#countPause();
         if (this.#life === 'open') this.#link.pause();
@@ -597,18 +627,48 @@ export class Session implements ClientPort, ClientView {
     if (verdict !== null && !verdict.allowed) {
       const name = reader.name.slice(0, LONGEST_NAME_SHOWN);
       this.#owner.counters.denied++;
+      // It would have taken what waits.
+      if (takesDescriptor(reader.name)) this.#descriptors.take(this.#readBytes)?.descriptor?.close();
       this.#refuse(verdict.rule, `Command '${name}' is not allowed here (policy ${this.#policy?.name ?? ''})`);
     } else if (this.#hasExtensions && this.#owner.extensions.has(reader.name)) this.#enqueueHere();
     else if (this.#owner.outage !== null) this.#refuse('no upstream', this.#owner.outage);
     else if (reader.isOutOfBand && !this.#owner.offersOob) {
       this.#refuse('no oob', 'the QEMU that is connected now does not support out-of-band commands');
-    } else this.#enqueue();
+    } else {
+      const use = this.#judgeDescriptors();
+      if (use !== null && !(use instanceof DescriptorUse)) this.#refuse(use.rule, use.desc);
+      else this.#enqueue(use);
+    }
+  }
+
+  #judgeDescriptors(): DescriptorUse | DescriptorFault | null {
+    const { desk, reader, carriesDescriptors } = this.#owner;
+    const { name, isOutOfBand } = reader;
+    if (!desk.concerns(name)) return null;
+    const asked = {
+      client: this,
+      name,
+      isOutOfBand,
+      list: () => this.#argumentList,
+      held: this.#descriptors,
+      end: this.#readBytes,
+      refusal: this.#noDescriptors,
+    };
+    return desk.judge(asked, carriesDescriptors);
+  }
+
+  /** Bytes of the client that have been read, up to the end of the message at hand. */
+  get #readBytes(): number {
+    return this.#received - this.#scanner.unscannedBytes;
+  }
+
+  get #argumentList(): ArgumentList {
+    const { parser, reader } = this.#owner;
+    return new ArgumentList(this.#scanner.bytes, this.#scanner.tokens, parser, reader.argumentsToken);
   }
 
   #judge(policy: Policy): Verdict {
-    const { parser, reader } = this.#owner;
-    const scanner = this.#scanner;
-    return policy.judge(reader.name, new ArgumentList(scanner.bytes, scanner.tokens, parser, reader.argumentsToken));
+    return policy.judge(this.#owner.reader.name, this.#argumentList);
   }
 
   /** Refuses the command that was read, in its turn. @param rule what the journal is told */
@@ -656,10 +716,11 @@ export class Session implements ClientPort, ClientView {
     this.#owner.subscribe(this);
   }
 
-  #enqueue(): void {
+  #enqueue(use: DescriptorUse | null): void {
     const { parser, reader } = this.#owner;
     const scanner = this.#scanner;
     const command = this.#takeCommand();
+    command.use = use;
     const isPlain = !reader.hasArguments;
     const start = reserve(scanner.end - scanner.start);
     const end = reader.writeWire(scanner, parser, slabBytes(), start);

@@ -49,6 +49,7 @@ export const SERVICE_OPTIONS = [
   'allow-uid',
   'allow-gid',
   'extensions',
+  'fds',
 ];
 
 /** Every option there is; which of them an address takes depends on what it is. */

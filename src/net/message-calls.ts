@@ -6,6 +6,7 @@
  * one piece serves all sockets.
  */
 import { createRequire } from 'node:module';
+import { endianness } from 'node:os';
 
 /** The most bytes of one call. */
 export const CALL_BYTES = 64 * 1024;
@@ -23,10 +24,12 @@ const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const MOST_DESCRIPTORS = 253;
 const INT = 4;
 
-/** Where things lie in the piece of memory. */
-const HEADER = 0;
-const VECTOR = 64;
-const CONTROL = 128;
+/** Where things lie in the piece of memory: a msghdr for each call (56 bytes at most), one iovec, room for descriptors, bytes. */
+const PEEKING = 0;
+const RECEIVING = 64;
+const SENDING = 128;
+const VECTOR = 192;
+const CONTROL = 256;
 const CONTROL_BYTES = 2048;
 const DATA = 4096;
 
@@ -43,29 +46,45 @@ export class MessageCalls {
   readonly #recvmsg: (fd: number, header: unknown, flags: number) => number;
   readonly #sendmsg: (fd: number, header: unknown, flags: number) => number;
   readonly #errno: () => number;
-  readonly #memory: unknown;
-  /** The memory as words of the machine (size_t, pointers), and as ints. */
-  readonly #words: BigUint64Array | Uint32Array;
+  /** The headers' addresses. */
+  readonly #peeking: bigint;
+  readonly #receiving: bigint;
+  readonly #sending: bigint;
+  /** The memory as ints. Sizes that are a word of the machine (size_t) are written and read by their lower half. */
   readonly #ints: Int32Array;
   readonly #wordBytes: number;
-  readonly #vectorAddress: bigint;
-  readonly #controlAddress: bigint;
+  /** Where the lower half of a word is, in ints. */
+  readonly #low: number;
 
   private constructor(koffi: typeof import('koffi')) {
     const libc = koffi.load(null);
     this.#recvmsg = libc.func('long recvmsg(int, void *, int)');
     this.#sendmsg = libc.func('long sendmsg(int, void *, int)');
     this.#errno = () => koffi.errno();
-    this.#memory = koffi.alloc('uint8_t', DATA + CALL_BYTES);
-    const memory = koffi.view(this.#memory, DATA + CALL_BYTES);
-    const address = koffi.address(this.#memory);
+    const piece: unknown = koffi.alloc('uint8_t', DATA + CALL_BYTES);
+    const memory = koffi.view(piece, DATA + CALL_BYTES);
+    const address = koffi.address(piece);
+    this.#peeking = address + BigInt(PEEKING);
+    this.#receiving = address + BigInt(RECEIVING);
+    this.#sending = address + BigInt(SENDING);
     this.#wordBytes = koffi.sizeof('size_t');
-    this.#words = this.#wordBytes === 8 ? new BigUint64Array(memory) : new Uint32Array(memory);
+    this.#low = this.#wordBytes === 8 && endianness() === 'BE' ? 1 : 0;
     this.#ints = new Int32Array(memory);
+    this.#ints.fill(0);
     this.data = Buffer.from(memory, DATA, CALL_BYTES);
-    this.#vectorAddress = address + BigInt(VECTOR);
-    this.#controlAddress = address + BigInt(CONTROL);
-    this.#setWord(VECTOR, address + BigInt(DATA));
+    const words = this.#wordBytes === 8 ? new BigUint64Array(memory) : new Uint32Array(memory);
+    const setPointer = (at: number, to: number) => {
+      const value = address + BigInt(to);
+      if (words instanceof BigUint64Array) words[at / 8] = value;
+      else words[at / 4] = Number(value);
+    };
+    setPointer(VECTOR, DATA);
+    // struct msghdr: name, its length (an int in a word's room), iov, its length, control, its length, flags.
+    for (const header of [PEEKING, RECEIVING, SENDING]) {
+      setPointer(header + 2 * this.#wordBytes, VECTOR);
+      this.#setSize(header + 3 * this.#wordBytes, 1);
+      if (header !== PEEKING) setPointer(header + 4 * this.#wordBytes, CONTROL);
+    }
   }
 
   /** @returns the calls, or null where they cannot be made: koffi has no binary for this machine, or it is no Linux. */
@@ -85,11 +104,11 @@ export class MessageCalls {
    * @returns the number of bytes, 0 for EOF, or an error number below zero
    */
   peek(fd: number, most: number): number {
-    this.#prepare(most, 0);
-    const length = this.#recvmsg(fd, this.#memory, MSG_PEEK | MSG_DONTWAIT);
+    this.#setSize(VECTOR + this.#wordBytes, most);
+    const length = this.#recvmsg(fd, this.#peeking, MSG_PEEK | MSG_DONTWAIT);
     if (length < 0) return this.#error();
     // With no room for descriptors, this is how the kernel tells that there are some.
-    this.touchesDescriptors = (this.#flags & MSG_CTRUNC) !== 0;
+    this.touchesDescriptors = (this.#flagsOf(PEEKING) & MSG_CTRUNC) !== 0;
     return length;
   }
 
@@ -98,12 +117,13 @@ export class MessageCalls {
    * @returns as `peek`
    */
   receive(fd: number, most: number): number {
-    this.#prepare(most, CONTROL_BYTES);
-    this.descriptors = [];
-    const length = this.#recvmsg(fd, this.#memory, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    this.#setSize(VECTOR + this.#wordBytes, most);
+    this.#setSize(RECEIVING + 5 * this.#wordBytes, CONTROL_BYTES);
+    if (this.descriptors.length > 0) this.descriptors = [];
+    const length = this.#recvmsg(fd, this.#receiving, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (length < 0) return this.#error();
-    this.isCut = (this.#flags & MSG_CTRUNC) !== 0;
-    if (this.#word(HEADER + 5 * this.#wordBytes) > 0) this.#readControl();
+    this.isCut = (this.#flagsOf(RECEIVING) & MSG_CTRUNC) !== 0;
+    if (this.#size(RECEIVING + 5 * this.#wordBytes) > 0) this.#readControl();
     return length;
   }
 
@@ -116,30 +136,18 @@ export class MessageCalls {
     this.data.set(bytes.subarray(0, most));
     const length = this.#headBytes + INT * descriptors.length;
     // CMSG_SPACE and CMSG_LEN of so many ints.
-    this.#prepare(most, descriptors.length === 0 ? 0 : this.#align(length));
-    this.#setWord(CONTROL, BigInt(length));
+    this.#setSize(VECTOR + this.#wordBytes, most);
+    this.#setSize(SENDING + 5 * this.#wordBytes, descriptors.length === 0 ? 0 : this.#align(length));
+    this.#setSize(CONTROL, length);
     this.#ints[(CONTROL + this.#wordBytes) / INT] = SOL_SOCKET;
     this.#ints[(CONTROL + this.#wordBytes) / INT + 1] = SCM_RIGHTS;
     this.#ints.set(descriptors, (CONTROL + this.#headBytes) / INT);
-    const sent = this.#sendmsg(fd, this.#memory, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const sent = this.#sendmsg(fd, this.#sending, MSG_DONTWAIT | MSG_NOSIGNAL);
     return sent < 0 ? this.#error() : sent;
   }
 
-  /** struct msghdr: name, its length (an int in a word's room), iov, its length, control, its length, flags. */
-  #prepare(most: number, control: number): void {
-    const word = this.#wordBytes;
-    this.#setWord(VECTOR + word, BigInt(most));
-    this.#setWord(HEADER, 0n);
-    this.#setWord(HEADER + word, 0n);
-    this.#setWord(HEADER + 2 * word, this.#vectorAddress);
-    this.#setWord(HEADER + 3 * word, 1n);
-    this.#setWord(HEADER + 4 * word, control === 0 ? 0n : this.#controlAddress);
-    this.#setWord(HEADER + 5 * word, BigInt(control));
-    this.#setWord(HEADER + 6 * word, 0n);
-  }
-
-  get #flags(): number {
-    return this.#ints[(HEADER + 6 * this.#wordBytes) / INT] ?? 0;
+  #flagsOf(header: number): number {
+    return this.#ints[(header + 6 * this.#wordBytes) / INT] ?? 0;
   }
 
   /** Bytes of a struct cmsghdr: its length, level and type. */
@@ -148,9 +156,9 @@ export class MessageCalls {
   }
 
   #readControl(): void {
-    const end = CONTROL + Math.min(CONTROL_BYTES, this.#word(HEADER + 5 * this.#wordBytes));
+    const end = CONTROL + Math.min(CONTROL_BYTES, this.#size(RECEIVING + 5 * this.#wordBytes));
     for (let at = CONTROL; at + this.#headBytes <= end; ) {
-      const length = this.#word(at);
+      const length = this.#size(at);
       if (length < this.#headBytes) return;
       const level = this.#ints[(at + this.#wordBytes) / INT];
       const type = this.#ints[(at + this.#wordBytes) / INT + 1];
@@ -167,14 +175,12 @@ export class MessageCalls {
     return Math.ceil(length / this.#wordBytes) * this.#wordBytes;
   }
 
-  #word(at: number): number {
-    return Number(this.#words[at / this.#wordBytes] ?? 0);
+  #size(at: number): number {
+    return this.#ints[at / INT + this.#low] ?? 0;
   }
 
-  #setWord(at: number, value: bigint): void {
-    const words = this.#words;
-    if (words instanceof BigUint64Array) words[at / 8] = value;
-    else words[at / 4] = Number(value);
+  #setSize(at: number, value: number): void {
+    this.#ints[at / INT + this.#low] = value;
   }
 
   #error(): number {

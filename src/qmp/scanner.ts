@@ -146,6 +146,11 @@ export class Scanner {
     return this.#holding ? this.bytes.length : this.#limit - this.#position;
   }
 
+  /** Bytes taken that lie behind what `next` reported last. */
+  get unscannedBytes(): number {
+    return this.#limit - this.#position;
+  }
+
   /** Takes the next bytes from the client. The chunk is not changed, and not kept longer than until it is scanned. */
   push(chunk: Uint8Array): void {
     if (this.#reported) this.#forget();

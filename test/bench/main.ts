@@ -6,6 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import { available, qemuProgram } from '../support/programs.js';
+import { descriptors } from './descriptor-rows.js';
 import { libvirtTrip } from './libvirt-rows.js';
 import { describeMachine } from './machine.js';
 import { growthRow, memory, start } from './process-rows.js';
@@ -20,6 +21,7 @@ const ROWS: readonly Row[] = [
   oneClient,
   manyClients,
   audited,
+  descriptors,
   largeReplies,
   events,
   schema,

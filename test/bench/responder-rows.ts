@@ -5,7 +5,7 @@ import { type Finding, finding, type Goal, interleave, median, type Row, zip } f
 import type { Place, Run, Stage } from './stage.js';
 
 /** A command that is neither cached nor merged. */
-const COMMAND = '{"execute":"qom-list","id":"@@@@@"}\n';
+export const COMMAND = '{"execute":"qom-list","id":"@@@@@"}\n';
 const QUERY = '{"execute":"query-status","id":"@@@@@"}\n';
 
 interface Shape {

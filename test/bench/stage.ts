@@ -79,10 +79,11 @@ export class Stage {
     return { path, pid: child.pid ?? 0 };
   }
 
-  /** `qmpmux serve` on one upstream. */
-  async qmpmux(upstream: string, flags: readonly string[] = []): Promise<Place> {
+  /** `qmpmux serve` on one upstream. @param options of its listener, such as `,fds=off` */
+  async qmpmux(upstream: string, flags: readonly string[] = [], options = ''): Promise<Place> {
     const path = this.path();
-    const daemon = startDaemon(this, ['--upstream', upstream, '--listen', path, '--log-level', 'warn', ...flags]);
+    const listen = `${path}${options}`;
+    const daemon = startDaemon(this, ['--upstream', upstream, '--listen', listen, '--log-level', 'warn', ...flags]);
     await daemon.ready();
     return { path, pid: daemon.pid };
   }

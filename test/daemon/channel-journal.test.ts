@@ -34,6 +34,11 @@ const told: readonly (readonly [call: (journal: ChannelJournal) => void, name: s
   [(journal) => journal.connected(client), 'client:connected', { ...ofClient, peer: { kind: 'stdio' } }],
   [(journal) => journal.negotiated(client, ['oob']), 'client:negotiated', { ...ofClient, capabilities: ['oob'] }],
   [(journal) => journal.disconnected(client, 'why'), 'client:disconnected', { ...ofClient, reason: 'why' }],
+  [
+    (journal) => journal.descriptors(client, [], 'full'),
+    'client:descriptors',
+    { ...ofClient, count: 0, fault: 'full' },
+  ],
   [(journal) => journal.malformed(client), 'client:malformed', ofClient],
   [
     (journal) => journal.limited(client, 'unix:/run/mux', 'slow', '3 MiB unread'),

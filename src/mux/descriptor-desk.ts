@@ -1,0 +1,197 @@
+/**
+ * Descriptors on their way to QEMU, of all clients of one monitor.
+ *
+ * QEMU keeps one waiting descriptor for its monitor, and gives it to the next command that takes one. With out-of-band commands enabled it
+ * reads ahead of what it executes, so a descriptor may be there before an earlier command has run. Hence:
+ * - at most one command that takes a descriptor is upstream at a time, so none can take another's;
+ * - a descriptor goes only with a command that is sure to take it: one whose arguments QEMU accepts;
+ * - where QEMU has refused even that (it does so before it runs anything, by CommandNotFound), what it may still hold is kept from
+ *   other clients.
+ */
+import { asciiText, concat } from '../qmp/ascii.js';
+import type { Envelope } from '../qmp/envelope.js';
+import type { ArgumentList } from './arguments.js';
+import type { Arrival, ClientDescriptors } from './client-descriptors.js';
+import { DescriptorUse } from './descriptor-use.js';
+import { FdNames, type NameOwner } from './fd-names.js';
+import type { Peer } from './link.js';
+import type { PendingCommand } from './pending-command.js';
+
+/** QEMU's own words (monitor/fds.c). */
+const NOTHING_SENT = 'No file descriptor supplied via SCM_RIGHTS';
+const NO_WAY =
+  'qmpmux reaches this QEMU by a way that carries no file descriptors; only a unix socket of QEMU’s own carries them';
+/** More than eighteen digits may be no 64-bit number. */
+const INTEGER = /^-?\d{1,18}$/;
+
+/** A command that is not to be run; `rule` is what the journal is told. */
+export interface DescriptorFault {
+  readonly rule: string;
+  readonly desc: string;
+}
+
+/** A command as its client's session knows it. */
+export interface JudgedCommand {
+  readonly client: NameOwner;
+  readonly name: string;
+  readonly isOutOfBand: boolean;
+  readonly list: () => ArgumentList;
+  readonly held: ClientDescriptors;
+  /** The client's bytes up to the command's last. */
+  readonly end: number;
+  /** Why the client may send no descriptors; null when it may. */
+  readonly refusal: string | null;
+}
+
+/** Whether QEMU hands a waiting descriptor to commands of this name, out of band or not at all excepted. */
+export function takesDescriptor(name: string): boolean {
+  return name === 'getfd' || name === 'add-fd';
+}
+
+export class DescriptorDesk {
+  readonly #names = new FdNames();
+  /** The command upstream that takes a descriptor. */
+  #taker: PendingCommand | null = null;
+  /** Whose descriptor QEMU may still hold. */
+  #strandedOf: NameOwner | null = null;
+
+  /** Whether a command of this name has to be judged at all. */
+  concerns(name: string): boolean {
+    return takesDescriptor(name) || !this.#names.isEmpty;
+  }
+
+  get isTaking(): boolean {
+    return this.#taker !== null;
+  }
+
+  /**
+   * @param carries whether the way to QEMU carries descriptors
+   * @returns what the command has to do with descriptors, null for nothing, or why it is refused
+   */
+  judge(command: JudgedCommand, carries: boolean): DescriptorUse | DescriptorFault | null {
+    const { client, name, list } = command;
+    if (takesDescriptor(name) && !command.isOutOfBand) return this.#judgeTaker(command, carries);
+    if (name === 'closefd') {
+      const closed = list().string('fdname');
+      const owner = closed === null ? null : this.#names.ownerBeside(closed, client);
+      if (owner !== null) return clash(closed ?? '', owner, 'it is not closed for others');
+    }
+    const mentions = this.#names.mentioned(() => list().leaves());
+    if (mentions.length === 0) return null;
+    return new DescriptorUse(client, command.held, this.#names, {
+      isTaker: false,
+      descriptor: null,
+      name: null,
+      mentions,
+    });
+  }
+
+  /** A command goes upstream. */
+  sent(command: PendingCommand): void {
+    if (command.use?.isTaker === true) this.#taker = command;
+  }
+
+  /** A command that was to go upstream is not sent after all. */
+  withdrawn(command: PendingCommand): void {
+    if (this.#taker === command) this.#taker = null;
+  }
+
+  /** QEMU has answered a command. @returns whether others may take descriptors now */
+  answered(command: PendingCommand, use: DescriptorUse, envelope: Envelope, isError: boolean): boolean {
+    use.answered(isError);
+    if (this.#taker !== command) return false;
+    this.#taker = null;
+    if (use.isSent) {
+      const isUntaken = isError && asciiText(concat(envelope.chunks())).includes('"class": "CommandNotFound"');
+      this.#strandedOf = isUntaken ? command.session : null;
+    } else if (!isError) this.#strandedOf = null;
+    return true;
+  }
+
+  /** A client is gone. */
+  forget(client: NameOwner): void {
+    this.#names.forget(client);
+  }
+
+  /** QEMU is gone. */
+  clear(): void {
+    this.#taker = null;
+    this.#strandedOf = null;
+    this.#names.clear();
+  }
+
+  #judgeTaker(command: JudgedCommand, carries: boolean): DescriptorUse | DescriptorFault {
+    const { client, held, refusal } = command;
+    if (refusal !== null) return { rule: 'descriptors', desc: refusal };
+    const list = command.list();
+    const isSound = command.name === 'getfd' ? isSoundGetfd(list) : isSoundAddFd(list);
+    // QEMU refuses its arguments, and looks for no descriptor: what waits goes on waiting.
+    const arrival = isSound ? held.take(command.end) : null;
+    const fdname = isSound && command.name === 'getfd' ? list.string('fdname') : null;
+    const fault = isSound ? this.#faultOf(client, arrival, fdname, carries) : null;
+    if (fault !== null) {
+      arrival?.descriptor?.close();
+      return fault;
+    }
+    return new DescriptorUse(client, held, this.#names, {
+      isTaker: true,
+      descriptor: arrival?.descriptor ?? null,
+      name: arrival === null ? null : fdname,
+      mentions: [],
+    });
+  }
+
+  #faultOf(
+    client: NameOwner,
+    arrival: Arrival | null,
+    fdname: string | null,
+    carries: boolean,
+  ): DescriptorFault | null {
+    if (arrival === null) {
+      const isOthers = this.#strandedOf !== null && this.#strandedOf !== client;
+      return isOthers ? { rule: 'descriptor of another client', desc: NOTHING_SENT } : null;
+    }
+    if (arrival.descriptor === null) return { rule: 'descriptors', desc: arrival.fault };
+    if (!carries) return { rule: 'descriptors', desc: NO_WAY };
+    const owner = fdname === null ? null : this.#names.ownerBeside(fdname, client);
+    return owner === null ? null : clash(fdname ?? '', owner, 'use another name, or wait until it is used or closed');
+  }
+}
+
+function clash(name: string, owner: NameOwner, advice: string): DescriptorFault {
+  const what = `The file descriptor name '${name.slice(0, 100)}' belongs to client ${owner.id} (${describe(owner.peer)})`;
+  return { rule: `fd name of client ${owner.id}`, desc: `${what}; ${advice}` };
+}
+
+function describe(peer: Peer): string {
+  switch (peer.kind) {
+    case 'unix': {
+      const { program, pid, uid } = peer;
+      const known = [
+        program,
+        pid === undefined ? undefined : `pid ${pid}`,
+        uid === undefined ? undefined : `uid ${uid}`,
+      ];
+      return known.filter((part) => part !== undefined).join(', ') || 'a unix socket';
+    }
+    case 'tcp':
+      return peer.subject ?? `${peer.address}:${peer.port}`;
+    case 'stdio':
+      return 'standard input';
+  }
+}
+
+/** Whether QEMU accepts the arguments (qapi/misc.json), as far as it looks before it takes the descriptor. */
+function isSoundGetfd(list: ArgumentList): boolean {
+  return list.string('fdname') !== null && list.leaves()?.length === 1;
+}
+
+function isSoundAddFd(list: ArgumentList): boolean {
+  const leaves = list.leaves();
+  if (leaves === null) return false;
+  return leaves.every(({ path: [name = '', ...deeper], text }) => {
+    if (deeper.length > 0) return false;
+    if (name === 'opaque') return list.string(name) !== null;
+    return name === 'fdset-id' && list.string(name) === null && INTEGER.test(text);
+  });
+}
