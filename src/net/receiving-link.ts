@@ -1,7 +1,7 @@
 /**
  * A client's link that takes the open files which come with its bytes (SCM_RIGHTS). Node would lose them without a word.
  *
- * Node's socket does all but the reading itself. libuv asks whoever reads for a buffer first; given one of no bytes, it reports ENOBUFS
+ * Node's socket does all but the reading. libuv asks whoever reads for a buffer first; given one of no bytes, it reports ENOBUFS
  * and reads nothing (uv_read_start(3)), again and again while there is something to be read. So the event loop's own epoll tells us
  * when to call recvmsg, and there is no thread, no second epoll and no second owner of the descriptor: docs/adr/0008.
  *
@@ -12,7 +12,7 @@ import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { CALL_BYTES, EAGAIN, type MessageCalls } from './message-calls.js';
 import { ReceivedDescriptor } from './received-descriptor.js';
-import { SocketLink } from './socket-link.js';
+import { type Receiver, SocketLink } from './socket-link.js';
 
 /** Who takes descriptors. */
 export interface DescriptorReceiver {
@@ -46,10 +46,10 @@ export class ReceivingLink extends SocketLink {
   readonly #socket: Socket;
   readonly #calls: MessageCalls;
   #takes: DescriptorReceiver | null = null;
+  #receiver: Receiver | null = null;
   /** Bytes received so far. */
   #position = 0;
-  #isStopped = false;
-  #isOver = false;
+  #reading: 'paused' | 'on' | 'over' = 'paused';
 
   private constructor(socket: Socket, handle: Handle, calls: MessageCalls, linger: number | undefined) {
     super(socket, socket, linger);
@@ -59,6 +59,9 @@ export class ReceivingLink extends SocketLink {
     handle.onread = () => {
       this.#readable();
     };
+    handle.readStop();
+    // Node is left to believe that it reads, and so never begins to.
+    handle.reading = true;
   }
 
   /** @returns a link for a unix socket that nothing was read from; null where this Node, or this machine, cannot do it. */
@@ -72,23 +75,21 @@ export class ReceivingLink extends SocketLink {
     this.#takes = receiver;
   }
 
-  /** Node would read on until its own buffer is full, and each byte of that may come with a descriptor. */
   override pause(): void {
-    super.pause();
-    const handle = handleOf(this.#socket);
-    if (handle === null || this.#isOver) return;
-    this.#isStopped = true;
-    handle.readStop();
+    if (this.#reading !== 'on') return;
+    this.#reading = 'paused';
+    handleOf(this.#socket)?.readStop();
   }
 
   override resume(): void {
-    const handle = handleOf(this.#socket);
-    if (handle !== null && this.#isStopped && !this.#isOver) {
-      this.#isStopped = false;
-      handle.reading = true;
-      handle.readStart();
-    }
-    super.resume();
+    if (this.#reading !== 'paused' || this.#receiver === null) return;
+    this.#reading = 'on';
+    handleOf(this.#socket)?.readStart();
+  }
+
+  protected override startReading(receiver: Receiver): void {
+    this.#receiver = receiver;
+    this.resume();
   }
 
   protected override readNow(fd: number): Uint8Array | null {
@@ -96,28 +97,23 @@ export class ReceivingLink extends SocketLink {
     return typeof chunk === 'number' ? null : chunk;
   }
 
+  /** Called by libuv while there is something to be read, or the other end is gone. */
   #readable(): void {
     const handle = handleOf(this.#socket);
-    if (handle === null || this.#isOver || this.#isStopped) return;
+    if (handle === null || this.#reading !== 'on') return;
     const chunk = this.#read(handle.fd);
     if (chunk === -EAGAIN) return;
     if (typeof chunk === 'number') {
       const code = getSystemErrorName(chunk);
       this.#socket.destroy(Object.assign(new Error(`reading failed: ${code}`), { code }));
-      return;
-    }
-    if (chunk.length === 0) {
-      this.#isOver = true;
-      handle.reading = false;
+    } else if (chunk.length > 0) this.#receiver?.receive(chunk);
+    else {
+      this.#reading = 'over';
       handle.readStop();
+      this.receiveEnd();
+      // Node closes a socket when both of its directions have ended.
       this.#socket.push(null);
       this.#socket.read(0);
-      return;
-    }
-    // As Node's own reading does: the stream asks again when it has room.
-    if (!this.#socket.push(chunk) && !this.#isStopped) {
-      handle.reading = false;
-      handle.readStop();
     }
   }
 

@@ -68,11 +68,15 @@ export class SocketLink implements Link {
   /** Hands what comes to `receiver`, from now on. Called once. */
   attach(receiver: Receiver): void {
     this.#receiver = receiver;
-    this.#readable.on('end', () => {
-      this.#receiveEnd();
-    });
     this.#writable.on('drain', () => {
       this.#receiver?.drained?.();
+    });
+    this.startReading(receiver);
+  }
+
+  protected startReading(receiver: Receiver): void {
+    this.#readable.on('end', () => {
+      this.receiveEnd();
     });
     // Starts the flow.
     this.#readable.on('data', (chunk: Uint8Array) => {
@@ -139,7 +143,7 @@ export class SocketLink implements Link {
     this.#readable.resume();
   }
 
-  #receiveEnd(): void {
+  protected receiveEnd(): void {
     if (this.#receivedEnd) return;
     this.#receivedEnd = true;
     this.#receiver?.receiveEnd();
@@ -188,7 +192,7 @@ export class SocketLink implements Link {
         const chunk = this.readNow(fd);
         if (chunk === null) return;
         if (chunk.length === 0) {
-          this.#receiveEnd();
+          this.receiveEnd();
           return;
         }
         receiver.receive(chunk);

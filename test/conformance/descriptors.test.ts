@@ -272,14 +272,14 @@ describe('descriptors', { skip: missing('qemu'), concurrency: 1 }, () => {
 
   for (const one of cases) {
     test(one.name, async () => {
-      const before = openFiles(shared.daemon.pid);
+      const atFirst = openFiles(shared.daemon.pid);
       for (let round = 0; round < 3; round++) {
         const fdset = 99 - round;
         const expected = await play(direct.monitor, one, file, fdset);
         if (direct.version.startsWith('7.2.')) assert.deepEqual(expected, one.says);
         assert.deepEqual(await play(shared.target, one, file, fdset), expected);
       }
-      await fewerOpenFiles(shared.daemon.pid, before);
+      await fewerOpenFiles(shared.daemon.pid, atFirst);
     });
   }
 
