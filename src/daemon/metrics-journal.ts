@@ -88,7 +88,8 @@ export class MetricsJournal implements Journal {
     if (client === null || limit === 'paused' || limit === 'oversized') return;
     // `disconnected` has been told in words of many forms.
     const others = this.disconnects.get(OTHER) ?? 0;
-    if (others > 0) this.disconnects.set(OTHER, others - 1);
+    if (others > 1) this.disconnects.set(OTHER, others - 1);
+    else this.disconnects.delete(OTHER);
     this.disconnects.set(limit, (this.disconnects.get(limit) ?? 0) + 1);
   }
 

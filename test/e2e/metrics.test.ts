@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { blockage } from '../support/blockage.js';
 import { startDaemon } from '../support/daemon.js';
 import { freePort } from '../support/free-port.js';
 import { startProgram } from '../support/program.js';
@@ -58,6 +59,8 @@ interface Watched {
   readonly mux: string;
   readonly daemon: ReturnType<typeof startDaemon>;
   readonly kill: () => Promise<void>;
+  /** The paths of further listeners. */
+  readonly more: readonly string[];
 }
 
 async function watched(scope: Scope, ...more: readonly string[]): Promise<Watched> {
@@ -77,7 +80,8 @@ async function watched(scope: Scope, ...more: readonly string[]): Promise<Watche
     ...more,
   ]);
   await daemon.ready();
-  return { socket, mux, daemon, kill: () => qemu.kill() };
+  const listen = more.filter((_, index) => more[index - 1] === '--listen').map((word) => word.split(',')[0] ?? '');
+  return { socket, mux, daemon, kill: () => qemu.kill(), more: listen };
 }
 
 describe('metrics', { skip: missing('qemu') }, () => {
@@ -131,6 +135,108 @@ describe('metrics', { skip: missing('qemu') }, () => {
     assert.equal(value(text, 'qmpmux_disconnects_total{monitor="vm",reason="upstream"}'), 1);
     assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
     await assert.rejects(ask(socket), { code: 'ENOENT' });
+  });
+
+  test('tell what waits, since when, and what is refused', async (t) => {
+    const busy = await blockage(t);
+    const { socket, mux, more } = await watched(t, '--listen', `${join(scratch(t), 'ro')},policy=read-only`);
+    const [one, two] = [await client(mux), await client(mux)];
+    await one.write(`{${busy.members}}`);
+    await busy.begun;
+    // All that QEMU is given at a time, and more behind it.
+    for (const waiting of [one, two]) await waiting.write('{"execute":"device_del","arguments":{"id":"x"}}'.repeat(20));
+    let text = '';
+    const until = async (isSo: () => boolean) => {
+      for (let tries = 0; ; tries++) {
+        ({ text } = await ask(socket));
+        if (isSo()) return;
+        assert.ok(tries < 3000, text);
+        await pause(10);
+      }
+    };
+    const inFlight = () => value(text, 'qmpmux_inflight_commands{monitor="vm"}');
+    const waiting = () => value(text, 'qmpmux_queued_commands{monitor="vm"}');
+    await until(() => waiting() + inFlight() === 41);
+    assert.ok(inFlight() > 0 && inFlight() <= 7);
+    const age = value(text, 'qmpmux_inflight_age_seconds{monitor="vm"}');
+    assert.ok(age > 0);
+    await until(() => value(text, 'qmpmux_inflight_age_seconds{monitor="vm"}') > age);
+    busy.release();
+    await until(() => waiting() + inFlight() === 0);
+    assert.equal(value(text, 'qmpmux_inflight_age_seconds{monitor="vm"}'), 0);
+    assert.equal(value(text, 'qmpmux_commands_total{monitor="vm",command="device_del",outcome="error"}'), 40);
+    // The last of them waited for the first.
+    assert.ok(value(text, 'qmpmux_command_wait_seconds_sum{monitor="vm"}') >= age);
+    assert.equal(value(text, 'qmpmux_command_wait_seconds_count{monitor="vm"}'), 41);
+
+    const limited = await client(more[0] ?? '');
+    await limited.write('{"execute":"quit"}');
+    await limited.readLine();
+    await until(() => text.includes('outcome="denied"'));
+    assert.equal(value(text, `qmpmux_denials_total{monitor="vm",listener="unix:${more[0]}"}`), 1);
+    for (const lag of ['nodejs_eventloop_lag_seconds', 'nodejs_eventloop_lag_p99_seconds']) {
+      assert.ok(value(text, lag) >= 0);
+    }
+  });
+
+  test('tell clients that are gone by why: their own end, a limit, another config', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t);
+    const config = join(folder, 'vm.toml');
+    const socket = join(folder, 'metrics');
+    const mux = join(folder, 'mux');
+    const put = (policy: string) =>
+      writeFileSync(
+        config,
+        `[metrics]\nlisten = "${socket}"\n[monitor.vm]\nupstream = "${qemu.monitor}"\nlisten = ["${mux},policy=${policy}"]\n[monitor.vm.limits]\nnegotiation-time = "500ms"\n`,
+      );
+    put('full');
+    const daemon = startDaemon(t, ['--config', config]);
+    await daemon.ready();
+    await (await client(mux)).close();
+    const silent = await RawClient.connect(mux);
+    await silent.readToEnd();
+    const stays = await client(mux);
+    put('read-only');
+    daemon.kill('SIGHUP');
+    await stays.readToEnd();
+    for (let tries = 0; ; tries++) {
+      const { text } = await ask(socket);
+      const gone = [...text.matchAll(/^qmpmux_disconnects_total\{monitor="vm",reason="(\w+)"\} (\d+)$/gm)];
+      const reasons = Object.fromEntries(gone.map(([, reason = '', count]) => [reason, Number(count)]));
+      if (Object.keys(reasons).length === 3 || tries === 1000) {
+        assert.deepEqual(reasons, { client: 1, unnegotiated: 1, config: 1 });
+        break;
+      }
+      await pause(10);
+    }
+  });
+
+  test('tell that the audit log cannot be written, and how many commands were refused for it', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t);
+    const socket = join(folder, 'metrics');
+    const mux = join(folder, 'mux');
+    const args = ['--upstream', qemu.monitor, '--listen', mux, '--name', 'vm', '--metrics', socket];
+    // A file that may not grow beyond 8 KiB, and a program that is not killed for trying.
+    const narrow = ['sh', '-c', 'trap "" XFSZ; ulimit -f 16; exec "$@"', 'sh'];
+    const daemon = startDaemon(t, [...args, '--audit', join(folder, 'audit')], {}, narrow);
+    await daemon.ready();
+    let { text } = await ask(socket);
+    assert.equal(value(text, 'qmpmux_audit_failing'), 0);
+    assert.equal(value(text, 'qmpmux_audit_errors_total'), 0);
+    const one = await client(mux);
+    let answer = '';
+    for (let tries = 0; !answer.includes('cannot record'); tries++) {
+      assert.ok(tries < 200, answer);
+      await one.write('{"execute":"query-status"}');
+      answer = await one.readLine();
+    }
+    ({ text } = await ask(socket));
+    assert.equal(value(text, 'qmpmux_audit_failing'), 1);
+    assert.ok(value(text, 'qmpmux_audit_errors_total') >= 1);
+    assert.ok(value(text, 'qmpmux_audit_refused_commands_total') >= 1);
+    assert.ok(value(text, 'qmpmux_audit_last_record') > 1);
   });
 
   test('are at /metrics, and nothing can be sent there', async (t) => {
