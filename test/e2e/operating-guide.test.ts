@@ -3,16 +3,22 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { parseConfig } from '../../dist/daemon/config-file.js';
 import { parseRule } from '../../dist/mux/policy-rule.js';
 import { startDaemon } from '../support/daemon.js';
+import { startLibvirt } from '../support/libvirt.js';
 import { startProgram } from '../support/program.js';
 import { missing, qemuProgram } from '../support/programs.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 
 const guide = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+
+const { skip, libvirt } = await startLibvirt();
+after(async () => {
+  await libvirt.stop();
+});
 
 function block(language: string): string {
   const text = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(guide)?.[1];
@@ -60,6 +66,34 @@ describe("the operator's guide", { timeout: 120_000 }, () => {
     writeFileSync(file, block('xml'));
     const { status, stdout, stderr } = spawnSync('virt-xml-validate', [file, 'domain'], { encoding: 'utf8' });
     assert.equal(status, 0, stdout + stderr);
+  });
+
+  test('has a domain whose second monitor qmpmux shares, while libvirt has the first', { skip }, async (t) => {
+    const folder = join(libvirt.folder, 'vm');
+    // Whoever runs the tests may not have KVM.
+    const xml = block('xml').replaceAll('/run/qmpmux', folder).replace("type='kvm'", "type='qemu'");
+    const file = join(scratch(t), 'web1.xml');
+    writeFileSync(file, xml);
+    await libvirt.virsh('define', file);
+    t.after(async () => {
+      await libvirt.virsh('destroy', 'web1').catch(() => null);
+      await libvirt.virsh('undefine', 'web1');
+    });
+    await libvirt.virsh('start', '--paused', 'web1');
+    const mux = join(scratch(t), 'web1.mux');
+    const daemon = startDaemon(t, ['--upstream', join(folder, 'web1.qmp'), '--listen', mux]);
+    await daemon.ready();
+    const [one, two] = [await RawClient.connect(mux), await RawClient.connect(mux)];
+    for (const client of [one, two]) {
+      await client.write('{"execute":"qmp_capabilities"}{"execute":"query-name"}');
+      await client.readLine();
+      await client.readLine();
+      assert.equal(await client.readLine(), '{"return": {"name": "web1"}}');
+    }
+    assert.equal(await libvirt.virsh('domstate', 'web1'), 'paused');
+    await libvirt.virsh('resume', 'web1');
+    assert.match(await one.readLine(), /"event": "RESUME"/);
+    assert.equal(await libvirt.virsh('domstate', 'web1'), 'running');
   });
 
   test('has a rule against monitors made at run time that is one', () => {
