@@ -1,19 +1,23 @@
 /**
- * What one peer is to be sent at the end of this turn. Small messages are written one behind the other into the slab that
- * all share, so that a turn's messages to one peer are mostly one piece; large ones are passed on as they came.
+ * What one peer is to be sent at the end of this turn, in as few pieces as can be: writing costs a system call for each piece, or an
+ * object. Small messages are written into the slab that all share; when the turn ends, what one peer has there is one run of bytes
+ * or is copied together to one. Large messages are passed on as they came.
  */
 import type { Link } from './link.js';
 import { commitTo, reserve, slabBytes } from './slab.js';
 
 /** A message up to this size is copied into the slab. */
 const COPY_BELOW = 8 * 1024;
+/** Pieces are copied together when they have no more bytes than this in all. */
+const JOIN_BELOW = 16 * 1024;
 
 export class Outbox {
+  /** Everything before the runs, oldest first. */
   readonly #pieces: Uint8Array[] = [];
-  /** The piece being written, from `#runStart` to `#runEnd` of slab `#run`; not yet among `#pieces`. */
-  #run: Uint8Array | null = null;
-  #runStart = 0;
-  #runEnd = 0;
+  /** Where the newest bytes lie in slab `#slab`: start and end of each run, oldest first; `#runCount` numbers of it count. */
+  readonly #runs: number[] = [];
+  #runCount = 0;
+  #slab: Uint8Array | null = null;
   #length = 0;
 
   /** Bytes waiting. */
@@ -26,40 +30,51 @@ export class Outbox {
     const slab = slabBytes();
     commitTo(end);
     this.#length += end - start;
-    if (this.#run === slab && this.#runEnd === start) {
-      this.#runEnd = end;
-      return;
+    const runs = this.#runs;
+    if (this.#slab === slab && this.#runCount > 0) {
+      if (runs[this.#runCount - 1] === start) {
+        runs[this.#runCount - 1] = end;
+        return;
+      }
+    } else {
+      this.#closeRuns();
+      this.#slab = slab;
     }
-    this.#closeRun();
-    this.#run = slab;
-    this.#runStart = start;
-    this.#runEnd = end;
+    runs[this.#runCount++] = start;
+    runs[this.#runCount++] = end;
   }
 
   /** Takes one message, or a part of one. */
   append(bytes: Uint8Array): void {
-    if (bytes.length >= COPY_BELOW) {
+    const { length } = bytes;
+    if (length >= COPY_BELOW) {
       this.appendShared(bytes);
       return;
     }
-    const start = reserve(bytes.length);
-    slabBytes().set(bytes, start);
-    this.claim(start, start + bytes.length);
+    const start = reserve(length);
+    const slab = slabBytes();
+    if (length < 64) for (let i = 0; i < length; i++) slab[start + i] = bytes[i] ?? 0;
+    else slab.set(bytes, start);
+    this.claim(start, start + length);
   }
 
-  /** Takes bytes that others may be sent too; they are never copied. */
+  /** Takes bytes that others may be sent too; they are never changed. */
   appendShared(bytes: Uint8Array): void {
-    this.#closeRun();
+    this.#closeRuns();
     this.#pieces.push(bytes);
     this.#length += bytes.length;
   }
 
   /** Hands everything to the link. */
   flush(link: Link): void {
-    this.#closeRun();
-    const first = this.#pieces[0];
-    if (this.#pieces.length === 1 && first !== undefined) link.write(first);
-    else if (this.#pieces.length > 1) link.writeAll(this.#pieces.slice());
+    const [first] = this.#pieces;
+    if (first === undefined) this.#writeRuns(link);
+    else if (this.#pieces.length === 1 && this.#runCount === 0) link.write(first);
+    else {
+      this.#closeRuns();
+      if (this.#length <= JOIN_BELOW) this.#writeJoined(link);
+      else link.writeAll(this.#pieces.slice());
+    }
     this.clear();
   }
 
@@ -73,13 +88,47 @@ export class Outbox {
 
   clear(): void {
     this.#pieces.length = 0;
-    this.#run = null;
+    this.#runCount = 0;
+    this.#slab = null;
     this.#length = 0;
   }
 
-  #closeRun(): void {
-    if (this.#run === null) return;
-    this.#pieces.push(this.#run.subarray(this.#runStart, this.#runEnd));
-    this.#run = null;
+  #writeRuns(link: Link): void {
+    const slab = this.#slab;
+    const runs = this.#runs;
+    if (slab === null) return;
+    if (this.#runCount === 2) {
+      link.writeRange(slab, runs[0] ?? 0, runs[1] ?? 0);
+      return;
+    }
+    const start = reserve(this.#length);
+    const joined = slabBytes();
+    let at = start;
+    for (let i = 0; i < this.#runCount; i += 2) {
+      const end = runs[i + 1] ?? 0;
+      for (let from = runs[i] ?? 0; from < end; from++) joined[at++] = slab[from] ?? 0;
+    }
+    commitTo(at);
+    link.writeRange(joined, start, at);
+  }
+
+  #writeJoined(link: Link): void {
+    const start = reserve(this.#length);
+    const joined = slabBytes();
+    let at = start;
+    for (const piece of this.#pieces) {
+      joined.set(piece, at);
+      at += piece.length;
+    }
+    commitTo(at);
+    link.writeRange(joined, start, at);
+  }
+
+  #closeRuns(): void {
+    const slab = this.#slab;
+    if (slab === null) return;
+    for (let i = 0; i < this.#runCount; i += 2) this.#pieces.push(slab.subarray(this.#runs[i], this.#runs[i + 1]));
+    this.#runCount = 0;
+    this.#slab = null;
   }
 }

@@ -10,7 +10,7 @@
  *
  * Nothing is allocated per message but what Node's streams allocate; callbacks are bound once per connection.
  */
-import { readSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
@@ -38,6 +38,8 @@ export class SocketLink implements Link {
   readonly #writable: Writable;
   readonly #readable: Readable;
   readonly #linger: number;
+  /** The descriptor of a socket that takes plain bytes; -1 for others. Not used once the stream is not writable any more. */
+  readonly #fd: number;
   #receiver: Receiver | null = null;
   #reason: string | null = null;
   #writeFailed = false;
@@ -53,6 +55,7 @@ export class SocketLink implements Link {
     this.#writable = writable;
     this.#readable = readable;
     this.#linger = linger;
+    this.#fd = plainDescriptorOf(writable);
     const streams = new Set<Readable | Writable>([writable, readable]);
     this.#openStreams = streams.size;
     for (const stream of streams) {
@@ -85,14 +88,22 @@ export class SocketLink implements Link {
   }
 
   write(chunk: Uint8Array): void {
-    if (this.#writable.writable) this.#writable.write(chunk, this.#written);
+    this.writeRange(chunk, 0, chunk.length);
+  }
+
+  writeRange(bytes: Uint8Array, start: number, end: number): void {
+    const writable = this.#writable;
+    if (!writable.writable) return;
+    const from = this.#fd >= 0 && writable.writableLength === 0 ? start + tryWrite(this.#fd, bytes, start, end) : start;
+    if (from === end) return;
+    writable.write(from === 0 && end === bytes.length ? bytes : bytes.subarray(from, end), this.#written);
   }
 
   writeAll(chunks: readonly Uint8Array[]): void {
     const writable = this.#writable;
     if (!writable.writable) return;
     if (chunks.length === 1) {
-      for (const chunk of chunks) writable.write(chunk, this.#written);
+      for (const chunk of chunks) this.write(chunk);
       return;
     }
     writable.cork();
@@ -219,6 +230,23 @@ function describeLoss(error: NodeJS.ErrnoException): string {
 export function descriptorOf(socket: Socket): number | null {
   const fd = handleProperty(socket, 'fd');
   return fd !== null && fd >= 0 ? fd : null;
+}
+
+/** @returns the descriptor to which what is written goes as it is, or -1. */
+function plainDescriptorOf(writable: Writable): number {
+  return writable instanceof Socket && !(writable instanceof TLSSocket) ? (descriptorOf(writable) ?? -1) : -1;
+}
+
+/**
+ * Writes by the system call itself: a stream makes some ten objects and calls for each write, most of what one costs.
+ * @returns how many bytes the kernel has taken; the stream is given the rest, and with it what has gone wrong.
+ */
+function tryWrite(fd: number, bytes: Uint8Array, start: number, end: number): number {
+  try {
+    return writeSync(fd, bytes, start, end - start);
+  } catch {
+    return 0;
+  }
 }
 
 /** Bytes not taken by the kernel, counting within a chunk where Node tells. */

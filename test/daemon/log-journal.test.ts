@@ -8,6 +8,7 @@ import { LogRecord } from '../support/log-record.js';
 const deadEnd = {
   backlog: 0,
   write: () => undefined,
+  writeRange: () => undefined,
   writeAll: () => undefined,
   end: () => undefined,
   destroy: () => undefined,
@@ -40,7 +41,12 @@ function running(): Setup {
   const write = (chunk: Uint8Array): void => {
     sent += Buffer.from(chunk).toString('latin1');
   };
-  multiplexer.upstreamOpened({ ...deadEnd, write, writeAll: (chunks) => chunks.forEach(write) });
+  multiplexer.upstreamOpened({
+    ...deadEnd,
+    write,
+    writeRange: (bytes, start, end) => write(bytes.subarray(start, end)),
+    writeAll: (chunks) => chunks.forEach(write),
+  });
   multiplexer.upstreamReceive(Buffer.from('{"QMP": {"version": {"qemu": {}}, "capabilities": []}}\r\n'));
   multiplexer.upstreamReceive(Buffer.from('{"return": {}, "id": "nonce1234"}\r\n'));
   assert.equal(multiplexer.state.name, 'running');
