@@ -44,7 +44,7 @@ export interface CommandView {
 export type ReplySource = 'upstream' | 'cached' | 'shared' | 'local' | 'late';
 
 export interface Journal {
-  /** Whether `CommandView.raw` and the raw bytes of malformed input are wanted. */
+  /** Whether `CommandView.raw`, the raw bytes of malformed input and those of returns are wanted. */
   readonly wantsRaw: boolean;
   connected(client: ClientView): void;
   /** The client completed capabilities negotiation, with the command `raw` (empty unless a journal `wantsRaw`). */
@@ -60,7 +60,7 @@ export interface Journal {
   command(command: CommandView): void;
   /**
    * A command has its answer. `reply` is the message as the client gets it (or would have got it, for one that has left),
-   * in one or more chunks, CRLF included.
+   * in one or more chunks, CRLF included; an error always, a return perhaps in none unless a journal `wantsRaw`.
    */
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void;
   /** A command went upstream and its answer can no longer come. */

@@ -6,7 +6,7 @@
  * then every client that has something to be sent gets it in one piece. So a turn costs one write per connection,
  * however many messages it carries, and a command never reaches QEMU before the journal has it.
  */
-import { ascii } from '../qmp/ascii.js';
+import { ascii, copy } from '../qmp/ascii.js';
 import { CommandReader } from '../qmp/command.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
 import { errorReply, eventMessage, genericError } from '../qmp/message.js';
@@ -21,6 +21,7 @@ import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
 import type { Words } from './negotiation.js';
+import { COPY_BELOW } from './outbox.js';
 import { Pacing } from './pacing.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
@@ -552,12 +553,14 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.desk.sent(command);
     const descriptor = command.use?.handOver() ?? null;
     if (descriptor !== null) this.#upstreamOut.seal(null);
-    this.#upstreamOut.append(command.wire);
-    command.session.forgetWire(command);
-    const start = reserve(ID_ROOM);
+    const { bytes, wireStart, wireEnd } = command;
+    const isLarge = wireEnd - wireStart >= COPY_BELOW;
+    if (isLarge) this.#upstreamOut.appendShared(bytes.subarray(wireStart, wireEnd));
+    const start = reserve((isLarge ? 0 : wireEnd - wireStart) + ID_ROOM);
     const slab = slabBytes();
-    let end = start;
-    for (const byte of ID_MEMBER) slab[end++] = byte;
+    let end = isLarge ? start : copy(bytes, wireStart, wireEnd, slab, start);
+    command.session.forgetWire(command);
+    for (let i = 0; i < ID_MEMBER.length; i++) slab[end++] = ID_MEMBER[i] ?? 0;
     const id = command.upstreamId;
     if (id >= 100) slab[end++] = 0x30 + Math.floor(id / 100);
     if (id >= 10) slab[end++] = 0x30 + (Math.floor(id / 10) % 10);

@@ -3,11 +3,12 @@
  * object. Small messages are written into the slab that all share; when the turn ends, what one peer has there is one run of bytes
  * or is copied together to one. Large messages are passed on as they came.
  */
+import { copy } from '../qmp/ascii.js';
 import type { Link } from './link.js';
-import { commitTo, reserve, slabBytes } from './slab.js';
+import { commitTo, put, reserve, slabBytes } from './slab.js';
 
 /** A message up to this size is copied into the slab. */
-const COPY_BELOW = 8 * 1024;
+export const COPY_BELOW = 8 * 1024;
 /** Pieces are copied together when they have no more bytes than this in all. */
 const JOIN_BELOW = 16 * 1024;
 
@@ -51,10 +52,7 @@ export class Outbox {
       this.appendShared(bytes);
       return;
     }
-    const start = reserve(length);
-    const slab = slabBytes();
-    if (length < 64) for (let i = 0; i < length; i++) slab[start + i] = bytes[i] ?? 0;
-    else slab.set(bytes, start);
+    const start = put(bytes, 0, length);
     this.claim(start, start + length);
   }
 
@@ -80,7 +78,7 @@ export class Outbox {
 
   /** @returns everything, to be handed to a link in another way. */
   takePieces(): readonly Uint8Array[] {
-    this.#closeRun();
+    this.#closeRuns();
     const pieces = this.#pieces.slice();
     this.clear();
     return pieces;
@@ -106,7 +104,7 @@ export class Outbox {
     let at = start;
     for (let i = 0; i < this.#runCount; i += 2) {
       const end = runs[i + 1] ?? 0;
-      for (let from = runs[i] ?? 0; from < end; from++) joined[at++] = slab[from] ?? 0;
+      at = copy(slab, runs[i] ?? 0, end, joined, at);
     }
     commitTo(at);
     link.writeRange(joined, start, at);
@@ -116,10 +114,7 @@ export class Outbox {
     const start = reserve(this.#length);
     const joined = slabBytes();
     let at = start;
-    for (const piece of this.#pieces) {
-      joined.set(piece, at);
-      at += piece.length;
-    }
+    for (const piece of this.#pieces) at = copy(piece, 0, piece.length, joined, at);
     commitTo(at);
     link.writeRange(joined, start, at);
   }

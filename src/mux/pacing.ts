@@ -9,7 +9,7 @@
 /** Below QEMU's `QMP_REQ_QUEUE_LEN_MAX` of 8 (monitor/monitor-internal.h). */
 export const SMALL_WINDOW = 7;
 /** Beyond this, longer pipelines gain nothing. */
-export const LARGE_WINDOW = 64;
+export const LARGE_WINDOW = 512;
 /** What is in flight should be answered within this time, in microseconds. */
 const HORIZON = 1000;
 /** What one client among several has in flight should be answered within this time, or be two commands. In microseconds. */

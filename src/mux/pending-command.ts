@@ -22,13 +22,18 @@ export class PendingCommand implements CommandView {
   name = '';
   oob = false;
   raw: Uint8Array = NOTHING;
-  id: Uint8Array | null = null;
   upstreamId: UpstreamId | -1 = -1;
   receivedAt = 0;
   sentAt = 0;
   mark = 0;
-  /** What goes upstream, but for the id and the closing brace. */
-  wire: Uint8Array = NOTHING;
+  /** What goes upstream, but for the id and the closing brace: in `bytes` from `wireStart` to `wireEnd`. */
+  wireStart = 0;
+  wireEnd = 0;
+  /** The client's id as QEMU would send it back: in `idBytes` from `idStart` to `idEnd`; null for none. */
+  idBytes: Uint8Array | null = null;
+  idStart = 0;
+  idEnd = 0;
+  bytes: Uint8Array = NOTHING;
   /** The reply of an `answered` command, in chunks. */
   reply: readonly Uint8Array[] = NO_CHUNKS;
   /** Whether it counts among those that its client has upstream. */
@@ -66,8 +71,28 @@ export class PendingCommand implements CommandView {
     return this.use?.descriptor ?? null;
   }
 
+  /** The client's id as QEMU would send it back, or null for none. An array of its own each time. */
+  get id(): Uint8Array | null {
+    return this.idBytes?.subarray(this.idStart, this.idEnd) ?? null;
+  }
+
+  get idLength(): number {
+    return this.idBytes === null ? 0 : this.idEnd - this.idStart;
+  }
+
+  get wireLength(): number {
+    return this.wireEnd - this.wireStart;
+  }
+
   get client(): ClientView {
     return this.session;
+  }
+
+  /** Its bytes have been handed over. */
+  forgetWire(): void {
+    this.bytes = NOTHING;
+    this.wireStart = 0;
+    this.wireEnd = 0;
   }
 
   /** Gives the command back. Nobody may hold it any more. */
@@ -80,13 +105,15 @@ export class PendingCommand implements CommandView {
     this.name = '';
     this.oob = false;
     this.raw = NOTHING;
-    this.id = null;
+    this.idBytes = null;
+    this.idStart = 0;
+    this.idEnd = 0;
     this.upstreamId = -1;
     this.mark = 0;
     this.size = 0;
     this.isTaken = false;
     this.isWarned = false;
-    this.wire = NOTHING;
+    this.forgetWire();
     this.reply = NO_CHUNKS;
     this.afterOob = 0;
     this.isPlainQuery = false;

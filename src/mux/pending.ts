@@ -3,20 +3,28 @@
  * - In-band commands are answered strictly in the order sent (monitor/qmp.c). An answer with another id than the oldest's
  *   is nobody's: it is not delivered.
  * - The first few in-band commands in flight have single digits, taken in turn: QEMU reads byte by byte, so a digit is
- *   worth several microseconds. Those beyond have two digits, taken in turn as well. There are more of either than are
+ *   worth several microseconds. Those beyond have two digits, and those beyond these three. There are more of each kind than are
  *   ever in flight, so no id comes back while an answer to it could still come, and an answer that comes twice does not fit
  *   the command that is oldest then.
- * - Out-of-band commands have three digits, answered in any order.
+ * - Out-of-band commands have three digits of their own, answered in any order.
  */
 import type { UpstreamId } from './link.js';
 import { LARGE_WINDOW, SMALL_WINDOW } from './pacing.js';
 import type { PendingCommand } from './pending-command.js';
 
-const ONE_DIGIT_IDS = 10;
-const FIRST_TWO_DIGIT_ID = 10;
-const TWO_DIGIT_IDS = 90;
-const FIRST_OOB_ID = 100;
-const OOB_IDS = 900;
+/** Ids of in-band commands: those of a row are taken in turn, and for a command that finds fewer than `below` in flight. */
+interface Row {
+  readonly first: number;
+  readonly count: number;
+  readonly below: number;
+}
+const ROWS: readonly Row[] = [
+  { first: 0, count: 10, below: SMALL_WINDOW },
+  { first: 10, count: 90, below: 64 },
+  { first: 100, count: 800, below: LARGE_WINDOW },
+];
+const FIRST_OOB_ID = 900;
+const OOB_IDS = 100;
 /** The most out-of-band commands in flight; QEMU runs them as it reads them. */
 export const OOB_WINDOW = 32;
 
@@ -26,16 +34,18 @@ function toUpstreamId(value: number): UpstreamId {
 }
 
 export class Pending {
-  /** In flight in-band, oldest first. */
-  readonly #inBand: PendingCommand[] = [];
+  /** In flight in-band: `#count` of them, the oldest in slot `#first`, the others in the slots behind it, round the end. */
+  readonly #inBand: (PendingCommand | null)[] = [];
+  #first = 0;
+  #count = 0;
   readonly #oob = new Map<number, PendingCommand>();
-  #nextOneDigit = 0;
-  #nextTwoDigit = 0;
+  /** Of each row of ids, which is next, counted from its first. */
+  readonly #next: number[] = ROWS.map(() => 0);
   #nextOob = 0;
 
   /** @param window the most in-band commands that may be in flight now */
   hasInBandRoom(window: number): boolean {
-    return this.#inBand.length < Math.min(window, LARGE_WINDOW);
+    return this.#count < Math.min(window, LARGE_WINDOW);
   }
 
   get hasOobRoom(): boolean {
@@ -44,7 +54,12 @@ export class Pending {
 
   /** All commands in flight, in-band ones first, oldest first. */
   all(): PendingCommand[] {
-    return [...this.#inBand, ...this.#oob.values()];
+    const all: PendingCommand[] = [];
+    for (let i = 0; i < this.#count; i++) {
+      const command = this.#inBand[(this.#first + i) % LARGE_WINDOW] ?? null;
+      if (command !== null) all.push(command);
+    }
+    return [...all, ...this.#oob.values()];
   }
 
   /** Puts a command in flight; there must be room. Sets its `upstreamId`. */
@@ -59,16 +74,16 @@ export class Pending {
       this.#nextOob = (this.#nextOob + 1) % OOB_IDS;
       command.upstreamId = toUpstreamId(id);
       this.#oob.set(id, command);
-    } else {
-      if (this.#inBand.length < SMALL_WINDOW) {
-        command.upstreamId = toUpstreamId(this.#nextOneDigit);
-        this.#nextOneDigit = (this.#nextOneDigit + 1) % ONE_DIGIT_IDS;
-      } else {
-        command.upstreamId = toUpstreamId(FIRST_TWO_DIGIT_ID + this.#nextTwoDigit);
-        this.#nextTwoDigit = (this.#nextTwoDigit + 1) % TWO_DIGIT_IDS;
-      }
-      this.#inBand.push(command);
+      return;
     }
+    let index = 0;
+    while (index < ROWS.length - 1 && this.#count >= (ROWS[index]?.below ?? 0)) index++;
+    const { first, count } = rowAt(index);
+    const next = this.#next[index] ?? 0;
+    command.upstreamId = toUpstreamId(first + next);
+    this.#next[index] = (next + 1) % count;
+    this.#inBand[(this.#first + this.#count) % LARGE_WINDOW] = command;
+    this.#count++;
   }
 
   /** @returns the command that an answer with `id` belongs to, no longer in flight; null when it is nobody's. */
@@ -78,21 +93,34 @@ export class Pending {
       this.#oob.delete(id);
       return command;
     }
-    return this.#inBand[0]?.upstreamId === id ? (this.#inBand.shift() ?? null) : null;
+    return this.#oldest?.upstreamId === id ? this.takeOldestInBand() : null;
   }
 
   /** @returns the oldest in-band command, no longer in flight: an error without an id is QEMU's answer to it. */
   takeOldestInBand(): PendingCommand | null {
-    return this.#inBand.shift() ?? null;
+    const command = this.#oldest;
+    if (command === null) return null;
+    this.#inBand[this.#first] = null;
+    this.#first = (this.#first + 1) % LARGE_WINDOW;
+    this.#count--;
+    return command;
+  }
+
+  get #oldest(): PendingCommand | null {
+    return this.#count > 0 ? (this.#inBand[this.#first] ?? null) : null;
   }
 
   /** Takes back a command that was added, but not sent after all. Only the latest added of its kind, newest first. */
   withdraw(command: PendingCommand): void {
     if (command.oob) this.#oob.delete(command.upstreamId);
     else {
-      if (this.#inBand.pop() !== command) throw new Error('only the latest command can be withdrawn');
-      if (command.upstreamId < FIRST_TWO_DIGIT_ID) this.#nextOneDigit = command.upstreamId;
-      else this.#nextTwoDigit = command.upstreamId - FIRST_TWO_DIGIT_ID;
+      const last = (this.#first + this.#count - 1) % LARGE_WINDOW;
+      if (this.#count === 0 || this.#inBand[last] !== command)
+        throw new Error('only the latest command can be withdrawn');
+      this.#inBand[last] = null;
+      this.#count--;
+      const index = ROWS.findLastIndex(({ first }) => command.upstreamId >= first);
+      this.#next[index] = command.upstreamId - rowAt(index).first;
     }
     command.upstreamId = -1;
     command.stage = 'waiting';
@@ -101,8 +129,16 @@ export class Pending {
   /** @returns all commands, none of them in flight any more: the upstream is gone. */
   clear(): PendingCommand[] {
     const all = this.all();
-    this.#inBand.length = 0;
+    this.#inBand.fill(null);
+    this.#first = 0;
+    this.#count = 0;
     this.#oob.clear();
     return all;
   }
+}
+
+function rowAt(index: number): Row {
+  const row = ROWS[index];
+  if (row === undefined) throw new RangeError(`no row ${index}`);
+  return row;
 }

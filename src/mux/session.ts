@@ -32,7 +32,7 @@ import { judgeCapabilities, type Words } from './negotiation.js';
 import { Outbox } from './outbox.js';
 import { PendingCommand } from './pending-command.js';
 import type { Policy, Verdict } from './policy.js';
-import { commitTo, keep, reserve, slabBytes } from './slab.js';
+import { commitTo, keep, put, reserve, slabBytes } from './slab.js';
 import { Tally } from './tally.js';
 import { Usage } from './usage.js';
 
@@ -116,6 +116,7 @@ const LONGEST_NAME_SHOWN = 100;
 /** What a command that is carried out here holds besides its bytes, about. */
 const EXTENSION_BYTES = 256;
 const NO_BYTES = new Uint8Array(0);
+const NO_CHUNKS: readonly Uint8Array[] = [];
 
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
 type Life = 'open' | 'ended' | 'left' | 'done';
@@ -423,16 +424,18 @@ export class Session implements ClientPort, ClientView {
   /** QEMU's reply to one of the session's commands. */
   deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
     const journal = this.#owner.journal;
-    const id = command.id;
     if (envelope.isContiguous) {
-      const start = reserve(envelope.sizeWith(id?.length ?? 0));
+      const start = reserve(envelope.sizeWith(command.idLength));
       const slab = slabBytes();
-      const end = envelope.writeTo(slab, start, id);
+      const end = envelope.writeTo(slab, start, command.idBytes, command.idStart, command.idEnd);
       commitTo(end);
-      journal?.answered(command, [slab.subarray(start, end)], isError, source);
+      if (journal !== null) {
+        const isWanted = isError || journal.wantsRaw;
+        journal.answered(command, isWanted ? [slab.subarray(start, end)] : NO_CHUNKS, isError, source);
+      }
       if (this.isConnected) this.#outbox.claim(start, end);
     } else {
-      const chunks = envelope.withId(id);
+      const chunks = envelope.withId(command.id);
       journal?.answered(command, chunks, isError, source);
       this.#send(chunks);
     }
@@ -451,9 +454,10 @@ export class Session implements ClientPort, ClientView {
 
   /** A command's bytes have been handed over. */
   forgetWire(command: PendingCommand): void {
-    this.#usage.queuedBytes -= command.wire.length;
-    command.size -= command.wire.length;
-    command.wire = NO_BYTES;
+    const length = command.wireLength;
+    this.#usage.queuedBytes -= length;
+    command.size -= length;
+    command.forgetWire();
   }
 
   /** The upstream is gone and the client stays: what has no answer gets an error. The journal knows what was upstream. */
@@ -696,10 +700,25 @@ export class Session implements ClientPort, ClientView {
     const command = PendingCommand.take(this);
     command.name = reader.name;
     command.oob = reader.isOutOfBand;
-    command.id = reader.id;
+    if (reader.idToken >= 0) this.#keepId(command);
     command.receivedAt = this.#receivedAt;
     if (journal !== null) command.raw = this.#keepRaw();
     return command;
+  }
+
+  #keepId(command: PendingCommand): void {
+    const { reader } = this.#owner;
+    if (!reader.isIdCanonical) {
+      command.idBytes = reader.id;
+      command.idEnd = command.idBytes?.length ?? 0;
+      return;
+    }
+    const { bytes, tokens } = this.#scanner;
+    const from = tokens.start(reader.idToken);
+    const to = tokens.end(reader.idToken);
+    command.idStart = put(bytes, from, to);
+    command.idEnd = command.idStart + to - from;
+    command.idBytes = slabBytes();
   }
 
   #negotiate(): void {
@@ -725,8 +744,10 @@ export class Session implements ClientPort, ClientView {
     const start = reserve(scanner.end - scanner.start);
     const end = reader.writeWire(scanner, parser, slabBytes(), start);
     commitTo(end);
-    command.wire = slabBytes().subarray(start, end);
-    this.#hold(command, command.wire.length + command.raw.length);
+    command.bytes = slabBytes();
+    command.wireStart = start;
+    command.wireEnd = end;
+    this.#hold(command, command.wireLength + command.raw.length);
     if (command.oob) {
       this.#oobSeen++;
       this.#oobQueue.push(command);

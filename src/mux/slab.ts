@@ -3,6 +3,7 @@
  * their way down. A slab is filled from front to back and then left to the garbage collector: what was handed out is
  * never written again, so whoever holds a piece may hold it as long as it likes.
  */
+import { copy } from '../qmp/ascii.js';
 
 const SIZE = 64 * 1024;
 
@@ -28,10 +29,15 @@ export function commitTo(end: number): void {
   used = end;
 }
 
+/** Copies bytes of `source` to the slab. @returns the offset in `slabBytes()` at which they begin */
+export function put(source: Uint8Array, start: number, end: number): number {
+  const at = reserve(end - start);
+  used = copy(source, start, end, bytes, at);
+  return at;
+}
+
 /** @returns a piece of the slab that holds a copy of `source` from `start` to `end`. */
 export function keep(source: Uint8Array, start = 0, end: number = source.length): Uint8Array {
-  const at = reserve(end - start);
-  bytes.set(source.subarray(start, end), at);
-  used = at + end - start;
+  const at = put(source, start, end);
   return bytes.subarray(at, used);
 }

@@ -15,8 +15,9 @@ export class UpstreamOutbox {
     return this.#sealed.reduce((sum, { out }) => sum + out.length, this.#out.length);
   }
 
-  append(bytes: Uint8Array): void {
-    this.#out.append(bytes);
+  /** As `Outbox.appendShared`. */
+  appendShared(bytes: Uint8Array): void {
+    this.#out.appendShared(bytes);
   }
 
   /** As `Outbox.claim`. */

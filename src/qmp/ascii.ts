@@ -45,3 +45,20 @@ export function concat(chunks: readonly Uint8Array[]): Uint8Array {
   }
   return joined;
 }
+
+/** Below this many bytes a loop is faster than making a view for `set`. */
+const LOOP_BELOW = 48;
+
+/**
+ * Copies the bytes of `from` that lie from `start` to `end` to `to`, from `at` on.
+ * @returns where they end there
+ */
+export function copy(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): number {
+  if (end - start >= LOOP_BELOW) {
+    to.set(start === 0 && end === from.length ? from : from.subarray(start, end), at);
+    return at + end - start;
+  }
+  let next = at;
+  for (let i = start; i < end; i++) to[next++] = from[i] ?? 0;
+  return next;
+}

@@ -53,17 +53,22 @@ function write(bytes: Uint8Array, tokens: TokenList, at: number): string {
   }
 }
 
+/** @returns whether QEMU sends the value that begins with token `at` back as it is written. */
+export function isCanonical(bytes: Uint8Array, tokens: TokenList, at: number): boolean {
+  const start = tokens.start(at);
+  const kind = tokens.kind(at);
+  return (
+    kind === Token.PlainString ||
+    kind === Token.Keyword ||
+    (kind === Token.Integer && tokens.end(at) - start <= PLAIN_DIGITS && bytes[start] !== 0x2d)
+  );
+}
+
 /**
  * @param at the value's first token, in a message that the parser has accepted
  * @returns a fresh array with QEMU's spelling of the value
  */
 export function canonicalValue(bytes: Uint8Array, tokens: TokenList, at: number): Uint8Array {
-  const start = tokens.start(at);
-  const end = tokens.end(at);
-  const kind = tokens.kind(at);
-  const isItself =
-    kind === Token.PlainString ||
-    kind === Token.Keyword ||
-    (kind === Token.Integer && end - start <= PLAIN_DIGITS && bytes[start] !== 0x2d);
-  return isItself ? bytes.slice(start, end) : ascii(write(bytes, tokens, at));
+  if (isCanonical(bytes, tokens, at)) return bytes.slice(tokens.start(at), tokens.end(at));
+  return ascii(write(bytes, tokens, at));
 }

@@ -3,7 +3,7 @@
  * (qapi/qmp-dispatch.c); and the bytes to send upstream for it.
  */
 import { ascii, equals } from './ascii.js';
-import { canonicalValue } from './canonical.js';
+import { canonicalValue, isCanonical } from './canonical.js';
 import { walkOrder } from './dictionary.js';
 import type { Parser } from './parser.js';
 import type { Scanner } from './scanner.js';
@@ -49,8 +49,8 @@ export class CommandReader {
   name = '';
   /** Runs at once, not in its turn: `exec-oob` and no `execute`. So does the report of its shape errors. */
   isOutOfBand = false;
-  /** The id as QEMU would send it back; null for none. A fresh array. */
-  id: Uint8Array | null = null;
+  /** First token of the id's value; -1 where there is none. */
+  idToken = -1;
   /** First token of the arguments' value, and the token after it; -1 where there are none. */
   argumentsToken = -1;
   argumentsEnd = -1;
@@ -61,6 +61,18 @@ export class CommandReader {
   }
 
   readonly #kinds: number[] = [];
+  #scanner: Scanner | null = null;
+
+  /** The id as QEMU would send it back; null for none. A fresh array each time. */
+  get id(): Uint8Array | null {
+    if (this.idToken < 0 || this.#scanner === null) return null;
+    return canonicalValue(this.#scanner.bytes, this.#scanner.tokens, this.idToken);
+  }
+
+  /** Whether QEMU sends the id back as the client wrote it, so that it can be copied from there. */
+  get isIdCanonical(): boolean {
+    return this.#scanner !== null && isCanonical(this.#scanner.bytes, this.#scanner.tokens, this.idToken);
+  }
 
   /**
    * Reads the message that `scanner` reported and `parser` accepted as an object.
@@ -70,7 +82,8 @@ export class CommandReader {
     const bytes = scanner.bytes;
     const tokens = scanner.tokens;
     this.shapeError = null;
-    this.id = null;
+    this.#scanner = scanner;
+    this.idToken = -1;
     this.argumentsToken = -1;
     let execute = -1;
     let execOob = -1;
@@ -81,7 +94,7 @@ export class CommandReader {
       const value = parser.valueToken(i);
       switch (kind) {
         case Member.Id:
-          this.id = canonicalValue(bytes, tokens, value);
+          this.idToken = value;
           break;
         case Member.Execute:
           execute = value;

@@ -3,7 +3,7 @@
  * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
  * that is not ours) is read with the full parser instead.
  */
-import { ascii, concat, startsWith } from './ascii.js';
+import { ascii, concat, copy, startsWith } from './ascii.js';
 import type { LineReader } from './lines.js';
 import { Parser } from './parser.js';
 import { Scan, Scanner } from './scanner.js';
@@ -121,16 +121,17 @@ export class Envelope {
   }
 
   /**
-   * Writes a contiguous reply with `id` in place of its own (null: with none), CRLF included.
+   * Writes a contiguous reply with the id that lies in `id` from `idStart` to `idEnd` in place of its own (null: with none), CRLF
+   * included.
    * @returns the end of what was written
    */
-  writeTo(out: Uint8Array, to: number, id: Uint8Array | null): number {
+  writeTo(out: Uint8Array, to: number, id: Uint8Array | null, idStart = 0, idEnd: number = id?.length ?? 0): number {
     const bytes = this.#first;
     let at = copy(bytes, this.#firstStart, this.#idStart, out, to);
     if (id !== null) {
       if (!this.isIdFirst) at = copy(ID_AT_END, 0, ID_AT_END.length, out, at);
       else at = copy(ERROR_WITH_ID, 1, ERROR_WITH_ID.length, out, at);
-      at = copy(id, 0, id.length, out, at);
+      at = copy(id, idStart, idEnd, out, at);
       if (this.isIdFirst) {
         out[at++] = 0x2c;
         out[at++] = 0x20;
@@ -306,18 +307,6 @@ function digits(bytes: Uint8Array, start: number, end: number): number {
     value = value * 10 + (bytes[at] ?? 0) - 0x30;
   }
   return value;
-}
-
-/** Below this many bytes a loop is faster than making a view for `set`. */
-const LOOP_BELOW = 48;
-
-function copy(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): number {
-  if (end - start < LOOP_BELOW) for (let i = start; i < end; i++) to[at++] = from[i] ?? 0;
-  else {
-    to.set(from.subarray(start, end), at);
-    at += end - start;
-  }
-  return at;
 }
 
 /** Names seen lately: QEMU has some sixty. */

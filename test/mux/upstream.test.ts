@@ -363,7 +363,7 @@ describe('an answer of the upstream', () => {
 
   it('that comes twice is delivered once', () => {
     const { world, client } = waiting();
-    for (const id of ['0', '0', '100', '100', '1', '1', '0']) world.qemu.say(`{"return": {}, "id": ${id}}`);
+    for (const id of ['0', '0', '900', '900', '1', '1', '0']) world.qemu.say(`{"return": {}, "id": ${id}}`);
     world.settle();
     assert.deepEqual(client.take(), [
       '{"return": {}, "id": "a"}',
