@@ -6,6 +6,8 @@ import { matchesGlob } from '../mux/glob.js';
 import { Deadline, parseSeconds } from './deadline.js';
 import { EXIT } from './exit-code.js';
 import { layOut } from './json-layout.js';
+import type { MissedItem, Position } from './missed-events.js';
+import { OwnCommands } from './own-commands.js';
 import { subcommand, UsageError } from './subcommand.js';
 import { ADDRESS_NOTE, takeTarget } from './target.js';
 
@@ -18,6 +20,7 @@ interface Flags {
   readonly timestamp: boolean | undefined;
   readonly pretty: boolean | undefined;
   readonly json: boolean | undefined;
+  readonly since: string | undefined;
 }
 
 export const events = subcommand({
@@ -34,17 +37,30 @@ export const events = subcommand({
     loop: { type: 'boolean', describe: 'go on until Ctrl-C or --timeout, instead of ending with the first event' },
     count: { type: 'string', requiresArg: true, describe: 'end after so many events' },
     timeout: { type: 'string', requiresArg: true, describe: 'end after so many seconds' },
+    since: {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'print what came after the event of this number (0: all that is kept) with gaps marked, and end unless --loop or --count say otherwise; ' +
+        'for a socket of qmpmux with extensions=on',
+    },
     timestamp: { type: 'boolean', describe: 'begin each line with the date and time (UTC), for reading' },
     pretty: { type: 'boolean', describe: "lay the event's data out over several lines" },
-    json: { type: 'boolean', describe: 'print nothing but the events, as QEMU wrote them' },
+    json: {
+      type: 'boolean',
+      describe: 'print nothing but the events, as QEMU wrote them; with --since in objects with their numbers',
+    },
   },
   examples: [
     ['$0 events /run/vm.mux', 'wait for an event, whichever comes next'],
     ['$0 events /run/vm.mux --event SHUTDOWN --timeout 60', 'has the guest shut down within a minute?'],
     ['$0 events /run/vm.mux --loop --timestamp', 'watch'],
     ["$0 events /run/vm.mux --loop --json --event 'BLOCK_JOB_*' | jq .data.device", 'for scripts'],
+    ['$0 events /run/vm.ctl --since 41', 'what was missed since event 41'],
   ],
   notes: [
+    'With --since each event has its number before it, and the last line says from where to go on: NUMBER@INSTANCE, which also tells when ' +
+      'qmpmux was restarted and began to count anew.',
     'Exit codes: 0 events came (or Ctrl-C ended it after some), 1 none came, 64 wrong command line, 69 no server, or it went away.',
     ADDRESS_NOTE,
   ].join('\n'),
@@ -55,15 +71,28 @@ export const events = subcommand({
     if (unexpected !== undefined) throw new UsageError(`${JSON.stringify(unexpected)} is unexpected here`);
     const wanted = wantedCount(flags);
     const printer = new Printer(flags);
+    const since = flags.since === undefined ? null : parsePosition(flags.since);
     const time = flags.timeout === undefined ? null : parseSeconds('timeout', flags.timeout);
     const end = new AbortController();
     process.once('SIGINT', () => end.abort('interrupted'));
-    const client = await new Deadline(flags.timeout).connect(target);
+    const deadline = new Deadline(flags.timeout);
+    const client = await deadline.connect(target);
     const timer = time === null ? undefined : setTimeout(() => end.abort('timed out'), time);
     const globs = flags.event ?? ['*'];
+    const isWanted = (name: string) => globs.some((glob) => matchesGlob(glob, name));
     try {
+      if (since !== null) {
+        const { missedEvents } = await import('./missed-events.js');
+        const goesOn = flags.loop === true || flags.count !== undefined;
+        for await (const item of missedEvents(new OwnCommands(client, target, deadline), since, goesOn, end.signal)) {
+          if (item.kind === 'event' && !isWanted(item.event.name)) continue;
+          printer.printNumbered(item);
+          if (printer.count === wanted && goesOn) break;
+        }
+        return printer.finish(null);
+      }
       for await (const event of client.events({ limit: MOST_WAITING, signal: end.signal })) {
-        if (!globs.some((glob) => matchesGlob(glob, event.name))) continue;
+        if (!isWanted(event.name)) continue;
         printer.print(event);
         if (printer.count === wanted) return printer.finish(null);
       }
@@ -77,6 +106,17 @@ export const events = subcommand({
     return lost(client, printer);
   },
 });
+
+/** @throws UsageError */
+function parsePosition(text: string): Position {
+  const match = /^(\d{1,15})(?:@(\w+))?$/.exec(text);
+  if (match === null) {
+    throw new UsageError(
+      `--since: the number of an event is expected, or NUMBER@INSTANCE, not ${JSON.stringify(text)}`,
+    );
+  }
+  return { number: Number(match[1]), instance: match[2] ?? null };
+}
 
 /** @throws UsageError */
 function wantedCount({ loop, count }: Flags): number {
@@ -97,6 +137,8 @@ async function lost(client: QmpClient, printer: Printer): Promise<number> {
 class Printer {
   count = 0;
   readonly #flags: Flags;
+  /** From where to go on; null where events have no numbers. */
+  #position: Position | null = null;
 
   constructor(flags: Flags) {
     if (flags.json === true && flags.timestamp === true) {
@@ -106,18 +148,40 @@ class Printer {
   }
 
   print(event: QmpEvent): void {
-    const { json, pretty } = this.#flags;
     this.count++;
-    const shown = json === true ? event.bytes : dataOf(event.bytes);
-    const text = pretty === true ? layOut(shown.toString()) : shown.toString();
-    process.stdout.write(json === true ? `${text}\n` : `${this.#heading(event)}${text === '' ? '' : `: ${text}`}\n`);
+    if (this.#flags.json === true) this.#write(event.bytes.toString());
+    else this.#printText(event, '');
+  }
+
+  /** An event with its number, or that there is none. */
+  printNumbered(item: MissedItem): void {
+    if (item.kind === 'event') this.count++;
+    this.#position = item.position;
+    if (this.#flags.json === true) this.#write(item.text);
+    else if (item.kind === 'event') this.#printText(item.event, `#${item.position.number} `);
+    else if (item.kind !== 'seen') process.stdout.write(`${item.what}\n`);
+  }
+
+  #printText(event: QmpEvent, number: string): void {
+    const text = this.#laidOut(dataOf(event.bytes).toString());
+    process.stdout.write(`${number}${this.#heading(event)}${text === '' ? '' : `: ${text}`}\n`);
+  }
+
+  #write(text: string): void {
+    if (text !== '') process.stdout.write(`${this.#laidOut(text)}\n`);
+  }
+
+  #laidOut(text: string): string {
+    return this.#flags.pretty === true ? layOut(text) : text;
   }
 
   /** Tells how it ended. @returns the exit code */
   finish(why: string | null): number {
     if (this.#flags.json !== true) {
       if (why !== null) process.stdout.write(`event loop ${why}\n`);
-      process.stdout.write(`events received: ${this.count}\n`);
+      const from = this.#position;
+      const next = from === null ? '' : `; go on with --since ${from.number}@${from.instance ?? ''}`;
+      process.stdout.write(`events received: ${this.count}${next}\n`);
     }
     return this.count > 0 ? EXIT.ok : EXIT.failed;
   }

@@ -36,6 +36,23 @@ export function findMembers(bytes: Buffer): Member[] | null {
   }
 }
 
+/** @returns where the items of a list begin and end, or null where the bytes are no JSON list in outline. */
+export function findItems(bytes: Buffer): { readonly start: number; readonly end: number }[] | null {
+  const items: { start: number; end: number }[] = [];
+  let at = skipBlanks(bytes, 1);
+  if (bytes[0] !== 0x5b) return null;
+  if (bytes[at] === 0x5d) return items;
+  for (;;) {
+    const end = endOfValue(bytes, at);
+    if (end < 0) return null;
+    items.push({ start: at, end });
+    at = skipBlanks(bytes, end);
+    if (bytes[at] === 0x5d) return items;
+    if (bytes[at] !== 0x2c) return null;
+    at = skipBlanks(bytes, at + 1);
+  }
+}
+
 /** @returns the message without member `index` and without the comma that set it off. */
 export function withoutMember(bytes: Buffer, members: readonly Member[], index: number): Buffer {
   const member = members[index];
