@@ -25,6 +25,15 @@ export interface AuditSettings {
   readonly redact: readonly RedactionRule[];
 }
 
+/** What carries the guarantee: a file by its path, or stdout; null where there are transports alone. */
+export function mainDestination({ destinations }: AuditSettings): string | null {
+  for (const destination of destinations) {
+    if (destination.kind === 'stdout') return destination.kind;
+    if (destination.kind === 'file') return destination.path;
+  }
+  return null;
+}
+
 const TRANSPORT = 'transport:';
 
 /**

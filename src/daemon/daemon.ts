@@ -1,7 +1,7 @@
 /** All monitors of one process, and its life between start and signal. */
 import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.js';
-import type { AuditSettings } from '../audit/settings.js';
+import { type AuditSettings, mainDestination } from '../audit/settings.js';
 import { formatAddress, type ListenAddress } from '../net/address.js';
 import { ConfigError, type DaemonConfig, type MonitorConfig } from './config.js';
 import { Descriptors } from './descriptors.js';
@@ -68,8 +68,8 @@ export class Daemon {
    */
   async reload(config: DaemonConfig): Promise<readonly string[]> {
     const before = this.#config;
-    if (!isDeepStrictEqual(config.metrics, before.metrics)) {
-      throw new ConfigError('where metrics are asked for cannot be changed while qmpmux runs: restart it');
+    if ((config.metrics === null) !== (before.metrics === null)) {
+      throw new ConfigError('to begin or to end with metrics, restart qmpmux');
     }
     const plan = planOf(before, config);
     // What is ours now, and given up or kept, need not be free.
@@ -79,11 +79,14 @@ export class Daemon {
       const change = await this.#services.get(name)?.prepare(listen, config.policies, ours);
       if (change !== undefined) changes.push(change);
     }
+    let metricsServer: MetricsServer | null = null;
     const began = [...plan.added, ...plan.replaced].map((monitor) => this.#newService(monitor, config));
     try {
       for (const service of began) await service.check(ours);
+      if (!isDeepStrictEqual(config.metrics, before.metrics)) metricsServer = await this.#moveMetrics(config.metrics);
       if (!isDeepStrictEqual(config.audit, before.audit)) await this.#changeAudit(config, began);
     } catch (error) {
+      metricsServer?.stop();
       const added = new Set(plan.added.map(({ name }) => name));
       // One that has moved a socket aside puts it back.
       const idle = began.filter(({ name }) => added.has(name));
@@ -92,6 +95,10 @@ export class Daemon {
       throw error;
     }
     this.#config = config;
+    if (metricsServer !== null) {
+      this.#metricsServer?.stop();
+      this.#metricsServer = metricsServer;
+    }
     for (const change of changes) change();
     const over = new Set([...plan.removed, ...plan.replaced].map(({ name }) => name));
     const ended = [...this.#services.values()].filter(({ name }) => over.has(name));
@@ -154,6 +161,18 @@ export class Daemon {
     this.#metricsServer = new MetricsServer(address, this.#metrics, this.#options.log);
   }
 
+  /** Answers Prometheus at another place besides the present one. @returns what is to take its place, or null @throws ListenError */
+  async #moveMetrics(address: ListenAddress | null): Promise<MetricsServer | null> {
+    if (address === null || this.#metrics === null) return null;
+    const { MetricsServer } = await import('./metrics-server.js');
+    const server = new MetricsServer(address, this.#metrics, this.#options.log);
+    if (server.place === this.#metricsServer?.place) {
+      throw new ConfigError(`${server.place}: to change who may ask for metrics there, restart qmpmux`);
+    }
+    await server.start();
+    return server;
+  }
+
   async #openAudit(settings: AuditSettings): Promise<Audit> {
     // Loaded only by those who want it.
     const { Audit } = await import('../audit/audit.js');
@@ -173,13 +192,36 @@ export class Daemon {
   /**
    * Goes over to another audit log, or the same file with other settings. Between the last record of the one and the first of the other
    * nothing happens: opening waits for nothing but itself.
+   * @throws ConfigError, AuditOpenError when that cannot be; then the present log goes on
    */
   async #changeAudit({ audit: settings }: DaemonConfig, began: readonly MonitorService[]): Promise<void> {
     const old = this.#audit;
+    const before = this.#config.audit;
+    const conclude = () => {
+      const trouble = old?.conclude('the config was changed') ?? null;
+      if (trouble !== null) throw new ConfigError(`the audit settings cannot be changed now: ${trouble}`);
+    };
     const { Audit } = await import('../audit/audit.js');
-    const trouble = old?.conclude('the config was changed') ?? null;
-    if (trouble !== null) throw new ConfigError(`the audit settings cannot be changed now: ${trouble}`);
-    const fresh = settings === null ? null : await this.#openLoaded(Audit, settings);
+    const open = () => (settings === null ? null : this.#openLoaded(Audit, settings));
+    let fresh: Audit | null;
+    if (before !== null && settings !== null && mainDestination(before) === mainDestination(settings)) {
+      // The new log begins where the old one ends.
+      conclude();
+      try {
+        fresh = await open();
+      } catch (error) {
+        old?.reloaded();
+        throw error;
+      }
+    } else {
+      fresh = await open();
+      try {
+        conclude();
+      } catch (error) {
+        await fresh?.close('the config was not changed after all');
+        throw error;
+      }
+    }
     this.#audit = fresh;
     for (const service of [...this.#services.values(), ...began]) {
       service.audit(fresh?.recorder(service.name, service.upstream) ?? null);
@@ -220,6 +262,7 @@ function planOf(before: DaemonConfig, after: DaemonConfig): Plan {
   tell('other sockets', listens);
   if (!isDeepStrictEqual(before.policies, after.policies)) words.push('other policies');
   if (!isDeepStrictEqual(before.audit, after.audit)) words.push('other audit settings');
+  if (!isDeepStrictEqual(before.metrics, after.metrics)) words.push('another place for metrics');
   if (!isDeepStrictEqual(before.log, after.log)) words.push('[log] takes effect at the next start');
   return { added, removed, replaced, kept, words };
 }

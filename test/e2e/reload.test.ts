@@ -25,6 +25,19 @@ async function ask(one: RawClient, command: string): Promise<string> {
 const monitor = (name: string, upstream: string, ...listen: readonly string[]): string =>
   `[monitor.${name}]\nupstream = "${upstream}"\nlisten = ${JSON.stringify(listen)}\n`;
 
+/** What differs in a config of several parts. */
+interface Change {
+  readonly listen?: readonly string[];
+  readonly upstream?: string;
+  readonly monitorKeys?: string;
+  readonly limits?: string;
+  readonly rules?: string;
+  readonly audit?: string;
+  readonly auditKeys?: string;
+  readonly metrics?: string;
+  readonly more?: string;
+}
+
 /** Writes a file in one step, as a tool should. */
 function put(file: string, text: string): void {
   writeFileSync(`${file}.new`, text);
@@ -175,6 +188,106 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     assert.ok(code === 0 || code === 1, verified.output);
     assert.doesNotMatch(verified.output, /: problem: /);
     await one.close();
+  });
+
+  test('carries out changes of every kind, and clients of the rest notice none of them', async (t) => {
+    const folder = scratch(t);
+    const configs = join(folder, 'conf.d');
+    mkdirSync(configs);
+    const [web, db, third] = [await startQemu(t), await startQemu(t), await startQemu(t)];
+    const at = (name: string) => join(folder, name);
+    put(join(configs, '1-web.toml'), monitor('web', web.monitor, at('web')));
+    const config = (change: Change) => {
+      const {
+        listen = ['a', 'b'],
+        upstream = db.monitor,
+        monitorKeys = '',
+        limits = '',
+        rules = '"allow query-*"',
+      } = change;
+      const { audit = 'log', auditKeys = '', metrics = 'metrics', more = '' } = change;
+      put(
+        join(configs, '2-rest.toml'),
+        `[audit]\nto = "${at(audit)}"\n${auditKeys}\n[metrics]\nlisten = "${at(metrics)}"\n[policy.some]\nrules = [${rules}]\n` +
+          `[monitor.db]\nupstream = "${upstream}"\nlisten = [${listen.map((each) => `"${at(each)}"`).join()}]\n${monitorKeys}\n` +
+          `[monitor.db.limits]\n${limits}\n${more}`,
+      );
+    };
+    config({});
+    const daemon = startDaemon(t, ['--config-dir', configs]);
+    await daemon.ready();
+    await until(() => existsSync(at('b')));
+    // One on another VM, and one on another socket of the same.
+    const [stranger, neighbour] = [await client(at('web')), await client(at('a'))];
+    const added = `[monitor.new]\nupstream = "${third.monitor}"\nlisten = ["${at('new')}"]\n`;
+    const steps: readonly (readonly [what: string, change: Change, neighbourStays?: false])[] = [
+      ['a socket is added', { listen: ['a', 'b', 'c'] }],
+      ['a socket is removed', { listen: ['a', 'c'] }],
+      ['a socket gets another mode', { listen: ['a', 'c,mode=0660'] }],
+      ['a socket gets a policy', { listen: ['a', 'c,mode=0660,policy=some'] }],
+      ['the rules of that policy change', { listen: ['a', 'c,mode=0660,policy=some'], rules: '"allow query-name"' }],
+      ['a socket gets other events', { listen: ['a', 'c,mode=0660,events=none'] }],
+      ['a socket gets limits', { listen: ['a', 'c,mode=0660,max-clients=2,command-timeout=1s'] }],
+      ['a socket gets owners', { listen: ['a', 'c,allow-uid=0'] }],
+      ['a policy that nobody uses changes', { listen: ['a', 'c'], rules: '"deny *"' }],
+      ['the audit log gets other settings', { listen: ['a', 'c'], auditKeys: 'chain = true' }],
+      ['the audit log moves', { listen: ['a', 'c'], audit: 'other', auditKeys: 'chain = true' }],
+      ['metrics move', { listen: ['a', 'c'], metrics: 'figures' }],
+      ['a monitor is added', { listen: ['a', 'c'], metrics: 'figures', more: added }],
+      ['a monitor is removed', { listen: ['a', 'c'], metrics: 'figures' }],
+      ['a monitor gets other limits', { listen: ['a', 'c'], limits: 'output-cap = "64M"', metrics: 'figures' }, false],
+      ['a monitor keeps its clients', { monitorKeys: 'keep-clients = true', metrics: 'figures' }, false],
+      ['a monitor gets another upstream', { upstream: third.monitor, metrics: 'figures' }, false],
+    ];
+    let present = neighbour;
+    for (const [what, change, neighbourStays] of steps) {
+      config(change);
+      daemon.kill('SIGHUP');
+      const line = await daemon.logged(({ msg }) => /^went over|^the config/.test(msg));
+      assert.equal(line.msg, 'went over to the changed config', `${what}: ${line.reason}`);
+      assert.match(await ask(stranger, 'query-status'), /^\{"return"/, what);
+      if (neighbourStays === false) {
+        await present.readToEnd();
+        await until(() => existsSync(at('a')));
+        present = await client(at('a'));
+      }
+      assert.match(await ask(present, 'query-status'), /^\{"return"/, what);
+    }
+    assert.ok(existsSync(at('figures')) && !existsSync(at('metrics')));
+    assert.ok(!existsSync(at('new')));
+    await daemon.stop();
+  });
+
+  test('leaves the audit log as it is when another one cannot be written', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t, { name: 'web' });
+    const file = join(folder, 'qmpmux.toml');
+    const mux = join(folder, 'mux');
+    const log = join(folder, 'audit.log');
+    const audited = (...lines: readonly string[]) =>
+      `[audit]\n${lines.join('\n')}\nchain = true\n${monitor('web', qemu.monitor, mux)}`;
+    put(file, audited(`to = "${log}"`));
+    const daemon = startDaemon(t, ['--config', file]);
+    await daemon.ready();
+    const one = await client(mux);
+    for (const to of ['"/nowhere/audit.log"', `["${log}", "transport:no-such-transport"]`]) {
+      put(file, audited(`to = ${to}`));
+      daemon.kill('SIGHUP');
+      await daemon.logged((line) => line.msg === 'the config cannot be used; all goes on as before');
+      assert.match(await ask(one, 'query-name'), /"web"/);
+    }
+    await one.close();
+    await daemon.stop();
+    const actions = readFileSync(log, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line): { kind: string; action?: string; command?: string } => JSON.parse(line))
+      .filter(({ kind, command }) => kind === 'daemon' || command === 'query-name')
+      .map(({ kind, action }) => action ?? kind);
+    // In the same file the log ends, and goes on.
+    assert.deepEqual(actions, ['start', 'command', 'stop', 'reload', 'command', 'stop']);
+    const verified = startQmpmux(t, ['audit', 'verify', log]);
+    assert.deepEqual((await verified.exited).code, 0, verified.output);
   });
 
   test('is told to the service manager, with the time, and with what is wrong as long as it is', {
