@@ -256,7 +256,7 @@ export const serve = subcommand({
       manager.ready(status);
       const signal = await ended;
       reloader.stop();
-      manager.stopping(`ended by ${signal}`);
+      manager.stopping(`ended by ${signal}`, daemon.longestEnd);
       log.logger.info({ signal }, 'ending');
       await daemon.stop(`qmpmux is ended by ${signal}`);
       return EXIT.ok;

@@ -11,6 +11,13 @@ import type { Metrics } from './metrics.js';
 import type { MetricsServer } from './metrics-server.js';
 import { MonitorService, multiplexerTime } from './monitor-service.js';
 
+/** So many monitors each have words of their own in the status. */
+const FEW = 4;
+/** So many of those that wait are named. */
+const MANY = 10;
+/** What comes after the drain: farewells to clients, the audit log's end. In milliseconds, with room for a busy machine. */
+const LAST_STEPS = 25_000;
+
 export interface DaemonOptions {
   readonly config: DaemonConfig;
   readonly log: Logger;
@@ -125,8 +132,19 @@ export class Daemon {
 
   /** How the monitors stand, in a sentence. */
   get status(): string {
-    if (this.#services.size === 0) return 'no monitor: the config has none';
-    return [...this.#services.values()].map((service) => `${service.name}: ${service.status}`).join('; ');
+    const services = [...this.#services.values()];
+    if (services.length === 0) return 'no monitor: the config has none';
+    if (services.length <= FEW) return services.map(({ name, status }) => `${name}: ${status}`).join('; ');
+    const waiting = services.filter(({ figures }) => figures.state.name !== 'running').map(({ name }) => name);
+    const clients = services.reduce((sum, { clientCount }) => sum + clientCount, 0);
+    const more = waiting.length > MANY ? ` and ${waiting.length - MANY} more` : '';
+    const missing = waiting.length === 0 ? '' : `; waiting for QEMU: ${waiting.slice(0, MANY).join(', ')}${more}`;
+    return `${services.length} monitors, ${clients} ${clients === 1 ? 'client' : 'clients'}${missing}`;
+  }
+
+  /** How long `stop` may take at most, in milliseconds. */
+  get longestEnd(): number {
+    return this.#config.drainTime + LAST_STEPS;
   }
 
   /** Stops all monitors; resolves when their sockets are removed, their clients are told, and their children have ended. */

@@ -113,8 +113,12 @@ export class MonitorService {
   get status(): string {
     const state = this.#multiplexer.state;
     if (state.name !== 'running') return 'waiting for QEMU';
-    const count = this.#multiplexer.clientCount;
+    const count = this.clientCount;
     return `QEMU ${state.version}, ${count} ${count === 1 ? 'client' : 'clients'}`;
+  }
+
+  get clientCount(): number {
+    return this.#multiplexer.clientCount;
   }
 
   /** How the monitor stands, in numbers. */

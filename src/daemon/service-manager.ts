@@ -82,9 +82,10 @@ export class ServiceManager {
     this.#send(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
   }
 
-  stopping(status: string): void {
+  /** @param time how long the end may take, in milliseconds: what the manager would allow otherwise may be less */
+  stopping(status: string, time: number): void {
     for (const timer of [this.#watchdog, this.#follower]) if (timer !== null) clearInterval(timer);
-    this.#send(`STOPPING=1\nSTATUS=${oneLine(status)}`);
+    this.#send(`STOPPING=1\nSTATUS=${oneLine(status)}\nEXTEND_TIMEOUT_USEC=${Math.ceil(time * 1000)}`);
   }
 }
 

@@ -26,7 +26,7 @@ describe('a service manager', { skip: missing('qemu', 'socat') }, () => {
       await startQemu(t, { monitors: [], extraArgs: ['-qmp', `unix:${qmp},server=on,wait=off`] });
       await manager.until(/STATUS=web: QEMU \d+\.\d+\.\d+, 0 clients/);
       assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
-      await manager.until(/STOPPING=1\nSTATUS=ended by SIGTERM/);
+      await manager.until(/STOPPING=1\nSTATUS=ended by SIGTERM\nEXTEND_TIMEOUT_USEC=30000000/);
     });
   }
 
@@ -54,6 +54,22 @@ describe('a service manager', { skip: missing('qemu', 'socat') }, () => {
     await daemon.stop();
     await manager.until(/STOPPING=1/);
     assert.doesNotMatch(manager.text, /WATCHDOG/);
+  });
+
+  test('is told in one sentence of many monitors, with the names of those that wait', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t);
+    const manager = await DatagramReceiver.open(t, join(folder, 'notify'));
+    const monitor = (name: string, upstream: string) =>
+      `[monitor.${name}]\nupstream = "${upstream}"\nlisten = ["${join(folder, name)}"]\n`;
+    const config = Array.from({ length: 11 }, (_, index) => monitor(`vm${index}`, join(folder, `q${index}`)));
+    writeFileSync(join(folder, 'a.toml'), config.join(''));
+    const daemon = startDaemon(t, ['--config', join(folder, 'a.toml')], { NOTIFY_SOCKET: join(folder, 'notify') });
+    await manager.until(/STATUS=11 monitors, 0 clients; waiting for QEMU: vm0, vm1, .*, vm9 and 1 more/);
+    writeFileSync(join(folder, 'a.toml'), [...config.slice(0, 4), monitor('web', qemu.monitor)].join(''));
+    daemon.kill('SIGHUP');
+    await manager.until(/STATUS=5 monitors, 0 clients; waiting for QEMU: vm0, vm1, vm2, vm3$/m);
+    await daemon.stop();
   });
 
   test('that is not there does not keep the daemon from serving', async (t) => {
@@ -109,15 +125,23 @@ describe('the units', { skip: missing('systemd-analyze') }, () => {
       assert.ok(level !== undefined, stdout);
       assert.ok(Number(level) <= 1.5, `exposure ${level}`);
     });
+  }
 
-    test(`${name} says why, for each directive`, () => {
+  for (const name of names) {
+    test(`${name} says why, above each directive`, () => {
       const lines = readFileSync(join(units, name), 'utf8').split('\n');
-      let isExplained = false;
-      for (const line of lines) {
-        if (line.startsWith('#')) isExplained = true;
-        else if (line.trim() === '' || line.startsWith('[')) isExplained = line.startsWith('[');
-        else assert.ok(isExplained, `${line} has no comment above it`);
+      for (const [index, line] of lines.entries()) {
+        if (!/^[A-Z]/.test(line)) continue;
+        assert.ok(lines[index - 1]?.startsWith('# '), `${line} has no comment above it`);
       }
     });
   }
+
+  test('are hardened alike', () => {
+    const hardening = names
+      .filter((name) => name.endsWith('.service'))
+      .map((name) => readFileSync(join(units, name), 'utf8').replace(/^[^]*?(?=^User=)/m, ''));
+    assert.equal(hardening.length, 2);
+    assert.equal(hardening[0], hardening[1]);
+  });
 });
