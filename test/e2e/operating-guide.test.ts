@@ -1,19 +1,21 @@
 /** What docs/operating.md offers for pasting works as it stands, but for the paths. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { parseConfig } from '../../dist/daemon/config-file.js';
 import { parseRule } from '../../dist/mux/policy-rule.js';
-import { startDaemon } from '../support/daemon.js';
+import { startDaemon, startQmpmux } from '../support/daemon.js';
 import { startLibvirt } from '../support/libvirt.js';
 import { startProgram } from '../support/program.js';
 import { missing, qemuProgram } from '../support/programs.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 
-const guide = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const guide = readFileSync(join(root, 'docs/operating.md'), 'utf8');
 
 const { skip, libvirt } = await startLibvirt();
 after(async () => {
@@ -40,7 +42,7 @@ describe("the operator's guide", { timeout: 120_000 }, () => {
     const daemon = startDaemon(t, ['--config', join(folder, 'web1.toml')]);
     assert.deepEqual(
       await daemon.ready(),
-      ['web1.mux', 'web1.exporter', 'web1.backup'].map((name) => `unix:${folder}/${name}`),
+      ['web1.mux', 'web1.exporter', 'web1.backup', 'web1.ctl'].map((name) => `unix:${folder}/${name}`),
     );
     for (const [name, command, answer] of [
       ['web1.mux', 'stop', /^\{"return"/],
@@ -58,6 +60,22 @@ describe("the operator's guide", { timeout: 120_000 }, () => {
       while (line.startsWith('{"timestamp"')) line = await client.readLine();
       assert.match(line, answer, `${name}: ${command}`);
       await client.close();
+    }
+    const plugin = startQmpmux(t, ['status', '--check', join(folder, 'web1.ctl')]);
+    assert.equal((await plugin.exited).code, 0);
+    assert.match(plugin.output, /^QMPMUX OK - web1: QEMU /);
+  });
+
+  test('quotes, of what is seen when something is wrong, what qmpmux says', () => {
+    const sources = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
+      .join('\n');
+    const rows = [...guide.matchAll(/^\| (.*) \| .* \|$/gm)].map((match) => match[1] ?? '').slice(2);
+    assert.ok(rows.length > 15);
+    for (const quoted of rows.flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''))) {
+      if (quoted === 'Watchdog timeout') continue; // systemd says that
+      assert.ok(sources.includes(quoted), quoted);
     }
   });
 
