@@ -28,6 +28,9 @@ export interface DoorOptions {
   readonly log: Log;
 }
 
+/** So many at most may have connected and not agreed on TLS yet; and no more than a quarter of all that there may be. */
+const MOST_HANDSHAKES = 256;
+
 export class Door {
   /** The address with its options, as they were written. */
   readonly address: string;
@@ -37,6 +40,8 @@ export class Door {
   readonly #links = new Set<SocketLink>();
   readonly #multiplexer: Multiplexer;
   readonly #descriptors: Descriptors;
+  /** Whether a connection has its descriptor from before it agreed on TLS. */
+  readonly #isTls: boolean;
   #service: ClientService;
 
   constructor({ config: { address }, service, multiplexer, descriptors, log }: DoorOptions) {
@@ -45,6 +50,7 @@ export class Door {
     this.#multiplexer = multiplexer;
     this.#descriptors = descriptors;
     this.#service = service;
+    this.#isTls = address.kind === 'tcp' && address.tls !== undefined;
     this.listener = new Listener({
       address,
       accept: (socket) => {
@@ -52,6 +58,13 @@ export class Door {
       },
       trouble: (error) => {
         log.error({ listener: this.address, error: error.message }, 'cannot accept a client');
+      },
+      handshakes: {
+        most: Math.min(MOST_HANDSHAKES, Math.ceil(descriptors.limit / 4)),
+        enter: (socket) => this.#enter(socket),
+        failed: (why, what) => {
+          multiplexer.turnAway(this.listener.place, why === 'slow' ? 'unnegotiated' : 'refusedByOwner', what);
+        },
       },
     });
   }
@@ -83,21 +96,40 @@ export class Door {
 
   /** @returns what to say to a client that is not let in; null for one that is. */
   #refusal(listener: string, peer: Peer): Uint8Array | null {
-    const { settings, rate } = this.#service;
+    const { settings } = this.#service;
     const { allow } = settings;
     if (allow !== null) {
       const { uid, gid } = peer.kind === 'unix' ? peer : {};
       const isAllowed = (uid !== undefined && allow.uids.has(uid)) || (gid !== undefined && allow.gids.has(gid));
       if (!isAllowed) return this.#multiplexer.turnAway(listener, 'refusedByOwner', ownerText(uid, gid));
     }
-    if (!rate.take(performance.now())) {
-      const what = `more than ${settings.connectionRate} connections a second`;
-      return this.#multiplexer.turnAway(listener, 'refusedByRate', what);
-    }
+    const early = this.#isTls ? null : this.#tooMany(listener);
+    if (early !== null) return early;
     const full = this.#multiplexer.refusal(listener, settings.clients ?? undefined);
     if (full !== null) return full;
+    return this.#isTls ? null : this.#takeDescriptor(listener);
+  }
+
+  #tooMany(listener: string): Uint8Array | null {
+    const { settings, rate } = this.#service;
+    if (rate.take(performance.now())) return null;
+    const what = `more than ${settings.connectionRate} connections a second`;
+    return this.#multiplexer.turnAway(listener, 'refusedByRate', what);
+  }
+
+  #takeDescriptor(listener: string): Uint8Array | null {
     if (this.#descriptors.take()) return null;
     return this.#multiplexer.turnAway(listener, 'refusedByDescriptors', 'too many open files, try again later');
+  }
+
+  /** One that is yet to agree on TLS, and would cost that. @returns whether it may */
+  #enter(socket: Socket): boolean {
+    const listener = this.listener.place;
+    if ((this.#tooMany(listener) ?? this.#takeDescriptor(listener)) !== null) return false;
+    socket.once('close', () => {
+      this.#descriptors.giveBack();
+    });
+    return true;
   }
 
   #accept(socket: Socket): void {
@@ -146,7 +178,7 @@ export class Door {
       },
       closed: (reason) => {
         this.#links.delete(link);
-        this.#descriptors.giveBack();
+        if (!this.#isTls) this.#descriptors.giveBack();
         port.closed(reason);
       },
       drained: () => {

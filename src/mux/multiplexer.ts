@@ -211,7 +211,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** Counts, and tells the journal, that someone is not let in. @returns what to write to it before it is closed */
   turnAway(
     listener: string,
-    limit: 'refusedByRate' | 'refusedByOwner' | 'refusedByDescriptors',
+    limit: 'refusedByRate' | 'refusedByOwner' | 'refusedByDescriptors' | 'unnegotiated',
     what: string,
   ): Uint8Array {
     this.#countRefusal(listener, limit, what);

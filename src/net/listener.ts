@@ -18,6 +18,7 @@ import {
   type TcpListenAddress,
   type UnixListenAddress,
 } from './address.js';
+import { type HandshakeOptions, Handshakes } from './handshakes.js';
 import { copyInherited } from './inherited.js';
 import { describeSystemError, errorCode, ListenError } from './listen-error.js';
 import {
@@ -40,9 +41,17 @@ export interface ListenerOptions {
   readonly accept: (socket: Socket) => void;
   /** Told when accepting fails later on; the listener stays open. */
   readonly trouble: (error: Error) => void;
+  /** For TLS: who has not agreed on it yet; any number when absent. */
+  readonly handshakes?: HandshakeOptions;
 }
 
 type Accept = (socket: Socket) => void;
+
+const UNLIMITED: HandshakeOptions = {
+  most: Number.POSITIVE_INFINITY,
+  enter: () => true,
+  failed: () => undefined,
+};
 
 /** How long a client may take to agree on TLS, in milliseconds. */
 const HANDSHAKE_TIME = 10_000;
@@ -86,7 +95,7 @@ export class Listener {
       closeSync(copyInherited(address.name));
       return;
     }
-    const bound = await bindTcp(address, address.port, refuse);
+    const bound = await bindTcp(address, address.port, refuse, UNLIMITED);
     for (const { server } of bound) server.close();
   }
 
@@ -114,11 +123,12 @@ export class Listener {
   }
 
   #bind(address: ListenAddress, accept: Accept): Promise<readonly Bound[]> {
+    const { handshakes = UNLIMITED } = this.#options;
     switch (address.kind) {
       case 'unix':
         return bindUnix(address, accept);
       case 'tcp':
-        return bindTcp(address, this.#port ?? address.port, accept);
+        return bindTcp(address, this.#port ?? address.port, accept, handshakes);
       case 'fd':
         return bindInherited(address, accept);
     }
@@ -195,13 +205,18 @@ async function bindUnix(address: UnixListenAddress, accept: Accept): Promise<rea
   return [bound];
 }
 
-async function bindTcp(address: TcpListenAddress, wantedPort: number, accept: Accept): Promise<readonly Bound[]> {
+async function bindTcp(
+  address: TcpListenAddress,
+  wantedPort: number,
+  accept: Accept,
+  handshakes: HandshakeOptions,
+): Promise<readonly Bound[]> {
   const bound: Bound[] = [];
   let port = wantedPort;
   let lastError: ListenError | null = null;
   const tls = address.tls === undefined ? null : readTlsFiles(address.tls, formatPlace(address));
   for (const host of await addressesOf(address)) {
-    const server = tls === null ? newServer(accept) : newTlsServer(tls, accept);
+    const server = tls === null ? newServer(accept) : newTlsServer(tls, accept, handshakes);
     const options: ListenOptions = { host, port, backlog: BACKLOG };
     try {
       server.listen(options);
@@ -222,7 +237,7 @@ async function bindTcp(address: TcpListenAddress, wantedPort: number, accept: Ac
 }
 
 /** With certificates on both sides: a client without one that `ca` has signed does not get as far as `accept`. */
-function newTlsServer(files: TlsFiles, accept: Accept): Server {
+function newTlsServer(files: TlsFiles, accept: Accept, settings: HandshakeOptions): Server {
   const options: TlsOptions = {
     ...files,
     requestCert: true,
@@ -233,11 +248,19 @@ function newTlsServer(files: TlsFiles, accept: Accept): Server {
     noDelay: true,
     keepAlive: true,
   };
-  const server = createTlsServer(options, accept);
-  server.on('tlsClientError', (_error, socket) => {
+  const handshakes = new Handshakes(settings);
+  const secure = createTlsServer(options, (socket) => {
+    handshakes.agreed(socket);
+    accept(socket);
+  });
+  secure.on('tlsClientError', (error, socket) => {
+    handshakes.failed(error, socket);
     socket.destroy();
   });
-  return server;
+  return newServer((socket) => {
+    // Node's own way to have a TLS server take a connection that somebody else has accepted.
+    if (handshakes.begin(socket)) secure.emit('connection', socket);
+  });
 }
 
 function newServer(accept: Accept): Server {

@@ -3,15 +3,27 @@ import type { Socket } from 'node:net';
 
 /** How long a client may take to read why it was refused, in milliseconds. */
 const PATIENCE = 1000;
+/** With so many being refused, the next one is not waited for: each has a descriptor. */
+const MOST = 16;
+
+let waitedFor = 0;
 
 /** @param message what it is told; nothing when empty */
 export function refuseSocket(socket: Socket, message: Uint8Array): void {
+  socket.on('error', () => undefined);
+  if (waitedFor >= MOST) {
+    // A unix socket's peer can read it all the same; one on TCP that has sent something may not.
+    socket.end(message);
+    socket.destroySoon();
+    return;
+  }
+  waitedFor++;
   const timer = setTimeout(() => {
     socket.destroy();
   }, PATIENCE);
   timer.unref();
-  socket.on('error', () => undefined);
   socket.once('close', () => {
+    waitedFor--;
     clearTimeout(timer);
   });
   // What it sends is thrown away; when it closes in its turn, the socket goes.

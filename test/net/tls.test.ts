@@ -1,51 +1,15 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { connect, type TLSSocket } from 'node:tls';
 import { parseListener } from '../../dist/net/address-parser.js';
 import { Listener } from '../../dist/net/listener.js';
 import { certificateName } from '../../dist/net/peer-credentials.js';
+import { makeCertificates, tlsOptions } from '../support/certificates.js';
 import { missing } from '../support/programs.js';
 import { scratch } from '../support/scratch.js';
-
-/** Makes an authority, and what it signs for a server and a client, under QEMU's names. @returns their folder */
-export function makeCertificates(context: TestContext): string {
-  const folder = scratch(context);
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
-  const key = ['-newkey', 'rsa:2048', '-nodes', '-batch'];
-  openssl(
-    'req',
-    '-x509',
-    ...key,
-    '-keyout',
-    'ca-key.pem',
-    '-out',
-    'ca-cert.pem',
-    '-subj',
-    '/CN=test authority',
-    '-days',
-    '2',
-  );
-  for (const [name, subject] of [
-    ['server', '/CN=localhost'],
-    ['client', '/CN=backup'],
-  ] as const) {
-    openssl('req', ...key, '-keyout', `${name}-key.pem`, '-out', `${name}.csr`, '-subj', subject);
-    writeFileSync(join(folder, 'ext'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
-    const signing = ['-CA', 'ca-cert.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial', '-days', '2', '-extfile', 'ext'];
-    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}-cert.pem`, ...signing);
-  }
-  return folder;
-}
-
-function tlsOptions(folder: string, withCertificate: boolean): ConnectionOptions {
-  const read = (name: string) => readFileSync(join(folder, name));
-  const own = { cert: read('client-cert.pem'), key: read('client-key.pem') };
-  return { ca: read('ca-cert.pem'), servername: 'localhost', ...(withCertificate ? own : {}) };
-}
 
 async function listen(context: TestContext, address: string, accept: (socket: Socket) => void): Promise<number> {
   const listener = new Listener({ address: parseListener(address), accept, trouble: () => {} });
