@@ -116,7 +116,7 @@ try {
   const compressed = (content) => gzipSync(content, { level: 9 });
   const packages = shippedPackages();
   for (const file of packedFiles()) {
-    if (/\.d\.ts$|\.md$|^LICENSE$|^systemd\/|^(man|completions?)\//.test(file)) continue;
+    if (/\.d\.ts$|\.md$|^LICENSE$|^(systemd|docs)\/|^(man|completions?)\//.test(file)) continue;
     cpSync(join(ROOT, file), place(join(PROGRAM, file)));
   }
   for (const each of packages) copyPackage(each, place(join(PROGRAM, each.path)));

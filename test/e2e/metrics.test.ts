@@ -374,8 +374,33 @@ scrape_configs:
         .replaceAll('"$instance"', '".*"');
       assert.equal((await query(expression)).status, 'success', expression);
     }
+    // And evaluates every alert: none fires for a daemon that is well, and that QEMU is gone it sees.
+    const alerts = async (): Promise<readonly Alert[]> => {
+      const response = await fetch(`http://127.0.0.1:${web}/api/v1/rules`);
+      // the same
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+      const { data } = (await response.json()) as { data: { groups: readonly { rules: readonly Alert[] }[] } };
+      return data.groups.flatMap(({ rules }) => rules);
+    };
+    const until = async (isSo: (all: readonly Alert[]) => boolean) => {
+      for (let tries = 0; ; tries++) {
+        const all = await alerts();
+        if (isSo(all)) return;
+        assert.ok(tries < 600, JSON.stringify(all));
+        await pause(100);
+      }
+    };
+    await until((all) => all.length >= 9 && all.every(({ health, state }) => health === 'ok' && state === 'inactive'));
+    await qemu.kill();
+    await until((all) => all.some(({ name, state }) => name === 'QmpmuxUpstreamDown' && state === 'pending'));
   });
 });
+
+interface Alert {
+  readonly name: string;
+  readonly health: string;
+  readonly state: string;
+}
 
 interface Dashboard {
   readonly panels: readonly { readonly targets: readonly { readonly expr: string }[] }[];
