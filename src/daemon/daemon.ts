@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.js';
 import { type AuditSettings, mainDestination } from '../audit/settings.js';
 import { formatAddress, type ListenAddress } from '../net/address.js';
+import { unusedSockets } from '../net/inherited.js';
 import { ConfigError, type DaemonConfig, type MonitorConfig } from './config.js';
 import { Descriptors } from './descriptors.js';
 import { packageVersion } from '../version.js';
@@ -61,6 +62,7 @@ export class Daemon {
       // First, so that a socket that cannot be made keeps nothing from ending that was started.
       await this.#metricsServer?.start();
       await Promise.all(services.map((service) => service.start()));
+      this.#warnOfUnused(config);
     } catch (error) {
       await this.stop('the start failed');
       throw error;
@@ -152,6 +154,19 @@ export class Daemon {
     await Promise.all([...this.#services.values()].map((service) => service.stop(reason)));
     this.#metricsServer?.stop();
     await this.#audit?.close(reason);
+  }
+
+  /** Who connects to a socket of systemd's that no listener has would wait for ever. */
+  #warnOfUnused({ monitors, metrics }: DaemonConfig): void {
+    const addresses = monitors.flatMap(({ listen }) => listen.map(({ address }) => address));
+    if (metrics !== null) addresses.push(metrics);
+    const unused = unusedSockets(new Set(addresses.flatMap((each) => (each.kind === 'fd' ? [each.name] : []))));
+    if (unused.length === 0) return;
+    const sockets = unused.map((name) => `fd:${name}`);
+    this.#options.log.warn(
+      { sockets },
+      'systemd handed over sockets that no listener has: who connects there waits in vain',
+    );
   }
 
   #newService(monitor: MonitorConfig, config: DaemonConfig): MonitorService {

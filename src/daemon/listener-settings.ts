@@ -96,7 +96,7 @@ export function parseListenerSettings(text: string): {
         break;
       case 'allow-uid':
       case 'allow-gid': {
-        if (address.kind !== 'unix') {
+        if (address.kind === 'tcp') {
           throw option.fault(`"${option.name}" is for unix sockets: TCP does not tell who connects`);
         }
         const isUser = option.name === 'allow-uid';

@@ -5,7 +5,7 @@
  * We listen on a copy and close only that. So while we do not listen, and while there is no qmpmux at all, whoever connects waits in
  * the kernel's queue and is refused by nobody.
  */
-import { fstatSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { describeSystemError, ListenError } from './listen-error.js';
 
@@ -34,25 +34,44 @@ export function takeNames(environment: NodeJS.ProcessEnv): readonly string[] {
   return (text ?? '').split(':').slice(0, Number(fds ?? '0'));
 }
 
-/** @returns the descriptor that `name` (a number, or systemd's name) stands for, or null. */
-export function inheritedDescriptor(name: string, known: readonly string[]): number | null {
-  if (/^\d{1,9}$/.test(name)) return Number(name);
-  const at = known.indexOf(name);
-  return at >= 0 ? FIRST + at : null;
+/** @returns the descriptors that `name` (a number, or systemd's name) stands for: those of one .socket unit share a name. */
+export function inheritedDescriptors(name: string, known: readonly string[]): readonly number[] {
+  if (/^\d{1,9}$/.test(name)) return [Number(name)];
+  return known.flatMap((each, index) => (each === name ? [FIRST + index] : []));
 }
 
-/** @returns a copy of a socket that was handed over, for us to listen on. @throws ListenError */
-export function copyInherited(name: string): number {
-  const place = `fd:${name}`;
+/**
+ * @param used the names that somebody listens at
+ * @returns the other sockets that systemd has handed over, as they would be named. Whoever connects to one waits in vain.
+ */
+export function unusedSockets(used: ReadonlySet<string>): readonly string[] {
   names ??= takeNames(process.env);
-  const fd = inheritedDescriptor(name, names);
-  if (fd === null) {
+  const unused = names.filter((name, index) => !used.has(name) && !used.has(String(FIRST + index)));
+  return [...new Set(unused)];
+}
+
+/** @returns copies of the sockets that were handed over by this name, for us to listen on. @throws ListenError */
+export function copyInherited(name: string): readonly number[] {
+  names ??= takeNames(process.env);
+  const found = inheritedDescriptors(name, names);
+  if (found.length === 0) {
     const others = names.length === 0 ? 'nor any other' : `only ${names.join(', ')}`;
     throw new ListenError(
-      place,
-      `no socket of this name was handed over, ${others}; systemd does that for a .socket unit with FileDescriptorName=${name}`,
+      `fd:${name}`,
+      `no socket of this name was handed over, ${others}; systemd does that for a .socket unit with FileDescriptorName=${name} that is started before`,
     );
   }
+  const copies: number[] = [];
+  try {
+    for (const fd of found) copies.push(copyOf(fd, `fd:${name}`));
+  } catch (error) {
+    for (const copy of copies) closeSync(copy);
+    throw error;
+  }
+  return copies;
+}
+
+function copyOf(fd: number, place: string): number {
   try {
     if (!fstatSync(fd).isSocket()) throw new ListenError(place, 'it is no socket');
   } catch (error) {

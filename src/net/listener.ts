@@ -92,7 +92,7 @@ export class Listener {
       return;
     }
     if (address.kind === 'fd') {
-      closeSync(copyInherited(address.name));
+      for (const copy of copyInherited(address.name)) closeSync(copy);
       return;
     }
     const bound = await bindTcp(address, address.port, refuse, UNLIMITED);
@@ -157,25 +157,30 @@ function release({ server, file }: Bound): void {
   });
 }
 
-/** On a copy of the socket that was handed over; closing it leaves the socket to whoever has it too. */
+/** On copies of the sockets that were handed over; closing them leaves the sockets to whoever has them too. */
 async function bindInherited(address: FdAddress, accept: Accept): Promise<readonly Bound[]> {
-  const fd = copyInherited(address.name);
-  const server = newServer(accept);
+  const bound: Bound[] = [];
+  const copies = copyInherited(address.name);
   try {
-    server.listen({ fd, backlog: BACKLOG });
-    await once(server, 'listening');
+    for (const fd of copies) {
+      const server = newServer(accept);
+      bound.push({ server, file: null });
+      server.listen({ fd, backlog: BACKLOG });
+      await once(server, 'listening');
+      const where = server.address();
+      if (where === null || typeof where !== 'object' || isLoopback(where.address)) continue;
+      throw new ListenError(
+        formatPlace(address),
+        `${where.address} can be reached from other machines, and TCP lets anyone in; write ListenStream=127.0.0.1:PORT`,
+      );
+    }
   } catch (error) {
+    bound.forEach(release);
+    for (const copy of copies.slice(bound.length)) closeSync(copy);
+    if (error instanceof ListenError) throw error;
     throw new ListenError(formatPlace(address), describeSystemError(error), { cause: error });
   }
-  const where = server.address();
-  if (where !== null && typeof where === 'object' && !isLoopback(where.address)) {
-    server.close();
-    throw new ListenError(
-      formatPlace(address),
-      `${where.address} can be reached from other machines, and TCP lets anyone in; write ListenStream=127.0.0.1:PORT`,
-    );
-  }
-  return [{ server, file: null }];
+  return bound;
 }
 
 async function bindUnix(address: UnixListenAddress, accept: Accept): Promise<readonly Bound[]> {

@@ -202,8 +202,13 @@ async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
       throw new ListenError(place, 'a socket is there that we may not open; it may be in use');
     default:
       // It took the connection, or has too many waiting (EAGAIN), or is a datagram socket (EPROTOTYPE): somebody is there.
-      throw new ListenError(place, `it is in use by ${owner ?? 'another program'}; stop that, or choose another path`);
+      throw new ListenError(place, `it is in use by ${owner ?? 'another program'}; ${remedy(owner)}`);
   }
+}
+
+function remedy(owner: string | null): string {
+  if (owner?.startsWith('systemd (pid 1,') !== true) return 'stop that, or choose another path';
+  return 'that is a .socket unit: listen on fd:NAME, by its FileDescriptorName, or stop the unit';
 }
 
 /** @returns the code of the error with which connecting failed, or the empty string; and who listens there, if that can be told. */

@@ -162,6 +162,16 @@ describe('under a real systemd', {
       ['Result', 'ExecMainStatus', 'NRestarts', 'ActiveState'].map((property) => unit('qmpmux@odd', property)),
       ['exit-code', '78', '0', 'failed'],
     );
+    system.write(
+      '/etc/qmpmux/odd.toml',
+      '[monitor.odd]\nupstream = "/run/odd.qmp"\nlisten = ["/run/qmpmux/web1.mux"]\n',
+    );
+    assert.notEqual(system.run('systemctl', 'start', 'qmpmux@odd').status, 0);
+    assert.match(
+      system.must('journalctl', '--no-pager', '--output=cat', '--unit=qmpmux@odd'),
+      /it is in use by systemd \(pid 1, uid 0\); that is a \.socket unit: listen on fd:NAME/,
+    );
+    system.must('systemctl', 'stop', 'qmpmux@odd');
     system.must('rm', '/etc/qmpmux/odd.toml');
   });
 

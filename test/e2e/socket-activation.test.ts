@@ -133,6 +133,30 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
     await client.close();
   });
 
+  test('serves all sockets of one name, to those whom the listener allows, and tells of those that nobody serves', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t);
+    const [one, two, other] = ['one', 'two', 'other'].map((name) => join(folder, name));
+    assert.ok(one !== undefined && two !== undefined && other !== undefined);
+    const uid = process.getuid?.() ?? 0;
+    const sockets = [
+      ['clients', one],
+      ['clients', two],
+      ['spare', other],
+      ['strangers', join(folder, 'strangers')],
+    ] as const;
+    const args = ['--listen', `fd:clients,allow-uid=${uid}`, '--listen', `fd:strangers,allow-uid=${uid + 1}`];
+    const daemon = activate(t, sockets, ['--upstream', qemu.monitor, ...args, '--log-format', 'json']);
+    const first = await connectSoon(one);
+    const line = await daemon.logged(({ msg }) => msg.startsWith('systemd handed over sockets that no listener has'));
+    assert.deepEqual(line['sockets'], ['fd:spare']);
+    await negotiate(first);
+    await negotiate(await RawClient.connect(two));
+    const stranger = await RawClient.connect(join(folder, 'strangers'));
+    assert.match((await stranger.readToEnd()).toString(), new RegExp(`uid ${uid}, gid \\d+, whom it does not allow`));
+    assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+  });
+
   test('refuses a socket that other machines can reach', async (t) => {
     const folder = scratch(t);
     const qemu = await startQemu(t);

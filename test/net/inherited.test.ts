@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { copyInherited, inheritedDescriptor, takeNames } from '../../dist/net/inherited.js';
+import { copyInherited, inheritedDescriptors, takeNames } from '../../dist/net/inherited.js';
 import { Listener } from '../../dist/net/listener.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
@@ -20,10 +20,12 @@ describe('a socket that was handed over', () => {
     const environment = { LISTEN_PID: String(process.pid), LISTEN_FDS: '2', LISTEN_FDNAMES: 'web1:web2:web3' };
     const names = takeNames({ ...environment });
     assert.deepEqual(names, ['web1', 'web2']);
-    assert.equal(inheritedDescriptor('7', []), 7);
-    assert.equal(inheritedDescriptor('web2', names), 4);
-    assert.equal(inheritedDescriptor('web3', names), null);
-    assert.equal(inheritedDescriptor('web9', names), null);
+    assert.deepEqual(inheritedDescriptors('7', []), [7]);
+    assert.deepEqual(inheritedDescriptors('web2', names), [4]);
+    assert.deepEqual(inheritedDescriptors('web3', names), []);
+    assert.deepEqual(inheritedDescriptors('web9', names), []);
+    // Those of one unit share its name.
+    assert.deepEqual(inheritedDescriptors('a', ['a', 'b', 'a']), [3, 5]);
     assert.deepEqual(takeNames({ ...environment, LISTEN_PID: '1' }), []);
   });
 
