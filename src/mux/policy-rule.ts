@@ -7,6 +7,7 @@
  *     deny blockdev-add **.filename=/etc/*   a path into the arguments: `*` is one member or list item, `**` any number of them
  *     allow hmp info block*                  lines of the human monitor, by verb (and by what follows `info`)
  *     allow @read-only                       what the read-only policy allows
+ *     deny @descriptors                      what takes an open file from its client: getfd, add-fd
  *
  * Words may be quoted ('…' or "…") where they hold blanks.
  *
@@ -28,7 +29,8 @@ export interface Condition {
 export type Target =
   | { readonly kind: 'command'; readonly name: string }
   | { readonly kind: 'hmp'; readonly verb: string; readonly topic: string }
-  | { readonly kind: 'read-only' };
+  | { readonly kind: 'read-only' }
+  | { readonly kind: 'descriptors' };
 
 export interface Rule {
   /** As written, blanks made even. */
@@ -77,7 +79,8 @@ function readTarget(words: Word[]): Target | RuleProblem {
   if (first === undefined) return { problem: 'it names no command; write one, or a pattern such as query-*', at: 0 };
   if (first.text.startsWith('@')) {
     if (first.text === '@read-only') return { kind: 'read-only' };
-    return { problem: `there is no list ${first.text} (known: @read-only)`, at: first.at };
+    if (first.text === '@descriptors') return { kind: 'descriptors' };
+    return { problem: `there is no list ${first.text} (known: @read-only, @descriptors)`, at: first.at };
   }
   if (first.text === 'hmp') {
     const verb = words.shift();
@@ -110,7 +113,8 @@ export function parseRule(text: string): Rule | RuleProblem {
     const equals = word.text.indexOf('=');
     if (equals <= 0)
       return { problem: `${JSON.stringify(word.text)} is no condition; write argument=value`, at: word.at };
-    if (target.kind === 'read-only') return { problem: 'a list takes no conditions', at: word.at };
+    if (target.kind === 'read-only' || target.kind === 'descriptors')
+      return { problem: 'a list takes no conditions', at: word.at };
     if (target.kind === 'command' && target.name === HMP_COMMAND) {
       return { problem: `the lines of ${HMP_COMMAND} are judged by rules such as "allow hmp info *"`, at: word.at };
     }

@@ -9,6 +9,7 @@
  * What can be decided by the name alone is decided once for each name.
  */
 import type { ArgumentList, Leaf } from './arguments.js';
+import { takesDescriptor } from './descriptor-desk.js';
 import { matchesGlob } from './glob.js';
 import { parseHmpLine } from './hmp-line.js';
 import { HMP_COMMAND, type Condition, type Rule } from './policy-rule.js';
@@ -78,6 +79,7 @@ export class RulePolicy implements Policy {
     if (name === 'qmp_capabilities') return { kind: 'decided', verdict: ALWAYS };
     const rules = this.#rules.filter(({ target }) => {
       if (target.kind === 'command') return matchesGlob(target.name, name);
+      if (target.kind === 'descriptors') return takesDescriptor(name);
       return target.kind === 'read-only' && isReadOnly(name);
     });
     const [first] = rules;
