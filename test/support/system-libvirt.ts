@@ -31,10 +31,12 @@ export interface SystemOptions {
   readonly settings?: readonly string[];
   /** JavaScript of a rule of polkit's: a function's body with `action` and `subject`, that may return a `polkit.Result`. */
   readonly rule?: string;
+  /** Whether it has a network of its own, with these tap devices in it; ours otherwise. */
+  readonly taps?: readonly string[];
 }
 
 /** A system daemon in a new folder, whose two sockets everybody may open. */
-export function systemLibvirt({ settings = [], rule = '' }: SystemOptions = {}): Libvirt {
+export function systemLibvirt({ settings = [], rule = '', taps }: SystemOptions = {}): Libvirt {
   const folder = mkdtempSync(join(tmpdir(), 'qm-ls-'));
   chmodSync(folder, 0o755);
   for (const [name] of BOUND) mkdirSync(join(folder, name));
@@ -54,6 +56,7 @@ export function systemLibvirt({ settings = [], rule = '' }: SystemOptions = {}):
   // The bus goes with libvirtd, which this shell becomes, and polkitd with the bus.
   const script = `set -e
     ${BOUND.map(([name, path]) => `mkdir -p ${path}; mount --bind ${inFolder(name)} ${path}`).join('\n')}
+    ${(taps ?? []).map((tap) => `ip tuntap add dev ${tap} mode tap`).join('\n')}
     rm -f ${bus}
     setpriv --pdeathsig KILL dbus-daemon --config-file=${inFolder('bus.conf')} --nofork --nopidfile 2>/dev/null &
     until [ -S ${bus} ]; do sleep 0.05; done
@@ -65,7 +68,7 @@ export function systemLibvirt({ settings = [], rule = '' }: SystemOptions = {}):
     socket,
     uri: `qemu:///system?socket=${socket}`,
     pids: inFolder('run/qemu'),
-    command: ['unshare', '--mount', 'sh', '-c', script],
+    command: ['unshare', '--mount', ...(taps === undefined ? [] : ['--net']), 'sh', '-c', script],
     environment: { DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${bus}` },
     account: {},
   });
