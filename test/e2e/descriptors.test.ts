@@ -1,0 +1,376 @@
+/** Open files that clients hand to QEMU through the daemon, with a real QEMU at the end. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { createServer, type Socket } from 'node:net';
+import { before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { assertValid, type LooseRecord } from '../support/audit.js';
+import { fewerOpenFiles, openFiles, sendWith } from '../support/descriptors.js';
+import { descriptorOf } from '../../dist/net/socket-link.js';
+import { type Daemon, startDaemon } from '../support/daemon.js';
+import { missing, type Qemu, startQemu } from '../support/qemu.js';
+import { RawClient, type Target } from '../support/raw-client.js';
+import { type Scope, scratch, suiteScope } from '../support/scratch.js';
+import { type SharedVm, shareVm } from '../support/shared-vm.js';
+
+async function negotiated(scope: Scope, target: Target): Promise<RawClient> {
+  const client = await RawClient.connect(target);
+  scope.after(() => client.close());
+  await client.readLine();
+  await client.write('{"execute":"qmp_capabilities"}');
+  await client.readLine();
+  return client;
+}
+
+/** Sends a command, with descriptors, and waits for its answer. */
+async function ask(
+  client: RawClient,
+  name: string,
+  args: object,
+  descriptors: readonly number[] = [],
+): Promise<string> {
+  sendWith(client.socket, `${JSON.stringify({ execute: name, arguments: args, id: 'asked' })}\n`, descriptors);
+  const lines = await client.readLinesUntil((line) => line.includes('"id": "asked"'));
+  return lines.at(-1) ?? '';
+}
+
+function opened(scope: Scope, path: string, flags: 'r' | 'r+' | 'w' = 'r'): number {
+  const fd = openSync(path, flags);
+  scope.after(() => {
+    closeSync(fd);
+  });
+  return fd;
+}
+
+interface Served {
+  readonly qemu: Qemu;
+  readonly daemon: Daemon;
+  readonly targets: readonly Target[];
+}
+
+/** A QEMU behind a daemon. @param options of each listener */
+async function serve(
+  scope: Scope,
+  options: readonly string[],
+  flags: readonly string[] = [],
+  through: readonly string[] = [],
+): Promise<Served> {
+  const qemu = await startQemu(scope);
+  const listen = options.flatMap((one, index) => ['--listen', `unix:${join(qemu.folder, `mux${index}`)}${one}`]);
+  const daemon = startDaemon(scope, ['--upstream', qemu.monitor, ...listen, ...flags], {}, through);
+  return { qemu, daemon, targets: await daemon.ready() };
+}
+
+const program = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));
+const DONE = '{"return": {}, "id": "asked"}';
+const failed = (desc: string) => `{"id": "asked", "error": {"class": "GenericError", "desc": "${desc}"}}`;
+const NONE = failed('No file descriptor supplied via SCM_RIGHTS');
+
+/** @returns the descriptor of a connected socket, for QEMU, and its other end */
+async function socketPair(
+  scope: Scope,
+  path: string,
+): Promise<{ readonly fd: number; readonly near: Socket; readonly far: RawClient }> {
+  const server = createServer().listen(path);
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const far = await RawClient.connect(path);
+  const near = await accepted;
+  server.close();
+  scope.after(async () => {
+    near.destroy();
+    await far.close();
+  });
+  const fd = descriptorOf(near);
+  assert.ok(fd !== null);
+  return { fd, near, far };
+}
+
+function overDescriptor(name: string): object {
+  return { type: 'socket', data: { addr: { type: 'fd', data: { str: name } }, server: false } };
+}
+
+describe('an open file', { skip: missing('qemu'), concurrency: 1 }, () => {
+  const scope = suiteScope();
+  let vm: SharedVm;
+  let folder = '';
+  let direct: RawClient;
+  before(async () => {
+    vm = await shareVm(scope, { machine: 'q35', name: 'vm', monitors: [{}, {}] });
+    folder = scratch(scope);
+    direct = await negotiated(scope, vm.qemu.monitors[1] ?? '');
+  });
+
+  test('that is a disk’s image, opened by the client, is used by blockdev-add through add-fd', async (t) => {
+    const image = join(folder, 'disk.qcow2');
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', image, '3M']);
+    const client = await negotiated(t, vm.target);
+    const fd = opened(t, image, 'r+');
+    assert.match(await ask(client, 'add-fd', { 'fdset-id': 5, opaque: 'rw:disk' }, [fd]), /"fdset-id": 5/);
+    const node = { driver: 'qcow2', 'node-name': 'disk', file: { driver: 'file', filename: '/dev/fdset/5' } };
+    assert.equal(await ask(client, 'blockdev-add', node), DONE);
+    assert.match(await ask(client, 'query-named-block-nodes', { flat: true }), /"virtual-size": 3145728/);
+    assert.equal(await ask(client, 'blockdev-del', { 'node-name': 'disk' }), DONE);
+  });
+
+  test('that is a socket becomes a chardev through getfd, and is QEMU’s alone then', async (t) => {
+    const { fd, far, near } = await socketPair(t, join(folder, 'serial'));
+    const client = await negotiated(t, vm.target);
+    assert.equal(await ask(client, 'getfd', { fdname: 'line' }, [fd]), DONE);
+    assert.match(await ask(client, 'chardev-add', { id: 'line', backend: overDescriptor('line') }), /"return"/);
+    assert.match(await ask(client, 'query-chardev', {}), /"label": "line"/);
+    near.destroy();
+    await once(near, 'close');
+    assert.equal(far.ended, false);
+    assert.equal(await ask(client, 'chardev-remove', { id: 'line' }), DONE);
+    await far.readToEnd();
+  });
+
+  test('that is open for writing takes a migration by fd:NAME', async (t) => {
+    const client = await negotiated(t, vm.target);
+    const path = join(folder, 'migrated');
+    assert.equal(await ask(client, 'getfd', { fdname: 'out' }, [opened(t, path, 'w')]), DONE);
+    assert.match(await ask(client, 'migrate', { uri: 'fd:out' }), /"(return|error)"/);
+    for (;;) {
+      const status = await ask(client, 'query-migrate', {});
+      if (/"status": "(completed|failed)"/.test(status)) break;
+    }
+    assert.match(await ask(client, 'query-migrate', {}), /"status": "completed"/);
+    assert.ok(statSync(path).size > 10_000);
+  });
+
+  test('of one client is taken by no other one’s command, whichever comes first', async (t) => {
+    const [one, two] = [await negotiated(t, vm.target), await negotiated(t, vm.target)];
+    const fd = opened(t, '/etc/passwd');
+    for (let round = 0; round < 100; round++) {
+      const name = { execute: 'getfd', arguments: { fdname: `round${round}` } };
+      sendWith(one.socket, ' ', [fd]);
+      sendWith(two.socket, JSON.stringify({ ...name, id: 2 }), []);
+      sendWith(one.socket, JSON.stringify({ ...name, id: 1 }), []);
+      assert.equal(await two.readLine(), NONE.replace('"asked"', '2'));
+      assert.equal(await one.readLine(), '{"return": {}, "id": 1}');
+    }
+  });
+
+  test('has a name that another client cannot take while it is there, and is told whose it is', async (t) => {
+    const [one, two] = [await negotiated(t, vm.target), await negotiated(t, vm.target)];
+    const fd = opened(t, '/etc/passwd');
+    const files = openFiles(vm.daemon.pid);
+    assert.equal(await ask(one, 'getfd', { fdname: 'mine' }, [fd]), DONE);
+    const owner = new RegExp(
+      `The file descriptor name 'mine' belongs to client \\d+ \\(node, pid ${process.pid}, uid \\d+\\); `,
+    );
+    assert.match(await ask(two, 'getfd', { fdname: 'mine' }, [fd]), owner);
+    assert.match(await ask(two, 'closefd', { fdname: 'mine' }), owner);
+    // Its own client may, and when that has closed it, or left, so may anyone.
+    assert.equal(await ask(one, 'getfd', { fdname: 'mine' }, [fd]), DONE);
+    assert.equal(await ask(one, 'closefd', { fdname: 'mine' }), DONE);
+    assert.equal(await ask(two, 'getfd', { fdname: 'mine' }, [fd]), DONE);
+    await two.close();
+    await fewerOpenFiles(vm.daemon.pid, files - 1);
+    assert.equal(await ask(one, 'getfd', { fdname: 'mine' }, [fd]), DONE);
+    assert.equal(await ask(one, 'closefd', { fdname: 'mine' }), DONE);
+  });
+
+  test('has a name that is free again when a command has used it', async (t) => {
+    const [one, two] = [await negotiated(t, vm.target), await negotiated(t, vm.target)];
+    const socket = (await socketPair(t, join(folder, 'used'))).fd;
+    const file = opened(t, '/etc/passwd');
+    assert.equal(await ask(one, 'getfd', { fdname: 'used' }, [socket]), DONE);
+    assert.match(await ask(two, 'getfd', { fdname: 'used' }, [file]), /belongs to client/);
+    assert.match(await ask(one, 'chardev-add', { id: 'used', backend: overDescriptor('used') }), /"return"/);
+    assert.equal(await ask(two, 'getfd', { fdname: 'used' }, [file]), DONE);
+    assert.equal(await ask(two, 'closefd', { fdname: 'used' }), DONE);
+    assert.equal(await ask(two, 'chardev-remove', { id: 'used' }), DONE);
+  });
+
+  test('is not waited for by QEMU’s own second monitor', async () => {
+    assert.equal(await ask(direct, 'getfd', { fdname: 'x' }), NONE);
+  });
+});
+
+describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
+  test('with fds=off says so to a command that takes a descriptor, and serves all others', async (t) => {
+    const { daemon, targets } = await serve(t, [',fds=off']);
+    const client = await negotiated(t, targets[0] ?? '');
+    const fd = opened(t, '/etc/passwd');
+    const files = openFiles(daemon.pid);
+    const refusal = failed('qmpmux takes no file descriptors on this socket; write fds=on behind its address');
+    assert.equal(await ask(client, 'getfd', { fdname: 'x' }, [fd]), refusal);
+    assert.equal(await ask(client, 'add-fd', {}, [fd]), refusal);
+    assert.match(await ask(client, 'query-fdsets', {}, [fd]), /"return": \[\]/);
+    assert.equal(openFiles(daemon.pid), files);
+  });
+
+  test('over TCP has QEMU’s own words for it', async (t) => {
+    const shared = await shareVm(t, { listen: ['tcp:127.0.0.1:0'] });
+    const client = await negotiated(t, shared.targets[1] ?? '');
+    assert.equal(await ask(client, 'getfd', { fdname: 'x' }), NONE);
+  });
+
+  test('before a QEMU that is not on a unix socket refuses a descriptor, and closes it', async (t) => {
+    const shared = await shareVm(t, { monitors: [{ kind: 'tcp' }] });
+    const client = await negotiated(t, shared.target);
+    const files = openFiles(shared.daemon.pid);
+    assert.match(
+      await ask(client, 'getfd', { fdname: 'x' }, [opened(t, '/etc/passwd')]),
+      /qmpmux reaches this QEMU by a way that carries no file descriptors/,
+    );
+    assert.equal(await ask(client, 'getfd', { fdname: 'x' }), NONE);
+    assert.equal(openFiles(shared.daemon.pid), files);
+  });
+
+  test('with a policy may deny descriptors, and the audit says what came and what became of it', async (t) => {
+    const log = join(scratch(t), 'audit');
+    const rules = join(scratch(t), 'rules');
+    execFileSync('sh', ['-c', `printf 'deny @descriptors\\ndefault allow\\n' > ${rules}`]);
+    const shared = await serve(t, ['', `,policy=${rules}`], ['--audit', log]);
+    const [free, bound] = [await negotiated(t, shared.targets[0] ?? ''), await negotiated(t, shared.targets[1] ?? '')];
+    const fd = opened(t, '/etc/passwd');
+    const files = openFiles(shared.daemon.pid);
+    assert.equal(await ask(free, 'getfd', { fdname: 'a' }, [fd, fd, fd]), DONE);
+    assert.match(await ask(bound, 'getfd', { fdname: 'b' }, [fd]), /Command 'getfd' is not allowed here/);
+    assert.match(await ask(bound, 'add-fd', {}, [fd]), /Command 'add-fd' is not allowed here/);
+    assert.match(await ask(bound, 'query-fdsets', {}), /"return": \[\]/);
+    assert.equal(openFiles(shared.daemon.pid), files);
+    await shared.daemon.stop();
+    const records = readFileSync(log, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line): LooseRecord => JSON.parse(line));
+    for (const record of records) assertValid(record);
+    const passwd = { type: 'file', path: '/etc/passwd' };
+    const came = records.filter(({ kind }) => kind === 'descriptors');
+    assert.deepEqual(
+      came.map(({ count, descriptors }) => [count, descriptors]),
+      [
+        [3, [passwd, passwd, passwd]],
+        [1, [passwd]],
+        [1, [passwd]],
+      ],
+    );
+    const sent = records.filter(({ descriptor }) => descriptor !== undefined);
+    assert.deepEqual(
+      sent.map(({ kind, command, descriptor }) => [kind, command, descriptor]),
+      [['command', 'getfd', passwd]],
+    );
+    assert.equal(records.filter(({ kind, rule }) => kind === 'denied' && rule === 'deny @descriptors').length, 2);
+    const shown = execFileSync(process.execPath, [program, 'audit', 'show', log], { encoding: 'utf8' });
+    assert.match(shown, /descriptors 3 .*\/etc\/passwd, \/etc\/passwd, \/etc\/passwd/);
+  });
+
+  test('holds no more descriptors than there is room for, and says so', async (t) => {
+    // Of these 72 are kept for the daemon itself, and every client has one.
+    const { targets } = await serve(t, [''], [], ['prlimit', '--nofile=100:100']);
+    const fd = opened(t, '/etc/passwd');
+    const clients: RawClient[] = [];
+    while (clients.length < 20) clients.push(await negotiated(t, targets[0] ?? ''));
+    for (const client of clients) {
+      sendWith(client.socket, ' ', [fd]);
+      // The answer shows that it has come.
+      await ask(client, 'query-status', {});
+    }
+    let refused = 0;
+    for (const client of clients) {
+      const answer = await ask(client, 'getfd', { fdname: `x${clients.indexOf(client)}` });
+      if (answer.includes('too many files open')) refused++;
+      else assert.equal(answer, DONE);
+    }
+    assert.ok(refused > 0 && refused < clients.length, `${refused} of ${clients.length}`);
+  });
+});
+
+/** Ways in which a descriptor can end with its connection: what is sent on it, with the descriptor, before it is closed. */
+const LAST_WORDS: Readonly<Record<string, string>> = {
+  'nothing else said': ' ',
+  'before the negotiation': '{"execute":"getfd","arguments":{"fdname":"x"}}',
+  'with half a command': '{"execute":"qmp_capabilities"}{"execute":"getf',
+  'with a command that does not take it': '{"execute":"qmp_capabilities"}{"execute":"query-status"}',
+  'taken, its client gone before the answer': `{"execute":"qmp_capabilities"}${named('gone')}`,
+};
+
+/** Ways that leave the connection: what is sent, each part with so many descriptors, and how many answers it draws. */
+const ROUNDS: Readonly<Record<string, readonly [parts: readonly (readonly [string, number])[], answers: number]>> = {
+  'taken by getfd, and closed': [
+    [
+      [named('x'), 1],
+      ['{"execute":"closefd","arguments":{"fdname":"x"}}', 0],
+    ],
+    2,
+  ],
+  'one of seventeen': [[[named('x'), 17]], 1],
+  'overtaken by the next': [
+    [
+      [' ', 1],
+      [' ', 1],
+      ['{"execute":"query-status"}', 1],
+    ],
+    1,
+  ],
+  'with what cannot be read': [[['{"execute":}', 1]], 1],
+  'with a name that QEMU does not take': [[[named('1'), 1]], 1],
+  'with arguments that QEMU does not take': [[['{"execute":"getfd"}', 1]], 1],
+  'with a name of another client’s': [[[named('taken'), 1]], 1],
+};
+
+function named(name: string): string {
+  return `{"execute":"getfd","arguments":{"fdname":"${name}"}}`;
+}
+
+describe('after 10,000 of each kind of ending the daemon has no more files open', {
+  skip: missing('qemu'),
+  concurrency: 1,
+}, () => {
+  const scope = suiteScope();
+  let target = '';
+  let pid = 0;
+  let files = 0;
+  let fd = -1;
+  before(async () => {
+    const { daemon, targets } = await serve(scope, [',connection-rate=0']);
+    target = targets[0] ?? '';
+    pid = daemon.pid;
+    fd = opened(scope, '/etc/passwd');
+    const owner = await negotiated(scope, target);
+    assert.equal(await ask(owner, 'getfd', { fdname: 'taken' }, [fd]), DONE);
+    files = openFiles(pid);
+  });
+
+  for (const [name, words] of Object.entries(LAST_WORDS)) {
+    test(`with its connection, ${name}`, async () => {
+      const one = async () => {
+        const client = await RawClient.connect(target);
+        await client.readLine();
+        sendWith(client.socket, words, [fd]);
+        await client.close();
+      };
+      await Promise.all(
+        Array.from({ length: 20 }, async () => {
+          for (let round = 0; round < 500; round++) await one();
+        }),
+      );
+      await fewerOpenFiles(pid, files);
+    });
+  }
+
+  for (const [name, [parts, answers]] of Object.entries(ROUNDS)) {
+    test(name, async (t) => {
+      const client = await negotiated(t, target);
+      for (let round = 0; round < 10_000; round++) {
+        for (const [bytes, count] of parts) {
+          sendWith(
+            client.socket,
+            bytes,
+            Array.from({ length: count }, () => fd),
+          );
+        }
+        // As many as the kernel and the daemon take without waiting.
+        if (round % 10 === 9) await client.readLines(answers * 10);
+      }
+      await client.close();
+      await fewerOpenFiles(pid, files);
+    });
+  }
+});
