@@ -237,9 +237,11 @@ describe('libvirtd before qmpmux', { skip, concurrency: 1 }, () => {
       writeFileSync(config, good);
     });
     writeFileSync(config, `${good}QMPMUX=/no/such/qmpmux\n`);
-    await assert.rejects(vm.virsh('start', vm.name), /there is no \/no\/such\/qmpmux; write QMPMUX=/);
+    await assert.rejects(vm.virsh('start', vm.name), /Failed to start domain/);
+    const said = readFileSync(join(libvirt.folder, 'log/qemu/broken.log'), 'utf8');
+    assert.match(said, /there is no \/no\/such\/qmpmux; write QMPMUX=/);
     writeFileSync(config, `${good}LISTEN=unix:/no/such/folder/%s\n`);
-    await assert.rejects(vm.virsh('start', vm.name), /./);
+    await assert.rejects(vm.virsh('start', vm.name), /Failed to start domain/);
     assert.match(readFileSync(join(libvirt.folder, 'mux/broken.log'), 'utf8'), /\/no\/such\/folder/);
     writeFileSync(config, good);
     await vm.virsh('start', vm.name);
