@@ -69,18 +69,25 @@ export class OwnCommands {
   }
 }
 
-/** Connects, has something asked, and disconnects. */
+/**
+ * Connects, has something asked, and disconnects.
+ * @param signal ends it at once: what was asked rejects
+ */
 export async function withOwnCommands<T>(
   target: Target,
   timeout: string | undefined,
   ask: (commands: OwnCommands) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
   const deadline = new Deadline(timeout);
   try {
-    const client = await deadline.connect(target);
+    const client = await deadline.connect(target, signal === undefined ? {} : { signal });
+    const end = () => client.destroy();
+    signal?.addEventListener('abort', end, { once: true });
     try {
       return await ask(new OwnCommands(client, target, deadline));
     } finally {
+      signal?.removeEventListener('abort', end);
       client.destroy();
     }
   } catch (error) {

@@ -46,6 +46,10 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'list which commands have no answer yet, and which one blocks',
     load: async () => (await import('./queue.js')).queue,
   },
+  top: {
+    summary: 'watch clients, commands a second, latencies, and who blocks',
+    load: async () => (await import('./top.js')).top,
+  },
   kill: {
     summary: 'disconnect clients',
     load: async () => (await import('./kill.js')).kill,

@@ -1,0 +1,193 @@
+/** `qmpmux top`: clients, commands a second, latencies and who blocks, refreshed until one has seen enough. */
+import { ConnectionError } from '../client/errors.js';
+import { colourOf, plain } from './colour.js';
+import { parseSeconds } from './deadline.js';
+import { EXIT } from './exit-code.js';
+import { FullScreen } from './full-screen.js';
+import { onlyTarget, OWN_COMMANDS_NOTE, type OwnCommands, withOwnCommands } from './own-commands.js';
+import { subcommand, UsageError } from './subcommand.js';
+import type { Target } from './target.js';
+import { compare, type Frame, type Sample, takeSample } from './top-sample.js';
+import { cutTo, topLines } from './top-screen.js';
+
+/** More often than this would measure qmpmux answering, in milliseconds. */
+const SHORTEST = 100;
+const CTRL_C = '\x03';
+
+export const top = subcommand({
+  name: 'top',
+  usage: 'top [OPTIONS] [ADDRESS]',
+  operands: 'words',
+  options: {
+    interval: { type: 'string', requiresArg: true, describe: 'refresh after so many seconds (default 1)' },
+    count: { type: 'string', requiresArg: true, describe: 'end after so many refreshes' },
+  },
+  examples: [
+    ['$0 top /run/vm.ctl', 'watch; q ends it'],
+    ['$0 top /run/vm.ctl --interval 10 >> vm.log', 'a report every ten seconds, for reading later'],
+    ['$0 top /run/vm.ctl --count 1', 'what happens within a second'],
+  ],
+  notes: [
+    'On a terminal it has the whole screen: q or Ctrl-C ends it, the space bar refreshes at once, and it waits for a qmpmux that goes away. ' +
+      'Elsewhere it prints one report after the other.',
+    'Those who have waited for a second or more stand first, then who sends the most. LATENCY is the mean time from a command to its answer, ' +
+      'since the last refresh; a * is top itself.',
+    OWN_COMMANDS_NOTE,
+    'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer.',
+  ].join('\n'),
+
+  async run({ interval, count }, operands) {
+    const target = onlyTarget(operands);
+    const pause = interval === undefined ? 1000 : parseSeconds('interval', interval);
+    if (pause < SHORTEST)
+      throw new UsageError(`--interval: ${interval} s is too short; ${SHORTEST / 1000} is the shortest`);
+    if (count !== undefined && !/^[1-9]\d{0,14}$/.test(count)) {
+      throw new UsageError(`--count: a number from 1 is expected, not ${JSON.stringify(count)}`);
+    }
+    const most = count === undefined ? Number.POSITIVE_INFINITY : Number(count);
+    const isTerminal = process.stdout.isTTY && process.env['TERM'] !== 'dumb';
+    return isTerminal ? new Watch(target, pause, most).run() : printFrames(target, pause, most);
+  },
+});
+
+function now(): number {
+  return performance.now() / 1000;
+}
+
+function clock(): string {
+  return new Date().toTimeString().slice(0, 8);
+}
+
+async function printFrames(target: Target, pause: number, most: number): Promise<number> {
+  let isRead = true;
+  process.stdout.once('error', () => {
+    isRead = false;
+  });
+  return withOwnCommands(target, undefined, async (commands) => {
+    let before = await takeSample(commands, now);
+    for (let printed = 0; printed < most; printed++) {
+      await new Promise((resolve) => {
+        setTimeout(resolve, pause);
+      });
+      if (!isRead) return EXIT.ok;
+      const sample = await takeSample(commands, now);
+      const lines = topLines(compare(sample, before), clock(), { columns: null, rows: null }, plain);
+      process.stdout.write(`${printed === 0 ? '' : '\n'}${lines.join('\n')}\n`);
+      before = sample;
+    }
+    return EXIT.ok;
+  });
+}
+
+/** The terminal's way. */
+class Watch {
+  readonly #target: Target;
+  readonly #pause: number;
+  #left: number;
+  readonly #colour = colourOf(process.stdout);
+  readonly #screen: FullScreen;
+  readonly #quit = new AbortController();
+  #frame: Frame | null = null;
+  #before: Sample | null = null;
+  /** Why there is nothing new to be shown. */
+  #trouble: string | null = null;
+  #refresh: () => void = () => {};
+
+  constructor(target: Target, pause: number, most: number) {
+    this.#target = target;
+    this.#pause = pause;
+    this.#left = most;
+    this.#screen = new FullScreen(
+      process.stdin,
+      process.stdout,
+      (key) => this.#pressed(key),
+      () => this.#draw(),
+    );
+  }
+
+  async run(): Promise<number> {
+    // What cannot be asked is told before the screen is taken.
+    await withOwnCommands(this.#target, undefined, async (commands) => {
+      this.#take(await takeSample(commands, now));
+    });
+    const quit = () => this.#end();
+    process.once('SIGINT', quit).once('SIGTERM', quit).once('SIGHUP', quit);
+    this.#screen.open();
+    this.#draw();
+    try {
+      const over = new Promise<void>((resolve) => {
+        this.#quit.signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+      await Promise.race([over, this.#follow()]);
+      return EXIT.ok;
+    } finally {
+      this.#end();
+      this.#screen.close();
+    }
+  }
+
+  async #follow(): Promise<void> {
+    const { signal } = this.#quit;
+    while (!signal.aborted && this.#left > 0) {
+      try {
+        await withOwnCommands(this.#target, undefined, (commands) => this.#sample(commands), signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof ConnectionError)) throw error;
+        this.#trouble = error.message;
+        this.#before = null;
+        this.#draw();
+        await this.#wait();
+      }
+    }
+  }
+
+  async #sample(commands: OwnCommands): Promise<void> {
+    while (this.#left > 0) {
+      await this.#wait();
+      if (this.#quit.signal.aborted) return;
+      this.#take(await takeSample(commands, now));
+      this.#left--;
+      this.#draw();
+    }
+  }
+
+  #take(sample: Sample): void {
+    this.#frame = compare(sample, this.#before);
+    this.#before = sample;
+    this.#trouble = null;
+  }
+
+  #wait(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.#pause);
+      this.#refresh = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  #end(): void {
+    this.#quit.abort();
+    this.#refresh();
+  }
+
+  #pressed(key: string): void {
+    if (key === 'q' || key === 'Q' || key === CTRL_C) this.#end();
+    else if (key === ' ') this.#refresh();
+  }
+
+  #draw(): void {
+    const { columns, rows } = this.#screen;
+    if (this.#frame === null) return;
+    const lines = topLines(
+      this.#frame,
+      clock(),
+      { columns, rows: this.#trouble === null ? rows : rows - 1 },
+      this.#colour,
+    );
+    if (this.#trouble !== null) lines.unshift(this.#colour('red', cutTo(`${this.#trouble}; trying again`, columns)));
+    this.#screen.draw(lines);
+  }
+}
