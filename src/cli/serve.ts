@@ -255,9 +255,10 @@ export const serve = subcommand({
       if (flags.watch === true && watched !== undefined) reloader.watch(watched, flags['config-dir'] !== undefined);
       manager.ready(status);
       const signal = await ended;
-      reloader.stop();
-      manager.stopping(`ended by ${signal}`, daemon.longestEnd);
       log.logger.info({ signal }, 'ending');
+      // What a reload begins is ended as well, when it has come to its end.
+      await reloader.stop();
+      manager.stopping(`ended by ${signal}`, daemon.longestEnd);
       await daemon.stop(`qmpmux is ended by ${signal}`);
       return EXIT.ok;
     } finally {

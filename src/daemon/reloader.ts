@@ -7,7 +7,7 @@ import { basename, dirname } from 'node:path';
 import type { Log } from '../net/log.js';
 import { QmpmuxError } from '../errors.js';
 import { configChanged, configRefused } from './channels.js';
-import type { DaemonConfig } from './config.js';
+import { ConfigError, type DaemonConfig } from './config.js';
 
 export interface ReloaderOptions {
   /** Reads the config. @throws ConfigError */
@@ -29,6 +29,7 @@ export class Reloader {
   #next: Promise<readonly string[]> | null = null;
   #watcher: FSWatcher | null = null;
   #settling: NodeJS.Timeout | null = null;
+  #isStopped = false;
 
   constructor(options: ReloaderOptions) {
     this.#options = options;
@@ -85,13 +86,17 @@ export class Reloader {
     });
   }
 
-  stop(): void {
+  /** Begins no further reload; resolves when the one under way has come to its end, for better or worse. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
     this.#watcher?.close();
     if (this.#settling !== null) clearTimeout(this.#settling);
+    await this.#running?.catch(() => undefined);
   }
 
   async #once(): Promise<readonly string[]> {
     const { read, apply, begin, end, log } = this.#options;
+    if (this.#isStopped) throw new ConfigError('qmpmux is about to end, and goes over to no other config');
     let trouble: string | null = null;
     begin();
     try {

@@ -9,6 +9,9 @@ import { DEFAULT_LISTENER } from './listener-settings.js';
 export class TakenPlace {
   readonly #takeover: Takeover;
   readonly #log: Log;
+  /** What is being done: one step at a time, so that a socket is not moved aside by one when another has just put it back. */
+  #step: Promise<unknown> = Promise.resolve();
+  #isGivenBack = false;
 
   /** @param path where QEMU's socket is */
   constructor(path: string, log: Log) {
@@ -44,7 +47,25 @@ export class TakenPlace {
   }
 
   /** Moves QEMU's socket aside, if there is one. @returns why it cannot be dialled, or null */
-  async take(): Promise<string | null> {
+  take(): Promise<string | null> {
+    return this.#next(() => this.#take());
+  }
+
+  /** For good: nothing is taken any more. */
+  giveBack(): Promise<void> {
+    this.#isGivenBack = true;
+    return this.#next(() => this.#giveBack());
+  }
+
+  #next<T>(step: () => Promise<T>): Promise<T> {
+    const result = this.#step.then(step);
+    // Both steps tell what went wrong in their own way, and throw nothing.
+    this.#step = result;
+    return result;
+  }
+
+  async #take(): Promise<string | null> {
+    if (this.#isGivenBack) return 'qmpmux is about to end';
     const { path, aside } = this.#takeover;
     try {
       const prepared = await this.#takeover.prepare();
@@ -56,7 +77,7 @@ export class TakenPlace {
     }
   }
 
-  async giveBack(): Promise<void> {
+  async #giveBack(): Promise<void> {
     const { path, aside } = this.#takeover;
     try {
       if (await this.#takeover.restore()) this.#log.info({ path, aside }, 'put the socket of QEMU back');
