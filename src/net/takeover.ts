@@ -16,14 +16,17 @@
  *     dead     live      QEMU has started again                            rename path → aside
  *     live     live      two claimants: another qmpmux, or two QEMUs       refuse
  *
- * Only sockets are ever touched.
+ * On the way back, `dead live` means that QEMU has its place already: the dead one is removed. Only sockets are ever touched.
  */
-import { lstatSync, renameSync, type Stats } from 'node:fs';
+import { lstatSync, renameSync, type Stats, unlinkSync } from 'node:fs';
 import { describeSystemError, errorCode, ListenError } from './listen-error.js';
 import { connectTo, kindOf } from './socket-file.js';
 
 /** What stands at a path: nothing, or a socket that somebody listens on, or one that nobody does. */
-type Occupant = { readonly is: 'nothing' | 'dead' } | { readonly is: 'live'; readonly owner: string };
+type Occupant =
+  | { readonly is: 'nothing' }
+  | { readonly is: 'dead'; readonly inode: number }
+  | { readonly is: 'live'; readonly owner: string };
 
 /** What `prepare` found: QEMU's socket is aside and can be dialled, or it is not there, and why. */
 export type Prepared =
@@ -62,13 +65,18 @@ export class Takeover {
   }
 
   /**
-   * Puts QEMU's socket back. To be called while nobody listens at `path`.
+   * Puts QEMU's socket back. To be called while nobody listens at `path`. Where QEMU has been started again, and stands there already,
+   * what it had before is removed.
    * @returns whether there was one to be put back
    * @throws ListenError where somebody does, or something is there that is no socket
    */
   async restore(): Promise<boolean> {
     const [aside, path] = [await look(this.aside), await look(this.path)];
     if (aside.is === 'nothing') return false;
+    if (path.is === 'live' && aside.is === 'dead') {
+      this.#remove(this.aside, aside.inode);
+      return false;
+    }
     if (path.is === 'live') {
       throw new ListenError(
         `unix:${this.path}`,
@@ -77,6 +85,18 @@ export class Takeover {
     }
     this.#move(this.aside, this.path);
     return true;
+  }
+
+  /** Removes a dead socket, unless another file has taken its name meanwhile. */
+  #remove(path: string, inode: number): void {
+    try {
+      if (lstatSync(path).ino === inode) unlinkSync(path);
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return;
+      throw new ListenError(`unix:${this.path}`, `cannot remove ${path}: ${describeSystemError(error)}`, {
+        cause: error,
+      });
+    }
   }
 
   #move(from: string, to: string): void {
@@ -101,7 +121,7 @@ async function look(path: string): Promise<Occupant> {
     throw new ListenError(`unix:${path}`, `${kindOf(found)} is there, and only sockets are moved; move it away`);
   }
   const { code, owner } = await connectTo(path);
-  if (code === 'ECONNREFUSED') return { is: 'dead' };
+  if (code === 'ECONNREFUSED') return { is: 'dead', inode: found.ino };
   if (code === 'ENOENT') return { is: 'nothing' };
   // It took the connection, or has too many waiting, or will not have us: somebody is there.
   return { is: 'live', owner: owner ?? 'another program' };
