@@ -164,14 +164,15 @@ describe('under a real systemd', {
     );
     system.write(
       '/etc/qmpmux/odd.toml',
-      '[monitor.odd]\nupstream = "/run/odd.qmp"\nlisten = ["/run/qmpmux/web1.mux"]\n',
+      '[monitor.odd]\nupstream = "/run/odd.qmp"\nlisten = ["/run/qmpmux/odd.mux"]\n',
     );
+    system.must('systemctl', 'start', 'qmpmux@odd.socket');
     assert.notEqual(system.run('systemctl', 'start', 'qmpmux@odd').status, 0);
     assert.match(
       system.must('journalctl', '--no-pager', '--output=cat', '--unit=qmpmux@odd'),
       /it is in use by systemd \(pid 1, uid 0\); that is a \.socket unit: listen on fd:NAME/,
     );
-    system.must('systemctl', 'stop', 'qmpmux@odd');
+    system.must('systemctl', 'stop', 'qmpmux@odd.socket', 'qmpmux@odd.service');
     system.must('rm', '/etc/qmpmux/odd.toml');
   });
 
