@@ -6,6 +6,7 @@ import { formatAddress, type ListenAddress } from '../net/address.js';
 import { unusedSockets } from '../net/inherited.js';
 import { ConfigError, type DaemonConfig, type MonitorConfig } from './config.js';
 import { Descriptors } from './descriptors.js';
+import type { SocketChange } from './doors.js';
 import { packageVersion } from '../version.js';
 import { isDeepStrictEqual } from 'node:util';
 import type { Metrics } from './metrics.js';
@@ -83,7 +84,7 @@ export class Daemon {
     const plan = planOf(before, config);
     // What is ours now, and given up or kept, need not be free.
     const ours = new Set([...this.#services.values()].flatMap((service) => service.places));
-    const changes: (() => void)[] = [];
+    const changes: SocketChange[] = [];
     for (const { name, listen } of plan.kept) {
       const change = await this.#services.get(name)?.prepare(listen, config.policies, ours);
       if (change !== undefined) changes.push(change);
@@ -108,10 +109,13 @@ export class Daemon {
       this.#metricsServer?.stop();
       this.#metricsServer = metricsServer;
     }
-    for (const change of changes) change();
+    for (const change of changes) change.leave();
     const over = new Set([...plan.removed, ...plan.replaced].map(({ name }) => name));
     const ended = [...this.#services.values()].filter(({ name }) => over.has(name));
-    await Promise.all(ended.map((service) => service.stop('the config was changed')));
+    // This removes their sockets at once, and goes on with their clients.
+    const ending = ended.map((service) => service.stop('the config was changed'));
+    for (const change of changes) change.take();
+    await Promise.all(ending);
     for (const { name } of plan.removed) {
       this.#services.delete(name);
       this.#metrics?.remove(name);

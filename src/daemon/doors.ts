@@ -21,6 +21,12 @@ export interface DoorsOptions {
   readonly ready: (places: readonly string[]) => void;
 }
 
+/** Carries out another choice of sockets in two steps, so that one monitor can take a place that another one leaves. */
+export interface SocketChange {
+  leave(): void;
+  take(): void;
+}
+
 /** When a socket that could not be made is tried again, in milliseconds. */
 const AGAIN = 2000;
 
@@ -70,7 +76,7 @@ export class Doors {
   /**
    * Finds out whether the sockets can become those of `listen`. Changes nothing.
    * @param except places that are known to be free, or will be
-   * @returns what changes them; clients of a socket that goes, or whose rules change, are disconnected, and nobody else is
+   * @returns what changes them, first `leave`, then `take`; clients of a socket that goes, or whose rules change, are disconnected, and nobody else is
    * @throws ListenError
    * @throws ConfigError
    */
@@ -78,7 +84,7 @@ export class Doors {
     listen: readonly ListenerConfig[],
     policies: ReadonlyMap<string, PolicyRules>,
     except: ReadonlySet<string>,
-  ): Promise<() => void> {
+  ): Promise<SocketChange> {
     const changes: (() => void)[] = [];
     const doors: Door[] = [];
     for (const config of listen) {
@@ -99,11 +105,15 @@ export class Doors {
     }
     const gone = this.#doors.filter((door) => !doors.includes(door));
     const isChanged = gone.length > 0 || doors.length > this.#doors.length;
-    return () => {
-      for (const change of changes) change();
-      for (const door of gone) door.close();
-      this.#doors = doors;
-      if (isChanged && this.#isWanted) this.open();
+    return {
+      leave: () => {
+        for (const change of changes) change();
+        for (const door of gone) door.close();
+        this.#doors = doors;
+      },
+      take: () => {
+        if (isChanged && this.#isWanted) this.open();
+      },
     };
   }
 

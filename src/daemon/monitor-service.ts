@@ -17,7 +17,7 @@ import { packageVersion } from '../version.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
 import { Journals } from './journals.js';
 import type { Descriptors } from './descriptors.js';
-import { Doors } from './doors.js';
+import { Doors, type SocketChange } from './doors.js';
 import { ChannelJournal } from './channel-journal.js';
 import { LogJournal } from './log-journal.js';
 import type { MonitorFigures } from './monitor-figures.js';
@@ -154,7 +154,7 @@ export class MonitorService {
   /**
    * Finds out whether the sockets can become those of `listen`. Changes nothing.
    * @param except places that are known to be free, or will be
-   * @returns what changes them; clients of a socket that goes, or whose rules change, are disconnected, and nobody else is
+   * @returns what changes them, first `leave`, then `take`; clients of a socket that goes, or whose rules change, are disconnected, and nobody else is
    * @throws ListenError
    * @throws ConfigError
    */
@@ -162,7 +162,7 @@ export class MonitorService {
     listen: readonly ListenerConfig[],
     policies: ReadonlyMap<string, PolicyRules>,
     except: ReadonlySet<string>,
-  ): Promise<() => void> {
+  ): Promise<SocketChange> {
     return this.#doors.prepare(this.#listenersOf(listen), policies, except);
   }
 

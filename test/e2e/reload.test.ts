@@ -258,6 +258,32 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     await daemon.stop();
   });
 
+  test('lets a socket go from one monitor to another, from one that stays as from one that ends', async (t) => {
+    const folder = scratch(t);
+    const [web, db] = [await startQemu(t, { name: 'web' }), await startQemu(t, { name: 'db' })];
+    const file = join(folder, 'qmpmux.toml');
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => join(folder, name));
+    assert.ok(a !== undefined && b !== undefined && c !== undefined);
+    put(file, monitor('db', db.monitor, a) + monitor('web', web.monitor, b, c));
+    const daemon = startDaemon(t, ['--config', file]);
+    for (const place of [a, b, c]) await until(() => existsSync(place));
+    const reload = async (text: string) => {
+      put(file, text);
+      daemon.kill('SIGHUP');
+      await daemon.logged(({ msg }) => msg === 'went over to the changed config');
+      await daemon.logged(({ msg }) => msg === 'accepting clients');
+    };
+    await reload(monitor('db', db.monitor, a, c) + monitor('web', web.monitor, b));
+    assert.match(await ask(await client(c), 'query-name'), /"db"/);
+    await reload(monitor('db', db.monitor, a, b, c));
+    assert.match(await ask(await client(b), 'query-name'), /"db"/);
+    assert.deepEqual(
+      daemon.log.filter(({ level }) => level >= 40),
+      [],
+    );
+    await daemon.stop();
+  });
+
   test('leaves the audit log as it is when another one cannot be written', async (t) => {
     const folder = scratch(t);
     const qemu = await startQemu(t, { name: 'web' });
