@@ -29,6 +29,12 @@ const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', loong6
 const MAINTAINER = 'qmpmux maintainers <maintainers@users.noreply.r-seed-79bfd7d8.example>';
 const DOC = 'usr/share/doc/qmpmux';
 const PROGRAM = 'usr/lib/qmpmux';
+/** Where shells look. */
+const COMPLETIONS = [
+  ['qmpmux.bash', 'usr/share/bash-completion/completions/qmpmux'],
+  ['_qmpmux', 'usr/share/zsh/vendor-completions/_qmpmux'],
+  ['qmpmux.fish', 'usr/share/fish/vendor_completions.d/qmpmux.fish'],
+];
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** QMPMUX_DEB_VERSION stands for another one: the tests upgrade from one to the next. */
 const version = process.env.QMPMUX_DEB_VERSION ?? `${manifest.version}-1`;
@@ -132,6 +138,10 @@ try {
     const section = /\.(\d)$/.exec(page)?.[1];
     if (section === undefined) continue;
     writeFileSync(place(`usr/share/man/man${section}/${page}.gz`), compressed(readFileSync(join(manual, page))));
+  }
+  for (const [file, path] of COMPLETIONS) {
+    const source = join(ROOT, 'completions', file);
+    if (existsSync(source)) cpSync(source, place(path));
   }
   for (const file of readdirSync(join(ROOT, 'docs'), { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue;

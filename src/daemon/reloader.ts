@@ -2,10 +2,9 @@
  * Reads the config again when it is asked to, or when it changes, and has the daemon go over to it. One at a time: what is asked for
  * meanwhile is done once, afterwards.
  */
-import { type FSWatcher, watch } from 'node:fs';
-import { basename, dirname } from 'node:path';
 import type { Log } from '../net/log.js';
 import { QmpmuxError } from '../errors.js';
+import { ConfigWatch } from './config-watch.js';
 import { configChanged, configRefused } from './channels.js';
 import { ConfigError, type DaemonConfig } from './config.js';
 
@@ -20,15 +19,11 @@ export interface ReloaderOptions {
   readonly log: Log;
 }
 
-/** A file is written in several steps; the last one is waited for so long, in milliseconds. */
-const SETTLE = 200;
-
 export class Reloader {
   readonly #options: ReloaderOptions;
   #running: Promise<readonly string[]> | null = null;
   #next: Promise<readonly string[]> | null = null;
-  #watcher: FSWatcher | null = null;
-  #settling: NodeJS.Timeout | null = null;
+  #watch: ConfigWatch | null = null;
   #isStopped = false;
 
   constructor(options: ReloaderOptions) {
@@ -68,29 +63,20 @@ export class Reloader {
    * @param path a config file, or a folder of them
    */
   watch(path: string, isFolder: boolean): void {
-    // Editors put a new file in the place of the old one, so it is the folder that is watched.
-    const folder = isFolder ? path : dirname(path);
-    this.#watcher = watch(folder, (_event, name) => {
-      if (name !== null && (isFolder ? !/^[^.].*\.toml$/.test(name) : name !== basename(path))) return;
-      if (this.#settling !== null) clearTimeout(this.#settling);
-      this.#settling = setTimeout(() => {
+    this.#watch = new ConfigWatch(
+      path,
+      isFolder,
+      () => {
         this.request();
-      }, SETTLE);
-    });
-    this.#options.log.info({ path }, isFolder ? 'the configs of a folder are watched' : 'the config is watched');
-    this.#watcher.on('error', (error) => {
-      this.#options.log.error(
-        { path, error: error.message },
-        'the config cannot be watched any more; SIGHUP still works',
-      );
-    });
+      },
+      this.#options.log,
+    );
   }
 
   /** Begins no further reload; resolves when the one under way has come to its end, for better or worse. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#watcher?.close();
-    if (this.#settling !== null) clearTimeout(this.#settling);
+    this.#watch?.stop();
     await this.#running?.catch(() => undefined);
   }
 

@@ -76,6 +76,28 @@ describe('a folder of configs that is watched', { skip: missing('qemu'), timeout
     assert.equal(change.msg, 'went over to the changed config');
   });
 
+  test('may be removed and made again', async (t) => {
+    const folder = scratch(t);
+    const configs = join(folder, 'conf.d');
+    mkdirSync(configs);
+    const qemu = await startQemu(t, { name: 'web' });
+    put(join(configs, 'web.toml'), monitor('web', qemu.monitor, `${folder}/web.mux`));
+    const daemon = startDaemon(t, ['--config-dir', configs, '--watch']);
+    await daemon.ready();
+    const one = await client(`${folder}/web.mux`);
+    renameSync(configs, `${configs}.old`);
+    await daemon.logged(({ msg }) => msg.startsWith('the folder of the config cannot be watched'));
+    // As it is not there, it cannot be read either, and all goes on.
+    assert.equal(await ask(one, 'query-name'), '{"return": {"name": "web"}}');
+    mkdirSync(configs);
+    put(join(configs, 'web.toml'), monitor('web', qemu.monitor, `${folder}/web.mux`, `${folder}/new.mux`));
+    await daemon.logged(({ msg }) => msg === 'the folder of the config is there again');
+    await until(() => existsSync(`${folder}/new.mux`));
+    put(join(configs, 'web.toml'), monitor('web', qemu.monitor, `${folder}/web.mux`));
+    await until(() => !existsSync(`${folder}/new.mux`));
+    assert.equal(await ask(one, 'query-name'), '{"return": {"name": "web"}}');
+  });
+
   test('keeps what it has when a file is wrong, and says what is wrong and where', async (t) => {
     const folder = scratch(t);
     const configs = join(folder, 'conf.d');
