@@ -15,6 +15,7 @@ const SHARES = {
   'pretty printing in any chunking': 1500,
   'audit records': 500,
   'secrets in audit records': 500,
+  'extension commands': 500,
 } as const;
 export type Share = keyof typeof SHARES;
 
