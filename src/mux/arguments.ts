@@ -44,6 +44,17 @@ export class ArgumentList {
     return found;
   }
 
+  /** @returns the text of top-level argument `name` if it is a number without a fraction or an exponent, otherwise null. */
+  integer(name: string): string | null {
+    let found: string | null = null;
+    this.#each((path, token) => {
+      if (path.length !== 1 || path[0] !== name) return true;
+      if (this.#tokens.kind(token) === Token.Integer) found = this.#text(token);
+      return false;
+    });
+    return found;
+  }
+
   /** @returns all values, in the order written; null when there are too many to be judged. */
   leaves(): Leaf[] | null {
     const leaves: Leaf[] = [];

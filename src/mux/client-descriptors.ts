@@ -34,6 +34,11 @@ export class ClientDescriptors {
     return this.inCommands <= MOST_IN_COMMANDS / 2;
   }
 
+  /** Whether there is something that `readUpTo` may close. */
+  get hasSeveral(): boolean {
+    return this.#waiting.length > 1;
+  }
+
   /**
    * Takes over the descriptors of one message, behind `at` bytes of the stream.
    * @param fault why the first is not kept; null when it is

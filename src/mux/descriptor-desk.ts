@@ -189,9 +189,9 @@ function isSoundGetfd(list: ArgumentList): boolean {
 function isSoundAddFd(list: ArgumentList): boolean {
   const leaves = list.leaves();
   if (leaves === null) return false;
-  return leaves.every(({ path: [name = '', ...deeper], text }) => {
+  return leaves.every(({ path: [name = '', ...deeper] }) => {
     if (deeper.length > 0) return false;
     if (name === 'opaque') return list.string(name) !== null;
-    return name === 'fdset-id' && list.string(name) === null && INTEGER.test(text);
+    return name === 'fdset-id' && INTEGER.test(list.integer(name) ?? '');
   });
 }

@@ -279,6 +279,7 @@ export class Session implements ClientPort, ClientView {
     this.#scanner.push(chunk);
     this.#receivedAt = this.#owner.now();
     this.#pump();
+    if (this.#descriptors.hasSeveral) this.#descriptors.readUpTo(this.#readBytes);
     this.#account();
   }
 

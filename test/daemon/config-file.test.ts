@@ -87,8 +87,8 @@ test('a config says how clients are served, what they may use, and what policies
     listen = [
       { address = "/m", policy = "backup", events = ["BLOCK_*", "STOP"], command-timeout = 30, max-clients = 5 },
       { address = "/n", policy = "read-only", events = "none", connection-rate = 0, allow-uid = [0, 7], allow-gid = "9" },
-      "/o,policy=learn:/l,events=all",
-      { address = "/p", policy = "/etc/rules", events = [] },
+      "/o,policy=learn:/l,events=all,fds=off",
+      { address = "/p", policy = "/etc/rules", events = [], fds = true },
     ]
     keep-clients = true
     warn-after = "500ms"
@@ -126,7 +126,7 @@ test('a config says how clients are served, what they may use, and what policies
         connectionRate: 0,
         allow: { uids: new Set([0, 7]), gids: new Set([9]) },
       },
-      { ...DEFAULT_LISTENER, policy: { kind: 'learn', file: '/l' } },
+      { ...DEFAULT_LISTENER, policy: { kind: 'learn', file: '/l' }, fds: false },
       { ...DEFAULT_LISTENER, policy: { kind: 'file', file: '/etc/rules' }, events: [] },
     ],
   );
@@ -179,6 +179,12 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
     'a uid on tcp',
     '[monitor.vm]\nupstream = "/q"\nlisten = ["tcp:localhost:0,allow-uid=0"]\n',
     /TCP does not tell who connects/,
+  ],
+  ['neither on nor off', service('fds=yes'), /"fds" is on or off/],
+  [
+    'descriptors on tcp',
+    '[monitor.vm]\nupstream = "/q"\nlisten = ["tcp:localhost:0,fds=on"]\n',
+    /TCP carries no file descriptors/,
   ],
   [
     'a limit that there is not',

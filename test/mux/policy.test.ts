@@ -107,6 +107,7 @@ describe('a rule', () => {
     ['allow hmp info block x', 21, /nothing can follow/],
     ['allow @all', 6, /no list @all/],
     ['allow @read-only id=x', 17, /no conditions/],
+    ['deny @descriptors fdname=x', 18, /no conditions/],
     ['deny stop now', 10, /no condition/],
     ['deny x =1', 7, /no condition/],
     ['deny x a..b=1', 7, /empty part/],
@@ -215,6 +216,12 @@ describe('a policy of rules', () => {
     assert.equal(judge(judged, run('query-block')).allowed, true);
     assert.equal(judge(judged, run('stop')).allowed, true);
     assert.equal(judge(judged, run('cont')).allowed, false);
+  });
+
+  it('includes what takes a descriptor where that list is named', () => {
+    const judged = policy(['deny @descriptors', 'allow *-fd', 'allow closefd', 'allow @descriptors']);
+    for (const name of ['getfd', 'add-fd']) assert.equal(judge(judged, run(name)).rule, 'deny @descriptors');
+    for (const name of ['closefd', 'remove-fd']) assert.equal(judge(judged, run(name)).allowed, true);
   });
 
   it('forgets names that clients make up, and goes on judging', () => {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import type { ClientView, CommandView, Journal, ReplySource } from '../../dist/mux/journal.js';
-import type { Host, Link, Peer, UpstreamState } from '../../dist/mux/link.js';
+import type { Descriptor, Host, Link, Peer, UpstreamState } from '../../dist/mux/link.js';
 import {
   type ClientOptions,
   type ClientPort,
@@ -82,12 +82,41 @@ export class MemoryLink implements Link {
   }
 }
 
+/** An open file, as far as a multiplexer is concerned. */
+export class FakeDescriptor implements Descriptor {
+  readonly type = 'file';
+  readonly path: string;
+  isClosed = false;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+/** A connection that carries descriptors. */
+export class CarryingLink extends MemoryLink {
+  /** What went with a descriptor, and its path; the descriptor was open then. */
+  readonly carried: string[] = [];
+
+  sendWith(chunks: readonly Uint8Array[], descriptor: Descriptor): void {
+    assert.ok(descriptor instanceof FakeDescriptor && !descriptor.isClosed, 'what is sent is open');
+    this.carried.push(`${descriptor.path} ${textOf(chunks)}`);
+    descriptor.close();
+    this.writeAll(chunks);
+  }
+}
+
 /** A client's end. */
 export class TestClient {
   readonly link = new MemoryLink();
   readonly port: ClientPort;
   readonly #world: World;
   #taken = 0;
+  #written = 0;
 
   constructor(world: World, options: ClientOptions) {
     this.#world = world;
@@ -97,9 +126,16 @@ export class TestClient {
   /** Hands bytes in without ending the turn. @param chunkSize bytes in each piece; all in one by default */
   write(input: string | Uint8Array, chunkSize = Number.POSITIVE_INFINITY): void {
     const bytes = bytesOf(input);
+    this.#written += bytes.length;
     for (let at = 0; at < bytes.length; at += chunkSize) {
       this.port.receive(bytes.slice(at, Math.min(bytes.length, at + chunkSize)));
     }
+  }
+
+  /** Hands bytes in that descriptors come with. @param fault why they cannot be kept */
+  writeWith(input: string, descriptors: readonly FakeDescriptor[], fault: string | null = null): void {
+    this.port.receiveDescriptors(this.#written, descriptors, fault);
+    this.write(input);
   }
 
   /** Hands bytes in and lets the turns run out. @returns what has come since the last `take` */
@@ -149,6 +185,10 @@ export class RecordingJournal implements Journal {
 
   disconnected(client: ClientView, reason: string): void {
     this.#log.push(`disconnected ${client.id} ${reason}`);
+  }
+
+  descriptors(client: ClientView, descriptors: readonly Descriptor[], fault: string | null): void {
+    this.#log.push(`descriptors ${client.id} ${descriptors.map(({ path }) => path).join()} ${fault ?? 'kept'}`);
   }
 
   command(command: CommandView): void {
@@ -216,6 +256,8 @@ export class RecordingJournal implements Journal {
 export interface WorldOptions extends FakeQemuOptions {
   /** Whether the multiplexer gets a journal; true by default. */
   readonly journal?: boolean;
+  /** Whether the way to QEMU carries descriptors; false by default. */
+  readonly carries?: boolean;
   /** Further options of the multiplexer. */
   readonly mux?: Omit<MultiplexerOptions, 'name' | 'host' | 'journal'>;
 }
@@ -232,11 +274,13 @@ export class World implements Host {
   upstream = new MemoryLink();
   /** Turns ended so far. */
   turns = 0;
+  readonly #carries: boolean;
   #isScheduled = false;
   #clock = 0;
   #nonces = 0;
 
   constructor(options: WorldOptions = {}) {
+    this.#carries = options.carries === true;
     this.mux = new Multiplexer({
       name: 'vm',
       host: this,
@@ -293,7 +337,7 @@ export class World implements Host {
 
   /** A connection to QEMU is made. */
   connectUpstream(): MemoryLink {
-    const link = new MemoryLink();
+    const link = this.#carries ? new CarryingLink() : new MemoryLink();
     link.onWrite = (text) => {
       this.log.push(`write ${text}`);
       this.qemu.receive(text);
