@@ -202,6 +202,7 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     assert.equal(await ask(client, 'add-fd', {}, [fd]), refusal);
     assert.match(await ask(client, 'query-fdsets', {}, [fd]), /"return": \[\]/);
     assert.equal(openFiles(daemon.pid), files);
+    await daemon.logged(({ msg }) => msg === 'refused a command');
   });
 
   test('over TCP has QEMU’s own words for it', async (t) => {
@@ -263,7 +264,7 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
 
   test('holds no more descriptors than there is room for, and says so', async (t) => {
     // Of these 72 are kept for the daemon itself, and every client has one.
-    const { targets } = await serve(t, [''], [], ['prlimit', '--nofile=100:100']);
+    const { daemon, targets } = await serve(t, [''], [], ['prlimit', '--nofile=100:100']);
     const fd = opened(t, '/etc/passwd');
     const clients: RawClient[] = [];
     while (clients.length < 20) clients.push(await negotiated(t, targets[0] ?? ''));
@@ -278,6 +279,7 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
       if (answer.includes('too many files open')) refused++;
       else assert.equal(answer, DONE);
     }
+    await daemon.logged(({ msg }) => msg === 'could not keep a file descriptor that a client sent');
     assert.ok(refused > 0 && refused < clients.length, `${refused} of ${clients.length}`);
   });
 });
