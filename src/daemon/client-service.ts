@@ -30,6 +30,7 @@ export function newClientService(
     client: {
       commandTime: settings.commandTime,
       extensions: settings.extensions,
+      maySkipNegotiation: settings.negotiate === 'auto',
       ...(policy === null ? {} : { policy }),
       ...(settings.events === null ? {} : { events: new EventFilter(settings.events) }),
     },

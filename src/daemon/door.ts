@@ -1,8 +1,9 @@
 /** One socket for clients: lets them in, or tells them why not, and knows those who are in. */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import type { Peer } from '../mux/link.js';
-import type { Multiplexer } from '../mux/multiplexer.js';
+import { connectHmp, type HmpOwner } from '../mux/hmp-session.js';
+import type { Link, Peer } from '../mux/link.js';
+import type { ClientOptions, ClientPort, Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import { Listener } from '../net/listener.js';
 import type { Log } from '../net/log.js';
@@ -10,6 +11,7 @@ import { messageCalls } from '../net/message-calls.js';
 import { peerOf } from '../net/peer-credentials.js';
 import { ReceivingLink } from '../net/receiving-link.js';
 import { refuseSocket } from '../net/refuse.js';
+import { TELNET_OFFER, TelnetFilter } from '../net/telnet.js';
 import { SocketLink } from '../net/socket-link.js';
 import type { ClientService } from './client-service.js';
 import type { ListenerConfig } from './config.js';
@@ -37,6 +39,7 @@ export class Door {
   /** Where clients connect, or could while QEMU is there. */
   readonly place: string;
   readonly listener: Listener;
+  readonly #hasTelnet: boolean;
   readonly #links = new Set<SocketLink>();
   readonly #multiplexer: Multiplexer;
   readonly #descriptors: Descriptors;
@@ -47,6 +50,7 @@ export class Door {
   constructor({ config: { address }, service, multiplexer, descriptors, log }: DoorOptions) {
     this.address = formatAddress(address);
     this.place = formatPlace(address);
+    this.#hasTelnet = address.kind === 'tcp' && address.telnet === true;
     this.#multiplexer = multiplexer;
     this.#descriptors = descriptors;
     this.#service = service;
@@ -132,6 +136,19 @@ export class Door {
     return true;
   }
 
+  #connect(link: Link, options: ClientOptions): ClientPort {
+    const multiplexer = this.#multiplexer;
+    const { state } = multiplexer;
+    if (this.#service.settings.protocol !== 'hmp' || state.name !== 'running')
+      return multiplexer.connect(link, options);
+    const owner: HmpOwner = {
+      version: state.version,
+      connect: (inner, inside) => multiplexer.connect(inner, inside),
+      later: queueMicrotask,
+    };
+    return connectHmp(owner, link, options);
+  }
+
   #accept(socket: Socket): void {
     // The upstream was lost while this client waited in the kernel's queue.
     if (this.#multiplexer.state.name !== 'running') {
@@ -143,17 +160,20 @@ export class Door {
     const peer = peerOf(socket);
     const refusal = this.#refusal(listener, peer);
     if (refusal !== null) {
-      refuseSocket(socket, refusal);
+      refuseSocket(socket, this.#service.settings.protocol === 'hmp' ? asText(refusal) : refusal);
       return;
     }
     const { settings, client } = this.#service;
-    const receiving = peer.kind === 'unix' && settings.fds ? ReceivingLink.over(socket, messageCalls()) : null;
+    const takesDescriptors = settings.fds && settings.protocol === 'qmp';
+    const receiving = peer.kind === 'unix' && takesDescriptors ? ReceivingLink.over(socket, messageCalls()) : null;
     const link = receiving ?? new SocketLink(socket, socket);
     this.#links.add(link);
+    const telnet = this.#hasTelnet ? new TelnetFilter() : null;
+    if (telnet !== null) link.write(TELNET_OFFER);
     // TCP carries none, and QEMU has its own words for that.
-    const isWithout = peer.kind === 'unix' && receiving === null;
+    const isWithout = peer.kind === 'unix' && receiving === null && settings.protocol === 'qmp';
     const noDescriptors = isWithout ? { noDescriptors: settings.fds ? CANNOT_RECEIVE : SWITCHED_OFF } : {};
-    const port = this.#multiplexer.connect(link, { listener, peer, ...client, ...noDescriptors });
+    const port = this.#connect(link, { listener, peer, ...client, ...noDescriptors });
     receiving?.takeDescriptors({
       receiveDescriptors: (at, descriptors, isCut) => {
         let isFirst = true;
@@ -171,7 +191,8 @@ export class Door {
     });
     link.attach({
       receive: (chunk) => {
-        port.receive(chunk);
+        const kept = telnet === null ? chunk : telnet.filter(chunk);
+        if (kept.length > 0) port.receive(kept);
       },
       receiveEnd: () => {
         port.receiveEnd();
@@ -186,6 +207,12 @@ export class Door {
       },
     });
   }
+}
+
+/** @param message QMP's. @returns the same for someone at a text monitor */
+function asText(message: Uint8Array): Uint8Array {
+  const desc: unknown = /"desc": (".*")/.exec(Buffer.from(message).toString('latin1'))?.[1];
+  return Buffer.from(`Error: ${typeof desc === 'string' ? String(JSON.parse(desc)) : 'not served'}\r\n`);
 }
 
 function ownerText(uid: number | undefined, gid: number | undefined): string {

@@ -1,6 +1,8 @@
 /**
  * How the clients of one socket are served: the options behind its address, which in a config file may also be keys beside it.
  *
+ *     protocol=qmp                qmp, or hmp: the human monitor, as QEMU's -monitor serves it
+ *     negotiate=always            always, or auto: clients that send no qmp_capabilities are served too, without events
  *     policy=full                 what they may run: full, read-only, learn, the NAME of a [policy.NAME] of the config, or a /FILE of rules
  *     policy=learn:/FILE          everything; the rules that would have been needed are logged, and written to FILE
  *     events=all                  which events they get: all, none, or patterns: BLOCK_*+STOP
@@ -15,6 +17,7 @@
 import { groupId, userId } from '../net/accounts.js';
 import type { ListenAddress } from '../net/address.js';
 import { parseService, type ServiceOption } from '../net/address-parser.js';
+import { suggestion } from '../spelling.js';
 import { DURATION_RULE, parseDuration } from '../units.js';
 
 /** What a policy is called, or where it is. */
@@ -26,6 +29,8 @@ export type PolicyChoice =
   | { readonly kind: 'file'; readonly file: string };
 
 export interface ListenerSettings {
+  readonly protocol: 'qmp' | 'hmp';
+  readonly negotiate: 'always' | 'auto';
   readonly policy: PolicyChoice;
   /** Patterns of event names; null for all events. */
   readonly events: readonly string[] | null;
@@ -44,6 +49,8 @@ export interface ListenerSettings {
 }
 
 export const DEFAULT_LISTENER: ListenerSettings = {
+  protocol: 'qmp',
+  negotiate: 'always',
   policy: { kind: 'full' },
   events: null,
   commandTime: 0,
@@ -67,6 +74,12 @@ export function parseListenerSettings(text: string): {
     const value = option.value ?? '';
     if (value === '') throw option.fault(`"${option.name}" needs a value: ${option.name}=…`);
     switch (option.name) {
+      case 'protocol':
+        settings = { ...settings, protocol: oneOf(option, value, ['qmp', 'hmp']) };
+        break;
+      case 'negotiate':
+        settings = { ...settings, negotiate: oneOf(option, value, ['always', 'auto']) };
+        break;
       case 'policy':
         settings = { ...settings, policy: policyChoice(option, value) };
         break;
@@ -114,7 +127,32 @@ export function parseListenerSettings(text: string): {
         throw new Error(`no such option of a listener: ${option.name}`);
     }
   }
+  if (settings.protocol === 'hmp') refuseForHmp(settings, options);
   return { address, settings };
+}
+
+/** What makes no sense for clients of the human monitor. */
+function refuseForHmp({ policy }: ListenerSettings, options: readonly ServiceOption[]): void {
+  for (const option of options) {
+    if (option.name === 'events' || option.name === 'negotiate') {
+      throw option.fault(`"${option.name}" is for QMP: the human monitor has no ${HAS_NOT[option.name]}; leave it out`);
+    }
+    if (option.name === 'policy' && policy.kind === 'read-only') {
+      throw option.fault(
+        '"policy=read-only" lets no command of the human monitor through; write rules for hmp (docs/policy.md)',
+      );
+    }
+  }
+}
+
+const HAS_NOT = { events: 'events', negotiate: 'negotiation' };
+
+function oneOf<T extends string>(option: ServiceOption, value: string, known: readonly T[]): T {
+  const found = known.find((word) => word === value);
+  if (found !== undefined) return found;
+  throw option.fault(
+    `"${option.name}" is ${known.join(' or ')}, not ${JSON.stringify(value)}${suggestion(value, known)}`,
+  );
 }
 
 function policyChoice(option: ServiceOption, value: string): PolicyChoice {

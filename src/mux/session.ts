@@ -69,6 +69,8 @@ export interface ClientOptions {
   readonly noDescriptors?: string;
   /** Whether it has qmpmux's own commands (extension.ts); not when absent. */
   readonly extensions?: boolean;
+  /** Whether it is served without capabilities negotiation too. It gets events only once it has negotiated. */
+  readonly maySkipNegotiation?: boolean;
 }
 
 /** What a session needs of its multiplexer. */
@@ -150,6 +152,9 @@ export class Session implements ClientPort, ClientView {
   /** In microseconds; 0 for no limit. */
   readonly #commandTime: number;
   readonly #hasExtensions: boolean;
+  readonly #maySkip: boolean;
+  /** Whether a command was served without negotiation. */
+  #hasSkipped = false;
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
   #endReason = 'client closed';
@@ -189,6 +194,7 @@ export class Session implements ClientPort, ClientView {
     this.connectedAt = owner.now();
     this.#commandTime = (options.commandTime ?? 0) * 1000;
     this.#hasExtensions = options.extensions === true;
+    this.#maySkip = options.maySkipNegotiation === true;
   }
 
   /** Whether the client may send out-of-band commands. */
@@ -346,14 +352,15 @@ export class Session implements ClientPort, ClientView {
     const { limits } = this.#owner;
     const age = now - this.connectedAt;
     if (!this.isConnected) return;
-    if (this.#phase.name === 'negotiating' && limits.negotiationTime > 0 && age >= limits.negotiationTime * 1000) {
+    const isLate = this.#phase.name === 'negotiating' && !this.#hasSkipped;
+    if (isLate && limits.negotiationTime > 0 && age >= limits.negotiationTime * 1000) {
       const what = `no capabilities negotiation within ${limits.negotiationTime / 1000} s`;
       this.terminate(what);
       this.#owner.counters.unnegotiated++;
       this.#owner.journal?.limited?.(this, this.listener, 'unnegotiated', what);
       return;
     }
-    if (this.#usage.unread > 0) this.#owner.touch(this);
+    if (this.#usage.unread > 0 || this.#link.backlog > 0) this.#owner.touch(this);
     if (this.#commandTime > 0) this.#abandonOverdue(now);
   }
 
@@ -532,7 +539,7 @@ export class Session implements ClientPort, ClientView {
   #sendOut(): void {
     const wasHigh = this.#isHigh;
     if (this.#outbox.length > 0) this.#flushOutbox();
-    else if (this.#usage.unread === 0) return;
+    else if (this.#usage.unread === 0 && this.#link.backlog === 0) return;
     this.#judgeUnread(this.#owner.now());
     if (!wasHigh || this.#usage.isHigh(0)) return;
     this.#drainAnswered();
@@ -627,7 +634,10 @@ export class Session implements ClientPort, ClientView {
       } else this.#answerInTurn(reply, true);
       return;
     }
-    if (this.#phase.name === 'negotiating') return this.#negotiate();
+    if (this.#phase.name === 'negotiating') {
+      if (!this.#maySkip || reader.name === 'qmp_capabilities') return this.#negotiate();
+      this.#hasSkipped = true;
+    }
     const verdict = this.#policy === null ? null : this.#judge(this.#policy);
     if (verdict !== null && !verdict.allowed) {
       const name = reader.name.slice(0, LONGEST_NAME_SHOWN);

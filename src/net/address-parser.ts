@@ -223,8 +223,13 @@ class AddressParser {
     let family = schemeFamily;
     let tls: string | undefined;
     let insecure = false;
+    let telnet = false;
     for (const option of options) {
       switch (option.name) {
+        case 'telnet':
+          if (this.#role === 'upstream') throw this.#fault(option.at, '"telnet" is for a listener; QMP needs none');
+          telnet = this.#text.isOn(option);
+          break;
         case 'tls':
         case 'insecure':
           if (this.#role === 'upstream') {
@@ -266,6 +271,7 @@ class AddressParser {
       ...(family === undefined ? {} : { family }),
       ...(tls === undefined ? {} : { tls }),
       ...(insecure ? { insecure } : {}),
+      ...(telnet ? { telnet } : {}),
     };
     return { address, server };
   }

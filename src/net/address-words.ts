@@ -36,11 +36,13 @@ export const FOREIGN_SCHEMES = new Map([
   ['tcp6-listen', noTcpListen],
   ['system', "qmpmux starts no shell by itself: write exec:sh -c '…'"],
   ['shell', "qmpmux starts no shell by itself: write exec:sh -c '…'"],
-  ['telnet', 'a telnet client can use any tcp listener: write tcp:HOST:PORT'],
+  ['telnet', 'write tcp:HOST:PORT,telnet'],
 ]);
 
 /** What may be said of the clients of a socket, behind its address: not the address's business, but that of who serves them. */
 export const SERVICE_OPTIONS = [
+  'protocol',
+  'negotiate',
   'policy',
   'events',
   'command-timeout',
@@ -53,7 +55,18 @@ export const SERVICE_OPTIONS = [
 ];
 
 /** Every option there is; which of them an address takes depends on what it is. */
-export const OPTIONS = ['mode', 'user', 'group', 'server', 'ipv4', 'ipv6', 'tls', 'insecure', ...SERVICE_OPTIONS];
+export const OPTIONS = [
+  'mode',
+  'user',
+  'group',
+  'server',
+  'ipv4',
+  'ipv6',
+  'tls',
+  'insecure',
+  'telnet',
+  ...SERVICE_OPTIONS,
+];
 
 const neverBlocks = 'qmpmux always waits and connects again by itself; leave it out';
 
@@ -79,5 +92,4 @@ export const FOREIGN_OPTIONS = new Map([
   ['uid', 'write user='],
   ['gid', 'write group='],
   ['owner', 'write user='],
-  ['telnet', 'a telnet client can use any tcp listener; leave it out'],
 ]);

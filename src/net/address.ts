@@ -8,7 +8,7 @@
  *     libvirt:domain                upstream only: a VM of libvirt's, by name, id or UUID; also libvirt:domain?uri=qemu+ssh://host/system
  *
  * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=` where we make a unix socket;
- * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp; `tls=FOLDER`, `insecure` on a
+ * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp; `tls=FOLDER`, `insecure`, `telnet` on a
  * tcp listener; on a listener also what is
  * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
  * path or a value is written `,,`. All that follows `exec:` is the command, commas included, and all that
@@ -57,6 +57,8 @@ export interface TcpListenAddress extends TcpAddress {
   readonly tls?: string;
   /** Whether anyone who can reach the port may connect, unencrypted. */
   readonly insecure?: boolean;
+  /** Whether clients are told by the telnet protocol to send each key as it is typed, and what they say of it is left out. */
+  readonly telnet?: boolean;
 }
 
 /** A listening socket that was handed over to us; see inherited.ts. */
@@ -104,12 +106,13 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
     case 'server':
       return `${formatAddress(address.listen)},server=on`;
     case 'tcp': {
-      const { family, tls, insecure }: TcpListenAddress = address;
+      const { family, tls, insecure, telnet }: TcpListenAddress = address;
       return (
         formatPlace(address) +
         (family === undefined ? '' : `,ipv${family}=on`) +
         (tls === undefined ? '' : `,tls=${doubleCommas(tls)}`) +
-        (insecure === true ? ',insecure=on' : '')
+        (insecure === true ? ',insecure=on' : '') +
+        (telnet === true ? ',telnet=on' : '')
       );
     }
     case 'unix': {
