@@ -5,13 +5,14 @@ import {
   DEFAULT_LOG,
   DEFAULT_SERVICE,
   type DaemonConfig,
+  type ListenerConfig,
   singleMonitor,
   TAKEOVER_RULE,
 } from '../daemon/config.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { ServiceManager } from '../daemon/service-manager.js';
 import { LIMIT_NAMES, parseLimits } from '../daemon/limit-settings.js';
-import { parseListenerSettings } from '../daemon/listener-settings.js';
+import { DEFAULT_LISTENER, parseListenerSettings } from '../daemon/listener-settings.js';
 import { Reloader } from '../daemon/reloader.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings, openLog } from '../daemon/log.js';
 import { DURATION_RULE, parseDuration } from '../units.js';
@@ -36,6 +37,7 @@ interface Flags {
   readonly takeover: boolean | undefined;
   readonly restore: boolean | undefined;
   readonly 'warn-after': string | undefined;
+  readonly 'command-timeout': string | undefined;
   readonly 'drain-timeout': string | undefined;
   readonly limit: readonly string[] | undefined;
   readonly audit: readonly string[] | undefined;
@@ -111,6 +113,12 @@ export const serve = subcommand({
       type: 'string',
       requiresArg: true,
       describe: 'log a command that has no answer for this long (default 10s; 0 for never)',
+    },
+    'command-timeout': {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'how long a command may take before its client gets an error for it, on sockets that have no command-timeout= of their own (default: for ever)',
     },
     'drain-timeout': {
       type: 'string',
@@ -295,6 +303,7 @@ const OF_ONE_MONITOR = [
   'takeover',
   'restore',
   'warn-after',
+  'command-timeout',
   'limit',
   'drain-timeout',
 ] as const;
@@ -331,7 +340,7 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
     singleMonitor(
       name ?? null,
       asUsage('--upstream: ', () => parseUpstream(upstream)),
-      (listen ?? []).map((address) => asUsage('--listen: ', () => parseListenerSettings(address))),
+      listenersOf(flags),
       log,
       {
         cache: flags['no-cache'] !== true,
@@ -346,6 +355,21 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
     ),
   );
   return { ...config, metrics: metricsOf(flags) };
+}
+
+function listenersOf(flags: Flags): readonly ListenerConfig[] {
+  const commandTime = durationFlag('command-timeout', flags['command-timeout']) ?? DEFAULT_LISTENER.commandTime;
+  const settings = { ...DEFAULT_LISTENER, commandTime };
+  const listeners = (flags.listen ?? []).map((address) =>
+    asUsage('--listen: ', () => parseListenerSettings(address, settings)),
+  );
+  if (flags.takeover !== true || flags.upstream === undefined) return listeners;
+  const upstream = parseUpstream(flags.upstream);
+  const isNamed = ({ address }: ListenerConfig) =>
+    address.kind === 'unix' && upstream.kind === 'unix' && address.path === upstream.path;
+  return upstream.kind !== 'unix' || listeners.some(isNamed)
+    ? listeners
+    : [...listeners, { address: upstream, settings }];
 }
 
 function metricsOf({ metrics }: Flags): ListenAddress | null {

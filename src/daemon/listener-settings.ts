@@ -61,13 +61,16 @@ export const DEFAULT_LISTENER: ListenerSettings = {
   fds: true,
 };
 
-/** Reads a listener's address with its options. @throws AddressError */
-export function parseListenerSettings(text: string): {
+/** Reads a listener's address with its options. @param defaults what goes for those that it does not have. @throws AddressError */
+export function parseListenerSettings(
+  text: string,
+  defaults: ListenerSettings = DEFAULT_LISTENER,
+): {
   readonly address: ListenAddress;
   readonly settings: ListenerSettings;
 } {
   const { address, options } = parseService(text);
-  let settings = DEFAULT_LISTENER;
+  let settings = defaults;
   const uids = new Set<number>();
   const gids = new Set<number>();
   for (const option of options) {

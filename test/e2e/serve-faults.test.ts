@@ -146,6 +146,25 @@ describe('a QEMU', { skip: missing('qemu') }, () => {
     );
   });
 
+  it('that is stopped costs all clients an error with --command-timeout, but those of a socket with a time of its own', async (context) => {
+    const qemu = await startQemu(context);
+    const [mux, patient] = [join(qemu.folder, 'mux'), join(qemu.folder, 'patient')];
+    const listen = ['--listen', mux, '--listen', `${patient},command-timeout=0`];
+    await startDaemon(context, [
+      '--upstream',
+      qemu.monitor,
+      '--takeover',
+      '--command-timeout=300ms',
+      ...listen,
+    ]).ready();
+    const clients = await Promise.all([mux, qemu.monitor, patient].map((target) => negotiated(target)));
+    process.kill(qemu.pid, 'SIGSTOP');
+    for (const client of clients) await client.write('{"execute":"query-name","id":1}');
+    for (const client of clients.slice(0, 2)) assert.match(await client.readLine(), /within 0\.3 s/);
+    process.kill(qemu.pid, 'SIGCONT');
+    assert.equal(await clients[2]?.readLine(), '{"return": {}, "id": 1}');
+  });
+
   it('that is killed and started again under its path, with --keep-clients, is one error and two events to its clients', async (context) => {
     const first = await startQemu(context, { name: 'first' });
     const target = join(first.folder, 'mux');
