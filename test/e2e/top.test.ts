@@ -78,6 +78,23 @@ describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
     again.kill('SIGCONT');
   });
 
+  it('gives the screen back for Ctrl-Z, and takes it again', async (context) => {
+    const { socket } = await serve(context);
+    const shell = await Terminal.start(context, ['bash', '--norc', '--noprofile'], { columns: 120, rows: 12 });
+    await shell.shows(/[$#]$/);
+    await shell.enter(`${process.execPath} ${PROGRAM} top ${socket} --interval 0.2`);
+    await shell.shows(/^m0: QEMU[^]*\ncommands {2}\d/);
+    await shell.press('C-z');
+    await shell.shows(/Stopped .*qmpmux/);
+    await shell.enter('fg');
+    await shell.shows(/^m0: QEMU/);
+    await shell.type('q');
+    await shell.shows(/[$#]$/);
+    // The terminal is not left raw.
+    await shell.enter('stty -a');
+    await shell.shows(/ icanon /);
+  });
+
   it('has colours on a terminal, and none where NO_COLOR is set', async (context) => {
     const { socket } = await serve(context);
     const coloured = await start(context, socket);
