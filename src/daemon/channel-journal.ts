@@ -49,7 +49,8 @@ export class ChannelJournal implements Journal {
   }
 
   command(command: CommandView): void {
-    if (!commandSent.hasSubscribers) return;
+    // What is carried out here is not sent.
+    if (!commandSent.hasSubscribers || command.upstreamId < 0) return;
     commandSent.publish({ ...this.#command(command), waited: (this.#now() - command.receivedAt) / 1000 });
   }
 

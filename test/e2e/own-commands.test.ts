@@ -8,14 +8,6 @@ import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 import { runQmpmux } from '../support/run-qmpmux.js';
 
-async function negotiated(target: string): Promise<RawClient> {
-  const client = await RawClient.connect(target);
-  await client.readLine();
-  await client.write('{"execute":"qmp_capabilities"}');
-  await client.readLine();
-  return client;
-}
-
 async function serve(context: TestContext) {
   const qemu = await startQemu(context);
   const [mux, control, watch] = ['mux', 'control', 'watch'].map((name) => join(qemu.folder, name));
@@ -28,7 +20,7 @@ async function serve(context: TestContext) {
 describe('qmpmux status', { skip: missing('qemu') }, () => {
   it('shows how QEMU, qmpmux and its listeners stand, without colours in a pipe', async (context) => {
     const { control, mux, qemu } = await serve(context);
-    await negotiated(mux);
+    await RawClient.negotiated(mux);
     const { code, output, errors } = await runQmpmux(['status', control]);
     assert.deepEqual([code, errors], [0, '']);
     assert.match(output, new RegExp(`^qemu {6}7\\.2\\.\\d+.*, connected for .*\nupstream  unix:${qemu.monitor}$`, 'm'));
@@ -93,7 +85,7 @@ describe('qmpmux status', { skip: missing('qemu') }, () => {
 describe('qmpmux clients and kill', { skip: missing('qemu') }, () => {
   it('list who is connected, and disconnect one of them', async (context) => {
     const { control, mux } = await serve(context);
-    const victim = await negotiated(mux);
+    const victim = await RawClient.negotiated(mux);
     const listed = await runQmpmux(['clients', control]);
     assert.equal(listed.code, 0);
     const [head, first, second] = listed.output.split('\n');
@@ -129,9 +121,9 @@ describe('qmpmux queue', { skip: missing('qemu') }, () => {
     const { control, mux } = await serve(context);
     assert.equal((await runQmpmux(['queue', control])).output, 'no command waits\n');
     const blocked = await blockage(context);
-    const [blocker, other] = [await negotiated(mux), await negotiated(mux)];
+    const [blocker, other] = [await RawClient.negotiated(mux), await RawClient.negotiated(mux)];
     // While there are several, each has its share upstream, and no more.
-    await negotiated(mux);
+    await RawClient.negotiated(mux);
     await blocker.write(`{${blocked.members}}`);
     await blocked.begun;
     await other.write('{"execute":"query-block"}'.repeat(9));

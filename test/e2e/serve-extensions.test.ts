@@ -9,14 +9,6 @@ import { startDaemon } from '../support/daemon.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 
-async function negotiated(target: string): Promise<RawClient> {
-  const client = await RawClient.connect(target);
-  await client.readLine();
-  await client.write('{"execute":"qmp_capabilities"}');
-  assert.equal(await client.readLine(), '{"return": {}}');
-  return client;
-}
-
 async function asked(client: RawClient, name: string, args: object = {}): Promise<string> {
   await client.write(JSON.stringify({ execute: name, arguments: args }));
   const lines = await client.readLinesUntil((line) => !line.startsWith('{"timestamp"'));
@@ -42,7 +34,7 @@ async function serve(context: TestContext, flags: readonly string[] = []) {
   const listen = ['--listen', `unix:${mux}`, '--listen', `unix:${control},extensions=on`];
   const daemon = startDaemon(context, ['--upstream', qemu.monitor, ...listen, ...flags]);
   const [pure = '', allowed = ''] = await daemon.ready();
-  return { qemu, daemon, pure: await negotiated(pure), allowed: await negotiated(allowed) };
+  return { qemu, daemon, pure: await RawClient.negotiated(pure), allowed: await RawClient.negotiated(allowed) };
 }
 
 describe('extension commands', { skip: missing('qemu') }, () => {
@@ -99,7 +91,7 @@ describe('extension commands', { skip: missing('qemu') }, () => {
       `unix:${metrics}`,
     ]);
     const [allowed = '', pure = ''] = await daemon.ready();
-    const [client, other] = [await negotiated(allowed), await negotiated(pure)];
+    const [client, other] = [await RawClient.negotiated(allowed), await RawClient.negotiated(pure)];
     assert.equal(await asked(client, own('disconnect-client'), { client: 2 }), '{"return": {}}');
     await other.readToEnd();
     const line = await daemon.logged(({ msg }) => msg === 'disconnected a client because another asked for it');
@@ -138,7 +130,7 @@ describe('extension commands', { skip: missing('qemu') }, () => {
     writeFileSync(file, config(''));
     const daemon = startDaemon(context, ['--config', file]);
     const [allowed = ''] = await daemon.ready();
-    const client = await negotiated(allowed);
+    const client = await RawClient.negotiated(allowed);
     assert.equal(await asked(client, own('reload')), '{"return": {"changes": []}}');
     writeFileSync(file, config(`, ${JSON.stringify(join(qemu.folder, 'second'))}`));
     assert.equal(await asked(client, own('reload')), '{"return": {"changes": ["other sockets: vm"]}}');
@@ -159,7 +151,7 @@ describe('extension commands', { skip: missing('qemu') }, () => {
       listen = [{ address = ${JSON.stringify(control)}, extensions = true }]`;
     writeFileSync(file, config(true));
     const daemon = startDaemon(context, ['--config', file]);
-    const client = await negotiated((await daemon.ready())[0] ?? '');
+    const client = await RawClient.negotiated((await daemon.ready())[0] ?? '');
     writeFileSync(file, config(false));
     assert.match(await asked(client, own('reload')), /this monitor ends before the command is done/);
     await client.readToEnd();

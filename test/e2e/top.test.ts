@@ -30,14 +30,6 @@ function start(
   return Terminal.start(context, words, { columns: 120, rows: 12, environment });
 }
 
-async function negotiated(target: string): Promise<RawClient> {
-  const client = await RawClient.connect(target);
-  await client.readLine();
-  await client.write('{"execute":"qmp_capabilities"}');
-  await client.readLine();
-  return client;
-}
-
 describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
   it('shows who blocks while it does, fills the screen after a resize, and leaves at q', async (context) => {
     const { socket } = await serve(context);
@@ -46,7 +38,7 @@ describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
     assert.match(screen, /^m0: QEMU 7\.2\.\d+.*, connected for .*, 1 client {2}\d\d:\d\d:\d\d\n/);
     assert.match(screen, /\nblocking {2}nobody\n\nCLIENT +CMD\/S +LATENCY .*LISTENER *\n +\d\* +0 +- /);
     const blocked = await blockage(context);
-    const blocker = await negotiated(`unix:${socket}`);
+    const blocker = await RawClient.negotiated(`unix:${socket}`);
     await blocker.write(`{${blocked.members}}`);
     await terminal.shows(/blocking {2}client \d, .*: blockdev-add for [\d.]+s, 0 behind it\n/);
     await terminal.shows(/\n +\d +0 +- .*blockdev-add [\d.]+s/);

@@ -46,6 +46,18 @@ function errorLine(desc: string): string {
   return `{"error": {"class": "GenericError", "desc": ${JSON.stringify(desc)}}}`;
 }
 
+/** A world whose reload goes on until it is told to finish. */
+function reloading() {
+  let finish: (changes: readonly string[]) => void = () => {};
+  const world = worldWith({
+    reload: () =>
+      new Promise((resolve) => {
+        finish = resolve;
+      }),
+  });
+  return { world, finish: (changes: readonly string[]) => finish(changes) };
+}
+
 /** Lets promises that are settled be heard. */
 async function heard(world: World): Promise<void> {
   await new Promise((resolve) => {
@@ -473,13 +485,7 @@ describe('disconnect-client', () => {
 
 describe('reload', () => {
   it('answers when it is done, with what has changed; what its client sent behind it waits', async () => {
-    let finish: (changes: readonly string[]) => void = () => {};
-    const world = worldWith({
-      reload: () =>
-        new Promise((resolve) => {
-          finish = resolve;
-        }),
-    });
+    const { world, finish } = reloading();
     const client = operator(world);
     assert.deepEqual(client.send(`${message('reload', {}, { id: 1 })}{"execute":"stop"}`), []);
     await heard(world);
@@ -519,13 +525,7 @@ describe('reload', () => {
   });
 
   it('harms nobody when its client has gone meanwhile', async () => {
-    let finish: (changes: readonly string[]) => void = () => {};
-    const world = worldWith({
-      reload: () =>
-        new Promise((resolve) => {
-          finish = resolve;
-        }),
-    });
+    const { world, finish } = reloading();
     const client = operator(world);
     client.send(message('reload'));
     world.mux.close('ended');

@@ -58,6 +58,15 @@ export class RawClient {
     });
   }
 
+  /** Connects and completes the negotiation. */
+  static async negotiated(target: Target): Promise<RawClient> {
+    const client = await RawClient.connect(target);
+    await client.readLine();
+    await client.write('{"execute":"qmp_capabilities"}');
+    await client.readLine();
+    return client;
+  }
+
   /** Everything received since the connection began. */
   get received(): Buffer {
     if (this.#chunks.length > 0) {
