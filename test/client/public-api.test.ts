@@ -39,6 +39,7 @@ it('the package is imported by its name, and has these members and no others', a
     'QmpClient',
     'QmpError',
     'QmpmuxError',
+    'shareMonitor',
   ]);
   const path = join(scratch(t), 'qmp');
   const monitor = new SimulatedMonitor();

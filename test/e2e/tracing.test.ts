@@ -1,9 +1,12 @@
 /** What docs/tracing.md says can be followed from within the daemon's process, with the page's own example. */
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { startDaemon } from '../support/daemon.js';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { shareMonitor } from 'qmpmux';
+import { startCommand, startDaemon } from '../support/daemon.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
@@ -14,6 +17,46 @@ import { subscribe } from 'node:diagnostics_channel';
 const names = ${JSON.stringify([...page.matchAll(/^\| `(qmpmux:[\w:]+)` \|/gm)].map((match) => match[1]))};
 for (const name of names) subscribe(name, (message) => console.log('told', JSON.stringify({ name, ...message })));
 `;
+
+describe('a program that shares a monitor itself', { skip: missing('qemu'), timeout: 120_000 }, () => {
+  test('does so as the documentation shows it, and ends when it stops', async (t) => {
+    const folder = scratch(t);
+    // Inside the package, where its own name leads to it.
+    const script = fileURLToPath(new URL(`./documentation-example-${process.pid}.mjs`, import.meta.url));
+    writeFileSync(script, [...page.matchAll(/```js\n(.*?)```/gs)][1]?.[1] ?? '');
+    t.after(() => rmSync(script));
+    const qemu = await startQemu(t);
+    const mux = join(folder, 'mux');
+    const program = startCommand(t, [process.execPath, script, qemu.monitor, mux]);
+    while (!program.output.includes('clients are accepted')) await pause(10);
+    const [one, two] = [await RawClient.connect(mux), await RawClient.connect(`${mux}.ro`)];
+    for (const client of [one, two]) {
+      await client.write('{"execute":"qmp_capabilities"}{"execute":"cont"}');
+      await client.readLine();
+      await client.readLine();
+    }
+    assert.match(await one.readLine(), /"RESUME"/);
+    assert.match(await one.readLine(), /^\{"return"/);
+    let answer = await two.readLine();
+    if (answer.includes('"RESUME"')) answer = await two.readLine();
+    assert.match(answer, /not allowed here/);
+    assert.deepEqual(await program.stop(), { code: 0, signal: null });
+    assert.match(program.output, /^client 1: cont$/m);
+    assert.doesNotMatch(program.output, /client 2/);
+    assert.ok(!existsSync(mux));
+  });
+
+  test('is told by QmpmuxErrors of what cannot be', async (t) => {
+    const folder = scratch(t);
+    const share = (upstream: string, ...listen: readonly string[]) => shareMonitor({ upstream, listen });
+    await assert.rejects(share('nonsense:', join(folder, 'm')), { code: 'QMPMUX_ADDRESS' });
+    await assert.rejects(share('/q', '/m,policy=none-such'), { code: 'QMPMUX_CONFIG' });
+    await assert.rejects(share(join(folder, 'q'), '/nowhere/m'), { code: 'QMPMUX_LISTEN' });
+    const shared = await share(join(folder, 'q'), join(folder, 'm'));
+    assert.equal(shared.status, 'q: waiting for QEMU');
+    await shared.stop();
+  });
+});
 
 describe('a module that is loaded into the daemon', { skip: missing('qemu'), timeout: 120_000 }, () => {
   test('follows its commands as the documentation shows it', async (t) => {
