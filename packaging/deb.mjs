@@ -158,7 +158,7 @@ try {
   // Nothing is writable to others or runs by accident.
   run('chmod', ['-R', 'u=rwX,go=rX', stage]);
   run('find', [stage, '-type', 'f', '-exec', 'chmod', 'a-x', '{}', '+']);
-  chmodSync(join(stage, PROGRAM, 'bin/qmpmux.js'), 0o755);
+  for (const file of ['bin/qmpmux.js', 'libvirt/qemu-behind-qmpmux']) chmodSync(join(stage, PROGRAM, file), 0o755);
   const size = run('du', ['-sk', '--apparent-size', stage]).split('\t')[0];
   const files = readdirSync(stage, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
