@@ -2,6 +2,7 @@
 import type { Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import type { Log } from '../net/log.js';
+import { messageCalls } from '../net/message-calls.js';
 import { preparePeerCredentials } from '../net/peer-credentials.js';
 import type { SocketLink } from '../net/socket-link.js';
 import { type ClientService, isSameService, newClientService } from './client-service.js';
@@ -131,7 +132,11 @@ export class Doors {
       const places = this.#doors.map(({ listener }) => listener.place);
       log.info({ listen: places }, 'accepting clients');
       ready(places);
-      setImmediate(preparePeerCredentials);
+      // What the first client needs, before it comes.
+      setImmediate(() => {
+        preparePeerCredentials();
+        messageCalls();
+      });
       return;
     }
     this.#again = setTimeout(() => {

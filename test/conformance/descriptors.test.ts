@@ -10,6 +10,10 @@ import { missing, type Qemu, startQemu } from '../support/qemu.js';
 import { RawClient, type Target } from '../support/raw-client.js';
 import { suiteScope } from '../support/scratch.js';
 import { type SharedVm, shareVm } from '../support/shared-vm.js';
+import { Random } from './generator.js';
+
+const STREAMS = Number(process.env['QMPMUX_STREAMS'] ?? '300');
+const seed = Number(process.env['QMPMUX_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Bytes, and how many descriptors come with them. */
 type Part = readonly [bytes: string, descriptors: number];
@@ -257,6 +261,42 @@ async function play(target: Target, { parts }: Case, fd: number, fdset: number):
   );
 }
 
+/** What random streams are made of. */
+const COMMANDS = [
+  ...['a', 'b', 'c'].flatMap((name) => [
+    getfd(1, name),
+    getfd(2, name),
+    `{"execute":"closefd","arguments":{"fdname":"${name}"},"id":3}`,
+  ]),
+  getfd(4, '1'),
+  '{"execute":"getfd","id":5}',
+  '{"execute":"getfd","arguments":{"fdname":"a","x":{}},"id":6}',
+  '{"execute":"add-fd","arguments":{"fdset-id":-1},"id":7}',
+  '{"execute":"add-fd","arguments":{"fdset-id":1e0},"id":8}',
+  '{"execute":"\\u0067etfd","arguments":{"fdname":"\\u0061"},"id":9}',
+  '{"execute":"query-status","id":10}',
+  '{"a":}',
+  '{}',
+  ' ',
+  '\n',
+];
+
+/** @returns commands, cut into parts of which some bring descriptors */
+function randomParts(random: Random): Part[] {
+  const text = Array.from({ length: 1 + random.below(8) }, () => COMMANDS[random.below(COMMANDS.length)] ?? '').join(
+    '',
+  );
+  const parts: Part[] = [];
+  for (let at = 0; at < text.length; ) {
+    // Often where a command ends, as clients do.
+    const brace = text.indexOf('}{', at) + 1;
+    const end = random.below(2) === 0 && brace > at ? brace : at + 1 + random.below(text.length - at);
+    parts.push([text.slice(at, end), random.below(3) === 0 ? 1 + random.below(3) : 0]);
+    at = end;
+  }
+  return parts;
+}
+
 describe('descriptors', { skip: missing('qemu'), concurrency: 1 }, () => {
   const scope = suiteScope();
   let direct: Qemu;
@@ -290,6 +330,19 @@ describe('descriptors', { skip: missing('qemu'), concurrency: 1 }, () => {
       assert.deepEqual(await play(target, { name: '', parts: [later], says: [] }, file, 0), [
         '{"return": {}, "id": "later"}',
       ]);
+    }
+  });
+
+  test(`random commands and descriptors, cut anywhere, from seed ${seed}`, async () => {
+    for (let index = 0; index < STREAMS; index++) {
+      const parts = randomParts(new Random(seed + index));
+      const one: Case = { name: '', parts, says: [] };
+      const expected = await play(direct.monitor, one, file, 99);
+      assert.deepEqual(
+        await play(shared.target, one, file, 99),
+        expected,
+        `seed ${seed + index}: ${JSON.stringify(parts)}`,
+      );
     }
   });
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer, type Socket } from 'node:net';
 import { before, describe, test } from 'node:test';
@@ -184,6 +184,19 @@ describe('an open file', { skip: missing('qemu'), concurrency: 1 }, () => {
     assert.equal(await ask(two, 'getfd', { fdname: 'used' }, [file]), DONE);
     assert.equal(await ask(two, 'closefd', { fdname: 'used' }), DONE);
     assert.equal(await ask(two, 'chardev-remove', { id: 'used' }), DONE);
+  });
+
+  test('is handed over as the documentation says, with Python', { skip: missing('python3') }, async (t) => {
+    const page = readFileSync(new URL('../../docs/descriptors.md', import.meta.url), 'utf8');
+    const code = /```python\n([^]*?)```/.exec(page)?.[1] ?? '';
+    const image = join(folder, 'documented.img');
+    writeFileSync(image, Buffer.alloc(65_536));
+    const script = code.replace('/run/vm.mux', vm.target.replace('unix:', '')).replace('/srv/disk.qcow2', image);
+    execFileSync('python3', ['-c', `${script}    s.recv(9999), s.recv(9999)\n`]);
+    const client = await negotiated(t, vm.target);
+    const node = { driver: 'file', 'node-name': 'documented', filename: '/dev/fdset/1' };
+    assert.equal(await ask(client, 'blockdev-add', node), DONE);
+    assert.equal(await ask(client, 'blockdev-del', { 'node-name': 'documented' }), DONE);
   });
 
   test('is not waited for by QEMU’s own second monitor', async () => {

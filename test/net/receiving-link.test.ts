@@ -305,3 +305,48 @@ test('an idle client costs no time, a half-closed one neither, and the process e
   // A loop that is busy takes the half second whole.
   assert.ok(Number(output) < 150_000, `${output.trim()} µs of CPU in half a second`);
 });
+
+test('descriptors that the process has no room for are told, and its bytes come all the same', async (t) => {
+  const script = `
+    import { openSync } from 'node:fs';
+    import { connect, createServer } from 'node:net';
+    import koffi from ${JSON.stringify(import.meta.resolve('koffi'))};
+    import { messageCalls } from ${JSON.stringify(new URL('../../dist/net/message-calls.js', import.meta.url).href)};
+    import { ReceivingLink } from ${JSON.stringify(new URL('../../dist/net/receiving-link.js', import.meta.url).href)};
+    const path = process.argv[1];
+    const file = openSync('/etc/passwd');
+    const server = createServer((socket) => {
+      const link = ReceivingLink.over(socket, messageCalls());
+      link.takeDescriptors({
+        receiveDescriptors: (at, descriptors, isCut) => {
+          console.log(at, descriptors.length, isCut);
+          for (const descriptor of descriptors) descriptor.close();
+        },
+        descriptorClosed: () => undefined,
+      });
+      link.attach({
+        receive: (chunk) => {
+          console.log(Buffer.from(chunk).toString());
+          if (String(chunk) === 'three') process.exit();
+          send(String(chunk) === 'one' ? 'two' : 'three');
+        },
+        receiveEnd: () => undefined,
+        closed: () => undefined,
+      });
+      send('one');
+    }).listen(path);
+    const client = connect(path);
+    const send = (text) => messageCalls().send(client._handle.fd, Buffer.from(text), [file, file, file]);
+    client.once('connect', () => {
+      // From here on there is room for two more.
+      const limit = koffi.load(null).func('int setrlimit(int, void *)');
+      const most = BigInt(openSync('/etc/passwd') + 3);
+      limit(7, new BigUint64Array([most, most]));
+    });
+  `;
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', script, join(scratch(t), 's')], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  assert.deepEqual(output.trim().split('\n'), ['0 2 true', 'one', '3 2 true', 'two', '6 2 true', 'three']);
+});
