@@ -125,7 +125,7 @@ describe('under a real systemd', {
   test('a daemon that hangs is restarted by the watchdog, and one that ends by itself too', async () => {
     const dropIn = '/run/systemd/system/qmpmux@web1.service.d';
     system.must('mkdir', '-p', dropIn);
-    system.write(`${dropIn}/short.conf`, '[Service]\nWatchdogSec=1s\nRestartSec=0\n');
+    system.write(`${dropIn}/short.conf`, '[Service]\nWatchdogSec=4s\nRestartSec=0\n');
     system.must('systemctl', 'daemon-reload');
     system.must('systemctl', 'restart', 'qmpmux@web1');
     system.must('systemctl', 'kill', '--kill-whom=main', '--signal=SIGSTOP', 'qmpmux@web1');

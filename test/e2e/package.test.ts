@@ -32,7 +32,7 @@ describe('the package', () => {
     const { scripts }: { scripts: Record<string, string> } = JSON.parse(
       readFileSync(join(root, 'package.json'), 'utf8'),
     );
-    assert.equal(scripts['prepack'], 'npm run --silent build && node packaging/shipped.mjs');
+    assert.equal(scripts['prepack'], 'rm -rf dist && npm run --silent build && node packaging/shipped.mjs');
     for (const path of [
       'bin/qmpmux.js',
       'dist/cli/main.js',
