@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { connectHmp, type HmpOwner } from '../mux/hmp-session.js';
 import type { Link, Peer } from '../mux/link.js';
 import type { ClientOptions, ClientPort, Multiplexer } from '../mux/multiplexer.js';
+import type { Turn } from './turn.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import { Listener } from '../net/listener.js';
 import type { Log } from '../net/log.js';
@@ -26,6 +27,7 @@ export interface DoorOptions {
   readonly config: ListenerConfig;
   readonly service: ClientService;
   readonly multiplexer: Multiplexer;
+  readonly turn: Turn;
   readonly descriptors: Descriptors;
   readonly log: Log;
 }
@@ -42,16 +44,18 @@ export class Door {
   readonly #hasTelnet: boolean;
   readonly #links = new Set<SocketLink>();
   readonly #multiplexer: Multiplexer;
+  readonly #turn: Turn;
   readonly #descriptors: Descriptors;
   /** Whether a connection has its descriptor from before it agreed on TLS. */
   readonly #isTls: boolean;
   #service: ClientService;
 
-  constructor({ config: { address }, service, multiplexer, descriptors, log }: DoorOptions) {
+  constructor({ config: { address }, service, multiplexer, turn, descriptors, log }: DoorOptions) {
     this.address = formatAddress(address);
     this.place = formatPlace(address);
     this.#hasTelnet = address.kind === 'tcp' && address.telnet === true;
     this.#multiplexer = multiplexer;
+    this.#turn = turn;
     this.#descriptors = descriptors;
     this.#service = service;
     this.#isTls = address.kind === 'tcp' && address.tls !== undefined;
@@ -192,7 +196,10 @@ export class Door {
     link.attach({
       receive: (chunk) => {
         const kept = telnet === null ? chunk : telnet.filter(chunk);
-        if (kept.length > 0) port.receive(kept);
+        if (kept.length === 0) return;
+        if (this.#multiplexer.clientCount === 1) this.#turn.begin();
+        port.receive(kept);
+        this.#turn.end();
       },
       receiveEnd: () => {
         port.receiveEnd();

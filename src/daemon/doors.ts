@@ -1,5 +1,6 @@
 /** The sockets of one monitor. They exist while QEMU can be reached; a change to one does not touch the clients of another. */
 import type { Multiplexer } from '../mux/multiplexer.js';
+import type { Turn } from './turn.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import type { Log } from '../net/log.js';
 import { messageCalls } from '../net/message-calls.js';
@@ -16,6 +17,7 @@ export interface DoorsOptions {
   /** The policies that listeners may name. */
   readonly policies: ReadonlyMap<string, PolicyRules>;
   readonly multiplexer: Multiplexer;
+  readonly turn: Turn;
   readonly descriptors: Descriptors;
   readonly log: Log;
   /** Clients are accepted, for the first time or again; with the places where. */
@@ -156,8 +158,8 @@ export class Doors {
   }
 
   #newDoor(config: ListenerConfig, service: ClientService): Door {
-    const { multiplexer, descriptors, log } = this.#options;
-    return new Door({ config, service, multiplexer, descriptors, log });
+    const { multiplexer, turn, descriptors, log } = this.#options;
+    return new Door({ config, service, multiplexer, turn, descriptors, log });
   }
 }
 

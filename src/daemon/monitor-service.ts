@@ -22,6 +22,7 @@ import { ChannelJournal } from './channel-journal.js';
 import { LogJournal } from './log-journal.js';
 import type { MonitorFigures } from './monitor-figures.js';
 import type { PolicyRules } from './policies.js';
+import { Turn } from './turn.js';
 import { TakenPlace } from './taken-place.js';
 
 export interface MonitorServiceOptions {
@@ -60,6 +61,9 @@ export class MonitorService {
   readonly #ownJournals: readonly Journal[];
   readonly #metrics: Journal | null;
   readonly #doors: Doors;
+  readonly #turn = new Turn(() => {
+    this.#multiplexer.commit();
+  });
   readonly #takenPlace: TakenPlace | null;
   /** How long commands in flight may take when the service stops, in milliseconds. */
   drainTime: number;
@@ -95,7 +99,19 @@ export class MonitorService {
     this.#upstream = new Upstream({
       address: this.#takenPlace?.upstream ?? upstream,
       ...(this.#takenPlace === null ? {} : { prepare: () => this.#takenPlace?.take() ?? Promise.resolve(null) }),
-      receiver: this.#multiplexer,
+      receiver: {
+        upstreamOpened: (link) => {
+          this.#multiplexer.upstreamOpened(link);
+        },
+        upstreamReceive: (chunk) => {
+          this.#turn.begin();
+          this.#multiplexer.upstreamReceive(chunk);
+          this.#turn.end();
+        },
+        upstreamClosed: (reason) => {
+          this.#multiplexer.upstreamClosed(reason);
+        },
+      },
       log,
       keepsClients: config.keepClients,
     });
@@ -103,6 +119,7 @@ export class MonitorService {
       listen: this.#listenersOf(config.listen),
       policies: options.policies,
       multiplexer: this.#multiplexer,
+      turn: this.#turn,
       descriptors: options.descriptors,
       log,
       ready: options.ready,
@@ -211,18 +228,11 @@ export class MonitorService {
   }
 
   #newHost(): Host {
-    let isScheduled = false;
-    const commit = () => {
-      isScheduled = false;
-      this.#multiplexer.commit();
-    };
     return {
       now: multiplexerTime,
       epoch: () => Date.now() * 1000,
       schedule: () => {
-        if (isScheduled) return;
-        isScheduled = true;
-        setImmediate(commit);
+        this.#turn.schedule();
       },
       nonce: () => randomBytes(12).toString('hex'),
       upstreamChanged: (state) => {

@@ -1,0 +1,51 @@
+/**
+ * When the turns of one multiplexer end. What is scheduled ends with the turn of the event loop, so that what came from many clients at
+ * once is one write. Behind bytes that nobody else's could join (QEMU's, or those of the only client), the turn ends at once.
+ *
+ * `#state` goes idle → due (the event loop will end the turn) → committing → idle, or idle → reading → committing → idle. What is
+ * scheduled while a turn ends belongs to the next one.
+ */
+type State = 'idle' | 'due' | 'reading' | 'committing';
+
+export class Turn {
+  readonly #commit: () => void;
+  #state: State = 'idle';
+  /** Whether something is scheduled that no turn has done yet. */
+  #isWanted = false;
+
+  /** @param commit ends a turn of the multiplexer */
+  constructor(commit: () => void) {
+    this.#commit = commit;
+  }
+
+  /** Asks for the turn to be ended. */
+  schedule(): void {
+    this.#isWanted = true;
+    if (this.#state !== 'idle') return;
+    this.#state = 'due';
+    setImmediate(this.#loopTurned);
+  }
+
+  /** Bytes are about to be handed in; `end` follows, and ends the turn unless one is being ended, or will be by the event loop. */
+  begin(): void {
+    if (this.#state === 'idle') this.#state = 'reading';
+  }
+
+  end(): void {
+    if (this.#state === 'reading') this.#finish();
+  }
+
+  readonly #loopTurned = (): void => {
+    this.#finish();
+  };
+
+  #finish(): void {
+    if (this.#isWanted) {
+      this.#isWanted = false;
+      this.#state = 'committing';
+      this.#commit();
+    }
+    this.#state = 'idle';
+    if (this.#isWanted) this.schedule();
+  }
+}
