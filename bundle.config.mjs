@@ -21,7 +21,7 @@ const BUNDLE = join(FOLDER, 'program.cjs');
 const CACHE = join(FOLDER, 'program.cache');
 
 /** Not in the bundle: what has machine code, and what only help, a terminal, a config file, logs and metrics need. */
-const OUTSIDE = ['cli-table3', 'koffi', 'pino-pretty', 'prom-client', 'smol-toml', 'split2', 'valibot', 'yargs'];
+const OUTSIDE = ['@colors/colors', 'koffi', 'pino-pretty', 'prom-client', 'smol-toml', 'split2', 'valibot', 'yargs'];
 
 /** The modules ask where they lie, to find files beside them. */
 const places = {

@@ -1,9 +1,9 @@
 /** Clients, in the words and columns of tables. */
 import { showSize, showTime } from './quantities.js';
 import type { Report } from './report.js';
-import type { Column } from './table.js';
+import { type Column, outputOptions, tableLines, type TableOptions } from './table.js';
 
-export const CLIENT_COLUMNS: readonly Column[] = [
+const COLUMNS: readonly Column[] = [
   { head: 'CLIENT', isNumber: true },
   { head: 'PEER', mayShrink: true },
   { head: 'LISTENER', mayShrink: true },
@@ -17,8 +17,12 @@ export const CLIENT_COLUMNS: readonly Column[] = [
   { head: 'HELD', isNumber: true },
 ];
 
-/** The cells of a client of query-clients. */
-export function clientRow(client: Report): string[] {
+/** What query-clients returned, as a table. */
+export function clientLines(clients: Report, options: TableOptions = outputOptions()): string[] {
+  return tableLines(COLUMNS, clients.items.map(row), options);
+}
+
+function row(client: Report): string[] {
   const commands = client.at('commands').number;
   return [
     clientNumber(client),

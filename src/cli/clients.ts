@@ -1,11 +1,14 @@
 /** `qmpmux clients`: who is connected. */
-import { CLIENT_COLUMNS, clientRow } from './client-table.js';
-import { colourOf } from './colour.js';
-import { EXIT } from './exit-code.js';
-import { JSON_OPTION, OWN_COMMANDS_NOTE, onlyTarget, TIMEOUT_OPTION, withOwnCommands } from './own-commands.js';
+import {
+  JSON_OPTION,
+  OWN_COMMANDS_NOTE,
+  onlyTarget,
+  TIMEOUT_OPTION,
+  withOwnCommands,
+  writeLines,
+} from './own-commands.js';
 import { Report } from './report.js';
 import { subcommand } from './subcommand.js';
-import { outputWidth, tableLines } from './table.js';
 
 export const clients = subcommand({
   name: 'clients',
@@ -25,13 +28,7 @@ export const clients = subcommand({
   async run({ json, timeout }, operands) {
     return withOwnCommands(onlyTarget(operands), timeout, async (commands) => {
       const { value, text } = await commands.ask('query-clients');
-      if (json === true) process.stdout.write(`${text}\n`);
-      else {
-        const rows = new Report(value).items.map((client) => clientRow(client));
-        const lines = tableLines(CLIENT_COLUMNS, rows, { width: outputWidth(), colour: colourOf(process.stdout) });
-        process.stdout.write(`${lines.join('\n')}\n`);
-      }
-      return EXIT.ok;
+      return writeLines(json === true ? text : (await import('./client-table.js')).clientLines(new Report(value)));
     });
   },
 });

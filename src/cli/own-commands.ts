@@ -6,6 +6,7 @@ import { findMembers } from '../client/reply-members.js';
 import { QmpmuxError } from '../errors.js';
 import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
 import { Deadline } from './deadline.js';
+import { EXIT } from './exit-code.js';
 import { takeTarget, type Target } from './target.js';
 import { UsageError } from './subcommand.js';
 
@@ -101,4 +102,10 @@ export function onlyTarget(operands: readonly string[]): Target {
   const [unexpected] = rest;
   if (unexpected !== undefined) throw new UsageError(`${JSON.stringify(unexpected)} is unexpected here`);
   return target;
+}
+
+/** Writes what was asked for. @returns the exit code */
+export function writeLines(lines: string | readonly string[]): number {
+  process.stdout.write(`${typeof lines === 'string' ? lines : lines.join('\n')}\n`);
+  return EXIT.ok;
 }

@@ -1,21 +1,14 @@
 /** `qmpmux queue`: which commands have no answer yet, and which one all others wait for. */
-import { peerText } from './client-table.js';
-import { type Colour, colourOf } from './colour.js';
-import { EXIT } from './exit-code.js';
-import { JSON_OPTION, OWN_COMMANDS_NOTE, onlyTarget, TIMEOUT_OPTION, withOwnCommands } from './own-commands.js';
-import { showTime } from './quantities.js';
+import {
+  JSON_OPTION,
+  OWN_COMMANDS_NOTE,
+  onlyTarget,
+  TIMEOUT_OPTION,
+  withOwnCommands,
+  writeLines,
+} from './own-commands.js';
 import { Report } from './report.js';
-import { LONG } from './status-report.js';
 import { subcommand } from './subcommand.js';
-import { type Column, outputWidth, tableLines } from './table.js';
-
-const COLUMNS: readonly Column[] = [
-  { head: 'STATE' },
-  { head: 'CLIENT', isNumber: true },
-  { head: 'AGE', isNumber: true },
-  { head: 'COMMAND', mayShrink: true },
-  { head: 'PEER', mayShrink: true },
-];
 
 export const queue = subcommand({
   name: 'queue',
@@ -36,37 +29,7 @@ export const queue = subcommand({
   async run({ json, timeout }, operands) {
     return withOwnCommands(onlyTarget(operands), timeout, async (commands) => {
       const { value, text } = await commands.ask('query-queue');
-      const lines = json === true ? [text] : queueLines(new Report(value), outputWidth(), colourOf(process.stdout));
-      process.stdout.write(`${lines.join('\n')}\n`);
-      return EXIT.ok;
+      return writeLines(json === true ? text : (await import('./queue-table.js')).queueLines(new Report(value)));
     });
   },
 });
-
-/** The queue as a table, or that there is none. */
-export function queueLines(report: Report, width: number | null, colour: Colour): string[] {
-  const sent = report.at('in-flight').items;
-  const waiting = report.at('waiting').items;
-  if (sent.length + waiting.length === 0) return ['no command waits'];
-  const rows = [
-    ...sent.map((command) => row(command.at('running').isTrue ? 'running' : 'sent', command, colour)),
-    ...waiting.map((command) => row('waiting', command, colour)),
-  ];
-  const more = report.at('waiting-count').number - waiting.length;
-  const lines = tableLines(COLUMNS, rows, { width, colour });
-  return more > 0 ? [...lines, `and ${more} more that wait`] : lines;
-}
-
-function row(state: string, command: Report, colour: Colour): string[] {
-  const age = command.at('age').number;
-  const marks = (['oob', 'shared', 'abandoned'] as const).filter((mark) => command.at(mark).isTrue);
-  const name = command.at('command').text;
-  const isLong = state === 'running' && age >= LONG;
-  return [
-    isLong ? colour('yellow', state) : state,
-    command.at('client').text,
-    showTime(age),
-    marks.length === 0 ? name : `${name} (${marks.join(', ')})`,
-    peerText(command.at('peer')) + (command.at('gone').isTrue ? ', gone' : ''),
-  ];
-}

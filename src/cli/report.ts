@@ -1,6 +1,5 @@
 /** Members of what qmpmux reports, read as far as they are there: it may be of another version. */
 import { isJsonArray, isJsonObject, type JsonValue } from '../qmp/value.js';
-import { plainCell } from './table.js';
 
 export class Report {
   readonly #value: JsonValue | undefined;
@@ -46,4 +45,10 @@ export class Report {
       ? Object.entries(this.#value).map(([name, value]): [string, Report] => [name, new Report(value)])
       : [];
   }
+}
+
+/** @returns a text from elsewhere, such as the name that a program gave itself, with nothing in it that a terminal would act on. */
+export function plainCell(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
 }

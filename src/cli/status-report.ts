@@ -3,9 +3,10 @@ import type { Colour } from './colour.js';
 import { showCount, showSize, showTime } from './quantities.js';
 import type { Report } from './report.js';
 import { percentile } from './latency.js';
-import { tableLines } from './table.js';
+import { outputOptions, tableLines, type TableOptions } from './table.js';
 
-export function statusLines(status: Report, width: number | null, colour: Colour): string[] {
+export function statusLines(status: Report, options: TableOptions = outputOptions()): string[] {
+  const { colour } = options;
   const rows: [string, string][] = [
     ['monitor', status.at('monitor').text],
     ['qemu', upstreamText(status.at('upstream'), colour)],
@@ -38,7 +39,7 @@ export function statusLines(status: Report, width: number | null, colour: Colour
       listener.at('policy').text,
       listener.at('extensions').isTrue ? 'on' : 'off',
     ]),
-    { width, colour },
+    options,
   );
   return listeners.length === 0 ? labelled : [...labelled, '', ...table];
 }

@@ -1,14 +1,17 @@
 /** `qmpmux status`: how a monitor stands; with `--check`, for Nagios and its like. */
 import { QmpmuxError } from '../errors.js';
 import { parseDuration } from '../units.js';
-import { colourOf } from './colour.js';
-import { EXIT } from './exit-code.js';
-import { JSON_OPTION, NotThereError, OWN_COMMANDS_NOTE, onlyTarget, withOwnCommands } from './own-commands.js';
+import {
+  JSON_OPTION,
+  NotThereError,
+  OWN_COMMANDS_NOTE,
+  onlyTarget,
+  withOwnCommands,
+  writeLines,
+} from './own-commands.js';
 import { Report } from './report.js';
-import { statusLines } from './status-report.js';
 import { checked, type Thresholds, UNKNOWN, verdictLine } from './status-check.js';
 import { subcommand, UsageError } from './subcommand.js';
-import { outputWidth } from './table.js';
 
 /** With `--check`, where no --timeout is given, in seconds. */
 const CHECK_TIMEOUT = '10';
@@ -52,9 +55,7 @@ export const status = subcommand({
       if (other !== undefined) throw new UsageError(`--${other} needs --check`);
       return withOwnCommands(target, timeout, async (commands) => {
         const { value, text } = await commands.ask('query-status');
-        const lines = json === true ? [text] : statusLines(new Report(value), outputWidth(), colourOf(process.stdout));
-        process.stdout.write(`${lines.join('\n')}\n`);
-        return EXIT.ok;
+        return writeLines(json === true ? text : (await import('./status-report.js')).statusLines(new Report(value)));
       });
     }
     const thresholds = thresholdsOf(flags.warning, flags.critical);

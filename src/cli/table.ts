@@ -1,7 +1,7 @@
 /** Tables on a terminal, or for a pipe: columns two blanks apart, no lines; by cli-table3. */
 import CliTable from 'cli-table3';
 import stringWidth from 'string-width';
-import type { Colour } from './colour.js';
+import { type Colour, colourOf } from './colour.js';
 
 export interface Column {
   readonly head: string;
@@ -39,7 +39,7 @@ const NO_LINES = {
   middle: ' '.repeat(GAP),
 };
 
-/** @returns the table's lines, the first with the heads. Cells may be coloured; control characters in them are made visible before that, by `plainCell`. */
+/** @returns the table's lines, the first with the heads. Cells may be coloured; nothing in them may steer the terminal: see `plainCell`. */
 export function tableLines(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
@@ -77,13 +77,7 @@ function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])
   return widths;
 }
 
-/** @returns a text from elsewhere, such as the name that a program gave itself, with nothing in it that a terminal would act on. */
-export function plainCell(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
-}
-
-/** How wide tables may be on standard output; null where it is no terminal. */
-export function outputWidth(): number | null {
-  return process.stdout.isTTY ? process.stdout.columns : null;
+/** For tables on standard output. */
+export function outputOptions(): TableOptions {
+  return { width: process.stdout.isTTY ? process.stdout.columns : null, colour: colourOf(process.stdout) };
 }

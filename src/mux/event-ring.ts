@@ -4,8 +4,6 @@
  * Numbers are 1, 2, 3, … in the order in which the multiplexer saw the events, and go on when QEMU is another one. What is not
  * kept any more, or never was because of its size, shows as a gap: nothing is missing in silence.
  */
-import { concat } from '../qmp/ascii.js';
-
 /** Events kept at most. */
 export const MOST_EVENTS = 4096;
 /** Bytes kept of all of them. An event that is larger than that by itself is not kept. */
@@ -18,9 +16,17 @@ export type RingItem =
 
 interface Kept {
   readonly name: string;
-  /** QEMU's bytes without the end of the line; a copy, so that it does not keep the larger chunk it was read in. */
-  readonly bytes: Uint8Array;
+  /**
+   * QEMU's bytes without the end of the line, somewhere in a block of ours: a copy, so that it does not keep the larger chunk it was
+   * read in. A block goes when its last event does.
+   */
+  readonly block: Uint8Array;
+  readonly start: number;
+  readonly end: number;
 }
+
+/** Events are written one behind the other into blocks of this size: one for each would cost more than the copy. */
+const BLOCK_BYTES = 64 * 1024;
 
 const LINE_END = 2;
 
@@ -31,6 +37,9 @@ export class EventRing {
   #first = 1;
   #last = 0;
   #bytes = 0;
+  /** The block that is being filled, up to `#filled`. */
+  #block = new Uint8Array(0);
+  #filled = 0;
 
   /** The number of the newest event; 0 before the first. */
   get last(): number {
@@ -54,7 +63,7 @@ export class EventRing {
     this.#last++;
     const isKept = length <= MOST_EVENT_BYTES;
     if (this.#last - this.#first === MOST_EVENTS) this.#dropOldest();
-    this.#kept[this.#last % MOST_EVENTS] = isKept ? { name, bytes: concat(message).subarray(0, length) } : null;
+    this.#kept[this.#last % MOST_EVENTS] = isKept ? this.#copy(name, message, length) : null;
     if (isKept) this.#bytes += length;
     while (this.#bytes > MOST_EVENT_BYTES) this.#dropOldest();
   }
@@ -67,16 +76,31 @@ export class EventRing {
       const kept = this.#kept[number % MOST_EVENTS] ?? null;
       if (kept === null) continue;
       if (gap < number) items.push({ kind: 'gap', first: gap, last: number - 1 });
-      items.push({ kind: 'event', number, ...kept });
+      items.push({ kind: 'event', number, name: kept.name, bytes: kept.block.subarray(kept.start, kept.end) });
       gap = number + 1;
     }
     if (gap <= this.#last) items.push({ kind: 'gap', first: gap, last: this.#last });
     return items;
   }
 
+  #copy(name: string, message: readonly Uint8Array[], length: number): Kept {
+    const size = length + LINE_END;
+    if (this.#filled + size > this.#block.length) {
+      this.#block = new Uint8Array(Math.max(BLOCK_BYTES, size));
+      this.#filled = 0;
+    }
+    const start = this.#filled;
+    for (const chunk of message) {
+      this.#block.set(chunk, this.#filled);
+      this.#filled += chunk.length;
+    }
+    return { name, block: this.#block, start, end: start + length };
+  }
+
   #dropOldest(): void {
     const at = this.#first % MOST_EVENTS;
-    this.#bytes -= this.#kept[at]?.bytes.length ?? 0;
+    const kept = this.#kept[at] ?? null;
+    if (kept !== null) this.#bytes -= kept.end - kept.start;
     this.#kept[at] = null;
     this.#first++;
   }

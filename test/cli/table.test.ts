@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Colour, plain } from '../../dist/cli/colour.js';
-import { plainCell, tableLines } from '../../dist/cli/table.js';
+import { plainCell } from '../../dist/cli/report.js';
+import { tableLines } from '../../dist/cli/table.js';
 
 const COLUMNS = [
   { head: 'N', isNumber: true },

@@ -1,0 +1,44 @@
+/** What `qmpmux queue` shows. */
+import { peerText } from './client-table.js';
+import type { Colour } from './colour.js';
+import { showTime } from './quantities.js';
+import type { Report } from './report.js';
+import { LONG } from './status-report.js';
+import { type Column, outputOptions, tableLines, type TableOptions } from './table.js';
+
+const COLUMNS: readonly Column[] = [
+  { head: 'STATE' },
+  { head: 'CLIENT', isNumber: true },
+  { head: 'AGE', isNumber: true },
+  { head: 'COMMAND', mayShrink: true },
+  { head: 'PEER', mayShrink: true },
+];
+
+/** The queue as a table, or that there is none. */
+export function queueLines(report: Report, options: TableOptions = outputOptions()): string[] {
+  const { colour } = options;
+  const sent = report.at('in-flight').items;
+  const waiting = report.at('waiting').items;
+  if (sent.length + waiting.length === 0) return ['no command waits'];
+  const rows = [
+    ...sent.map((command) => row(command.at('running').isTrue ? 'running' : 'sent', command, colour)),
+    ...waiting.map((command) => row('waiting', command, colour)),
+  ];
+  const more = report.at('waiting-count').number - waiting.length;
+  const lines = tableLines(COLUMNS, rows, options);
+  return more > 0 ? [...lines, `and ${more} more that wait`] : lines;
+}
+
+function row(state: string, command: Report, colour: Colour): string[] {
+  const age = command.at('age').number;
+  const marks = (['oob', 'shared', 'abandoned'] as const).filter((mark) => command.at(mark).isTrue);
+  const name = command.at('command').text;
+  const isLong = state === 'running' && age >= LONG;
+  return [
+    isLong ? colour('yellow', state) : state,
+    command.at('client').text,
+    showTime(age),
+    marks.length === 0 ? name : `${name} (${marks.join(', ')})`,
+    peerText(command.at('peer')) + (command.at('gone').isTrue ? ', gone' : ''),
+  ];
+}
