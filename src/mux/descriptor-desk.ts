@@ -122,7 +122,7 @@ export class DescriptorDesk {
 
   #judgeTaker(command: JudgedCommand, carries: boolean): DescriptorUse | DescriptorFault {
     const { client, held, refusal } = command;
-    if (refusal !== null) return { rule: 'descriptors', desc: refusal };
+    if (refusal !== null) return { rule: 'no descriptors on this socket', desc: refusal };
     const list = command.list();
     const isSound = command.name === 'getfd' ? isSoundGetfd(list) : isSoundAddFd(list);
     // QEMU refuses its arguments, and looks for no descriptor: what waits goes on waiting.
@@ -151,8 +151,8 @@ export class DescriptorDesk {
       const isOthers = this.#strandedOf !== null && this.#strandedOf !== client;
       return isOthers ? { rule: 'descriptor of another client', desc: NOTHING_SENT } : null;
     }
-    if (arrival.descriptor === null) return { rule: 'descriptors', desc: arrival.fault };
-    if (!carries) return { rule: 'descriptors', desc: NO_WAY };
+    if (arrival.descriptor === null) return { rule: 'descriptor not kept', desc: arrival.fault };
+    if (!carries) return { rule: 'no way for descriptors', desc: NO_WAY };
     const owner = fdname === null ? null : this.#names.ownerBeside(fdname, client);
     return owner === null ? null : clash(fdname ?? '', owner, 'use another name, or wait until it is used or closed');
   }

@@ -224,6 +224,18 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     assert.equal(await ask(client, 'getfd', { fdname: 'x' }), NONE);
   });
 
+  test('before a QEMU that dials qmpmux passes descriptors as well', async (t) => {
+    const folder = scratch(t);
+    const upstream = join(folder, 'q');
+    const daemon = startDaemon(t, ['--upstream', `${upstream},server`, '--listen', join(folder, 'mux')]);
+    await daemon.logged(({ msg }) => msg.startsWith('waiting for QEMU to connect'));
+    await startQemu(t, { extraArgs: ['-qmp', `unix:${upstream},reconnect=1`] });
+    const [target = ''] = await daemon.ready();
+    const client = await negotiated(t, target);
+    assert.equal(await ask(client, 'getfd', { fdname: 'x' }, [opened(t, '/etc/passwd')]), DONE);
+    assert.equal(await ask(client, 'closefd', { fdname: 'x' }), DONE);
+  });
+
   test('before a QEMU that is not on a unix socket refuses a descriptor, and closes it', async (t) => {
     const shared = await shareVm(t, { monitors: [{ kind: 'tcp' }] });
     const client = await negotiated(t, shared.target);
