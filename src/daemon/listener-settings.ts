@@ -178,6 +178,11 @@ function eventPatterns(option: ServiceOption, value: string): readonly string[] 
   if (odd !== undefined) {
     throw option.fault(`${JSON.stringify(odd)} is no pattern of event names; write all, none, or such as BLOCK_*+STOP`);
   }
+  // All but qmpmux's own, which begin with __org, are in capitals: others would never come.
+  const small = patterns.find((pattern) => /[a-z]/.test(pattern) && !pattern.startsWith('__'));
+  if (small !== undefined) {
+    throw option.fault(`QEMU writes the names of events in capitals: events=${value.toUpperCase()}`);
+  }
   return patterns;
 }
 

@@ -171,6 +171,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   ],
   ['a policy without a file', service('policy=learn:'), /the file is missing behind learn:/],
   ['a pattern that is none', service('events=BLOCK/*'), /is no pattern of event names/],
+  ['an event in small letters', service('events=block_*'), /in capitals: events=BLOCK_\*/],
   ['an empty option', service('events='), /"events" needs a value/],
   ['a time that is none', service('command-timeout=soon'), /"command-timeout" is a time such as/],
   ['a number that is none', service('max-clients=many'), /"max-clients" is a number/],

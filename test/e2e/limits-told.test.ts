@@ -227,6 +227,7 @@ async function drive(context: TestContext, { flags = [], options = '', reach, ..
     audit,
     '--metrics',
     socket,
+    '--drain-timeout=300ms',
     ...flags,
   ]);
   await daemon.ready();
