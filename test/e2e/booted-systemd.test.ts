@@ -5,8 +5,16 @@ import { join } from 'node:path';
 import { before as beforeAll, describe, test } from 'node:test';
 import { BootedSystem, cannotBoot } from '../support/booted-system.js';
 import { buildDebianPackage } from '../support/debian-package.js';
-import { missing, qemuProgram } from '../support/programs.js';
+import { available, missing, qemuProgram } from '../support/programs.js';
 import { suiteScope } from '../support/scratch.js';
+
+const guide = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+
+function block(language: string): string {
+  const text = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(guide)?.[1];
+  assert.ok(text !== undefined, `a block of ${language}`);
+  return text;
+}
 
 const CAPABILITIES = '{"execute":"qmp_capabilities"}';
 const NAME = `${CAPABILITIES}{"execute":"query-name"}`;
@@ -53,6 +61,46 @@ describe('under a real systemd', {
       const told = errors.split('\n').filter((line) => line.includes('qmpmux'));
       assert.deepEqual([status, told], [0, []], name);
     }
+  });
+
+  test('the guide works as pasted: a QEMU, its config, and the three sockets for those who share it', async () => {
+    const stop = (...units: readonly string[]) => system.must('systemctl', 'stop', ...units);
+    system.must('systemd-run', '--unit=qemu-guide', 'sh', '-c', block('sh').replace('qemu-system-x86_64', qemuProgram));
+    await system.until(/web1\.qmp/, 'ls', '/run/qmpmux/qemu');
+    assert.equal(system.must('stat', '-c', '%G %a', '/run/qmpmux/qemu/web1.qmp').trim(), 'kvm 770');
+    system.write('/etc/qmpmux/web1.toml', block('toml'));
+    system.must('systemctl', 'enable', '--now', 'qmpmux@web1');
+    await system.until(/^web1: QEMU/, 'systemctl', 'show', '-P', 'StatusText', 'qmpmux@web1');
+    for (const name of ['mux', 'exporter', 'backup']) {
+      assert.match(ask(NAME, `/run/qmpmux/web1.${name}`), /"web1"/);
+      assert.equal(system.must('stat', '-c', '%U:%G %a', `/run/qmpmux/web1.${name}`).trim(), 'qmpmux:kvm 660');
+    }
+    assert.match(system.must('qmpmux', 'status', '--check', '/run/qmpmux/web1.ctl'), /^QMPMUX OK - web1: QEMU/);
+    system.must('systemctl', 'disable', '--now', 'qmpmux@web1');
+    stop('qemu-guide');
+    system.must('rm', '/var/log/qmpmux/web1.audit');
+  });
+
+  const noLibvirt = available('libvirtd') || available('/usr/sbin/libvirtd') ? false : 'not installed: libvirtd';
+  test('so does its domain, in the libvirt of the system', { skip: noLibvirt }, async () => {
+    const virsh = (...words: readonly string[]) => system.must('virsh', '-q', '-c', 'qemu:///system', ...words);
+    // There are no control groups to be had, nor KVM, in here.
+    system.must('sh', '-c', 'echo "cgroup_controllers = []" >> /etc/libvirt/qemu.conf');
+    system.write('/root/web1.xml', block('xml').replace("type='kvm'", "type='qemu'"));
+    system.must('systemctl', 'start', 'dbus', 'libvirtd');
+    virsh('define', '/root/web1.xml');
+    virsh('start', 'web1');
+    // QEMU's own account made it, and the folder its group.
+    assert.match(system.must('stat', '-c', '%U:%G', '/run/qmpmux/qemu/web1.qmp'), /^(?!root).*:kvm$/m);
+    system.must('systemctl', 'start', 'qmpmux@web1');
+    await system.until(/^web1: QEMU/, 'systemctl', 'show', '-P', 'StatusText', 'qmpmux@web1');
+    assert.match(ask(NAME, '/run/qmpmux/web1.mux'), /"web1"/);
+    assert.equal(virsh('domstate', 'web1').trim(), 'running');
+    system.must('systemctl', 'stop', 'qmpmux@web1');
+    virsh('destroy', 'web1');
+    virsh('undefine', 'web1');
+    system.must('systemctl', 'stop', 'libvirtd');
+    system.must('rm', '/var/log/qmpmux/web1.audit');
   });
 
   test('an instance with its socket shares a VM among nc, socat and qmpmux exec, and the audit log tells who did what', async () => {

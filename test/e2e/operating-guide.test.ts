@@ -31,8 +31,8 @@ function block(language: string): string {
 describe("the operator's guide", { timeout: 120_000 }, () => {
   test("has a command line of QEMU's and a config that share a VM", { skip: missing('qemu') }, async (t) => {
     const folder = scratch(t);
-    const here = (text: string) => text.replaceAll('/run/qmpmux', folder);
-    startProgram(t, 'sh', '-c', `exec ${here(block('sh')).replace('qemu-system-x86_64', qemuProgram)}`);
+    const here = (text: string) => text.replaceAll('/run/qmpmux/qemu', folder).replaceAll('/run/qmpmux', folder);
+    startProgram(t, 'sh', '-c', here(block('sh')).replace('qemu-system-x86_64', `exec ${qemuProgram}`));
     const config = here(block('toml'))
       .replaceAll('/var/log/qmpmux', folder)
       .replaceAll(', group = "kvm"', '')
@@ -89,7 +89,7 @@ describe("the operator's guide", { timeout: 120_000 }, () => {
   test('has a domain whose second monitor qmpmux shares, while libvirt has the first', { skip }, async (t) => {
     const folder = join(libvirt.folder, 'vm');
     // Whoever runs the tests may not have KVM.
-    const xml = block('xml').replaceAll('/run/qmpmux', folder).replace("type='kvm'", "type='qemu'");
+    const xml = block('xml').replaceAll('/run/qmpmux/qemu', folder).replace("type='kvm'", "type='qemu'");
     const file = join(scratch(t), 'web1.xml');
     writeFileSync(file, xml);
     await libvirt.virsh('define', file);
