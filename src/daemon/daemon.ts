@@ -99,8 +99,7 @@ export class Daemon {
       metricsServer?.stop();
       const added = new Set(plan.added.map(({ name }) => name));
       // One that has moved a socket aside puts it back.
-      const idle = began.filter(({ name }) => added.has(name));
-      await Promise.all(idle.map((service) => service.stop('the config cannot be used')));
+      await Promise.all(began.map((service) => service.undo()));
       for (const name of added) this.#metrics?.remove(name);
       throw error;
     }

@@ -168,6 +168,11 @@ export class MonitorService {
     await this.#doors.check(except);
   }
 
+  /** Undoes what `check` did, for a service that is not to be started after all. */
+  async undo(): Promise<void> {
+    await this.#takenPlace?.undo();
+  }
+
   /**
    * Finds out whether the sockets can become those of `listen`. Changes nothing.
    * @param except places that are known to be free, or will be

@@ -12,6 +12,8 @@ export class TakenPlace {
   /** What is being done: one step at a time, so that a socket is not moved aside by one when another has just put it back. */
   #step: Promise<unknown> = Promise.resolve();
   #isGivenBack = false;
+  /** Whether `check` has moved QEMU's socket aside, and nothing has been made of it yet. */
+  #isOnTrial = false;
 
   /** @param path where QEMU's socket is */
   constructor(path: string, log: Log) {
@@ -43,7 +45,14 @@ export class TakenPlace {
    * @throws ListenError
    */
   async check(except: ReadonlySet<string>): Promise<void> {
-    if (!except.has(formatPlace({ kind: 'unix', path: this.#takeover.path }))) await this.#takeover.prepare();
+    if (except.has(formatPlace({ kind: 'unix', path: this.#takeover.path }))) return;
+    const prepared = await this.#takeover.prepare();
+    this.#isOnTrial = prepared.ready && prepared.moved;
+  }
+
+  /** Undoes what `check` did, where nothing is to come of it. */
+  async undo(): Promise<void> {
+    if (this.#isOnTrial) await this.giveBack();
   }
 
   /** Moves QEMU's socket aside, if there is one. @returns why it cannot be dialled, or null */

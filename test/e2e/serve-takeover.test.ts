@@ -1,7 +1,8 @@
 /** `--takeover` with a real QEMU and a real daemon, killed at every step. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, renameSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type Daemon, startDaemon } from '../support/daemon.js';
 import { makeDeadSocket } from '../support/dead-socket.js';
@@ -176,6 +177,28 @@ describe('qmpmux serve --takeover', { skip: missing('qemu') }, () => {
     assert.equal((await restore.exited).code, 69);
     assert.match(restore.errors, new RegExp(`node \\(pid ${first.pid}, uid \\d+\\) stands there; end that first`));
     await assertTakenOver(qemu);
+  });
+
+  it('is not begun by a changed config that cannot be used', async (context) => {
+    const qemu = await startQemu(context, { name: 'vm' });
+    const { ino } = lstatSync(qemu.monitor);
+    const [file, mux, taken] = ['config.toml', 'mux', 'taken'].map((name) => join(qemu.folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const config = (listen: readonly string[], takeover: boolean) =>
+      `[monitor.vm]\nupstream = "${qemu.monitor}"\ntakeover = ${takeover}\nlisten = ${JSON.stringify(listen)}\n`;
+    writeFileSync(file, config([mux], false));
+    writeFileSync(taken, 'in the way');
+    const daemon = startDaemon(context, ['--config', file]);
+    await daemon.ready();
+    writeFileSync(file, config([mux, taken], true));
+    daemon.kill('SIGHUP');
+    await daemon.logged(({ msg }) => msg === 'the config cannot be used; all goes on as before');
+    assert.equal(lstatSync(qemu.monitor).ino, ino);
+    assert.ok(!existsSync(`${qemu.monitor}.qemu`));
+    assert.equal(await named(mux), '{"return": {"name": "vm"}}');
   });
 
   it('has the options of its own socket, where it is named', async (context) => {
