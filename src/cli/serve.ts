@@ -182,6 +182,7 @@ export const serve = subcommand({
       describe: `${LOG_FORMATS.join(' or ')} (default pretty on a terminal, otherwise json)`,
     },
   },
+  values: { 'log-level': LOG_LEVELS, 'log-format': LOG_FORMATS, 'audit-on-error': ['refuse', 'continue'] },
   examples: [
     [
       '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux',

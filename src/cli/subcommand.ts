@@ -21,6 +21,8 @@ export interface Subcommand<O extends OptionTable = OptionTable> {
   readonly operands?: Operands;
   /** By their names without dashes. A description says what an option takes and what it is when not given. */
   readonly options: O;
+  /** What options take, where only some words will do; for completion. */
+  readonly values?: Readonly<Record<string, readonly string[]>>;
   /** Command lines that work as they stand, each with what it does. */
   readonly examples: readonly (readonly [command: string, what: string])[];
   /** What else there is to know, below the options. */

@@ -58,6 +58,10 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'share a VM that it brings along, or one of yours, and say what to type next',
     load: async () => (await import('./demo.js')).demo,
   },
+  completion: {
+    summary: 'print a script that completes commands and options in bash or zsh',
+    load: async () => (await import('./completion.js')).completion,
+  },
   policy: {
     summary: 'try policies: test',
     commands: {

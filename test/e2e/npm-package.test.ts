@@ -28,7 +28,9 @@ test('the npm package runs, and can be imported with its types, where nothing el
     .map((path) => path.replace(/^package\//, ''));
   const odd = listed.filter(
     (path) =>
-      !/^(bin|dist|systemd|docs\/monitoring|libvirt)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path),
+      !/^(bin|completions|dist|man|systemd|docs\/monitoring|libvirt)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(
+        path,
+      ),
   );
   assert.deepEqual(odd, []);
   // What it is made of: by name, with licences, and the texts of those whose code is in the bundle.
@@ -38,6 +40,11 @@ test('the npm package runs, and can be imported with its types, where nothing el
     'docs/monitoring/dashboard.json',
     'dist/sbom.cdx.json',
     'dist/licences.txt',
+    'man/qmpmux.1',
+    'man/qmpmux-exec.1',
+    'man/qmpmux.toml.5',
+    'completions/_qmpmux',
+    'completions/qmpmux.bash',
     'dist/bundle/licenses.txt',
   ]) {
     assert.ok(listed.includes(path), path);

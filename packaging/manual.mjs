@@ -1,0 +1,31 @@
+/**
+ * Writes the manual pages (man/), the completion scripts (completions/) and the tables of commands in README.md and
+ * docs/commands.md, all made of what the help is made of. The build runs it for the first two; `node packaging/manual.mjs --docs` for all.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { commandsDocument, readmeWithCommands } from '../dist/cli/command-tables.js';
+import { loadCommands } from '../dist/cli/command-tree.js';
+import { completionScript } from '../dist/cli/completion-scripts.js';
+import { manualPages } from '../dist/cli/manual-pages.js';
+
+const ROOT = resolve(fileURLToPath(import.meta.url), '../..');
+const tree = await loadCommands();
+
+function write(folder, files) {
+  rmSync(join(ROOT, folder), { recursive: true, force: true });
+  mkdirSync(join(ROOT, folder));
+  for (const [name, text] of files) writeFileSync(join(ROOT, folder, name), text);
+}
+
+write('man', manualPages(tree, readFileSync(join(ROOT, 'docs/config.md'), 'utf8')));
+write('completions', [
+  ['qmpmux.bash', completionScript('bash', tree)],
+  ['_qmpmux', completionScript('zsh', tree)],
+]);
+if (process.argv.includes('--docs')) {
+  const readme = join(ROOT, 'README.md');
+  writeFileSync(readme, readmeWithCommands(readFileSync(readme, 'utf8'), tree));
+  writeFileSync(join(ROOT, 'docs/commands.md'), commandsDocument(tree));
+}
