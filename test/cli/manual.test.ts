@@ -57,10 +57,10 @@ describe('the manual', () => {
           if (spellings.includes('--help') || spellings.includes('--version')) continue;
           for (const text of [...spellings, what]) assert.ok(help.includes(squeezed(text)), `${name}: ${text}`);
         }
-        for (const [line, what] of command.examples) {
-          // It is laid out in columns there; what is longer than one is broken anywhere.
-          for (const word of `${line.replaceAll('$0', 'qmpmux')} ${what}`.split(' '))
-            assert.ok(help.includes(word), line);
+        for (const [line] of command.examples) {
+          // They stand in a column, in which long ones are broken.
+          const start = line.replaceAll('$0', 'qmpmux').slice(0, 30);
+          assert.ok(help.includes(squeezed(start)), start);
         }
         assert.ok(help.toLowerCase().includes(squeezed(summary).toLowerCase()), summary);
       }),
