@@ -189,7 +189,7 @@ export const serve = subcommand({
       'share the monitor of -qmp unix:/run/vm.qmp,server=on,wait=off',
     ],
     [
-      '$0 serve --upstream unix:/run/vm.qmp,server --listen /run/vm.mux,mode=0660,group=kvm',
+      '$0 serve --upstream unix:/run/vm.qmp,server --listen /run/vm.mux,mode=0660,group=operators',
       'QEMU dials us: -qmp unix:/run/vm.qmp,reconnect=1',
     ],
     [

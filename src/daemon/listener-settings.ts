@@ -10,7 +10,7 @@
  *     max-clients=2048            how many there may be at a time
  *     connection-rate=1000        how many may connect in a second, in the long run; twice as many at once
  *     allow-uid=0+backup          unix sockets: which users may connect, by name or number; with allow-gid, either is enough
- *     allow-gid=kvm               and which groups (the primary group of the process that connects)
+ *     allow-gid=operators         and which groups (the primary group of the process that connects)
  *     extensions=on               whether they have the commands __org.qmpmux_… (off: QEMU says that it does not know them)
  *     fds=on                      unix sockets: whether they may send open files (SCM_RIGHTS) with getfd and add-fd
  */

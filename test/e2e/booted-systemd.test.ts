@@ -53,7 +53,8 @@ describe('under a real systemd', {
   });
 
   test('the package makes the account and the folders, and systemd finds no fault with the units', () => {
-    assert.match(system.must('id', 'qmpmux'), /\(kvm\)/);
+    assert.match(system.must('id', 'qmpmux'), /\(kvm\).*\(qmpmux-clients\)|\(qmpmux-clients\).*\(kvm\)/);
+    assert.equal(system.must('stat', '-c', '%U:%G %a', '/run/qmpmux/qemu').trim(), 'qmpmux:kvm 2770');
     assert.equal(system.must('stat', '-c', '%U:%G %a', '/var/log/qmpmux').trim(), 'qmpmux:qmpmux 750');
     assert.equal(system.must('stat', '-c', '%U:%G %a', '/etc/qmpmux/conf.d').trim(), 'root:qmpmux 750');
     for (const name of ['qmpmux.service', 'qmpmux@web1.service', 'qmpmux@web1.socket']) {
@@ -73,7 +74,24 @@ describe('under a real systemd', {
     await system.until(/^web1: QEMU/, 'systemctl', 'show', '-P', 'StatusText', 'qmpmux@web1');
     for (const name of ['mux', 'exporter', 'backup']) {
       assert.match(ask(NAME, `/run/qmpmux/web1.${name}`), /"web1"/);
-      assert.equal(system.must('stat', '-c', '%U:%G %a', `/run/qmpmux/web1.${name}`).trim(), 'qmpmux:kvm 660');
+      assert.equal(
+        system.must('stat', '-c', '%U:%G %a', `/run/qmpmux/web1.${name}`).trim(),
+        'qmpmux:qmpmux-clients 660',
+      );
+      // Who is in that group gets in, and a QEMU, say, does not.
+      const as = (group: string) =>
+        system.run(
+          'setpriv',
+          '--reuid=nobody',
+          `--regid=${group}`,
+          '--clear-groups',
+          'nc',
+          '-N',
+          '-U',
+          `/run/qmpmux/web1.${name}`,
+        );
+      assert.match(as('qmpmux-clients').output, /^\{"QMP"/);
+      assert.match(as('kvm').errors, /Permission denied/);
     }
     assert.match(system.must('qmpmux', 'status', '--check', '/run/qmpmux/web1.ctl'), /^QMPMUX OK - web1: QEMU/);
     system.must('systemctl', 'disable', '--now', 'qmpmux@web1');
@@ -121,7 +139,7 @@ describe('under a real systemd', {
       'qmpmux@web1',
     );
     assert.match(system.must('systemctl', 'status', '--no-pager', 'qmpmux@web1'), /Status: "web1: QEMU \d/);
-    assert.equal(system.must('stat', '-c', '%U:%G %a', '/run/qmpmux/web1.mux').trim(), 'qmpmux:kvm 660');
+    assert.equal(system.must('stat', '-c', '%U:%G %a', '/run/qmpmux/web1.mux').trim(), 'qmpmux:qmpmux-clients 660');
 
     assert.match(ask(NAME, '/run/qmpmux/web1.mux'), /\{"return": \{"name": "web1"\}\}\r\n$/);
     const bySocat = system.run('sh', '-c', 'printf %s "$1" | socat -t5 - UNIX:/run/qmpmux/web1.mux', 'sh', NAME);
@@ -192,7 +210,7 @@ describe('under a real systemd', {
     startQemu('db1');
     system.write(
       '/etc/default/qmpmux-db1',
-      'QMPMUX_SERVE="--upstream /run/qmpmux/db1.qmp --listen /run/qmpmux/db1.mux,mode=0660,group=kvm"\nQMPMUX_OPTIONS="--log-level=debug --log-format=json"\n',
+      'QMPMUX_SERVE="--upstream /run/qmpmux/db1.qmp --listen /run/qmpmux/db1.mux,mode=0660,group=qmpmux-clients"\nQMPMUX_OPTIONS="--log-level=debug --log-format=json"\n',
     );
     system.must('systemctl', 'start', 'qmpmux@db1');
     await system.until(/^db1: QEMU/, 'systemctl', 'show', '-P', 'StatusText', 'qmpmux@db1');

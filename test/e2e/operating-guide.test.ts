@@ -35,7 +35,7 @@ describe("the operator's guide", { timeout: 120_000 }, () => {
     startProgram(t, 'sh', '-c', here(block('sh')).replace('qemu-system-x86_64', `exec ${qemuProgram}`));
     const config = here(block('toml'))
       .replaceAll('/var/log/qmpmux', folder)
-      .replaceAll(', group = "kvm"', '')
+      .replaceAll(', group = "qmpmux-clients"', '')
       .replace(':9177', ':0');
     assert.ok(parseConfig(block('toml'), 'guide').monitors.length === 1);
     writeFileSync(join(folder, 'web1.toml'), config);
