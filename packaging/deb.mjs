@@ -10,7 +10,6 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   cpSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -33,7 +32,6 @@ const PROGRAM = 'usr/lib/qmpmux';
 const COMPLETIONS = [
   ['qmpmux.bash', 'usr/share/bash-completion/completions/qmpmux'],
   ['_qmpmux', 'usr/share/zsh/vendor-completions/_qmpmux'],
-  ['qmpmux.fish', 'usr/share/fish/vendor_completions.d/qmpmux.fish'],
 ];
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** QMPMUX_DEB_VERSION stands for another one: the tests upgrade from one to the next. */
@@ -134,14 +132,14 @@ try {
   cpSync(join(ROOT, 'systemd/qmpmux.tmpfiles'), place('usr/lib/tmpfiles.d/qmpmux.conf'));
   cpSync(join(ROOT, 'systemd/qmpmux.logrotate'), place('etc/logrotate.d/qmpmux'));
   const manual = join(ROOT, 'man');
-  for (const page of existsSync(manual) ? readdirSync(manual) : []) {
+  for (const page of readdirSync(manual)) {
     const section = /\.(\d)$/.exec(page)?.[1];
     if (section === undefined) continue;
     writeFileSync(place(`usr/share/man/man${section}/${page}.gz`), compressed(readFileSync(join(manual, page))));
   }
   for (const [file, path] of COMPLETIONS) {
     const source = join(ROOT, 'completions', file);
-    if (existsSync(source)) cpSync(source, place(path));
+    cpSync(source, place(path));
   }
   for (const file of readdirSync(join(ROOT, 'docs'), { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue;
