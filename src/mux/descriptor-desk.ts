@@ -57,7 +57,12 @@ export class DescriptorDesk {
 
   /** Whether a command of this name has to be judged at all. */
   concerns(name: string): boolean {
-    return takesDescriptor(name) || !this.#names.isEmpty;
+    return takesDescriptor(name) || this.hasNames;
+  }
+
+  /** Whether there are names of descriptors, so that any command may have one in its arguments. */
+  get hasNames(): boolean {
+    return !this.#names.isEmpty;
   }
 
   get isTaking(): boolean {

@@ -15,6 +15,7 @@
 import { canonicalValue } from '../qmp/canonical.js';
 import type { CommandReader } from '../qmp/command.js';
 import type { Envelope } from '../qmp/envelope.js';
+import { Form, LONGEST_OF_FORM } from '../qmp/form.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import type { Parser } from '../qmp/parser.js';
 import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
@@ -117,6 +118,9 @@ const MOST_ANSWERED = 1024;
 const LONGEST_NAME_SHOWN = 100;
 /** What a command that is carried out here holds besides its bytes, about. */
 const EXTENSION_BYTES = 256;
+/** So many forms of commands are remembered for a client; every so many'th command that is of none of them is. */
+const MOST_FORMS = 4;
+const LEARN_EVERY = 8;
 const NO_BYTES = new Uint8Array(0);
 const NO_CHUNKS: readonly Uint8Array[] = [];
 
@@ -145,6 +149,10 @@ export class Session implements ClientPort, ClientView {
   readonly #outbox = new Outbox();
   #scanner: Scanner;
   readonly #usage: Usage;
+  /** Of commands that this client sends again and again, the newest first. */
+  #forms: readonly Form[] = [];
+  /** Commands that were read the long way. */
+  #readLong = 0;
   readonly #descriptors = new ClientDescriptors();
   readonly #noDescriptors: string | null;
   /** Bytes received from the client. */
@@ -588,6 +596,7 @@ export class Session implements ClientPort, ClientView {
         if (this.#life === 'open') this.#link.pause();
         return;
       }
+      if (this.#mayBeKnown && this.#readKnown()) continue;
       const found = this.#scanner.next();
       if (found === Scan.NeedMore) return;
       if (found === Scan.Malformed) {
@@ -611,6 +620,41 @@ export class Session implements ClientPort, ClientView {
     this.#owner.counters.oversized++;
     const what = `a command of more than ${this.#owner.limits.commandBytes} bytes`;
     this.#owner.journal?.limited?.(this, this.listener, 'oversized', what);
+  }
+
+  /** Whether what the next command's form tells of it is all there is to be looked at. */
+  get #mayBeKnown(): boolean {
+    return this.#forms.length > 0 && this.#owner.outage === null && !this.#owner.desk.hasNames;
+  }
+
+  /** @returns whether the next message is a command of a form that is known, and was taken. */
+  #readKnown(): boolean {
+    for (const form of this.#forms) {
+      if (!this.#scanner.nextIs(form)) continue;
+      const command = this.#newCommand(form.name);
+      if (form.idStart >= 0) this.#keepId(command, form.idStart, form.idEnd);
+      command.bytes = form.wire;
+      command.wireEnd = form.wire.length;
+      this.#enqueue(command, form.hasArguments);
+      return true;
+    }
+    return false;
+  }
+
+  /** Remembers the form of the command that was read, now and then: one that a client sends often is seen here soon. */
+  #learnForm(): void {
+    const { parser, reader, limits } = this.#owner;
+    if (
+      limits.commandBytes <= LONGEST_OF_FORM ||
+      this.#policy !== null ||
+      reader.isOutOfBand ||
+      takesDescriptor(reader.name)
+    )
+      return;
+    if (++this.#readLong % LEARN_EVERY !== 0) return;
+    const form = Form.of(this.#scanner, parser, reader);
+    if (form === null || this.#forms.includes(form)) return;
+    this.#forms = [form, ...this.#forms.slice(0, MOST_FORMS - 1)];
   }
 
   #readMessage(): void {
@@ -652,7 +696,7 @@ export class Session implements ClientPort, ClientView {
     } else {
       const use = this.#judgeDescriptors();
       if (use !== null && !(use instanceof DescriptorUse)) this.#refuse(use.rule, use.desc);
-      else this.#enqueue(use);
+      else this.#enqueueRead(use);
     }
   }
 
@@ -707,28 +751,31 @@ export class Session implements ClientPort, ClientView {
 
   /** @returns the command that was read, as far as a journal sees it. */
   #takeCommand(): PendingCommand {
-    const { reader, journal } = this.#owner;
-    const command = PendingCommand.take(this);
-    command.name = reader.name;
+    const { reader } = this.#owner;
+    const command = this.#newCommand(reader.name);
     command.oob = reader.isOutOfBand;
-    if (reader.idToken >= 0) this.#keepId(command);
-    command.receivedAt = this.#receivedAt;
-    if (journal !== null) command.raw = this.#keepRaw();
+    if (reader.isIdCanonical) {
+      const { tokens } = this.#scanner;
+      this.#keepId(command, tokens.start(reader.idToken), tokens.end(reader.idToken));
+    } else {
+      command.idBytes = reader.id;
+      command.idEnd = command.idBytes?.length ?? 0;
+    }
     return command;
   }
 
-  #keepId(command: PendingCommand): void {
-    const { reader } = this.#owner;
-    if (!reader.isIdCanonical) {
-      command.idBytes = reader.id;
-      command.idEnd = command.idBytes?.length ?? 0;
-      return;
-    }
-    const { bytes, tokens } = this.#scanner;
-    const from = tokens.start(reader.idToken);
-    const to = tokens.end(reader.idToken);
-    command.idStart = put(bytes, from, to);
-    command.idEnd = command.idStart + to - from;
+  #newCommand(name: string): PendingCommand {
+    const command = PendingCommand.take(this);
+    command.name = name;
+    command.receivedAt = this.#receivedAt;
+    command.raw = this.#keepRaw();
+    return command;
+  }
+
+  /** Keeps a command's id, which lies from `start` to `end` where the scanner has it. */
+  #keepId(command: PendingCommand, start: number, end: number): void {
+    command.idStart = put(this.#scanner.bytes, start, end);
+    command.idEnd = command.idStart + end - start;
     command.idBytes = slabBytes();
   }
 
@@ -746,18 +793,23 @@ export class Session implements ClientPort, ClientView {
     this.#owner.subscribe(this);
   }
 
-  #enqueue(use: DescriptorUse | null): void {
+  #enqueueRead(use: DescriptorUse | null): void {
     const { parser, reader } = this.#owner;
     const scanner = this.#scanner;
     const command = this.#takeCommand();
     command.use = use;
-    const isPlain = !reader.hasArguments;
     const start = reserve(scanner.end - scanner.start);
     const end = reader.writeWire(scanner, parser, slabBytes(), start);
     commitTo(end);
     command.bytes = slabBytes();
     command.wireStart = start;
     command.wireEnd = end;
+    if (use === null) this.#learnForm();
+    this.#enqueue(command, reader.hasArguments);
+  }
+
+  /** Queues a command for QEMU. */
+  #enqueue(command: PendingCommand, hasArguments: boolean): void {
     this.#hold(command, command.wireLength + command.raw.length);
     if (command.oob) {
       this.#oobSeen++;
@@ -767,7 +819,7 @@ export class Session implements ClientPort, ClientView {
     }
     command.afterOob = this.#oobSeen;
     this.#queue.push(command);
-    command.isPlainQuery = isPlain && command.name.startsWith('query-');
+    command.isPlainQuery = !hasArguments && command.name.startsWith('query-');
     // A cached reply needs no turn, only its place among the client's answers.
     if (!(command.isPlainQuery && this.#owner.answerFromCache(command))) this.#owner.offer(this);
   }

@@ -71,7 +71,11 @@ export class CommandReader {
 
   /** Whether QEMU sends the id back as the client wrote it, so that it can be copied from there. */
   get isIdCanonical(): boolean {
-    return this.#scanner !== null && isCanonical(this.#scanner.bytes, this.#scanner.tokens, this.idToken);
+    return (
+      this.idToken >= 0 &&
+      this.#scanner !== null &&
+      isCanonical(this.#scanner.bytes, this.#scanner.tokens, this.idToken)
+    );
   }
 
   /**

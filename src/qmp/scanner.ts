@@ -8,6 +8,7 @@
  * Memory: nothing is kept between messages. Inside one, its bytes so far and its tokens, both bounded by QEMU's limits
  * (blanks count for nothing there, so they are squeezed out before they can pile up).
  */
+import type { Form } from './form.js';
 import { returnTokenList, takeTokenList, Token, type TokenKind, type TokenList } from './tokens.js';
 import { decodeLossy } from './unicode.js';
 
@@ -166,6 +167,26 @@ export class Scanner {
     this.bytes.set(chunk, this.#limit);
     this.#limit += chunk.length;
     if (this.#limit > this.#mostHeld) this.#squeeze();
+  }
+
+  /**
+   * Takes the next message if it is one of `form`, as `next` would, but without a look at its tokens: only `bytes`, `start` and `end`
+   * tell of it.
+   * @returns whether it is; otherwise nothing has changed
+   */
+  nextIs(form: Form): boolean {
+    if (this.#reported) this.#forget();
+    if (this.#messageStart >= 0 || this.#state !== State.Start) return false;
+    const { bytes } = this;
+    const limit = this.#limit;
+    let at = this.#position;
+    while (at < limit && beginTable[bytes[at] ?? 0] === Begin.Blank) at++;
+    const end = form.match(bytes, at, limit);
+    if (end < 0) return false;
+    this.start = at;
+    this.end = end;
+    this.#position = end;
+    return true;
   }
 
   /** @returns what comes next in the stream; call again until it is `NeedMore`. */

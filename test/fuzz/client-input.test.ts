@@ -86,3 +86,31 @@ it('what would go upstream is the command and nothing else', () => {
     }),
   );
 });
+
+/** Bytes that change what a message is. */
+const CHANGES = '"\\{}[]:,07a- \n\x01\x7f\xe9'.split('');
+
+it('commands of a form that is known come to what they would have come to without it', () => {
+  let known = 0;
+  fuzz(
+    'forms of commands',
+    fc.property(
+      anyInput,
+      fc.array(fc.tuple(fc.nat(), fc.constantFrom(...CHANGES)), { maxLength: 3 }),
+      anySizes,
+      (input, changes, sizes) => {
+        let changed = input;
+        for (const [at, byte] of changes) {
+          const place = at % (input.length + 1);
+          changed = changed.slice(0, place) + byte + changed.slice(place + (at % 2));
+        }
+        const all = `${input}\n${input}\n${changed}\n${input}`;
+        const { known: count, ...read } = readInput(all, { sizes, learns: true });
+        const { known: _, ...expected } = readInput(all, { sizes });
+        assert.deepEqual(read, expected);
+        known += count;
+      },
+    ),
+  );
+  assert.ok(known > 0, 'some commands were of a known form');
+});

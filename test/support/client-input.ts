@@ -4,6 +4,7 @@
  */
 import { canonicalValue } from '../../dist/qmp/canonical.js';
 import { CommandReader } from '../../dist/qmp/command.js';
+import { Form } from '../../dist/qmp/form.js';
 import { Parser } from '../../dist/qmp/parser.js';
 import { Scan, Scanner } from '../../dist/qmp/scanner.js';
 import { quote } from '../../dist/qmp/unicode.js';
@@ -26,6 +27,8 @@ export interface Read {
   readonly told: Told[];
   /** What would go upstream for each command, but for its id and its closing brace. */
   readonly wires: string[];
+  /** How many of them were of a form that had been learned. */
+  known: number;
 }
 
 const parser = new Parser();
@@ -44,17 +47,48 @@ export function pieces(input: string, sizes: readonly number[]): string[] {
   return all;
 }
 
-/** @param sizes of the chunks; one chunk by default */
+/** What is known of the commands of a form: all but the id. */
+interface Known {
+  readonly form: Form;
+  readonly name: string;
+  readonly args: string;
+}
+
+/** @returns whether the next message was one of a known form, and was taken */
+function takeKnown(read: Read, scanner: Scanner, known: readonly Known[]): boolean {
+  const one = known.find(({ form }) => scanner.nextIs(form));
+  if (one === undefined) return false;
+  const { form, name, args } = one;
+  const text = (start: number, end: number) => textOf(scanner.bytes.subarray(start, end));
+  const id = form.idStart < 0 ? null : text(form.idStart, form.idEnd);
+  read.told.push({ name, id, oob: false, args, raw: text(scanner.start, scanner.end) });
+  read.wires.push(textOf(form.wire));
+  read.known++;
+  return true;
+}
+
+/**
+ * @param sizes of the chunks; one chunk by default
+ * @param learns whether the forms of commands are learned, and looked for before anything else
+ */
 export function readInput(
   input: string,
-  options: { sizes?: readonly number[]; allowOob?: boolean; scanner?: Scanner } = {},
+  options: { sizes?: readonly number[]; allowOob?: boolean; scanner?: Scanner; learns?: boolean } = {},
 ): Read {
   const scanner = options.scanner ?? new Scanner();
-  const read: Read = { told: [], wires: [] };
+  const read: Read = { told: [], wires: [], known: 0 };
+  const known: Known[] = [];
   for (const piece of pieces(input, options.sizes ?? [Math.max(input.length, 1)])) {
     scanner.push(bytesOf(piece));
-    for (let found = scanner.next(); found !== Scan.NeedMore; found = scanner.next()) {
+    for (;;) {
+      if (takeKnown(read, scanner, known)) continue;
+      const found = scanner.next();
+      if (found === Scan.NeedMore) break;
       take(read, scanner, found === Scan.Malformed, options.allowOob ?? true);
+      const last = read.told.at(-1);
+      if (options.learns !== true || last === undefined || 'error' in last || last.oob) continue;
+      const form = Form.of(scanner, parser, reader);
+      if (form !== null) known.push({ form, name: last.name, args: last.args });
     }
   }
   return read;

@@ -16,6 +16,7 @@ const SHARES = {
   'audit records': 500,
   'secrets in audit records': 500,
   'extension commands': 500,
+  'forms of commands': 3000,
 } as const;
 export type Share = keyof typeof SHARES;
 
