@@ -4,6 +4,7 @@ import { EventFilter } from '../../dist/mux/events.js';
 import { EXTENSION_COMMANDS, type ExtensionServices } from '../../dist/mux/extension.js';
 import { MOST_LISTED_OF_ONE } from '../../dist/mux/extension-report.js';
 import { readOnlyPolicy } from '../../dist/mux/policy.js';
+import type { Peer } from '../../dist/mux/link.js';
 import { type TestClient, World, type WorldOptions } from '../support/world.js';
 
 const SERVICES: ExtensionServices = {
@@ -274,6 +275,22 @@ describe('query-status', () => {
   });
 });
 
+describe('a multiplexer on its own, without a daemon', () => {
+  it('tells what it knows itself, also while it is connecting again', () => {
+    const world = World.running({ journal: false, mux: { keepClients: true } });
+    const client = operator(world);
+    world.mux.upstreamClosed('gone');
+    world.settle();
+    world.connectUpstream();
+    client.take();
+    const status = returned(client.send(message('query-status')));
+    assert.deepEqual([status.qmpmux, status.upstream.address, status.listeners], ['', '', []]);
+    assert.equal(status.upstream.state, 'greeting');
+    assert.equal(returned(client.send(message('query-events'))).instance, 'vm');
+    assert.match(client.send(message('reload'))[0] ?? '', /without a config file/);
+  });
+});
+
 describe('query-clients', () => {
   it('tells who is connected, what they have sent, and which one asks', () => {
     const world = worldWith();
@@ -467,6 +484,22 @@ describe('disconnect-client', () => {
     assert.equal(world.mux.heldBytes, 0);
   });
 
+  it('tells the journal who asked for it, as far as that is known', () => {
+    const actors: [Peer, string][] = [
+      [{ kind: 'tcp', address: '::1', port: 5 }, 'client 2'],
+      [{ kind: 'stdio' }, 'client 2'],
+      [{ kind: 'unix' }, 'client 2'],
+      [{ kind: 'unix', uid: 7 }, 'client 2 (uid 7)'],
+    ];
+    for (const [peer, text] of actors) {
+      const world = worldWith();
+      world.client();
+      const client = world.client('unix:/run/vm.ctl', peer, { extensions: true }).negotiate();
+      returned(client.send(message('disconnect-client', { client: 1 })));
+      assert.deepEqual(world.logged('disconnected'), [`disconnected 1 disconnected by ${text}`]);
+    }
+  });
+
   it('knows no client that is not connected, and does not end the connection it came on', () => {
     const world = worldWith();
     const gone = world.client();
@@ -510,6 +543,29 @@ describe('reload', () => {
     assert.deepEqual(operator(world).send(message('reload')), [
       errorLine('qmpmux was started without a config file: there is nothing to be read again'),
     ]);
+  });
+
+  it('is recorded anew by a journal that takes over meanwhile', async () => {
+    const { world, finish } = reloading();
+    const client = operator(world);
+    client.send(message('reload'));
+    const marks: number[] = [];
+    const next = world.journal;
+    next.answered = (command) => {
+      marks.push(command.mark);
+    };
+    world.mux.replaceJournal(next);
+    finish([]);
+    await heard(world);
+    assert.deepEqual(marks, [0]);
+  });
+
+  it('says what failed, whatever it was', async () => {
+    const world = worldWith({ reload: () => Promise.reject('no reason') });
+    const client = operator(world);
+    client.send(message('reload'));
+    await heard(world);
+    assert.deepEqual(client.take(), [errorLine('no reason')]);
   });
 
   it('is answered early when the monitor ends by it, so that the end does not wait for itself', async () => {
