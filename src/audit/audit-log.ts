@@ -238,7 +238,7 @@ export class AuditLog {
     this.end();
   }
 
-  /** Goes on in a new file if the present one was renamed (SIGHUP). No line is lost or split. */
+  /** Goes on in a new file if the present one was renamed (SIGUSR2, SIGHUP). No line is lost or split. */
   reopen(): void {
     this.#isReopenDue = true;
     if (this.#state.name === 'writing' && this.#write() === null) this.#reopenNow();

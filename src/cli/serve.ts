@@ -210,8 +210,8 @@ export const serve = subcommand({
   notes: [
     'QEMU may be started before or after; the sockets for clients are there while it is.',
     'When clients are accepted, a line on standard output says so: qmpmux: ready: vm: unix:/run/vm.mux',
-    'With --audit stdout that line goes to standard error. SIGHUP goes on in a new audit file, for logrotate, and reads the config again:',
-    'what has changed is carried out, clients of the rest are not touched; a wrong config changes nothing, and the log says what is wrong.',
+    'With --audit stdout that line goes to standard error. SIGUSR2 goes on in a new audit file, for logrotate; SIGHUP does, too, and reads the',
+    'config again: what has changed is carried out, clients of the rest are not touched; a wrong config changes nothing, and the log says what is wrong.',
     'The log goes to standard error. SIGTERM and SIGINT end it and remove the sockets.',
     'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 78 wrong config file.',
   ].join('\n'),
@@ -258,6 +258,10 @@ export const serve = subcommand({
       process.on('SIGHUP', () => {
         daemon.reopenLogs();
         if (hasFile) reloader.request();
+      });
+      // The config may be half edited when logs are rotated.
+      process.on('SIGUSR2', () => {
+        daemon.reopenLogs();
       });
       await daemon.start();
       const watched = flags['config-dir'] ?? flags.config;

@@ -366,7 +366,7 @@ describe('a disk that fails', { skip: missing('gcc') }, () => {
 });
 
 describe('rotation under load', () => {
-  test('by rename and SIGHUP loses no line and splits none', async (t) => {
+  test('by rename and SIGUSR2 loses no line and splits none', async (t) => {
     const folder = scratch(t);
     const path = join(folder, 'audit.log');
     const witness = await Witness.start(t, join(folder, 'q'));
@@ -387,7 +387,7 @@ describe('rotation under load', () => {
       while (witness.seen.length < before + 200) await delay(5);
       files.push(`${path}.${i}`);
       renameSync(path, `${path}.${i}`);
-      daemon.kill('SIGHUP');
+      daemon.kill('SIGUSR2');
       while (!existsSync(path)) await delay(1);
     }
     await Promise.all(loads.map((load) => load.stop()));

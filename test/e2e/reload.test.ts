@@ -238,7 +238,7 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     config({});
     const daemon = startDaemon(t, ['--config-dir', configs]);
     await daemon.ready();
-    await until(() => existsSync(at('b')));
+    for (const name of ['web', 'a', 'b']) await until(() => existsSync(at(name)));
     // One on another VM, and one on another socket of the same.
     const [stranger, neighbour] = [await client(at('web')), await client(at('a'))];
     const added = `[monitor.new]\nupstream = "${third.monitor}"\nlisten = ["${at('new')}"]\n`;
@@ -303,6 +303,27 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
       daemon.log.filter(({ level }) => level >= 40),
       [],
     );
+    await daemon.stop();
+  });
+
+  test('is not needed to rotate the audit log: SIGUSR2 leaves the config alone, however it stands', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t);
+    const file = join(folder, 'qmpmux.toml');
+    const [mux, log] = [join(folder, 'mux'), join(folder, 'audit.log')];
+    const config = `[audit]\nto = "${log}"\n${monitor('web', qemu.monitor, mux)}`;
+    put(file, config);
+    const daemon = startDaemon(t, ['--config', file]);
+    await daemon.ready();
+    put(file, monitor('web', qemu.monitor, join(folder, 'other')));
+    renameSync(log, `${log}.1`);
+    daemon.kill('SIGUSR2');
+    await until(() => existsSync(log));
+    assert.match(await ask(await client(mux), 'query-status'), /^\{"return"/);
+    assert.ok(!existsSync(join(folder, 'other')));
+    daemon.kill('SIGHUP');
+    await daemon.logged(({ msg }) => msg === 'went over to the changed config');
+    await until(() => existsSync(join(folder, 'other')));
     await daemon.stop();
   });
 
