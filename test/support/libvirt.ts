@@ -60,6 +60,8 @@ export interface LibvirtVmOptions {
   readonly start?: boolean;
   /** A guest that crashes as soon as it runs, in its firmware's boot; libvirt then destroys the domain. */
   readonly crashes?: boolean;
+  /** What is on its disk, a multiple of 512 bytes; it has none unless told. */
+  readonly disk?: Uint8Array;
 }
 
 const started = new Set<Libvirt>();
@@ -175,16 +177,19 @@ export class Libvirt {
   }
 
   /** Defines a VM with a fresh name, and starts it, paused, unless told otherwise. */
-  async newVm(scope: Scope, { start = true, crashes = false }: LibvirtVmOptions = {}): Promise<LibvirtVm> {
+  async newVm(scope: Scope, { start = true, crashes = false, disk }: LibvirtVmOptions = {}): Promise<LibvirtVm> {
     const name = `vm${++this.#vms}`;
     const direct = join(this.folder, 'vm', name);
     const file = join(this.folder, `${name}.xml`);
-    const disk = join(this.folder, 'vm', `${name}.img`);
-    if (crashes) {
-      writeFileSync(disk, PANIC);
-      this.#give(disk);
+    const content = crashes ? PANIC : disk;
+    let devices = crashes ? "<panic model='isa'/>" : '';
+    if (content !== undefined) {
+      const image = join(this.folder, 'vm', `${name}.img`);
+      writeFileSync(image, content);
+      this.#give(image);
+      devices += `<disk type='file'><driver name='qemu' type='raw'/><source file='${image}'/><target dev='hda' bus='ide'/></disk>`;
     }
-    writeFileSync(file, domainXml(name, direct, crashes ? crashingDevices(disk) : ''));
+    writeFileSync(file, domainXml(name, direct, devices));
     await this.virsh('define', file);
     scope.after(async () => {
       await this.virsh('destroy', name).catch(() => null);
@@ -247,11 +252,6 @@ export function sessionLibvirt(settings: readonly string[] = [], flags: readonly
 
 /** The first sector of a disk: it writes 1 to the port of the pvpanic device, and halts. */
 const PANIC = Buffer.concat([Buffer.from('ba0505b001eef4ebfd', 'hex'), Buffer.alloc(501), Buffer.from([0x55, 0xaa])]);
-
-function crashingDevices(disk: string): string {
-  return `<panic model='isa'/>
-    <disk type='file'><driver name='qemu' type='raw'/><source file='${disk}'/><target dev='hda' bus='ide'/></disk>`;
-}
 
 /** A PC with next to nothing in it. */
 function domainXml(name: string, monitor: string, devices: string): string {
