@@ -1,11 +1,11 @@
 /** `--takeover` with a real QEMU and a real daemon, killed at every step. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type Daemon, startDaemon } from '../support/daemon.js';
 import { makeDeadSocket } from '../support/dead-socket.js';
+import { untraceable } from '../support/programs.js';
 import { missing, type Qemu, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 
@@ -17,13 +17,6 @@ async function named(target: string): Promise<string> {
   const line = await client.readLine();
   await client.close();
   return line;
-}
-
-/** For `skip`: where processes may not be traced, they cannot be killed at a system call. */
-function untraceable(): string | false {
-  const lacking = missing('strace');
-  if (lacking !== false) return lacking;
-  return spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0 ? false : 'processes may not be traced here';
 }
 
 function takeOver(context: TestContext, qemu: Qemu, flags: readonly string[] = []): Daemon {

@@ -1,17 +1,19 @@
 /**
  * Whatever strings a command holds, the VM behind libvirt gets exactly these: nothing between a client and QEMU (libvirt's JSON, its RPC,
  * a shell, if there were one) takes a byte for something else. The VM itself tells: it keeps the string and gives it back, here and on a
- * monitor that libvirt does not know of.
+ * monitor that libvirt does not know of. And no shell can: strace tells that the daemon starts no program at all.
  *
  * QMPMUX_FUZZ_SEED replays a run.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { quote } from '../../dist/qmp/unicode.js';
 import { startDaemon } from '../support/daemon.js';
 import { startLibvirt } from '../support/libvirt.js';
+import { untraceable } from '../support/programs.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 
@@ -100,7 +102,11 @@ describe('strings in commands to a VM of libvirt’s', { skip }, () => {
     console.log(`${RUNS} runs; QMPMUX_FUZZ_SEED=${seed} replays them`);
     const vm = await libvirt.newVm(t);
     const mux = join(scratch(t), 'mux');
-    const daemon = startDaemon(t, ['--upstream', `libvirt:${vm.name}?uri=${libvirt.uri}`, '--listen', mux]);
+    const trace = join(scratch(t), 'programs');
+    const upstream = `libvirt:${vm.name}?uri=${libvirt.uri}`;
+    const through =
+      untraceable() === false ? ['strace', '-D', '-f', '-qq', '-e', 'trace=execve,execveat', '-o', trace] : [];
+    const daemon = startDaemon(t, ['--upstream', upstream, '--listen', mux], {}, through);
     await daemon.ready();
     const client = await negotiated(mux);
     const direct = await negotiated(vm.direct);
@@ -122,6 +128,9 @@ describe('strings in commands to a VM of libvirt’s', { skip }, () => {
         assert.equal(await ask(client, unknown), await ask(direct, unknown));
         const unexpected = `{"execute":"query-name","arguments":{${spell(text)}:1}}`;
         assert.equal(await ask(client, unexpected), await ask(direct, unexpected));
+        // The human monitor takes a line apart by itself.
+        const line = `{"execute":"human-monitor-command","arguments":{"command-line":${spell(`help ${text}`)}}}`;
+        assert.equal(await ask(client, line), await ask(direct, line));
       }),
       { numRuns: RUNS, seed },
     );
@@ -129,5 +138,12 @@ describe('strings in commands to a VM of libvirt’s', { skip }, () => {
       daemon.log.filter((line) => line.level >= 40),
       [],
     );
+    if (through.length === 0) return;
+    await daemon.stop();
+    const programs = readFileSync(trace, 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('exec'));
+    assert.equal(programs.length, 1, programs.join('\n'));
+    assert.match(programs[0] ?? '', /execve\("[^"]*\/node", .* = 0$/);
   });
 });

@@ -1,4 +1,5 @@
 /** Which programs of the system a test needs: skips with one clear line where they are missing, fails where they are demanded. */
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
@@ -37,4 +38,11 @@ export function missing(...programs: readonly string[]): string | false {
   const line = `not installed: ${absent.join(', ')}`;
   if ((process.env['QMPMUX_REQUIRE_QEMU'] ?? '') !== '') throw new Error(`${line}, and QMPMUX_REQUIRE_QEMU is set`);
   return line;
+}
+
+/** For `skip`: false where strace can be run on a process, otherwise the line to skip with. */
+export function untraceable(): string | false {
+  const lacking = missing('strace');
+  if (lacking !== false) return lacking;
+  return spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0 ? false : 'processes may not be traced here';
 }
