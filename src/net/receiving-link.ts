@@ -37,13 +37,17 @@ interface Handle {
   useUserBuffer(buffer: Uint8Array): void;
 }
 
-const NO_ROOM = Buffer.alloc(0);
+/** A buffer without room, and what is read at EOF. */
+const NOTHING = Buffer.alloc(0);
 const BRACE = 0x7d;
 /** The most calls in a row for one client. */
 const MOST_PIECES = 256;
 
 export class ReceivingLink extends SocketLink {
   readonly #socket: Socket;
+  readonly #handle: Handle;
+  /** Good until the socket is destroyed: its number may be another file's then. */
+  readonly #fd: number;
   readonly #calls: MessageCalls;
   #takes: DescriptorReceiver | null = null;
   #receiver: Receiver | null = null;
@@ -54,8 +58,10 @@ export class ReceivingLink extends SocketLink {
   private constructor(socket: Socket, handle: Handle, calls: MessageCalls, linger: number | undefined) {
     super(socket, socket, linger);
     this.#socket = socket;
+    this.#handle = handle;
+    this.#fd = handle.fd;
     this.#calls = calls;
-    handle.useUserBuffer(NO_ROOM);
+    handle.useUserBuffer(NOTHING);
     handle.onread = () => {
       this.#readable();
     };
@@ -78,13 +84,13 @@ export class ReceivingLink extends SocketLink {
   override pause(): void {
     if (this.#reading !== 'on') return;
     this.#reading = 'paused';
-    handleOf(this.#socket)?.readStop();
+    if (!this.#socket.destroyed) this.#handle.readStop();
   }
 
   override resume(): void {
     if (this.#reading !== 'paused' || this.#receiver === null) return;
     this.#reading = 'on';
-    handleOf(this.#socket)?.readStart();
+    if (!this.#socket.destroyed) this.#handle.readStart();
   }
 
   protected override startReading(receiver: Receiver): void {
@@ -99,9 +105,8 @@ export class ReceivingLink extends SocketLink {
 
   /** Called by libuv while there is something to be read, or the other end is gone. */
   #readable(): void {
-    const handle = handleOf(this.#socket);
-    if (handle === null || this.#reading !== 'on') return;
-    const chunk = this.#read(handle.fd);
+    if (this.#socket.destroyed || this.#reading !== 'on') return;
+    const chunk = this.#read(this.#fd);
     if (chunk === -EAGAIN) return;
     if (typeof chunk === 'number') {
       const code = getSystemErrorName(chunk);
@@ -109,7 +114,7 @@ export class ReceivingLink extends SocketLink {
     } else if (chunk.length > 0) this.#receiver?.receive(chunk);
     else {
       this.#reading = 'over';
-      handle.readStop();
+      this.#handle.readStop();
       this.receiveEnd();
       // Node closes a socket when both of its directions have ended.
       this.#socket.push(null);
@@ -121,10 +126,10 @@ export class ReceivingLink extends SocketLink {
   #read(fd: number): Uint8Array | number {
     const calls = this.#calls;
     let length = calls.peek(fd, CALL_BYTES);
-    if (length <= 0) return length === 0 ? NO_ROOM : length;
+    if (length <= 0) return length === 0 ? NOTHING : length;
     if (calls.touchesDescriptors) return this.#readApart(fd, length);
     length = calls.receive(fd, length);
-    if (length <= 0) return length === 0 ? NO_ROOM : length;
+    if (length <= 0) return length === 0 ? NOTHING : length;
     return this.#taken(length);
   }
 
@@ -149,6 +154,7 @@ export class ReceivingLink extends SocketLink {
       }
       taken += received;
     }
+    if (taken === 0) return -EAGAIN;
     this.#position += taken;
     return peeked.subarray(0, taken);
   }

@@ -23,6 +23,7 @@ export class SendingLink extends SocketLink {
   /** What may not be written yet: empty, or what comes first waits for the kernel. */
   #held: Held[] = [];
   #heldBytes = 0;
+  #isEnding = false;
 
   constructor(socket: Socket) {
     super(socket, socket);
@@ -52,6 +53,11 @@ export class SendingLink extends SocketLink {
 
   override get backlog(): number {
     return super.backlog + this.#heldBytes;
+  }
+
+  override end(): void {
+    if (this.#held.length === 0) super.end();
+    else this.#isEnding = true;
   }
 
   override destroy(): void {
@@ -89,6 +95,7 @@ export class SendingLink extends SocketLink {
       this.#held.shift();
       this.#heldBytes -= bytes.length;
     }
+    if (this.#isEnding) super.end();
   };
 
   /** @returns how many bytes the kernel took, with the descriptor; -1 when it takes none now */

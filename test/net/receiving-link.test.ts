@@ -219,6 +219,7 @@ test('what goes upstream with a descriptor stands in order with the rest, howeve
   sender.writeAll([Buffer.from('{b'), Buffer.from('c}')]);
   sender.sendWith([Buffer.from('{<three>}')], three);
   sender.write(Buffer.from('end'));
+  sender.end();
   assert.ok(sender.backlog > large.length / 2);
   link.resume();
   await arrivals.until(() => arrivals.text.endsWith('end'));
