@@ -168,16 +168,17 @@ export class Door {
       return;
     }
     const { settings, client } = this.#service;
-    const takesDescriptors = settings.fds && settings.protocol === 'qmp';
-    const receiving = peer.kind === 'unix' && takesDescriptors ? ReceivingLink.over(socket, messageCalls()) : null;
+    // TCP carries none, and QEMU has its own words for that.
+    const mayCarry = peer.kind === 'unix' && settings.protocol === 'qmp';
+    const receiving = mayCarry ? ReceivingLink.over(socket, messageCalls(), { isExact: settings.fds }) : null;
     const link = receiving ?? new SocketLink(socket, socket);
     this.#links.add(link);
     const telnet = this.#hasTelnet ? new TelnetFilter() : null;
     if (telnet !== null) link.write(TELNET_OFFER);
-    // TCP carries none, and QEMU has its own words for that.
-    const isWithout = peer.kind === 'unix' && receiving === null && settings.protocol === 'qmp';
-    const noDescriptors = isWithout ? { noDescriptors: settings.fds ? CANNOT_RECEIVE : SWITCHED_OFF } : {};
-    const port = this.#connect(link, { listener, peer, ...client, ...noDescriptors });
+    const cannot = receiving === null ? CANNOT_RECEIVE : null;
+    const noDescriptors = settings.fds ? cannot : SWITCHED_OFF;
+    const isWithout = mayCarry && noDescriptors !== null;
+    const port = this.#connect(link, { listener, peer, ...client, ...(isWithout ? { noDescriptors } : {}) });
     receiving?.takeDescriptors({
       receiveDescriptors: (at, descriptors, isCut) => {
         let isFirst = true;
@@ -187,7 +188,7 @@ export class Door {
           if (isFirst) hasRoom = fits;
           isFirst = false;
         }
-        port.receiveDescriptors(at, descriptors, hasRoom ? null : TOO_MANY_FILES);
+        port.receiveDescriptors(at, descriptors, noDescriptors ?? (hasRoom ? null : TOO_MANY_FILES));
       },
       descriptorClosed: () => {
         this.#descriptors.giveBack();

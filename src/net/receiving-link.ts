@@ -26,6 +26,13 @@ export interface DescriptorReceiver {
   descriptorClosed(): void;
 }
 
+export interface ReceivingOptions {
+  /** Whether it matters which bytes descriptors came with; true by default. Not so where they are only refused. */
+  readonly isExact?: boolean;
+  /** As for `SocketLink`. */
+  readonly linger?: number;
+}
+
 /** What we need of Node's own handle of a socket, which has no public name. */
 interface Handle {
   readonly fd: number;
@@ -54,13 +61,20 @@ export class ReceivingLink extends SocketLink {
   /** Bytes received so far. */
   #position = 0;
   #reading: 'paused' | 'on' | 'over' = 'paused';
+  readonly #isExact: boolean;
 
-  private constructor(socket: Socket, handle: Handle, calls: MessageCalls, linger: number | undefined) {
+  private constructor(
+    socket: Socket,
+    handle: Handle,
+    calls: MessageCalls,
+    { isExact = true, linger }: ReceivingOptions,
+  ) {
     super(socket, socket, linger);
     this.#socket = socket;
     this.#handle = handle;
     this.#fd = handle.fd;
     this.#calls = calls;
+    this.#isExact = isExact;
     handle.useUserBuffer(NOTHING);
     handle.onread = () => {
       this.#readable();
@@ -71,9 +85,9 @@ export class ReceivingLink extends SocketLink {
   }
 
   /** @returns a link for a unix socket that nothing was read from; null where this Node, or this machine, cannot do it. */
-  static over(socket: Socket, calls: MessageCalls | null, linger?: number): ReceivingLink | null {
+  static over(socket: Socket, calls: MessageCalls | null, options: ReceivingOptions = {}): ReceivingLink | null {
     const handle = handleOf(socket);
-    return handle === null || calls === null ? null : new ReceivingLink(socket, handle, calls, linger);
+    return handle === null || calls === null ? null : new ReceivingLink(socket, handle, calls, options);
   }
 
   /** Hands descriptors to `receiver`, from now on. */
@@ -125,9 +139,12 @@ export class ReceivingLink extends SocketLink {
   /** @returns bytes, none for EOF, or an error number below zero */
   #read(fd: number): Uint8Array | number {
     const calls = this.#calls;
-    let length = calls.peek(fd, CALL_BYTES);
-    if (length <= 0) return length === 0 ? NOTHING : length;
-    if (calls.touchesDescriptors) return this.#readApart(fd, length);
+    let length = CALL_BYTES;
+    if (this.#isExact) {
+      length = calls.peek(fd, CALL_BYTES);
+      if (length <= 0) return length === 0 ? NOTHING : length;
+      if (calls.touchesDescriptors) return this.#readApart(fd, length);
+    }
     length = calls.receive(fd, length);
     if (length <= 0) return length === 0 ? NOTHING : length;
     return this.#taken(length);
@@ -163,7 +180,6 @@ export class ReceivingLink extends SocketLink {
     const { data, descriptors, isCut } = this.#calls;
     const chunk = Buffer.allocUnsafe(length);
     data.copy(chunk, 0, 0, length);
-    // Not reached with any: they would have been seen.
     if (descriptors.length > 0 || isCut) this.#descriptorsCame(this.#position, descriptors, isCut);
     this.#position += length;
     return chunk;

@@ -215,7 +215,13 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     assert.equal(await ask(client, 'add-fd', {}, [fd]), refusal);
     assert.match(await ask(client, 'query-fdsets', {}, [fd]), /"return": \[\]/);
     assert.equal(openFiles(daemon.pid), files);
+    await daemon.logged(({ msg }) => msg === 'could not keep a file descriptor that a client sent');
     await daemon.logged(({ msg }) => msg === 'refused a command');
+    // Alone, it is told too.
+    sendWith(client.socket, ' ', [fd]);
+    const told = await daemon.logged(({ msg }) => msg === 'could not keep a file descriptor that a client sent');
+    assert.match(told.reason ?? '', /takes no file descriptors on this socket/);
+    assert.equal(openFiles(daemon.pid), files);
   });
 
   test('over TCP has QEMU’s own words for it', async (t) => {

@@ -58,7 +58,7 @@ type Kind = (typeof KINDS)[number];
 function linkOver(socket: Socket, kind: Kind, linger?: number): SocketLink {
   if (kind === 'sending') return new SendingLink(socket);
   if (kind !== 'receiving') return new SocketLink(socket, socket, linger);
-  const link = ReceivingLink.over(socket, messageCalls(), linger);
+  const link = ReceivingLink.over(socket, messageCalls(), linger === undefined ? {} : { linger });
   assert.ok(link !== null);
   return link;
 }
