@@ -7,6 +7,7 @@
 import { parseArgs } from 'node:util';
 import { available, qemuProgram } from '../support/programs.js';
 import { descriptors } from './descriptor-rows.js';
+import { execStart } from './exec-rows.js';
 import { libvirtTrip } from './libvirt-rows.js';
 import { describeMachine } from './machine.js';
 import { growthRow, memory, start } from './process-rows.js';
@@ -30,6 +31,7 @@ const ROWS: readonly Row[] = [
   growthRow,
   start,
   libvirtTrip,
+  execStart,
 ];
 
 const HELP = `Usage: npm run bench -- [--row NAME]… [--seconds S] [--rounds N]
@@ -45,6 +47,7 @@ const PROGRAMS: Readonly<Record<Need, string>> = {
   socat: 'socat',
   qemu: qemuProgram,
   'virt-qemu-qmp-proxy': 'virt-qemu-qmp-proxy',
+  virsh: '/usr/bin/virsh',
 };
 
 function shown(value: number, unit: Finding['goal']['unit']): string {

@@ -2,7 +2,7 @@
 import { Stage } from './stage.js';
 
 /** What a row needs to be installed. */
-export type Need = 'socat' | 'qemu' | 'virt-qemu-qmp-proxy';
+export type Need = 'socat' | 'qemu' | 'virt-qemu-qmp-proxy' | 'virsh';
 
 /** A figure that is asked for. `must` and `aim` are in `unit`. */
 export interface Goal {
