@@ -39,7 +39,7 @@ export class KeyGate {
   push(chunk: Buffer): void {
     this.#waiting = Buffer.concat([this.#waiting, chunk]);
     if (this.#isOpen) this.#flush();
-    else if (!this.#isPaste) this.#interrupt();
+    if (!this.#isOpen && !this.#isPaste) this.#interrupt();
   }
 
   /** Lets keys through, up to the next that shuts the gate. */

@@ -7,6 +7,8 @@
 import { clearScreenDown, cursorTo, moveCursor } from 'node:readline';
 import { createInterface, type Interface } from 'node:readline/promises';
 import { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
+import { setImmediate } from 'node:timers/promises';
 import type { ReadStream, WriteStream } from 'node:tty';
 import { KeyGate } from './key-gate.js';
 import { page, pagerCommand } from './pager.js';
@@ -24,6 +26,11 @@ export type Completer = (line: string) => Promise<readonly [candidates: string[]
 const PASTE_MARKS_ON = '\x1b[?2004h';
 const PASTE_MARKS_OFF = '\x1b[?2004l';
 
+const SINGLE_KEYS = /[^]/gu;
+const TEXT_OR_KEY = /\P{Control}+|[^]/gu;
+// oxlint-disable-next-line no-control-regex
+const UNFINISHED_KEY = /\u{1b}(?:\[[\d;]*|O)?$/u;
+
 export class ShellScreen {
   /** Told of Ctrl-C while no line is edited. */
   onInterrupt: () => void = () => {};
@@ -32,7 +39,11 @@ export class ShellScreen {
   readonly #keyboard: ReadStream;
   readonly #display: WriteStream;
   readonly #gate: KeyGate;
+  readonly #input: Keys;
   readonly #readline: Interface;
+  readonly #decoder = new StringDecoder('utf8');
+  /** Whether the last key may be the beginning of a longer one. */
+  #isInsideKey = false;
   #answer: ((answer: Answer) => void) | null = null;
   #isOver = false;
   /** Rows from the first of the prompt to the cursor, as the terminal had them before it was resized. */
@@ -50,13 +61,13 @@ export class ShellScreen {
     this.#keyboard = keyboard;
     this.#display = display;
     const input = new Keys(keyboard);
-    this.#gate = new KeyGate((keys) => input.push(keys));
-    this.#gate.onInterrupt = () => {
-      this.onInterrupt();
-    };
+    this.#input = input;
+    this.#gate = new KeyGate((keys) => this.#pass(keys));
+    // The line before it may just be on its way to be executed.
+    this.#gate.onInterrupt = () => void setImmediate().then(() => this.onInterrupt());
     keyboard.on('data', (chunk: Buffer | string) => this.#gate.push(Buffer.from(chunk)));
-    keyboard.on('end', () => input.push(null));
-    keyboard.on('error', () => input.push(null));
+    keyboard.on('end', () => input.emit('end'));
+    keyboard.on('error', () => input.emit('end'));
     // Before readline's own, which draws the line again.
     display.on('resize', () => this.#resized());
     this.#readline = createInterface({
@@ -74,13 +85,15 @@ export class ShellScreen {
           return [[], ''];
         } finally {
           // Readline acts on it some microtasks later.
-          setImmediate(() => this.#gate.open());
+          void setImmediate().then(() => this.#gate.open());
         }
       },
     });
     const readline = this.#readline;
     readline.on('line', (text) => this.#settle({ kind: 'line', text }));
     readline.on('close', () => {
+      // What comes next on this terminal begins its line.
+      if (!this.#isOver) this.#display.write('\n');
       this.#isOver = true;
       this.#settle({ kind: 'end' });
     });
@@ -139,6 +152,8 @@ export class ShellScreen {
       return;
     }
     this.#held = [];
+    // With what came last still being handed out, a stream that is paused reads on.
+    await setImmediate();
     this.#keyboard.pause();
     this.#keyboard.setRawMode(false);
     this.#display.write(PASTE_MARKS_OFF);
@@ -157,7 +172,21 @@ export class ShellScreen {
     this.#display.write(PASTE_MARKS_OFF);
     this.#readline.close();
     this.#keyboard.setRawMode(false);
-    this.#keyboard.pause();
+    this.#keyboard.destroy();
+  }
+
+  /**
+   * Hands keys to readline. Text goes in as a whole, other keys one by one: what comes to it in one piece readline takes for a paste,
+   * and puts at the end of the line wherever the cursor is, without an account of rows (Node 20).
+   */
+  #pass(keys: Buffer): void {
+    const text = this.#decoder.write(keys);
+    const runs = text.match(text.includes('\x1b') || this.#isInsideKey ? SINGLE_KEYS : TEXT_OR_KEY);
+    this.#isInsideKey = UNFINISHED_KEY.test(text);
+    for (const run of runs ?? []) {
+      if (run.length > 1) this.#readline.write(run);
+      else this.#input.emit('data', Buffer.from(run));
+    }
   }
 
   #settle(answer: Answer): void {

@@ -86,5 +86,10 @@ describe('the gate before the line editor', () => {
     typist.push('cont\r').push('quit\r\x03st');
     assert.equal(typist.interrupts, 1);
     assert.deepEqual(typist.steps(), ['st']);
+    typist.gate.open();
+    typist.push('stop\r\x03st');
+    assert.equal(typist.take(), 'stop\r');
+    assert.equal(typist.interrupts, 2);
+    assert.deepEqual(typist.steps(), ['st']);
   });
 });
