@@ -159,13 +159,13 @@ describe('over libvirt', { skip, concurrency: 1 }, () => {
     }
   });
 
-  test('what qmp-shell sends is answered as by QEMU itself', async (t) => {
+  test('commands in the form of qmp-shell’s are answered as by QEMU itself', async (t) => {
     const { mux, vm } = await shareVm(t);
     const heard = await Promise.all(
       [mux, vm.direct].map(async (target) => {
         const client = await RawClient.connect(target);
         t.after(() => client.close());
-        // Recorded of qmp-shell of QEMU 7.2, but for `oob`, which it enables where it is offered.
+        // Written by hand, in the form in which qmp-shell writes; it also enables `oob` where that is offered.
         const greeting = await client.readLine();
         const lines = [
           '{"execute": "qmp_capabilities", "id": "__qmp#00000", "arguments": {}}',
