@@ -1,9 +1,11 @@
 /** A program in a real terminal: tmux has it, keys are sent to it, and what it shows is read from the screen. */
 import { execFile } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { type Scope, scratch } from './scratch.js';
+import { removeFolder, type Scope } from './scratch.js';
 
 const run = promisify(execFile);
 
@@ -28,9 +30,12 @@ export class Terminal {
   /** Starts a program in a terminal of its own; both end with `scope`. */
   static async start(scope: Scope, words: readonly string[], options: TerminalOptions = {}): Promise<Terminal> {
     const { columns = 80, rows = 24, environment = {} } = options;
-    const terminal = new Terminal(['-u', '-f', '/dev/null', '-S', join(scratch(scope), 'tmux')]);
+    const folder = mkdtempSync(join(tmpdir(), 'qm-tty-'));
+    const terminal = new Terminal(['-u', '-f', '/dev/null', '-S', join(folder, 'tmux')]);
+    // In one piece: without its socket the server could not be told.
     scope.after(async () => {
       await terminal.#tmux('kill-server').catch(() => undefined); // it may have ended already
+      removeFolder(folder);
     });
     const size = ['-x', String(columns), '-y', String(rows)];
     const variables = Object.entries(environment).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
