@@ -258,7 +258,9 @@ async function connectAll(paths: readonly string[], count: number, negotiates: b
     const some = Array.from({ length: Math.min(50, count - at) }, (_, index) => {
       return new Connection(paths[(at + index) % paths.length] ?? '');
     });
-    await Promise.all(some.map((connection) => connection.line()));
+    for (const greeting of await Promise.all(some.map((connection) => connection.line()))) {
+      if (!greeting.startsWith('{"QMP"')) throw new Error(`a client was greeted with ${greeting.slice(0, 200)}`);
+    }
     if (negotiates) await Promise.all(some.map((connection) => connection.negotiate()));
     connections.push(...some);
   }

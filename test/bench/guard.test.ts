@@ -1,0 +1,37 @@
+/**
+ * Keeps what makes qmpmux fast from getting lost: the rows of `npm run bench`, in short runs. A figure fails only where it is several
+ * times worse than what is promised (docs/performance.md), so that a busy machine fails nothing and a lost order of magnitude does.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { missing } from '../support/programs.js';
+import { start } from './process-rows.js';
+import { polling, realTrip, schema } from './qemu-rows.js';
+import { audited, events, largeReplies, latency, manyClients, oneClient } from './responder-rows.js';
+import { type Finding, measure, type Row } from './row.js';
+
+/** How many times worse than promised a figure may be. */
+const MARGIN = 4;
+const EFFORT = { seconds: 0.1, rounds: 5 };
+
+function isLost({ goal, figure }: Finding): boolean {
+  return goal.better === 'less' ? figure > goal.must * MARGIN : figure < goal.must / MARGIN;
+}
+
+function guard(row: Row): void {
+  test(`the figures of ${row.name} are within ${MARGIN} times of what is promised`, {
+    skip: missing(...row.needs),
+  }, async () => {
+    for (const finding of await measure(row, EFFORT)) {
+      const { goal, figure } = finding;
+      assert.ok(Number.isFinite(figure), `${goal.what}: no figure`);
+      const text = `${goal.what}: ${figure.toFixed(2)}${goal.unit} of ${goal.against}, promised ${goal.must}${goal.unit}`;
+      console.log(text);
+      assert.ok(!isLost(finding), text);
+    }
+  });
+}
+
+for (const row of [latency, oneClient, manyClients, audited, largeReplies, events, realTrip, schema, polling, start]) {
+  guard(row);
+}
