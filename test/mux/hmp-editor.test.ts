@@ -23,6 +23,26 @@ describe('the line that is typed at a text monitor', () => {
     assert.deepEqual(typed(editor, `${most}b\x01c\n`), [most]);
   });
 
+  it('is edited by keys and control characters', () => {
+    const [up, down, right, left, remove] = ['\x1b[A', '\x1b[B', '\x1b[C', '\x1b[D', '\x1b[3~'];
+    for (const [keys, line] of [
+      [`nfo${left.repeat(5)}i${right}${remove}\n`, 'ino'],
+      [`b\x01a\x05c\x08\x7fd\x01\x04${right.repeat(9)}\n`, 'd'],
+      ['b\x1bOHa\x1bOFc\x1b[1~x\x1b[4~y\x1bOZ\x1b[9~\x1bq\n', 'xabcy'],
+      ['one two  \x17\x17\x17three four\x17\x17\n', ''],
+      [' one\x01\x17\x05\x17two\n', 'two'],
+      [`a\nb\n${up}${up}${up}\n`, 'a'],
+      [`a\nb\n${down}${up}${up}${down}${down}c\n`, 'c'],
+      [`a\nb\na\n${up}${up}\n`, 'b'],
+      [`a\nb\n${up}x\n\x1b[F\x1b[E\x1b[F\n`, 'bx'],
+      ['\n\x02a\x0cb\x9bDc\r', 'acb'],
+    ] as const) {
+      const editor = new HmpEditor(() => undefined);
+      editor.prompt();
+      assert.equal(typed(editor, keys).at(-1), line, JSON.stringify(keys));
+    }
+  });
+
   it('is kept for the 64 lines entered last', () => {
     const editor = new HmpEditor(() => undefined);
     editor.prompt();
