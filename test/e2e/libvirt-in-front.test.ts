@@ -1,6 +1,6 @@
 /** libvirtd itself as a client of qmpmux: docs/libvirt-in-front.md, with a real libvirtd, and two others on the same monitor. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -8,9 +8,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { LooseRecord } from '../support/audit.js';
 import { type Libvirt, startLibvirt } from '../support/libvirt.js';
-import { qemuProgram } from '../support/programs.js';
+import { missing, qemuProgram } from '../support/programs.js';
 import { RawClient } from '../support/raw-client.js';
-import type { Scope } from '../support/scratch.js';
+import { type Scope, scratch } from '../support/scratch.js';
 import { cannotBeSystem, systemLibvirt } from '../support/system-libvirt.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -257,3 +257,41 @@ async function ask(client: RawClient, command: string, args = '{}'): Promise<str
   const lines = await client.readLinesUntil((line) => line.includes('"id": "asked"'));
   return (lines.at(-1) ?? '').replace(/^\{"return": |, "id": "asked"\}$/g, '');
 }
+
+describe('the emulator script', { skip: missing('qemu', 'setpriv'), concurrency: 1 }, () => {
+  test('puts qmpmux at the path of the monitor where that is what it is given, and ends it with QEMU', async (t) => {
+    const folder = scratch(t);
+    const emulator = installEmulator(folder);
+    const socket = join(folder, 'monitor.sock');
+    const words = [
+      '-name',
+      'guest=by-path,debug-threads=on',
+      '-machine',
+      'none',
+      '-S',
+      '-display',
+      'none',
+      '-nodefaults',
+    ];
+    const monitor = [
+      '-chardev',
+      `socket,id=charmonitor,path=${socket},server=on,wait=off`,
+      '-mon',
+      'chardev=charmonitor,mode=control',
+    ];
+    const qemu = spawn(emulator, [...words, ...monitor], { stdio: 'ignore' });
+    t.after(() => {
+      qemu.kill('SIGKILL');
+    });
+    for (const end = Date.now() + 20_000; !existsSync(socket); await pause(20)) assert.ok(Date.now() < end);
+    const [one, two] = [await RawClient.connect(socket), await RawClient.connect(join(folder, 'mux/by-path'))];
+    for (const client of [one, two]) {
+      await client.readLine();
+      await client.write('{"execute":"qmp_capabilities"}{"execute":"query-name"}');
+      assert.deepEqual(await client.readLines(2), ['{"return": {}}', '{"return": {"name": "by-path"}}']);
+    }
+    qemu.kill('SIGKILL');
+    for (const client of [one, two]) await client.readToEnd();
+    for (const end = Date.now() + 20_000; existsSync(socket); await pause(20)) assert.ok(Date.now() < end);
+  });
+});
