@@ -68,6 +68,8 @@ export class Recorder implements Journal {
   readonly #answers = new Map<number, AnswerSecrets>();
   /** For clients whose last input could not be read its end: what follows may belong to it. */
   readonly #unread = new WeakMap<ClientView, Unread>();
+  /** Whether any client has been among them; hardly ever. */
+  #hasUnread = false;
   #lastClient: ClientView | null = null;
   #lastClientMembers = new Map<Kind, Uint8Array>();
 
@@ -185,6 +187,7 @@ export class Recorder implements Journal {
     let redacted = this.#redactor.malformed(raw, before?.end);
     if (redacted === null && before?.isSuspect === true) redacted = withheld(raw);
     const isSuspect = redacted?.paths.includes('*') ?? false;
+    this.#hasUnread = true;
     this.#unread.set(client, { isSuspect, end: Uint8Array.from(raw.subarray(-UNREAD_END)) });
     if (this.#begin('malformed', client) === 0) return;
     this.#put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
@@ -246,7 +249,7 @@ export class Recorder implements Journal {
   /** Records a command. @returns its number, or 0 when it could not be kept */
   #putCommand(command: CommandView): number {
     const client = command.client;
-    this.#unread.delete(client);
+    if (this.#hasUnread) this.#unread.delete(client);
     const redacted = this.#redactor.command(command.name, command.raw);
     const seq = this.#begin('command', client);
     if (seq === 0) return 0;
@@ -327,7 +330,9 @@ export class Recorder implements Journal {
 
   #putIds(command: CommandView): void {
     const { line } = this.#log;
-    if (command.id !== null) putMessage(line, ID, command.id, command.id.length, 0);
+    // Each time it is asked for, an array is made.
+    const { id } = command;
+    if (id !== null) putMessage(line, ID, id, id.length, 0);
     if (command.upstreamId >= 0) {
       line.putBytes(UPSTREAM);
       line.putNumber(command.upstreamId);

@@ -19,6 +19,8 @@ export class LogJournal implements Journal {
   readonly #told = new Map<string, { count: number; since: number }>();
   /** Commands that were reported to take long. */
   readonly #stuck = new WeakSet<CommandView>();
+  /** Whether any ever was; to look a command up costs more than all else that is done for it here. */
+  #hasStuck = false;
 
   /** @param now milliseconds, for what may come too often to be told each time */
   constructor(log: Log, now: () => number = () => performance.now()) {
@@ -56,7 +58,7 @@ export class LogJournal implements Journal {
   }
 
   answered(command: CommandView, _reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
-    if (this.#stuck.delete(command)) {
+    if (this.#hasStuck && this.#stuck.delete(command)) {
       this.#log.info(
         { client: command.client.id, command: command.name, isError },
         'the command that took long is done',
@@ -75,6 +77,7 @@ export class LogJournal implements Journal {
   }
 
   stuck(command: CommandView, age: number): void {
+    this.#hasStuck = true;
     this.#stuck.add(command);
     const { client, name } = command;
     const seconds = Math.round(age / 1_000_000);
