@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cannotMount } from './filesystem.js';
 import { DAEMON, Libvirt, QEMU_CONF } from './libvirt.js';
-import { missing } from './programs.js';
+import { missing, skippable } from './programs.js';
 
 const POLKITD = '/usr/lib/polkit-1/polkitd';
 /** What libvirt has compiled in, and the folder that stands there instead. */
@@ -20,10 +20,14 @@ const BOUND = [
   ['rules', '/etc/polkit-1/rules.d'],
 ] as const;
 
-/** For the `skip` option: false where there can be a system daemon, otherwise the line to skip with. */
-export function cannotBeSystem(): string | false {
-  if (process.getuid?.() !== 0) return 'needs root for a system daemon of libvirt';
-  return cannotMount() !== false ? cannotMount() : missing(POLKITD, 'dbus-daemon', 'setpriv', 'unshare');
+/**
+ * For the `skip` option: false where there can be a system daemon, otherwise the line to skip with. Others than root always skip.
+ * @throws Error with that line when we are root and QMPMUX_REQUIRE_QEMU is set
+ */
+export function cannotBeSystem(isRoot = process.getuid?.() === 0, mounting = cannotMount()): string | false {
+  if (!isRoot) return 'needs root for a system daemon of libvirt';
+  if (mounting !== false) return skippable(`${mounting}: a system daemon of libvirt needs that`);
+  return missing(POLKITD, 'dbus-daemon', 'setpriv', 'unshare');
 }
 
 export interface SystemOptions {

@@ -1,0 +1,62 @@
+/** Tests of libvirt where it cannot run: skipped with one line that says why, or failed where they are demanded. */
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { DAEMON, Libvirt, startLibvirt } from './libvirt.js';
+import { missing } from './programs.js';
+import { cannotBeSystem } from './system-libvirt.js';
+
+const VARIABLE = 'QMPMUX_REQUIRE_QEMU';
+
+function demand(t: TestContext, value: string): void {
+  const before = process.env[VARIABLE];
+  process.env[VARIABLE] = value;
+  t.after(() => {
+    if (before === undefined) delete process.env[VARIABLE];
+    else process.env[VARIABLE] = before;
+  });
+}
+
+/** A daemon that only says why it does not start. */
+function refusing(): Libvirt {
+  const folder = mkdtempSync(join(tmpdir(), 'qm-lv-'));
+  chmodSync(folder, 0o755);
+  return new Libvirt({
+    folder,
+    socket: join(folder, 'socket'),
+    uri: 'qemu:///session',
+    pids: join(folder, 'pids'),
+    command: ['sh', '-c', 'echo one line >&2; echo "libvirtd: error: no permission" >&2; exit 1'],
+    environment: {},
+    account: {},
+  });
+}
+
+describe('where libvirt cannot run', { skip: missing('qemu', DAEMON, 'virsh'), concurrency: 1 }, () => {
+  test('its tests are skipped with one line', async (t) => {
+    demand(t, '');
+    const { skip, libvirt } = await startLibvirt(refusing());
+    assert.equal(skip, 'libvirtd: error: no permission');
+    assert.ok(!existsSync(libvirt.folder));
+  });
+
+  test('its tests fail where they are demanded', async (t) => {
+    demand(t, '1');
+    await assert.rejects(
+      startLibvirt(refusing()),
+      /^Error: libvirtd: error: no permission, and QMPMUX_REQUIRE_QEMU is set$/,
+    );
+  });
+
+  test('as a system daemon, others than root skip; root fails where they are demanded', (t) => {
+    const cannot = 'no file system can be mounted here';
+    demand(t, '');
+    assert.equal(cannotBeSystem(false, false), 'needs root for a system daemon of libvirt');
+    assert.equal(cannotBeSystem(true, cannot), `${cannot}: a system daemon of libvirt needs that`);
+    demand(t, '1');
+    assert.equal(cannotBeSystem(false, false), 'needs root for a system daemon of libvirt');
+    assert.throws(() => cannotBeSystem(true, cannot), /^Error: no file system .*, and QMPMUX_REQUIRE_QEMU is set$/);
+  });
+});
