@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startDaemon } from '../support/daemon.js';
-import { ask, isWaiting, negotiated, sharing } from '../support/domain.js';
+import { ask, isLost, isWaiting, negotiated, sharing } from '../support/domain.js';
 import { type LibvirtVm, startLibvirt } from '../support/libvirt.js';
 import { missing } from '../support/programs.js';
 import { RawClient } from '../support/raw-client.js';
@@ -157,6 +157,75 @@ describe('over libvirt', { skip, concurrency: 1 }, () => {
       const client = await negotiated(t, join(folder, 'qmpmux', `web1.${name}`));
       assert.match(await ask(client, '{"execute":"cont"}'), /is not allowed here/);
     }
+  });
+
+  test('a human monitor shows what QEMU’s own shows, byte for byte', async (t) => {
+    const folder = scratch(t);
+    const { daemon, vm } = await shareVm(t, ['--listen', `${folder}/hmp,protocol=hmp`]);
+    const steps = [
+      ['info status\n', 'VM status: paused (prelaunch)\r\n(qemu) '],
+      ['info na\t\n', `${vm.name}\r\n(qemu) `],
+      ['info nothing\n', '(qemu) '],
+      ['nothing at all\n', "unknown command: 'nothing'\r\n(qemu) "],
+      ['info qtree\n', '\r\n(qemu) '],
+      ['object_add secret,id=s,data="a \\"\\\\ ü b"\n', '\r\n(qemu) '],
+      ['object_del s\n', '\r\n(qemu) '],
+    ] as const;
+    const shown: string[] = [];
+    for (const target of [vm.human, `${folder}/hmp`]) {
+      const client = await RawClient.connect(target);
+      t.after(() => client.close());
+      await client.readUntil('(qemu) ');
+      for (const [typed, end] of steps) {
+        await client.write(typed);
+        await client.readUntil(end);
+      }
+      shown.push(client.received.toString('latin1'));
+    }
+    assert.equal(shown[1], shown[0]);
+    await libvirt.virsh('destroy', vm.name);
+    assert.equal((await daemon.logged(isLost)).reason, 'the domain was destroyed');
+  });
+
+  test('a shell prints the same on it as on QEMU’s own socket', async (t) => {
+    const { mux, vm } = await shareVm(t);
+    const run = (target: string, input: string, ...flags: string[]) =>
+      runQmpmux(['shell', ...flags, target], { input });
+    const lines = 'query-name\n\ndevice_del id=nothing\nquery-statu\n{"execute":\n "query-uuid"}\n';
+    const said = await run(mux, lines);
+    assert.deepEqual(said, await run(vm.direct, lines));
+    assert.equal(said.output, `{"return": {"name": "${vm.name}"}}\n{"return": {"UUID": "${vm.uuid}"}}\n`);
+    assert.match(said.errors, /line 3: Device 'nothing' not found.*\n.*line 4: there is no command query-statu/);
+    const human = await run(mux, 'info status\ninfo name\n', '-H');
+    assert.deepEqual(human, { code: 0, output: `VM status: paused (prelaunch)\n${vm.name}\n`, errors: '' });
+  });
+
+  test('qmpmux’s own commands tell of the domain, of events, and of what waits for it', async (t) => {
+    const control = join(scratch(t), 'control');
+    const { mux, vm } = await shareVm(t, ['--listen', `${control},extensions=on`]);
+    const json = async (...words: string[]) => JSON.parse((await runQmpmux([...words, '--json'])).output);
+    const { upstream } = await json('status', control);
+    assert.deepEqual([upstream.address, upstream.state], [`libvirt:${vm.name}?uri=${libvirt.uri}`, 'running']);
+    const check = await runQmpmux(['status', control, '--check']);
+    assert.match(check.output, new RegExp(`^QMPMUX OK - ${vm.name}: QEMU 7\\.2\\.\\d+, `));
+    const client = await negotiated(t, mux);
+    await libvirt.virsh('resume', vm.name);
+    assert.match(await client.readLine(), /"event": "RESUME"/);
+    const events = await runQmpmux(['events', control, '--since', '0', '--json']);
+    assert.match(events.output, /^\{.*"event": "RESUME".*\}\n$/);
+    // What it is asked while it stands still waits, and everybody sees for whom.
+    const pid = libvirt.qemuPid(vm.name);
+    process.kill(pid, 'SIGSTOP');
+    await client.write('{"execute":"query-block","id":"late"}');
+    const first = async () => (await json('queue', control))['in-flight'][0];
+    let waits = await first();
+    while (waits === undefined) waits = await first();
+    assert.deepEqual([waits.command, waits.peer.pid], ['query-block', process.pid]);
+    process.kill(pid, 'SIGCONT');
+    assert.equal(await client.readLine(), '{"return": [], "id": "late"}');
+    const killed = await runQmpmux(['kill', control, String(waits.client)]);
+    assert.equal(killed.output, `disconnected client ${waits.client}\n`);
+    await client.readToEnd();
   });
 
   test('commands in the form of qmp-shell’s are answered as by QEMU itself', async (t) => {
