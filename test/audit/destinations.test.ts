@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { StreamSink } from '../../dist/audit/stream-sink.js';
 import { checkDestinations, parseDestination, parseSize } from '../../dist/audit/settings.js';
 import { assertValid, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
@@ -110,6 +110,15 @@ describe('standard output', () => {
 });
 
 describe('a pino transport', () => {
+  // A transport's thread keeps no process alive, so something has to while it is waited for.
+  let alive: NodeJS.Timeout;
+  before(() => {
+    alive = setInterval(() => undefined, 1000);
+  });
+  after(() => {
+    clearInterval(alive);
+  });
+
   test('gets every record, within a line as pino writes them', async (t) => {
     const folder = scratch(t);
     const target = join(folder, 'transport.cjs');

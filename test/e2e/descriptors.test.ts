@@ -399,8 +399,8 @@ describe('after 10,000 of each kind of ending the daemon has no more files open'
             Array.from({ length: count }, () => fd),
           );
         }
-        // As many as the kernel and the daemon take without waiting.
-        if (round % 10 === 9) await client.readLines(answers * 10);
+        // Not the next descriptor while QEMU works on one: 7.2 then dies of a race of its threads now and then (docs/descriptors.md).
+        await client.readLines(answers);
       }
       await client.close();
       await fewerOpenFiles(pid, files);
