@@ -75,7 +75,8 @@ describe('completion', () => {
     mkdirSync(join(folder, 'functions'));
     writeFileSync(join(folder, 'functions/_qmpmux'), completionScript('zsh', tree));
     writeFileSync(join(folder, 'the-config.toml'), '');
-    const setup = "autoload -U compinit; compinit -u -D; PS1='ready> '; zstyle ':completion:*' list-prompt ''; bindkey -e";
+    const setup =
+      "autoload -U compinit; compinit -u -D; PS1='ready> '; zstyle ':completion:*' list-prompt ''; bindkey -e";
     writeFileSync(
       join(folder, '.zshrc'),
       `fpath=(${folder}/functions $fpath); ${setup}; cd ${folder}; qmpmux() { : }\n`,
