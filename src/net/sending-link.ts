@@ -33,9 +33,10 @@ export class SendingLink extends SocketLink {
     });
   }
 
-  override write(chunk: Uint8Array): void {
-    if (this.#held.length === 0) super.write(chunk);
-    else this.#hold(chunk, null);
+  // `write` comes here, too.
+  override writeRange(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#held.length === 0) super.writeRange(bytes, start, end);
+    else this.#hold(bytes.subarray(start, end), null);
   }
 
   override writeAll(chunks: readonly Uint8Array[]): void {
@@ -88,8 +89,8 @@ export class SendingLink extends SocketLink {
           return;
         }
         descriptor.close();
-        if (sent < bytes.length) super.write(bytes.subarray(sent));
-      } else super.write(bytes);
+        if (sent < bytes.length) super.writeRange(bytes, sent, bytes.length);
+      } else super.writeRange(bytes, 0, bytes.length);
       // An error of the write may have ended the connection, and all that was held.
       if (this.#held[0] !== first) return;
       this.#held.shift();

@@ -217,13 +217,15 @@ test('what goes upstream with a descriptor stands in order with the rest, howeve
   sender.write(Buffer.from(large));
   sender.sendWith([Buffer.from('{<two>}')], two);
   sender.writeAll([Buffer.from('{b'), Buffer.from('c}')]);
+  sender.writeAll([Buffer.from('{d}')]);
+  sender.writeRange(Buffer.from('no{e}no'), 2, 5);
   sender.sendWith([Buffer.from('{<three>}')], three);
-  sender.write(Buffer.from('end'));
+  sender.writeRange(Buffer.from('the end'), 4, 7);
   sender.end();
   assert.ok(sender.backlog > large.length / 2);
   link.resume();
   await arrivals.until(() => arrivals.text.endsWith('end'));
-  assert.equal(arrivals.text.replaceAll(' ', '').replace(large, 'L'), '{a}{<one>}L{<two>}{bc}{<three>}end');
+  assert.equal(arrivals.text.replaceAll(' ', '').replace(large, 'L'), '{a}{<one>}L{<two>}{bc}{d}{e}{<three>}end');
   const behind = arrivals.all.map(({ at }) =>
     arrivals.text
       .slice(at, at + 10)
