@@ -26,6 +26,11 @@ export class ClientDescriptors {
   /** In the order of the stream; of those that have been read, only the last counts. */
   #waiting: Arrival[] = [];
 
+  /** How many are open here. */
+  get count(): number {
+    return this.inCommands + this.#waiting.filter(({ descriptor }) => descriptor !== null).length;
+  }
+
   get isFull(): boolean {
     return this.inCommands >= MOST_IN_COMMANDS;
   }

@@ -102,6 +102,7 @@ export function clientsReport(sessions: Iterable<Session>, now: number, self: Cl
       waiting: session.waitingCount,
       'in-flight': session.inFlightCount,
       held: session.heldBytes,
+      descriptors: session.descriptorCount,
       ...tallied(session.tally),
       self: session === self,
     });

@@ -271,6 +271,11 @@ export class Session implements ClientPort, ClientView {
     return this.#usage.held;
   }
 
+  /** Open files that the client has sent and QEMU does not have. */
+  get descriptorCount(): number {
+    return this.#descriptors.count;
+  }
+
   /** Whether no more than what is upstream already is to be answered for now. */
   get #isHigh(): boolean {
     return this.#usage.isHigh(this.#outbox.length + this.#dueBytes);
