@@ -20,6 +20,7 @@ import type { Descriptors } from './descriptors.js';
 
 /** Why a client's descriptors are not taken, for the client. */
 const SWITCHED_OFF = 'qmpmux takes no file descriptors on this socket; write fds=on behind its address';
+const HUMAN_MONITOR = 'qmpmux takes no file descriptors on a socket of the human monitor; use one with protocol=qmp';
 const CANNOT_RECEIVE = 'qmpmux cannot take file descriptors here: it needs Linux, and koffi for this machine';
 const TOO_MANY_FILES = 'qmpmux has too many files open to take a file descriptor; try again later';
 
@@ -169,14 +170,17 @@ export class Door {
     }
     const { settings, client } = this.#service;
     // TCP carries none, and QEMU has its own words for that.
-    const mayCarry = peer.kind === 'unix' && settings.protocol === 'qmp';
-    const receiving = mayCarry ? ReceivingLink.over(socket, messageCalls(), { isExact: settings.fds }) : null;
+    const mayCarry = peer.kind === 'unix';
+    const isHuman = settings.protocol === 'hmp';
+    const isExact = settings.fds && !isHuman;
+    const receiving = mayCarry ? ReceivingLink.over(socket, messageCalls(), { isExact }) : null;
     const link = receiving ?? new SocketLink(socket, socket);
     this.#links.add(link);
     const telnet = this.#hasTelnet ? new TelnetFilter() : null;
     if (telnet !== null) link.write(TELNET_OFFER);
     const cannot = receiving === null ? CANNOT_RECEIVE : null;
-    const noDescriptors = settings.fds ? cannot : SWITCHED_OFF;
+    const refused = isHuman ? HUMAN_MONITOR : SWITCHED_OFF;
+    const noDescriptors = isExact ? cannot : refused;
     const isWithout = mayCarry && noDescriptors !== null;
     const port = this.#connect(link, { listener, peer, ...client, ...(isWithout ? { noDescriptors } : {}) });
     receiving?.takeDescriptors({

@@ -39,6 +39,8 @@ const MOST_UNREAD = 128 * 1024;
 const NO_PASSWORD = 'terminal does not support password prompting\r\n';
 /** QEMU's refusal of a `cpu-index` whose CPU is gone. */
 const NO_SUCH_CPU = /cpu-index/;
+/** And what it says to `getfd` there. */
+const NO_DESCRIPTOR = 'No file descriptor supplied via SCM_RIGHTS';
 const DENIED = /^Command 'human-monitor-command' is not allowed here/;
 /** Told to every client when QEMU is lost and clients stay; nobody else's events are wanted here. */
 const EVENTS = new EventFilter(['__org.qmpmux_UPSTREAM_LOST']);
@@ -65,6 +67,8 @@ class HmpSession implements ClientPort {
   readonly #link: Link;
   readonly #port: ClientPort;
   readonly #editor: HmpEditor;
+  /** Why `getfd` finds none; null where QEMU's own words say it. */
+  readonly #noDescriptors: string | null;
   #state: State = { name: 'typing' };
   /** Chunks not looked at yet, from `#at` of the first on. */
   readonly #input: Uint8Array[] = [];
@@ -90,6 +94,7 @@ class HmpSession implements ClientPort {
   constructor(owner: HmpOwner, link: Link, options: ClientOptions) {
     this.#owner = owner;
     this.#link = link;
+    this.#noDescriptors = options.noDescriptors ?? null;
     this.#editor = new HmpEditor((text) => {
       this.#print(text);
     });
@@ -109,9 +114,12 @@ class HmpSession implements ClientPort {
     this.#run();
   }
 
-  /** A command of the human monitor cannot take any: QEMU runs it on a temporary monitor. */
-  receiveDescriptors(_at: number, descriptors: readonly Descriptor[]): void {
-    for (const descriptor of descriptors) descriptor.close();
+  /**
+   * A command of the human monitor cannot take any: QEMU runs it on a temporary monitor, whose names of descriptors end with it. So
+   * whoever connected us has a `fault` for them, and the multiplexer closes and records them. Our stream is not the client's: all come first.
+   */
+  receiveDescriptors(_at: number, descriptors: readonly Descriptor[], fault: string | null): void {
+    this.#port.receiveDescriptors(0, descriptors, fault ?? this.#noDescriptors ?? NO_DESCRIPTOR);
   }
 
   receiveEnd(): void {
@@ -286,7 +294,8 @@ class HmpSession implements ClientPort {
       if (verb === 'info' && topic === 'history' && text === '') {
         for (const [index, entry] of this.#editor.history.lines.entries()) this.#print(`${index}: '${entry}'\r\n`);
       }
-      this.#print(encodeUtf8(text));
+      const isRefused = this.#noDescriptors !== null && text === `Error: ${NO_DESCRIPTOR}\r\n`;
+      this.#print(encodeUtf8(isRefused ? `Error: ${this.#noDescriptors ?? ''}\r\n` : text));
       this.#editor.prompt();
     });
   }

@@ -224,6 +224,47 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     assert.equal(openFiles(daemon.pid), files);
   });
 
+  test('of the human monitor closes what comes, says so in the log and the audit, and to getfd', async (t) => {
+    const log = join(scratch(t), 'audit');
+    const { daemon, targets } = await serve(t, [',protocol=hmp'], ['--audit', log]);
+    const fd = opened(t, '/etc/passwd');
+    const client = await RawClient.connect(targets[0] ?? '');
+    t.after(() => client.close());
+    await client.readLine();
+    const files = openFiles(daemon.pid);
+    // More than once, so that what has come cannot wait for something that never takes it.
+    for (let i = 0; i < 20; i++) sendWith(client.socket, 'info name\n', [fd, fd]);
+    sendWith(client.socket, 'getfd x\n', [fd]);
+    const refusal = 'qmpmux takes no file descriptors on a socket of the human monitor; use one with protocol=qmp';
+    await client.readLinesUntil((line) => line.includes(`Error: ${refusal}`));
+    assert.equal(openFiles(daemon.pid), files);
+    const told = await daemon.logged(({ msg }) => msg === 'could not keep a file descriptor that a client sent');
+    assert.equal(told.reason, refusal);
+    await daemon.stop();
+    const records = readFileSync(log, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line): LooseRecord => JSON.parse(line));
+    for (const record of records) assertValid(record);
+    const came = records.filter(({ kind }) => kind === 'descriptors');
+    assert.deepEqual(
+      came.map(({ count, reason }) => [count, reason]),
+      [...Array.from({ length: 20 }, () => [2, refusal]), [1, refusal]],
+    );
+  });
+
+  test('with extensions tells how many descriptors of each client wait', async (t) => {
+    const { targets } = await serve(t, [',extensions=on']);
+    const client = await negotiated(t, targets[0] ?? '');
+    const fd = opened(t, '/etc/passwd');
+    const asked = () => ask(client, '__org.qmpmux_query-clients', {});
+    assert.match(await asked(), /"descriptors": 0/);
+    sendWith(client.socket, ' ', [fd]);
+    assert.match(await asked(), /"descriptors": 1/);
+    assert.equal(await ask(client, 'getfd', { fdname: 'x' }), DONE);
+    assert.match(await asked(), /"descriptors": 0/);
+  });
+
   test('over TCP has QEMU’s own words for it', async (t) => {
     const shared = await shareVm(t, { listen: ['tcp:127.0.0.1:0'] });
     const client = await negotiated(t, shared.targets[1] ?? '');
