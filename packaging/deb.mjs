@@ -108,7 +108,9 @@ function changelog(epoch) {
 
 const target = resolve(process.argv[2] ?? ROOT);
 run(process.execPath, [join(ROOT, 'packaging/shipped.mjs')]);
-const epoch = process.env.SOURCE_DATE_EPOCH ?? run('git', ['log', '-1', '--format=%ct']).trim();
+// Whoever the clone belongs to: git refuses others' unless told otherwise.
+const epoch =
+  process.env.SOURCE_DATE_EPOCH ?? run('git', ['-c', `safe.directory=${ROOT}`, 'log', '-1', '--format=%ct']).trim();
 const stage = mkdtempSync(join(tmpdir(), 'qmpmux-deb-'));
 try {
   chmodSync(stage, 0o755);

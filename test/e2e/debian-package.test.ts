@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { startCommand } from '../support/daemon.js';
 import { DatagramReceiver } from '../support/datagrams.js';
 import { buildDebianPackage } from '../support/debian-package.js';
@@ -12,6 +13,7 @@ import { RawClient } from '../support/raw-client.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 
 const absent = missing('qemu', 'socat', 'nc', 'dpkg-deb', 'systemd-socket-activate', 'systemd-sysusers');
+const repository = fileURLToPath(new URL('../..', import.meta.url));
 const isRoot = process.getuid?.() === 0;
 
 describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as root only'), timeout: 300_000 }, () => {
@@ -42,11 +44,6 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
       'lib/systemd/system/qmpmux.service',
       'lib/systemd/system/qmpmux@.service',
       'lib/systemd/system/qmpmux@.socket',
-      'usr/share/man/man1/qmpmux.1.gz',
-      'usr/share/man/man1/qmpmux-serve.1.gz',
-      'usr/share/man/man5/qmpmux.toml.5.gz',
-      'usr/share/bash-completion/completions/qmpmux',
-      'usr/share/zsh/vendor-completions/_qmpmux',
       'usr/lib/qmpmux/libvirt/qemu-behind-qmpmux',
       'usr/lib/sysusers.d/qmpmux.conf',
       'usr/lib/tmpfiles.d/qmpmux.conf',
@@ -57,6 +54,21 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
       'usr/share/doc/qmpmux/monitoring/alerts.yml',
     ]) {
       assert.ok(existsSync(join(root, path)), path);
+    }
+    // Each page of the manual, and each script of the completion, where man and the shells look.
+    const pages = readdirSync(join(repository, 'man'));
+    assert.ok(pages.includes('qmpmux-audit-show.1'), pages.join());
+    const installed = readdirSync(join(root, 'usr/share/man'), { recursive: true, encoding: 'utf8' });
+    assert.deepEqual(
+      installed.filter((path) => path.endsWith('.gz')).toSorted(),
+      pages.map((page) => `man${page.at(-1)}/${page}.gz`).toSorted(),
+    );
+    for (const [script, place] of [
+      ['qmpmux.bash', 'bash-completion/completions/qmpmux'],
+      ['_qmpmux', 'zsh/vendor-completions/_qmpmux'],
+    ] as const) {
+      const there = readFileSync(join(root, 'usr/share', place), 'utf8');
+      assert.equal(there, readFileSync(join(repository, 'completions', script), 'utf8'), place);
     }
     assert.match(readFileSync(join(root, 'etc/passwd'), 'utf8'), /^qmpmux:/m);
     assert.equal(statSync(join(root, 'var/log/qmpmux')).mode & 0o777, 0o750);
@@ -74,8 +86,9 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
     assert.equal(status, 0);
   });
 
-  test('is the same, byte for byte, when it is built again', () => {
-    assert.ok(readFileSync(buildDebianPackage(scope)).equals(readFileSync(deb)));
+  test('is the same, byte for byte, when it is built again, also by another than whom the clone belongs to', () => {
+    const again = buildDebianPackage(scope, undefined, { GIT_TEST_ASSUME_DIFFERENT_OWNER: '1' });
+    assert.ok(readFileSync(again).equals(readFileSync(deb)));
   });
 
   test('has all that its parts need: machine code, help, pretty logs, configs, metrics, a transport of the audit log', async (t) => {
@@ -151,10 +164,8 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
       ['systemd-socket-activate', '-E', 'NOTIFY_SOCKET', '-l', clients, '--fdname=clients', program, ...rest],
       { NOTIFY_SOCKET: join(folder, 'notify') },
     );
-    for (let tries = 0; tries < 3000 && !existsSync(clients); tries++)
-      await new Promise((resolve) => setTimeout(resolve, 10));
     // The first one starts the daemon, and waits.
-    const waiting = await RawClient.connect(clients);
+    const waiting = await RawClient.soon(clients);
     await manager.until(/READY=1/);
     assert.match(await waiting.readLine(), /^\{"QMP"/);
     await manager.until(/STATUS=web1: QEMU \d/);

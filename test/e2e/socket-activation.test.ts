@@ -21,18 +21,6 @@ function activate(
   ]);
 }
 
-/** Connects as soon as somebody listens. */
-async function connectSoon(target: string): Promise<RawClient> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await RawClient.connect(target);
-    } catch (error) {
-      if (tries === 3000) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 async function negotiate(client: RawClient): Promise<void> {
   assert.match(await client.readLine(), /^\{"QMP"/);
   await client.write('{"execute":"qmp_capabilities"}');
@@ -65,7 +53,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
         'json',
       ],
     );
-    const first = await connectSoon(clients);
+    const first = await RawClient.soon(clients);
     const second = await RawClient.connect(backup);
     await second.write('{"execute":"qmp_capabilities"}{"execute":"query-name","id":1}');
     const gone = await RawClient.connect(clients);
@@ -108,7 +96,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
       [['clients', clients]],
       ['--upstream', `exec:sh ${script}`, '--listen', 'fd:clients', '--log-level', 'debug'],
     );
-    const client = await connectSoon(clients);
+    const client = await RawClient.soon(clients);
     const { readFile } = await import('node:fs/promises');
     let environment = '';
     for (let tries = 0; tries < 3000 && !environment.includes('PATH='); tries++) {
@@ -127,7 +115,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
     const folder = scratch(t);
     const clients = join(folder, 'clients');
     const daemon = activate(t, [['clients', clients]], ['--upstream', join(folder, 'q'), '--listen', 'fd:backup']);
-    const client = await connectSoon(clients);
+    const client = await RawClient.soon(clients);
     assert.deepEqual(await daemon.exited, { code: 69, signal: null });
     assert.match(daemon.errors, /cannot listen on fd:backup: no socket of this name was handed over, only clients;/);
     await client.close();
@@ -147,7 +135,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
     ] as const;
     const args = ['--listen', `fd:clients,allow-uid=${uid}`, '--listen', `fd:strangers,allow-uid=${uid + 1}`];
     const daemon = activate(t, sockets, ['--upstream', qemu.monitor, ...args, '--log-format', 'json']);
-    const first = await connectSoon(one);
+    const first = await RawClient.soon(one);
     const line = await daemon.logged(({ msg }) => msg.startsWith('systemd handed over sockets that no listener has'));
     assert.deepEqual(line['sockets'], ['fd:spare']);
     await negotiate(first);
@@ -165,7 +153,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
       ['b', `0.0.0.0:${await freePort()}`],
     ] as const;
     const daemon = activate(t, sockets, ['--upstream', qemu.monitor, '--listen', 'fd:b']);
-    const client = await connectSoon(join(folder, 'a'));
+    const client = await RawClient.soon(join(folder, 'a'));
     const line = await daemon.logged(({ msg }) => msg === 'a socket could not be made');
     assert.match(line.reason ?? '', /0\.0\.0\.0 can be reached from other machines/);
     await client.close();

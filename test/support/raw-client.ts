@@ -3,7 +3,7 @@
  * gets, and waits for definite things (a number of lines, a text, EOF). A wait that is not met fails with what did come.
  */
 import { createConnection, type Socket } from 'node:net';
-import { setImmediate } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate } from 'node:timers/promises';
 
 /** A Unix socket's path (optionally with `unix:`), or `tcp:host:port` (`tcp:[::1]:4444`). */
 export type Target = string;
@@ -56,6 +56,18 @@ export class RawClient {
       });
       socket.once('error', reject);
     });
+  }
+
+  /** Connects as soon as somebody listens: a socket's file is there a moment before it can be connected to. */
+  static async soon(target: Target): Promise<RawClient> {
+    for (const end = Date.now() + patience; ; ) {
+      try {
+        return await RawClient.connect(target);
+      } catch (error) {
+        if (Date.now() > end) throw error;
+      }
+      await delay(10);
+    }
   }
 
   /** Connects and completes the negotiation. */
