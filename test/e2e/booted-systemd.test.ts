@@ -99,6 +99,17 @@ describe('under a real systemd', {
   const noLibvirt = available('libvirtd') || available('/usr/sbin/libvirtd') ? false : 'not installed: libvirtd';
   test('so does its domain, in the libvirt of the system', { skip: noLibvirt }, async () => {
     const virsh = (...words: readonly string[]) => system.must('virsh', '-q', '-c', 'qemu:///system', ...words);
+    // The folders of libvirt-in-front.md stand beside those of the units, and neither takes the other's.
+    const places = readFileSync(new URL('../../docs/libvirt-in-front.md', import.meta.url), 'utf8').match(
+      /^ +d \/.*$/gm,
+    );
+    system.write('/etc/tmpfiles.d/qmpmux-libvirt.conf', `${places?.map((line) => line.trim()).join('\n')}\n`);
+    for (let times = 0; times < 2; times++) system.must('systemd-tmpfiles', '--create', 'qmpmux-libvirt.conf');
+    const owners = ['/run/qmpmux', '/run/qmpmux-libvirt', '/var/log/qmpmux', '/var/log/qmpmux-libvirt'];
+    assert.equal(
+      system.must('stat', '-c', '%U:%G %a', ...owners),
+      'qmpmux:qmpmux 755\nlibvirt-qemu:qmpmux-clients 2750\nqmpmux:qmpmux 750\nlibvirt-qemu:adm 750\n',
+    );
     // There are no control groups to be had, nor KVM, in here.
     system.must('sh', '-c', 'echo "cgroup_controllers = []" >> /etc/libvirt/qemu.conf');
     system.write('/root/web1.xml', block('xml').replace("type='kvm'", "type='qemu'"));
