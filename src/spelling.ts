@@ -32,7 +32,7 @@ export function nearest(word: string, known: Iterable<string>): string | null {
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {
     const name = candidate.toLowerCase();
-    const isBeginning = wanted.length >= 2 && name.startsWith(wanted);
+    const isBeginning = wanted.length >= 2 && (name.startsWith(wanted) || isOtherForm(wanted, name));
     const edits = isBeginning ? 1 : distance(wanted, name);
     // Of several that begin with it, the one that is nearly there.
     const isNearer = isBeginning && edits === bestDistance && candidate.length < (best?.length ?? 0);
@@ -44,8 +44,23 @@ export function nearest(word: string, known: Iterable<string>): string | null {
   return best;
 }
 
+/** `complete` for `completion`: all but the last letter, and a short ending. */
+function isOtherForm(wanted: string, name: string): boolean {
+  return wanted.length >= 8 && name.length <= wanted.length + 2 && name.startsWith(wanted.slice(0, -1));
+}
+
+/** Of more than this many words that begin with what was typed, no single one is likelier than the others. */
+const FEW = 3;
+const NEARLY = 2;
+
 /** `; did you mean "unix"?`, or nothing: the end of a message about an unknown word. */
 export function suggestion(word: string, known: Iterable<string>): string {
-  const near = nearest(word, known);
-  return near === null ? '' : `; did you mean ${JSON.stringify(near)}?`;
+  const words = [...known];
+  const near = nearest(word, words);
+  if (near === null) return '';
+  const wanted = word.toLowerCase();
+  const beginnings = words.filter((name) => name.toLowerCase().startsWith(wanted));
+  return beginnings.length <= FEW || near.length <= word.length + NEARLY
+    ? `; did you mean ${JSON.stringify(near)}?`
+    : `; ${beginnings.length} begin with it: ${beginnings.sort().slice(0, FEW).join(', ')}, …`;
 }

@@ -19,3 +19,15 @@ test('nothing is offered when nothing is near', () => {
   assert.equal(suggestion('zzzzzz', words), '');
   assert.equal(suggestion('srve', words), '; did you mean "serve"?');
 });
+
+test('another form of a word is near, and its beginning alone is not', () => {
+  assert.equal(nearest('complete', [...words, 'completion']), 'completion');
+  assert.equal(nearest('query-x', ['query-tpm-models']), null);
+});
+
+test('of many words that begin with it, none is picked, but one that is nearly there', () => {
+  const names = ['query-tpm', 'query-status', 'query-block', 'query-stats', 'query-name'];
+  assert.equal(suggestion('query', names.values()), '; 5 begin with it: query-block, query-name, query-stats, …');
+  assert.equal(suggestion('query-stat', names), '; did you mean "query-stats"?');
+  assert.equal(suggestion('query-t', names), '; did you mean "query-tpm"?');
+});
