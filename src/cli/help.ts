@@ -16,6 +16,7 @@ import { type Entry, SUBCOMMANDS } from './subcommands.js';
  */
 export async function runWithYargs(words: readonly string[], loaded: Subcommand | null): Promise<number> {
   let code: number = EXIT.ok;
+  let printed = '';
   const misuse = (message: string) => new UsageError(describeMisuse(message, words, loaded));
   const parser = yargs([...words])
     .scriptName('qmpmux')
@@ -75,20 +76,30 @@ export async function runWithYargs(words: readonly string[], loaded: Subcommand 
     throw misuse('');
   });
   try {
-    await parser.parseAsync();
+    await parser.parseAsync([...words], {}, (_error, _flags, output) => {
+      printed = output;
+    });
   } catch (error) {
     // Some complaints yargs throws by itself, others it passes to `fail`.
     if (error instanceof Error && error.name === 'YError') throw misuse(error.message);
     throw error;
   }
+  if (printed !== '') console.log(printed.replace(EXAMPLES, () => (loaded === null ? '' : listExamples(loaded))));
   return code;
 }
 
+/** Where the examples come in yargs' text: its own column breaks long ones within words, and then they cannot be pasted. */
+const EXAMPLES = '\u0001';
+
 function describe(parser: Argv, summary: string, command: Subcommand): Argv {
   parser.usage(`Usage: $0 ${command.usage}\n\n${sentence(summary)}`);
-  parser.options({ ...command.options }).epilogue(command.notes);
-  for (const [line, what] of command.examples) parser.example(line, what);
-  return parser;
+  return parser.options({ ...command.options }).epilogue(`${EXAMPLES}\n\n${command.notes}`);
+}
+
+/** Each in one piece, however narrow the terminal. */
+function listExamples({ examples }: Subcommand): string {
+  const blocks = examples.map(([line, what]) => `  ${what}:\n    ${line.replaceAll('$0', 'qmpmux')}`);
+  return ['Examples:', ...blocks].join('\n');
 }
 
 function sentence(summary: string): string {
