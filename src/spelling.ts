@@ -30,10 +30,12 @@ export function nearest(word: string, known: Iterable<string>): string | null {
   const wanted = word.toLowerCase();
   let best: string | null = null;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
-  for (const candidate of known) {
+  const names = [...known];
+  for (const candidate of names) {
     const name = candidate.toLowerCase();
-    const isBeginning = wanted.length >= 2 && (name.startsWith(wanted) || isOtherForm(wanted, name));
-    const edits = isBeginning ? 1 : distance(wanted, name);
+    const isBeginning = wanted.length >= 2 && name.startsWith(wanted);
+    // What goes on as it began is likelier than what has another letter.
+    const edits = isBeginning ? 0.5 : distance(wanted, name);
     // Of several that begin with it, the one that is nearly there.
     const isNearer = isBeginning && edits === bestDistance && candidate.length < (best?.length ?? 0);
     if (edits < bestDistance || isNearer) {
@@ -41,6 +43,7 @@ export function nearest(word: string, known: Iterable<string>): string | null {
       bestDistance = edits;
     }
   }
+  if (best === null) for (const name of names) if (isOtherForm(wanted, name.toLowerCase())) return name;
   return best;
 }
 

@@ -22,6 +22,7 @@ test('nothing is offered when nothing is near', () => {
 
 test('another form of a word is near, and its beginning alone is not', () => {
   assert.equal(nearest('complete', [...words, 'completion']), 'completion');
+  assert.equal(nearest('query-statu', ['query-stats', 'query-status']), 'query-status');
   assert.equal(nearest('query-x', ['query-tpm-models']), null);
 });
 
