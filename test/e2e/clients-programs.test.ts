@@ -1,9 +1,10 @@
 /** The programs people have on their machines, unchanged, against a real QEMU through the real daemon. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { startProgram } from '../support/program.js';
 import { missing } from '../support/qemu.js';
-import { suiteScope } from '../support/scratch.js';
+import { scratch, suiteScope } from '../support/scratch.js';
 import { type SharedVm, shareVm } from '../support/shared-vm.js';
 
 const greeting = '"capabilities": ["oob"]}}\r\n';
@@ -29,11 +30,14 @@ describe('programs', { skip: missing('qemu') }, () => {
   let vm: SharedVm;
   /** The path of the Unix socket, and the host and port of the TCP one. */
   let path: string;
+  /** Where the handshake may be left out. */
+  let easy: string;
   let host: string;
   let port: string;
 
   before(async () => {
-    vm = await shareVm(scope, { name: 'programs', listen: ['tcp:127.0.0.1:0'] });
+    easy = join(scratch(scope), 'easy');
+    vm = await shareVm(scope, { name: 'programs', listen: ['tcp:127.0.0.1:0', `unix:${easy},negotiate=auto`] });
     path = vm.target.replace(/^unix:/, '');
     [, host = '', port = ''] = /^tcp:(.*):(\d+)$/.exec(vm.targets[1] ?? '') ?? [];
   });
@@ -73,6 +77,26 @@ describe('programs', { skip: missing('qemu') }, () => {
       nc.endInput();
       assert.equal(await nc.exited, 0);
       assert.match(nc.output, /^\{"QMP": .*\}\r\n$/);
+    });
+
+    test('-U -N where negotiate=auto: a command alone is answered, events are spared', async (t) => {
+      const nc = startProgram(t, 'nc', '-U', '-N', easy);
+      const typing = '{"execute":"cont"}{"execute":"stop","id":1}{"execute":"query-name","id":2}\n';
+      await nc.type(typing);
+      nc.endInput();
+      assert.equal(await nc.exited, 0);
+      const [first = '', ...others] = nc.output.split('\r\n');
+      assert.ok(`${first}\r\n`.endsWith(greeting));
+      assert.deepEqual(others, ['{"return": {}}', '{"return": {}, "id": 1}', nameAnswer('2').trimEnd(), '']);
+    });
+
+    test('-U where negotiate=auto: who negotiates is answered as anywhere, and gets events', async (t) => {
+      const nc = startProgram(t, 'nc', '-U', easy);
+      await nc.type(`${negotiation}\n`);
+      await nc.reads('{"return": {}}\r\n');
+      await nc.type('{"execute":"cont"}{"execute":"stop","id":1}');
+      await nc.reads('"event": "RESUME"}\r\n{"return": {}}\r\n');
+      await nc.reads('"event": "STOP"}\r\n{"return": {}, "id": 1}\r\n');
     });
 
     test('over TCP', async (t) => {

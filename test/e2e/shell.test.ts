@@ -337,4 +337,22 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.enter('query-name');
     await terminal.shows('{\n  "name": "again"\n}\n(QEMU)');
   });
+
+  test('says when the server is gone with QEMU, and goes on with the next QEMU at the same place', async (t) => {
+    const socket = join(scratch(t), 'qmp');
+    const mux = join(scratch(t), 'mux');
+    const start = (name: string) =>
+      startQemu(t, { name, extraArgs: ['-qmp', `unix:${socket},server=on,wait=off`], monitors: [] });
+    const first = await start('first');
+    const daemon = startDaemon(t, ['--upstream', socket, '--listen', mux]);
+    await daemon.ready();
+    const terminal = await startShell(t, mux, { columns: 120 });
+    await terminal.type('query-na');
+    await first.kill();
+    await terminal.shows(/the server closed the connection; trying to reach it again\n\(QEMU\) query-na$/);
+    await start('second');
+    await terminal.shows(/Connected to QEMU .*, again\n\(QEMU\) query-na$/);
+    await terminal.enter('me');
+    await terminal.shows('{\n  "name": "second"\n}\n(QEMU)');
+  });
 });
