@@ -14,6 +14,7 @@ import { growthRow, memory, start } from './process-rows.js';
 import { polling, realRate, realTrip, schema } from './qemu-rows.js';
 import { audited, events, largeReplies, latency, manyClients, oneClient } from './responder-rows.js';
 import { type Effort, type Finding, measure, type Need, type Row } from './row.js';
+import { virshTrip } from './virsh-row.js';
 
 const ROWS: readonly Row[] = [
   latency,
@@ -31,6 +32,7 @@ const ROWS: readonly Row[] = [
   growthRow,
   start,
   libvirtTrip,
+  virshTrip,
   execStart,
 ];
 
