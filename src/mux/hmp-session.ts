@@ -14,12 +14,12 @@
 import { ascii, asciiText } from '../qmp/ascii.js';
 import { encode, INVALID, quote, readCodePoint, sequenceEnd } from '../qmp/unicode.js';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import type { ClientOptions, ClientPort } from './client-port.js';
 import { EventFilter } from './events.js';
 import { helpNames, listedNames, wordToComplete } from './hmp-completion.js';
 import { HmpEditor, type HmpRequest, PASSWORD_PROMPT } from './hmp-editor.js';
 import { parseHmpLine } from './hmp-line.js';
 import type { ClientId, Descriptor, Link } from './link.js';
-import type { ClientOptions, ClientPort } from './session.js';
 
 /** What a session of the human monitor needs of the multiplexer and the world. */
 export interface HmpOwner {

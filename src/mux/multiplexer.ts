@@ -12,6 +12,7 @@ import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.j
 import { errorReply, eventMessage, genericError } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
 import { quote } from '../qmp/unicode.js';
+import type { ClientOptions, ClientPort } from './client-port.js';
 import { Counters, Traffic } from './counters.js';
 import { DescriptorDesk } from './descriptor-desk.js';
 import { EventFanout } from './events.js';
@@ -27,12 +28,13 @@ import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
 import { isConstant, ReplyCache } from './reply-cache.js';
 import { Scheduler } from './scheduler.js';
-import { type ClientOptions, type ClientPort, Session, type SessionOwner } from './session.js';
+import { Session } from './session.js';
+import type { SessionOwner } from './session-owner.js';
 import { reserve, slabBytes } from './slab.js';
 import { UpstreamOutbox } from './upstream-outbox.js';
 import { TimeTally } from './tally.js';
 
-export type { ClientOptions, ClientPort } from './session.js';
+export type { ClientOptions, ClientPort } from './client-port.js';
 
 export interface MultiplexerOptions {
   /** The monitor's name, for messages. */

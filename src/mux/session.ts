@@ -13,104 +13,27 @@
  * is gone) → done.
  */
 import { canonicalValue } from '../qmp/canonical.js';
-import type { CommandReader } from '../qmp/command.js';
 import type { Envelope } from '../qmp/envelope.js';
 import { Form, LONGEST_OF_FORM } from '../qmp/form.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
-import type { Parser } from '../qmp/parser.js';
 import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
 import { ArgumentList } from './arguments.js';
 import { ClientDescriptors } from './client-descriptors.js';
-import type { Counters, Traffic } from './counters.js';
-import { type DescriptorDesk, type DescriptorFault, takesDescriptor } from './descriptor-desk.js';
+import type { ClientOptions, ClientPort } from './client-port.js';
+import type { Counters } from './counters.js';
+import { type DescriptorFault, takesDescriptor } from './descriptor-desk.js';
 import { DescriptorUse } from './descriptor-use.js';
 import type { EventFilter } from './events.js';
-import type { Extensions } from './extension.js';
-import type { ClientView, Journal, ReplySource } from './journal.js';
-import type { Limits } from './limits.js';
+import type { ClientView, ReplySource } from './journal.js';
 import type { ClientId, Descriptor, Link, Peer } from './link.js';
-import { judgeCapabilities, type Words } from './negotiation.js';
+import { judgeCapabilities } from './negotiation.js';
 import { Outbox } from './outbox.js';
 import { PendingCommand } from './pending-command.js';
 import type { Policy, Verdict } from './policy.js';
+import type { SessionOwner } from './session-owner.js';
 import { commitTo, keep, put, reserve, slabBytes } from './slab.js';
 import { Tally } from './tally.js';
 import { Usage } from './usage.js';
-
-/** What a client's connection may call. */
-export interface ClientPort {
-  readonly id: ClientId;
-  /** Bytes the client sent. The chunk is handed over: the caller never changes it afterwards. */
-  receive(chunk: Uint8Array): void;
-  /**
-   * Open files came with one message, behind `at` bytes of what the client sends; handed over. Called before those bytes are received.
-   * @param fault why they cannot be kept, for the client; null when they can
-   */
-  receiveDescriptors(at: number, descriptors: readonly Descriptor[], fault: string | null): void;
-  /** The client shut down its sending side: what it sent is still executed and answered, then EOF follows. */
-  receiveEnd(): void;
-  /** The connection is gone, both ways; nothing can be sent any more. */
-  closed(reason: string): void;
-  /** The kernel has taken what was written; for links whose `backlog` had been above zero. */
-  drained(): void;
-}
-
-/** What is known of a client when it connects. */
-export interface ClientOptions {
-  /** The listener's address as configured. */
-  readonly listener: string;
-  readonly peer: Peer;
-  /** What it may run; everything when absent. */
-  readonly policy?: Policy;
-  /** Which events it gets; all when absent. */
-  readonly events?: EventFilter;
-  /** How long one of its commands may take, in milliseconds; for ever when absent or 0. */
-  readonly commandTime?: number;
-  /** Why a command that takes a file descriptor is refused; they are not when absent. */
-  readonly noDescriptors?: string;
-  /** Whether it has qmpmux's own commands (extension.ts); not when absent. */
-  readonly extensions?: boolean;
-  /** Whether it is served without capabilities negotiation too. It gets events only once it has negotiated. */
-  readonly maySkipNegotiation?: boolean;
-}
-
-/** What a session needs of its multiplexer. */
-export interface SessionOwner {
-  readonly parser: Parser;
-  readonly reader: CommandReader;
-  readonly journal: Journal | null;
-  readonly words: Words;
-  readonly offersOob: boolean;
-  readonly counters: Counters;
-  readonly traffic: Traffic;
-  readonly limits: Limits;
-  readonly extensions: Extensions;
-  readonly desk: DescriptorDesk;
-  /** Whether the way to QEMU carries descriptors. */
-  readonly carriesDescriptors: boolean;
-  /** How many commands of one client may be upstream at a time, in-band; and as many out-of-band. */
-  readonly share: number;
-  /** Why no command can be run now; null while they can. */
-  readonly outage: string | null;
-  now(): number;
-  /** The session has a command waiting for its turn. */
-  offer(session: Session): void;
-  /** The session has an out-of-band command waiting for its turn. */
-  offerOob(session: Session): void;
-  /** Answers a plain query from memory. @returns whether there was an answer. */
-  answerFromCache(command: PendingCommand): boolean;
-  /** The session has something to send, or to finish, at the end of the turn. */
-  touch(session: Session): void;
-  /** The session has completed its negotiation: it gets events from here on. */
-  subscribe(session: Session): void;
-  unsubscribe(session: Session): void;
-  /** What is held for the session has changed by so many bytes. */
-  account(change: number): void;
-  /** The session's client is gone, or is being sent the last. */
-  disconnected(session: Session, reason: string): void;
-  /** The session is over. */
-  remove(session: Session): void;
-}
 
 /** Answered commands are cut off the front of a queue when there are this many. */
 const MOST_ANSWERED = 1024;

@@ -1,0 +1,48 @@
+/** What a session needs of its multiplexer. */
+import type { CommandReader } from '../qmp/command.js';
+import type { Parser } from '../qmp/parser.js';
+import type { Counters, Traffic } from './counters.js';
+import type { DescriptorDesk } from './descriptor-desk.js';
+import type { Extensions } from './extension.js';
+import type { Journal } from './journal.js';
+import type { Limits } from './limits.js';
+import type { Words } from './negotiation.js';
+import type { PendingCommand } from './pending-command.js';
+import type { Session } from './session.js';
+
+export interface SessionOwner {
+  readonly parser: Parser;
+  readonly reader: CommandReader;
+  readonly journal: Journal | null;
+  readonly words: Words;
+  readonly offersOob: boolean;
+  readonly counters: Counters;
+  readonly traffic: Traffic;
+  readonly limits: Limits;
+  readonly extensions: Extensions;
+  readonly desk: DescriptorDesk;
+  /** Whether the way to QEMU carries descriptors. */
+  readonly carriesDescriptors: boolean;
+  /** How many commands of one client may be upstream at a time, in-band; and as many out-of-band. */
+  readonly share: number;
+  /** Why no command can be run now; null while they can. */
+  readonly outage: string | null;
+  now(): number;
+  /** The session has a command waiting for its turn. */
+  offer(session: Session): void;
+  /** The session has an out-of-band command waiting for its turn. */
+  offerOob(session: Session): void;
+  /** Answers a plain query from memory. @returns whether there was an answer. */
+  answerFromCache(command: PendingCommand): boolean;
+  /** The session has something to send, or to finish, at the end of the turn. */
+  touch(session: Session): void;
+  /** The session has completed its negotiation: it gets events from here on. */
+  subscribe(session: Session): void;
+  unsubscribe(session: Session): void;
+  /** What is held for the session has changed by so many bytes. */
+  account(change: number): void;
+  /** The session's client is gone, or is being sent the last. */
+  disconnected(session: Session, reason: string): void;
+  /** The session is over. */
+  remove(session: Session): void;
+}
