@@ -83,7 +83,9 @@ describe('a client that', { skip: missing('qemu') }, () => {
     socket.write("{'execute':'qmp_capabilities'}");
     assert.equal(await read(), '{"return": {}}');
     socket.write("{'execute':'system_reset'}");
-    const answer = await read();
+    let answer = await read();
+    // QEMU writes the event and the answer apart, so they may be read apart, as they may be without qmpmux.
+    while (answer?.includes('"RESET"') === true && !answer.includes('\r\n')) answer = await read();
     assert.ok(answer === '{"return": {}}' || answer?.endsWith('\r\n{"return": {}}') === true, answer);
   });
 
