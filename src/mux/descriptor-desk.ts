@@ -4,6 +4,7 @@
  * QEMU keeps one waiting descriptor for its monitor, and gives it to the next command that takes one. With out-of-band commands enabled it
  * reads ahead of what it executes, so a descriptor may be there before an earlier command has run. Hence:
  * - at most one command that takes a descriptor is upstream at a time, so none can take another's;
+ * - nothing is sent behind one until it is answered (see `isDelicate`);
  * - a descriptor goes only with a command that is sure to take it: one whose arguments QEMU accepts;
  * - where QEMU has refused even that (it does so before it runs anything, by CommandNotFound), what it may still hold is kept from
  *   other clients.
@@ -23,6 +24,9 @@ const NO_WAY =
   'qmpmux reaches this QEMU by a way that carries no file descriptors; only a unix socket of QEMU’s own carries them';
 /** More than eighteen digits may be no 64-bit number. */
 const INTEGER = /^-?\d{1,18}$/;
+
+/** How long out-of-band commands wait for a descriptor to be taken, in microseconds. */
+const PATIENCE = 1_000_000;
 
 /** A command that is not to be run; `rule` is what the journal is told. */
 export interface DescriptorFault {
@@ -67,6 +71,23 @@ export class DescriptorDesk {
 
   get isTaking(): boolean {
     return this.#taker !== null;
+  }
+
+  /**
+   * Whether QEMU is about to take a descriptor. Of a waiting one its I/O thread makes a list that it walks for each byte that it reads
+   * (`tcp_chr_recv`), and that the main thread frees when the command runs, without a lock: a byte read then is QEMU's death. So
+   * nothing may be sent behind the command, by anyone.
+   */
+  get isDelicate(): boolean {
+    return this.#taker !== null && (this.#taker.use?.isSent === true || this.#strandedOf !== null);
+  }
+
+  /**
+   * The same for out-of-band commands, which are there for a QEMU whose main thread stands still: one that has not taken a
+   * descriptor for a second does, and they pass. @param now in microseconds
+   */
+  isDelicateOob(now: number): boolean {
+    return this.isDelicate && now - (this.#taker?.sentAt ?? now) < PATIENCE;
   }
 
   /**

@@ -256,6 +256,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   tick(): void {
     const now = this.#host.now();
     for (const session of this.#sessions) session.tick(now);
+    // Out-of-band commands wait for a descriptor to be taken, but not for long.
+    if (this.desk.isDelicate && this.#scheduler.hasWaiting) this.#host.schedule();
     if (this.#warnAfter === 0) return;
     let isBehind = false;
     for (const command of this.#pending.all()) {
@@ -519,13 +521,13 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     const link = this.#monitor.link;
     if (link === null || !this.#scheduler.hasWaiting) return;
     this.#sendAt = this.#host.now();
-    while (this.#pending.hasOobRoom) {
+    while (this.#pending.hasOobRoom && !this.desk.isDelicateOob(this.#sendAt)) {
       const command = this.#scheduler.nextOob();
       if (command === null) break;
       this.#stage(command);
     }
     const window = this.#pacing.window;
-    while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG) {
+    while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG && !this.desk.isDelicate) {
       const command = this.#scheduler.nextInBand();
       if (command === null) break;
       // The answer may have come while the command waited.

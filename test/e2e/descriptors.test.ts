@@ -1,12 +1,13 @@
 /** Open files that clients hand to QEMU through the daemon, with a real QEMU at the end. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer, type Socket } from 'node:net';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { assertValid, type LooseRecord } from '../support/audit.js';
 import { fewerOpenFiles, openFiles, sendWith } from '../support/descriptors.js';
 import { descriptorOf } from '../../dist/net/socket-link.js';
@@ -193,7 +194,9 @@ describe('an open file', { skip: missing('qemu'), concurrency: 1 }, () => {
     const image = join(folder, 'documented.img');
     writeFileSync(image, Buffer.alloc(65_536));
     const script = code.replace('/run/vm.mux', vm.target.replace('unix:', '')).replace('/srv/disk.qcow2', image);
-    execFileSync('python3', ['-c', `${script}    s.recv(9999), s.recv(9999)\n`]);
+    // A greeting and two answers, in however many pieces they come.
+    const reading = 'lines = s.makefile("rb"); [lines.readline() for _ in range(3)]';
+    await promisify(execFile)('python3', ['-c', `${script}    ${reading}\n`], { timeout: 60_000 });
     const client = await negotiated(t, vm.target);
     const node = { driver: 'file', 'node-name': 'documented', filename: '/dev/fdset/1' };
     assert.equal(await ask(client, 'blockdev-add', node), DONE);
