@@ -19,8 +19,9 @@ interface Wait {
 
 export class RawClient {
   readonly socket: Socket;
-  #chunks: Buffer[] = [];
-  #all: Buffer = Buffer.alloc(0);
+  /** What was received, and room for more: it is read again and again, and must not be copied each time. */
+  #room: Buffer = Buffer.alloc(1024);
+  #length = 0;
   #taken = 0;
   #ended = false;
   #failure: Error | null = null;
@@ -29,7 +30,7 @@ export class RawClient {
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => {
-      this.#chunks.push(chunk);
+      this.#keep(chunk);
       this.#check();
     });
     const over = () => {
@@ -81,11 +82,7 @@ export class RawClient {
 
   /** Everything received since the connection began. */
   get received(): Buffer {
-    if (this.#chunks.length > 0) {
-      this.#all = Buffer.concat([this.#all, ...this.#chunks]);
-      this.#chunks = [];
-    }
-    return this.#all;
+    return this.#room.subarray(0, this.#length);
   }
 
   /** What has come and was not yet taken by one of the reads. */
@@ -219,6 +216,17 @@ export class RawClient {
       this.#waits.push(wait);
       this.#check();
     });
+  }
+
+  #keep(chunk: Buffer): void {
+    const length = this.#length + chunk.length;
+    if (length > this.#room.length) {
+      const room = Buffer.alloc(2 * length);
+      this.received.copy(room);
+      this.#room = room;
+    }
+    chunk.copy(this.#room, this.#length);
+    this.#length = length;
   }
 
   #check(): void {
