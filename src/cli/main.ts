@@ -57,5 +57,8 @@ function loadBundle(): Program {
   return module.exports as Program;
 }
 
+// A daemon that is told to read its config before it has begun to would end of it. It will read it anyway; held-signals.ts has the rest.
+if (process.argv[2] === 'serve') for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => undefined);
+
 const program: Program = hasBundle() ? loadBundle() : await import('./program.js');
 await program.run(process.argv.slice(2));

@@ -10,6 +10,7 @@ import {
   TAKEOVER_RULE,
 } from '../daemon/config.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
+import { HeldSignals } from '../daemon/held-signals.js';
 import { ServiceManager } from '../daemon/service-manager.js';
 import { LIMIT_NAMES, parseLimits } from '../daemon/limit-settings.js';
 import { DEFAULT_LISTENER, parseListenerSettings } from '../daemon/listener-settings.js';
@@ -218,6 +219,7 @@ export const serve = subcommand({
 
   async run(flags) {
     if (flags.restore === true) return restore(flags);
+    const signals = new HeldSignals();
     const config = await configOf(flags);
     if (flags.check === true) {
       const { outlineOf } = await import('./config-outline.js');
@@ -255,15 +257,17 @@ export const serve = subcommand({
         },
         log: log.logger,
       });
-      process.on('SIGHUP', () => {
-        daemon.reopenLogs();
-        if (hasFile) reloader.request();
-      });
-      // The config may be half edited when logs are rotated.
-      process.on('SIGUSR2', () => {
-        daemon.reopenLogs();
-      });
       await daemon.start();
+      signals.release({
+        SIGHUP: () => {
+          daemon.reopenLogs();
+          if (hasFile) reloader.request();
+        },
+        // The config may be half edited when logs are rotated.
+        SIGUSR2: () => {
+          daemon.reopenLogs();
+        },
+      });
       const watched = flags['config-dir'] ?? flags.config;
       if (flags.watch === true && watched !== undefined) reloader.watch(watched, flags['config-dir'] !== undefined);
       manager.ready(status);

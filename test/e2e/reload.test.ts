@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -127,6 +129,24 @@ describe('a folder of configs that is watched', { skip: missing('qemu'), timeout
 });
 
 describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
+  test('that comes while the config is first read ends nothing, and has it read again', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t, { name: 'web' });
+    // A pipe tells when it is being read, and keeps who reads it waiting.
+    const pipe = join(folder, 'config');
+    execFileSync('mkfifo', [pipe]);
+    const daemon = startDaemon(t, ['--config', pipe]);
+    const first = await openFile(pipe, 'w');
+    daemon.kill('SIGUSR2');
+    daemon.kill('SIGHUP');
+    // What it is to read the second time.
+    put(pipe, monitor('web', qemu.monitor, `${folder}/web.mux`, `${folder}/more.mux`));
+    await first.writeFile(monitor('web', qemu.monitor, `${folder}/web.mux`));
+    await first.close();
+    await until(() => existsSync(`${folder}/more.mux`));
+    assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+  });
+
   test('changes the sockets and rules of a monitor; only clients of what has changed are disconnected', async (t) => {
     const folder = scratch(t);
     const qemu = await startQemu(t, { name: 'web' });
