@@ -52,6 +52,11 @@ export class SendingLink extends SocketLink {
     if (isFirst) this.#sendHeld();
   }
 
+  /** A blank of ours must not come between pieces of a message. */
+  protected override get collects(): boolean {
+    return false;
+  }
+
   override get backlog(): number {
     return super.backlog + this.#heldBytes;
   }

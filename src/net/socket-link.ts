@@ -5,6 +5,7 @@
  * - nothing here throws because of what a peer or the kernel does: trouble ends in one call of `Receiver.closed`;
  * - a chunk that was handed over is never changed: Node gives every read its own memory, and what is written is not copied;
  * - several chunks of one call are one system call;
+ * - what waits for a peer that does not read costs about as much memory as it has bytes (see `Tail`);
  * - what a peer sent before it went away is received, also when we find out by writing to it. Node destroys a socket whose write
  *   fails, with all that was not yet read, so the rest is fetched from the kernel first (see `#salvage`).
  *
@@ -15,6 +16,7 @@ import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { Link } from '../mux/link.js';
+import { Tail } from './tail.js';
 
 /** Who takes what comes from a connection. A `ClientPort` of the multiplexer is one. */
 export interface Receiver {
@@ -44,6 +46,10 @@ export class SocketLink implements Link {
   #reason: string | null = null;
   #writeFailed = false;
   #receivedEnd = false;
+  /** What comes behind all that the stream has. */
+  readonly #tail = new Tail();
+  /** Whether the receiver is to be told when nothing waits any more. */
+  #owesDrained = false;
   #openStreams: number;
 
   /**
@@ -72,7 +78,8 @@ export class SocketLink implements Link {
   attach(receiver: Receiver): void {
     this.#receiver = receiver;
     this.#writable.on('drain', () => {
-      this.#receiver?.drained?.();
+      this.#owesDrained = true;
+      this.#goOn();
     });
     this.startReading(receiver);
   }
@@ -94,9 +101,12 @@ export class SocketLink implements Link {
   writeRange(bytes: Uint8Array, start: number, end: number): void {
     const writable = this.#writable;
     if (!writable.writable) return;
-    const from = this.#fd >= 0 && writable.writableLength === 0 ? start + tryWrite(this.#fd, bytes, start, end) : start;
-    if (from === end) return;
-    writable.write(from === 0 && end === bytes.length ? bytes : bytes.subarray(from, end), this.#written);
+    if (this.backlog > 0) {
+      this.#put(bytes, start, end);
+      return;
+    }
+    const from = this.#fd >= 0 ? start + tryWrite(this.#fd, bytes, start, end) : start;
+    if (from < end) writable.write(cut(bytes, from, end), this.#written);
   }
 
   writeAll(chunks: readonly Uint8Array[]): void {
@@ -106,18 +116,50 @@ export class SocketLink implements Link {
       for (const chunk of chunks) this.write(chunk);
       return;
     }
+    const mayCollect = this.backlog > 0;
     writable.cork();
-    for (const chunk of chunks) writable.write(chunk, this.#written);
+    for (const chunk of chunks) {
+      if (mayCollect) this.#put(chunk, 0, chunk.length);
+      else writable.write(chunk, this.#written);
+    }
     writable.uncork();
   }
 
   get backlog(): number {
-    return this.#writable.writableLength;
+    return this.#writable.writableLength + this.#tail.length;
+  }
+
+  /** Whether small pieces may wait here; not where others write to the socket past this. */
+  protected get collects(): boolean {
+    return true;
+  }
+
+  /** Lets a piece wait behind all others. */
+  #put(bytes: Uint8Array, start: number, end: number): void {
+    if (this.collects && this.#tail.take(bytes, start, end)) return;
+    this.#passTail();
+    if (!this.collects || !this.#tail.take(bytes, start, end))
+      this.#writable.write(cut(bytes, start, end), this.#written);
+  }
+
+  #passTail(): void {
+    const bytes = this.#tail.give();
+    if (bytes !== null) this.#writable.write(bytes, this.#written);
+  }
+
+  /** The kernel has taken some. */
+  #goOn(): void {
+    if (!this.#writable.writable) return;
+    this.#passTail();
+    if (!this.#owesDrained || this.backlog > 0) return;
+    this.#owesDrained = false;
+    this.#receiver?.drained?.();
   }
 
   /** A peer that does not take the rest, or does not close in its turn, is not waited for for ever. */
   end(): void {
     if (!this.#writable.writable) return;
+    this.#passTail();
     this.#writable.end();
     let before = Number.POSITIVE_INFINITY;
     const watch = setInterval(() => {
@@ -171,7 +213,11 @@ export class SocketLink implements Link {
   }
 
   readonly #written = (error?: Error | null): void => {
-    if (error === undefined || error === null || this.#writeFailed) return;
+    if (error === undefined || error === null) {
+      this.#goOn();
+      return;
+    }
+    if (this.#writeFailed) return;
     this.#writeFailed = true;
     // Pipes of a child are two sockets: the other one lives on by itself.
     if (this.#readable instanceof Socket && Object.is(this.#readable, this.#writable)) this.#salvage(this.#readable);
@@ -247,6 +293,10 @@ function tryWrite(fd: number, bytes: Uint8Array, start: number, end: number): nu
   } catch {
     return 0;
   }
+}
+
+function cut(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 
 /** Bytes not taken by the kernel, counting within a chunk where Node tells. */

@@ -4,11 +4,28 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { messageCalls } from '../../dist/net/message-calls.js';
 import { ReceivingLink } from '../../dist/net/receiving-link.js';
 import { SendingLink } from '../../dist/net/sending-link.js';
 import { SocketLink } from '../../dist/net/socket-link.js';
 import { scratch } from '../support/scratch.js';
+
+setFlagsFromString('--expose-gc');
+const exposed: unknown = runInNewContext('gc');
+
+function collectGarbage(): void {
+  assert.ok(typeof exposed === 'function');
+  exposed();
+}
+
+/** Objects and the memory of buffers, in bytes. */
+function memoryInUse(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
 
 /** Keeps what a link delivers, and lets a test wait for it. */
 class Record {
@@ -244,6 +261,49 @@ for (const kind of ['unix', 'receiving'] as const)
       await link.drained();
     });
   }
+
+for (const kind of ['unix', 'tcp', 'receiving'] as const) {
+  test(`small pieces that wait for a ${kind} peer cost little more memory than their bytes`, async (t) => {
+    const { link, record, peer } = await pair(t, kind);
+    let drained = 0;
+    link.attach({
+      receive: (chunk) => {
+        record.receive(chunk);
+      },
+      receiveEnd: () => undefined,
+      closed: () => undefined,
+      drained: () => {
+        drained++;
+      },
+    });
+    peer.pause();
+    link.write(Buffer.alloc(8 * 1024 * 1024, 'x'));
+    assert.ok(link.backlog > 0);
+    const first = link.backlog;
+    collectGarbage();
+    const before = memoryInUse();
+    for (let i = 0; i < 100_000; i++) {
+      if (i % 3000 === 0) await setImmediate();
+      link.write(Buffer.from(`{"return": {}}${String(i).padStart(6)}`));
+    }
+    link.writeAll([Buffer.from('a'), Buffer.alloc(9000, 'b'), Buffer.from('c')]);
+    assert.equal(link.backlog, first + 2_000_000 + 9002);
+    collectGarbage();
+    const cost = memoryInUse() - before;
+    assert.ok(cost < 3 * 2_009_002, `${cost} bytes of memory for ${link.backlog - first} bytes`);
+    const got: Buffer[] = [];
+    peer.on('data', (chunk: Buffer) => got.push(chunk));
+    peer.resume();
+    link.end();
+    await once(peer, 'end');
+    const text = Buffer.concat(got)
+      .toString('latin1')
+      .slice(8 * 1024 * 1024);
+    const want = Array.from({ length: 100_000 }, (_, i) => `{"return": {}}${String(i).padStart(6)}`).join('');
+    assert.ok(text === `${want}a${'b'.repeat(9000)}c`, 'all, in order');
+    assert.ok(drained <= 1);
+  });
+}
 
 test('a reset is told as a reset', async (t) => {
   const { link, record, peer } = await pair(t, 'tcp');
