@@ -54,7 +54,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
       ],
     );
     const first = await RawClient.soon(clients);
-    const second = await RawClient.connect(backup);
+    const second = await RawClient.soon(backup);
     await second.write('{"execute":"qmp_capabilities"}{"execute":"query-name","id":1}');
     const gone = await RawClient.connect(clients);
     await gone.close();
