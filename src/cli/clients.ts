@@ -1,13 +1,5 @@
 /** `qmpmux clients`: who is connected. */
-import {
-  JSON_OPTION,
-  OWN_COMMANDS_NOTE,
-  onlyTarget,
-  TIMEOUT_OPTION,
-  withOwnCommands,
-  writeLines,
-} from './own-commands.js';
-import { Report } from './report.js';
+import { JSON_OPTION, OWN_COMMANDS_NOTE, onlyTarget, TIMEOUT_OPTION, writeAnswer } from './own-commands.js';
 import { subcommand } from './subcommand.js';
 
 export const clients = subcommand({
@@ -25,10 +17,9 @@ export const clients = subcommand({
     'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer.',
   ].join('\n'),
 
-  async run({ json, timeout }, operands) {
-    return withOwnCommands(onlyTarget(operands), timeout, async (commands) => {
-      const { value, text } = await commands.ask('query-clients');
-      return writeLines(json === true ? text : (await import('./client-table.js')).clientLines(new Report(value)));
+  async run(flags, operands) {
+    return writeAnswer(onlyTarget(operands), flags, 'query-clients', async (report) => {
+      return (await import('./client-table.js')).clientLines(report);
     });
   },
 });

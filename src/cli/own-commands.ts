@@ -7,6 +7,7 @@ import { QmpmuxError } from '../errors.js';
 import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
 import { Deadline } from './deadline.js';
 import { EXIT } from './exit-code.js';
+import { Report } from './report.js';
 import { takeTarget, type Target } from './target.js';
 import { UsageError } from './subcommand.js';
 
@@ -104,8 +105,20 @@ export function onlyTarget(operands: readonly string[]): Target {
   return target;
 }
 
-/** Writes what was asked for. @returns the exit code */
-export function writeLines(lines: string | readonly string[]): number {
-  process.stdout.write(`${typeof lines === 'string' ? lines : lines.join('\n')}\n`);
-  return EXIT.ok;
+/**
+ * Asks, and writes the answer: as it came with `--json`, laid out otherwise.
+ * @param layOut loads what lays it out, which nobody needs for JSON
+ * @returns the exit code
+ */
+export async function writeAnswer(
+  target: Target,
+  { json, timeout }: { readonly json?: boolean | undefined; readonly timeout?: string | undefined },
+  name: string,
+  layOut: (report: Report) => Promise<readonly string[]>,
+): Promise<number> {
+  return withOwnCommands(target, timeout, async (commands) => {
+    const { value, text } = await commands.ask(name);
+    process.stdout.write(`${json === true ? text : (await layOut(new Report(value))).join('\n')}\n`);
+    return EXIT.ok;
+  });
 }

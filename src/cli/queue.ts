@@ -1,13 +1,5 @@
 /** `qmpmux queue`: which commands have no answer yet, and which one all others wait for. */
-import {
-  JSON_OPTION,
-  OWN_COMMANDS_NOTE,
-  onlyTarget,
-  TIMEOUT_OPTION,
-  withOwnCommands,
-  writeLines,
-} from './own-commands.js';
-import { Report } from './report.js';
+import { JSON_OPTION, OWN_COMMANDS_NOTE, onlyTarget, TIMEOUT_OPTION, writeAnswer } from './own-commands.js';
 import { subcommand } from './subcommand.js';
 
 export const queue = subcommand({
@@ -26,10 +18,9 @@ export const queue = subcommand({
     'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer.',
   ].join('\n'),
 
-  async run({ json, timeout }, operands) {
-    return withOwnCommands(onlyTarget(operands), timeout, async (commands) => {
-      const { value, text } = await commands.ask('query-queue');
-      return writeLines(json === true ? text : (await import('./queue-table.js')).queueLines(new Report(value)));
+  async run(flags, operands) {
+    return writeAnswer(onlyTarget(operands), flags, 'query-queue', async (report) => {
+      return (await import('./queue-table.js')).queueLines(report);
     });
   },
 });

@@ -7,7 +7,7 @@ import {
   OWN_COMMANDS_NOTE,
   onlyTarget,
   withOwnCommands,
-  writeLines,
+  writeAnswer,
 } from './own-commands.js';
 import { Report } from './report.js';
 import { checked, type Thresholds, UNKNOWN, verdictLine } from './status-check.js';
@@ -53,9 +53,8 @@ export const status = subcommand({
     if (check !== true) {
       const other = (['warning', 'critical'] as const).find((flag) => flags[flag] !== undefined);
       if (other !== undefined) throw new UsageError(`--${other} needs --check`);
-      return withOwnCommands(target, timeout, async (commands) => {
-        const { value, text } = await commands.ask('query-status');
-        return writeLines(json === true ? text : (await import('./status-report.js')).statusLines(new Report(value)));
+      return writeAnswer(target, flags, 'query-status', async (report) => {
+        return (await import('./status-report.js')).statusLines(report);
       });
     }
     const thresholds = thresholdsOf(flags.warning, flags.critical);

@@ -564,7 +564,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     const slab = slabBytes();
     let end = isLarge ? start : copy(bytes, wireStart, wireEnd, slab, start);
     command.session.forgetWire(command);
-    for (let i = 0; i < ID_MEMBER.length; i++) slab[end++] = ID_MEMBER[i] ?? 0;
+    end = copy(ID_MEMBER, 0, ID_MEMBER.length, slab, end);
     const id = command.upstreamId;
     if (id >= 100) slab[end++] = 0x30 + Math.floor(id / 100);
     if (id >= 10) slab[end++] = 0x30 + (Math.floor(id / 10) % 10);

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { type CommandLeaf, loadCommands } from '../../dist/cli/command-tree.js';
 import { startDaemon } from '../support/daemon.js';
 import { missing, startQemu } from '../support/qemu.js';
+import { type Finished, finished } from '../support/run-qmpmux.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 
 const program = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));
@@ -65,22 +66,9 @@ describe('the examples', { skip: missing('qemu', 'bash', 'zsh', 'jq'), concurren
   }
 
   /** Runs a line, and ends it when it goes on. */
-  function run(line: string): Promise<{ code: number | null; output: string; errors: string }> {
+  function run(line: string): Promise<Finished> {
     const env = { ...process.env, PATH: `${folder}/bin:${process.env['PATH'] ?? ''}`, QMPMUX_SOCKET: '' };
-    const child = spawn('timeout', [String(WHILE), 'bash', '-c', here(line)], { cwd: folder, env });
-    let output = '';
-    let errors = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      errors += text;
-    });
-    return new Promise((resolve) => {
-      child.once('close', (code) => {
-        resolve({ code, output, errors });
-      });
-    });
+    return finished(spawn('timeout', [String(WHILE), 'bash', '-c', here(line)], { cwd: folder, env }));
   }
 
   let count = 0;

@@ -1,5 +1,5 @@
 /** Runs a subcommand that ends by itself, and gives what it wrote. */
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const program = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));
@@ -16,23 +16,28 @@ export interface RunOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** Runs `qmpmux` with these words to its end. */
-export function runQmpmux(words: readonly string[], options: RunOptions = {}): Promise<Finished> {
+/** Waits for the end of a program. @returns what it wrote, and how it ended */
+export function finished(child: ChildProcessWithoutNullStreams): Promise<Finished> {
+  let output = '';
+  let errors = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
   return new Promise((resolve) => {
-    const env = { ...process.env, QMPMUX_SOCKET: '', ...options.environment };
-    const child = spawn(process.execPath, [program, ...words], { env });
-    let output = '';
-    let errors = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      errors += text;
-    });
-    child.stdin.on('error', () => {
-      // it ended first
-    });
-    child.stdin.end(options.input ?? '');
     child.once('close', (code) => resolve({ code, output, errors }));
   });
+}
+
+/** Runs `qmpmux` with these words to its end. */
+export function runQmpmux(words: readonly string[], options: RunOptions = {}): Promise<Finished> {
+  const env = { ...process.env, QMPMUX_SOCKET: '', ...options.environment };
+  const child = spawn(process.execPath, [program, ...words], { env });
+  child.stdin.on('error', () => {
+    // it ended first
+  });
+  child.stdin.end(options.input ?? '');
+  return finished(child);
 }
