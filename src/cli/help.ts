@@ -18,6 +18,9 @@ export async function runWithYargs(words: readonly string[], loaded: Subcommand 
   let code: number = EXIT.ok;
   let printed = '';
   const misuse = (message: string) => new UsageError(describeMisuse(message, words, loaded));
+  // yargs would show its general help for `qmpmux exe --help`.
+  const unknown = loaded === null ? describeUnknownCommand(words) : null;
+  if (unknown !== null) throw new UsageError(unknown);
   const parser = yargs([...words])
     .scriptName('qmpmux')
     .usage('Usage: $0 COMMAND\n\nShares the one QMP monitor of a QEMU virtual machine among many clients.')
@@ -116,17 +119,10 @@ function refuseRepetition(command: Subcommand, flags: Readonly<Record<string, un
 /** yargs' message in our words, with the nearest right word. */
 function describeMisuse(message: string, words: readonly string[], loaded: Subcommand | null): string {
   if (loaded === null) {
-    const given = words.filter((word) => !word.startsWith('-'));
-    const group = SUBCOMMANDS[given[0] ?? ''];
-    const isGroup = group !== undefined && 'commands' in group;
-    const command = given[isGroup ? 1 : 0];
-    const names = Object.keys(isGroup ? group.commands : SUBCOMMANDS);
-    if (command !== undefined) {
-      const near = suggestion(command, names) || ` (known: ${names.join(', ')})`;
-      return `unknown command ${JSON.stringify(command)}${near}`;
-    }
     const option = words.find((word) => word.startsWith('-'));
-    return option === undefined ? `name a command: ${names.join(', ')}` : describeUnknownOption(option, loaded);
+    return option === undefined
+      ? `name a command: ${namesBehind(words).names.join(', ')}`
+      : describeUnknownOption(option, loaded);
   }
   const first = message.split('\n')[0] ?? '';
   const lacking = /^Not enough arguments following: (.*)$/.exec(first);
@@ -138,6 +134,24 @@ function describeMisuse(message: string, words: readonly string[], loaded: Subco
   if (option !== undefined) return describeUnknownOption(option, loaded);
   const word = words.find((candidate) => candidate !== '' && unknown.startsWith(candidate)) ?? unknown;
   return `${JSON.stringify(word)} is unexpected here; an option's value stands behind its name`;
+}
+
+/** @returns what to say to a word that stands where a command should and names none; null where there is no such word. */
+function describeUnknownCommand(words: readonly string[]): string | null {
+  const { word, names } = namesBehind(words);
+  if (word === undefined || names.includes(word)) return null;
+  return `unknown command ${JSON.stringify(word)}${suggestion(word, names) || ` (known: ${names.join(', ')})`}`;
+}
+
+/** @returns the commands that could stand there, and what does. */
+function namesBehind(words: readonly string[]): {
+  readonly names: readonly string[];
+  readonly word: string | undefined;
+} {
+  const [first = '', second] = words.filter((word) => !word.startsWith('-'));
+  const group = Object.hasOwn(SUBCOMMANDS, first) ? SUBCOMMANDS[first] : undefined;
+  if (group !== undefined && 'commands' in group) return { names: Object.keys(group.commands), word: second };
+  return { names: Object.keys(SUBCOMMANDS), word: first === '' || first === 'help' ? undefined : first };
 }
 
 function describeUnknownOption(option: string, loaded: Subcommand | null): string {

@@ -14,6 +14,12 @@ describe('a wrong command line', () => {
     ['', 64, /^name a command: .*serve.* \(see qmpmux --help\)$/],
     ['srve', 64, /^unknown command "srve"; did you mean "serve"\? \(see qmpmux --help\)$/],
     ['xyzzy --upstream a', 64, /^unknown command "xyzzy" \(known: .*serve/],
+    ['help exe', 64, /^unknown command "exe"; did you mean "exec"\? \(see qmpmux --help\)$/],
+    ['exe --help', 64, /^unknown command "exe"; did you mean "exec"\?/],
+    ['help audit shw', 64, /^unknown command "shw"; did you mean "show"\?/],
+    ['help xyzzy', 64, /^unknown command "xyzzy" \(known: serve, /],
+    ['audit', 64, /^name a command: show, verify, stats, replay \(see/],
+    ['toString', 64, /^unknown command "toString" \(known: serve, /],
     ['--verison', 64, /^unknown option --verison; did you mean --version\?/],
     ['serve', 64, /^QEMU's monitor is missing: --upstream ADDRESS \(or --config FILE\) \(see qmpmux serve --help\)$/],
     ['serve --upstream /a', 64, /^a socket for clients is missing: --listen ADDRESS/],
@@ -92,6 +98,17 @@ describe('help', () => {
     assert.equal(run.errors, '');
     assert.match(run.output, /^Usage: qmpmux COMMAND\n/);
     assert.match(run.output, /^ {2}qmpmux serve {2,}share /m);
+  });
+
+  test('of help, and of a group of commands, lists the commands', async (t) => {
+    for (const words of [['help'], ['help', 'help']]) {
+      const run = startQmpmux(t, words);
+      assert.deepEqual(await run.exited, { code: 0, signal: null });
+      assert.match(run.output, /^ {2}qmpmux serve {2,}share /m);
+    }
+    const run = startQmpmux(t, ['help', 'audit']);
+    assert.deepEqual(await run.exited, { code: 0, signal: null });
+    assert.match(run.output, /^ {2}qmpmux audit show {2,}/m);
   });
 
   test('of a command tells every option, and has examples', async (t) => {
