@@ -43,8 +43,15 @@ export class Turn {
     if (this.#isWanted) {
       this.#isWanted = false;
       this.#state = 'committing';
-      this.#commit();
-    }
+      try {
+        this.#commit();
+      } finally {
+        this.#rest();
+      }
+    } else this.#rest();
+  }
+
+  #rest(): void {
     this.#state = 'idle';
     if (this.#isWanted) this.schedule();
   }

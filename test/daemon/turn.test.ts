@@ -68,3 +68,20 @@ test('what is scheduled while a turn ends, or comes in meanwhile, is done in the
   await loopTurned();
   assert.equal(ends(), 3);
 });
+
+test('a turn that fails ends all the same, and what was scheduled meanwhile is done in the next one', async () => {
+  const { turn, ends } = counted((self, count) => {
+    if (count > 1) return;
+    self.schedule();
+    throw new Error('a bug');
+  });
+  turn.begin();
+  turn.schedule();
+  assert.throws(() => turn.end(), /a bug/);
+  await loopTurned();
+  assert.equal(ends(), 2);
+  turn.begin();
+  turn.schedule();
+  turn.end();
+  assert.equal(ends(), 3);
+});
