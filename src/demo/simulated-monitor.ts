@@ -226,7 +226,8 @@ export class SimulatedMonitor {
     }
     const reader = this.#reader;
     reader.read(scanner, parser, session.oob);
-    const { id, name, argumentsToken } = reader;
+    const { name, argumentsToken } = reader;
+    const id = reader.id(scanner);
     let request: Request;
     if (reader.shapeError !== null) request = { kind: 'fault', id, fault: genericError(reader.shapeError) };
     else {

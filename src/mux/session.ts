@@ -520,13 +520,17 @@ export class Session implements ClientPort, ClientView {
     for (;;) {
       if (this.#usage.isFull(this.#unanswered) || this.#isHigh || this.#descriptors.isFull) {
         this.#isPaused = true;
+        this.#owner.parser.forget();
         this.#countPause();
         if (this.#life === 'open') this.#link.pause();
         return;
       }
       if (this.#mayBeKnown && this.#readKnown()) continue;
       const found = this.#scanner.next();
-      if (found === Scan.NeedMore) return;
+      if (found === Scan.NeedMore) {
+        this.#owner.parser.forget();
+        return;
+      }
       if (found === Scan.Malformed) {
         this.#answerMalformed(null, genericError(this.#scanner.error));
         if (this.#scanner.error === OVERSIZED) this.#countOversized();
@@ -593,7 +597,7 @@ export class Session implements ClientPort, ClientView {
     const isOobEnabled = this.isOobEnabled;
     reader.read(this.#scanner, parser, isOobEnabled);
     if (reader.shapeError !== null) {
-      const reply = errorReply(reader.id, genericError(reader.shapeError));
+      const reply = errorReply(reader.id(this.#scanner), genericError(reader.shapeError));
       // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
       if (reader.isOutOfBand && isOobEnabled) {
         this.#tellMalformed(reply);
@@ -682,11 +686,11 @@ export class Session implements ClientPort, ClientView {
     const { reader } = this.#owner;
     const command = this.#newCommand(reader.name);
     command.oob = reader.isOutOfBand;
-    if (reader.isIdCanonical) {
+    if (reader.isIdCanonical(this.#scanner)) {
       const { tokens } = this.#scanner;
       this.#keepId(command, tokens.start(reader.idToken), tokens.end(reader.idToken));
     } else {
-      command.idBytes = reader.id;
+      command.idBytes = reader.id(this.#scanner);
       command.idEnd = command.idBytes?.length ?? 0;
     }
     return command;
@@ -710,13 +714,13 @@ export class Session implements ClientPort, ClientView {
   #negotiate(): void {
     const { parser, reader, words, offersOob } = this.#owner;
     if (reader.name !== 'qmp_capabilities') {
-      this.#answerMalformed(reader.id, { class: 'CommandNotFound', desc: words.expecting });
+      this.#answerMalformed(reader.id(this.#scanner), { class: 'CommandNotFound', desc: words.expecting });
       return;
     }
     const judged = judgeCapabilities(parser, this.#scanner.tokens, reader.argumentsToken, offersOob, words);
-    if ('desc' in judged) return this.#answerMalformed(reader.id, judged);
+    if ('desc' in judged) return this.#answerMalformed(reader.id(this.#scanner), judged);
     this.#phase = { name: 'running', oob: judged.oob };
-    this.#answerInTurn(emptyReturn(reader.id), false);
+    this.#answerInTurn(emptyReturn(reader.id(this.#scanner)), false);
     this.#owner.journal?.negotiated(this, judged.oob ? ['oob'] : [], this.#keepRaw());
     this.#owner.subscribe(this);
   }

@@ -41,7 +41,7 @@ function nameText(parser: Parser, bytes: Uint8Array, tokens: TokenList, at: numb
   return text;
 }
 
-/** One reader serves a whole process: its registers hold what it found in the message read last. */
+/** One reader serves a whole process: its registers hold what it found in the message read last, but nothing of its bytes. */
 export class CommandReader {
   /** What QEMU says of the shape (class GenericError), or null. Then only `id` and `isOutOfBand` mean anything. */
   shapeError: string | null = null;
@@ -61,21 +61,15 @@ export class CommandReader {
   }
 
   readonly #kinds: number[] = [];
-  #scanner: Scanner | null = null;
 
-  /** The id as QEMU would send it back; null for none. A fresh array each time. */
-  get id(): Uint8Array | null {
-    if (this.idToken < 0 || this.#scanner === null) return null;
-    return canonicalValue(this.#scanner.bytes, this.#scanner.tokens, this.idToken);
+  /** @returns the id, which `scanner` has, as QEMU would send it back; null for none. A fresh array each time. */
+  id(scanner: Scanner): Uint8Array | null {
+    return this.idToken < 0 ? null : canonicalValue(scanner.bytes, scanner.tokens, this.idToken);
   }
 
-  /** Whether QEMU sends the id back as the client wrote it, so that it can be copied from there. */
-  get isIdCanonical(): boolean {
-    return (
-      this.idToken >= 0 &&
-      this.#scanner !== null &&
-      isCanonical(this.#scanner.bytes, this.#scanner.tokens, this.idToken)
-    );
+  /** @returns whether QEMU sends the id back as the client wrote it, so that it can be copied from `scanner`. */
+  isIdCanonical(scanner: Scanner): boolean {
+    return this.idToken >= 0 && isCanonical(scanner.bytes, scanner.tokens, this.idToken);
   }
 
   /**
@@ -86,7 +80,6 @@ export class CommandReader {
     const bytes = scanner.bytes;
     const tokens = scanner.tokens;
     this.shapeError = null;
-    this.#scanner = scanner;
     this.idToken = -1;
     this.argumentsToken = -1;
     let execute = -1;

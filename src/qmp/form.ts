@@ -62,7 +62,7 @@ export class Form {
     let idKind: IdKind = 'none';
     if (idToken >= 0) {
       const kind = tokens.kind(idToken);
-      if (!reader.isIdCanonical || (kind !== Token.PlainString && kind !== Token.Integer)) return null;
+      if (!reader.isIdCanonical(scanner) || (kind !== Token.PlainString && kind !== Token.Integer)) return null;
       idKind = kind === Token.Integer ? 'integer' : 'text';
     }
     const key = `${idKind} ${idStart - start} ${asciiText(bytes, start, idStart)}${asciiText(bytes, idEnd, end)}`;

@@ -100,6 +100,8 @@ export function decodeString(bytes: Uint8Array, start: number, end: number): str
   return text + asciiText(bytes, run, last);
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** One parser serves a whole process: its registers hold what it found in the message parsed last. */
 export class Parser {
   /** QEMU's text for the first error, or null. */
@@ -109,7 +111,7 @@ export class Parser {
   /** Top-level members. */
   memberCount = 0;
 
-  #bytes: Uint8Array = new Uint8Array(0);
+  #bytes: Uint8Array = NOTHING;
   #tokens: TokenList | null = null;
   #at = 0;
   /** Of top-level members: the token of the key, the first token of the value, and the token after the value. */
@@ -130,6 +132,13 @@ export class Parser {
     this.isObject = tokens.kind(0) === Token.LeftBrace;
     if (this.isObject) this.#object(tokens, true);
     else this.#value(tokens);
+  }
+
+  /** Lets go of the message parsed last, and of its bytes, which may be many: their client may be gone before there is another. */
+  forget(): void {
+    this.#bytes = NOTHING;
+    this.#tokens = null;
+    this.memberCount = 0;
   }
 
   /** @returns the token of the key of top-level member `index`. */

@@ -5,21 +5,12 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { messageCalls } from '../../dist/net/message-calls.js';
 import { ReceivingLink } from '../../dist/net/receiving-link.js';
 import { SendingLink } from '../../dist/net/sending-link.js';
 import { SocketLink } from '../../dist/net/socket-link.js';
+import { collectGarbage } from '../support/garbage.js';
 import { scratch } from '../support/scratch.js';
-
-setFlagsFromString('--expose-gc');
-const exposed: unknown = runInNewContext('gc');
-
-function collectGarbage(): void {
-  assert.ok(typeof exposed === 'function');
-  exposed();
-}
 
 /** Objects and the memory of buffers, in bytes. */
 function memoryInUse(): number {

@@ -106,7 +106,8 @@ function take(read: Read, scanner: Scanner, isMalformed: boolean, allowOob: bool
     return;
   }
   reader.read(scanner, parser, allowOob);
-  const id = reader.id === null ? null : textOf(reader.id);
+  const written = reader.id(scanner);
+  const id = written === null ? null : textOf(written);
   const oob = reader.isOutOfBand;
   if (reader.shapeError !== null) {
     told.push({ error: quote(reader.shapeError), id, oob });
