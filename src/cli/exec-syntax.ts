@@ -68,7 +68,8 @@ function checked(json: string): string {
   return json;
 }
 
-/** @returns the QMP command that runs one of the human monitor. */
+/** @returns the QMP command that runs one of the human monitor. @throws UsageError */
 function humanCommand(line: string): string {
+  if (line.trim() === '') throw new UsageError('the command is empty');
   return commandText('human-monitor-command', { 'command-line': line });
 }

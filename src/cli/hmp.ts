@@ -35,7 +35,8 @@ export const hmp = subcommand({
 
   async run({ cpu, timeout }, operands) {
     const { target, rest } = takeTarget(operands);
-    if (rest.length === 0) throw new UsageError('the command is missing, such as info status');
+    const line = rest.join(' ');
+    if (line.trim() === '') throw new UsageError('the command is missing, such as info status');
     if (cpu !== undefined && !/^\d{1,9}$/.test(cpu)) {
       throw new UsageError(`--cpu: a number from 0 is expected, not ${JSON.stringify(cpu)}`);
     }
@@ -43,7 +44,7 @@ export const hmp = subcommand({
     try {
       const client = await deadline.connect(target);
       try {
-        const args = { 'command-line': rest.join(' '), ...(cpu === undefined ? {} : { 'cpu-index': Number(cpu) }) };
+        const args = { 'command-line': line, ...(cpu === undefined ? {} : { 'cpu-index': Number(cpu) }) };
         const text = await client.execute('human-monitor-command', args, deadline.waiting);
         writeText(typeof text === 'string' ? text : '');
         return EXIT.ok;

@@ -49,6 +49,9 @@ export function commandText(name: string, args: JsonObject, oob = false): string
   return formatJson({ [oob ? 'exec-oob' : 'execute']: name, ...(hasArguments ? { arguments: args } : {}) });
 }
 
+/** A word that a script meant to fill in is no command. */
+const NAMELESS = 'the name of the command is empty';
+
 /** Reads lines one after another; a transaction may take several. */
 export class CommandReader {
   /** What is known of the server's commands; null when it could not be asked. */
@@ -100,6 +103,7 @@ export class CommandReader {
     if (actions !== null) return this.#readAction(actions, rest);
     const name = rest.shift();
     if (name === undefined) return { kind: 'empty' };
+    if (name.trim() === '') return { kind: 'malformed', message: NAMELESS };
     const args = this.#arguments(name, [], {}, rest);
     return typeof args === 'string' ? { kind: 'malformed', message: args } : { kind: 'command', name, arguments: args };
   }
@@ -114,6 +118,7 @@ export class CommandReader {
     const closes = words.at(-1) === ')';
     if (closes) words.pop();
     const type = words.shift();
+    if (type?.trim() === '') return { kind: 'malformed', message: NAMELESS };
     if (type !== undefined) {
       const before = { actions: [...actions, { type, data: {} }] };
       const data = this.#arguments('transaction', ['actions', actions.length, 'data'], before, words);

@@ -116,6 +116,10 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
   test('ends with 64 for a command that cannot be sent, before it connects', async () => {
     const cases: readonly (readonly [words: readonly string[], message: RegExp])[] = [
       [[], /^the command is missing/],
+      [[''], /^the name of the command is empty/],
+      [[' ', 'id=x'], /^the name of the command is empty/],
+      [['transaction(', '', ')'], /^the name of the command is empty/],
+      [['--hmp', ''], /^the command is empty/],
       [['{"execute":"stop"'], /^the command is not complete/],
       [['{"execute":}'], /^JSON parse error, expecting value/],
       [['stop', 'now'], /^a key=value pair is expected, not "now"/],
@@ -268,6 +272,7 @@ describe('hmp', { skip: missing('qemu') }, () => {
     });
     assert.match((await run(qemu.monitor)).errors, /^qmpmux: the command is missing, such as info status/);
     assert.equal((await run(qemu.monitor)).code, 64);
+    assert.equal((await run(qemu.monitor, '')).code, 64);
     assert.equal((await run('--cpu', 'one', qemu.monitor, 'stop')).code, 64);
     assert.equal((await run('/no/such/socket', 'stop')).code, 69);
   });

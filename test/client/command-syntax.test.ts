@@ -119,6 +119,12 @@ describe('a command line', () => {
       arguments: { 'command-line': 'info  block' },
     });
     assert.deepEqual(new CommandReader().readWords([]), { kind: 'empty' });
+    for (const words of [[''], [' ', 'a=1'], ['transaction(', '', 'a=1', ')']]) {
+      assert.deepEqual(new CommandReader().readWords(words), {
+        kind: 'malformed',
+        message: 'the name of the command is empty',
+      });
+    }
   });
 
   it('says what is wrong, and where', () => {
