@@ -35,7 +35,9 @@ export const kill = subcommand({
           process.stdout.write(`disconnected client ${client}\n`);
         } catch (error) {
           if (!(error instanceof QmpError)) throw error;
-          process.stderr.write(`qmpmux: ${error.desc}\n`);
+          // The error is for programs, and names a command of theirs.
+          const desc = error.desc.replace('__org.qmpmux_query-clients', `qmpmux clients ${target.text}`);
+          process.stderr.write(`qmpmux: ${desc}\n`);
           code = EXIT.failed;
         }
       }
