@@ -5,6 +5,7 @@ import type { QmpClient } from '../client/qmp-client.js';
 import type { RawReply } from '../client/raw-command.js';
 import { CommandInput, type InputPiece } from './command-input.js';
 import type { ExecSyntax } from './exec-syntax.js';
+import { FieldCheck } from './field-check.js';
 import { describeError, type OutputForm, writeReply } from './reply-output.js';
 import { UsageError } from './subcommand.js';
 
@@ -14,7 +15,7 @@ const WINDOW = 32;
 /**
  * Sends commands as they come. An error is told with the line of its command, and those behind it are executed all the same. At a
  * command that cannot be read no more are sent, but those before it are answered.
- * @returns whether all of them returned. @throws UsageError and what QmpClient throws
+ * @returns whether all of them returned, with all the fields that were asked for. @throws UsageError and what QmpClient throws
  */
 export async function executeAll(
   client: QmpClient,
@@ -26,15 +27,22 @@ export async function executeAll(
   const input = addAbortSignal(failure.signal, process.stdin.setEncoding('utf8'));
   // A server that goes away while nothing is in flight ends the waiting for input.
   void client.closed.then((error) => failure.abort(error));
+  const fields = new FieldCheck(client, waiting);
   const inFlight: Promise<void>[] = [];
   let allReturned = true;
   let told = Promise.resolve();
   let trouble: unknown = null;
-  const answer = async (reply: Promise<RawReply>, turn: Promise<void>, line: number): Promise<void> => {
+  const answer = async (
+    command: string,
+    reply: Promise<RawReply>,
+    turn: Promise<void>,
+    line: number,
+  ): Promise<void> => {
     const outcome = await reply.catch((error: unknown) => withLine(error, line));
     await turn;
     if ('bytes' in outcome) {
-      const error = writeReply(outcome, form);
+      const { error, missing } = writeReply(outcome, form);
+      if (await fields.tell(command, missing)) allReturned = false;
       if (error === null) return;
       allReturned = false;
       process.stderr.write(`qmpmux: standard input, line ${line}: ${describeError(error)}\n`);
@@ -53,7 +61,7 @@ export async function executeAll(
         break;
       }
       if (command !== null) {
-        told = answer(client.executeRaw(command, waiting), told, line);
+        told = answer(command, client.executeRaw(command, waiting), told, line);
         inFlight.push(told);
       }
       if (inFlight.length >= WINDOW) await inFlight.shift();

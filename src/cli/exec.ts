@@ -52,7 +52,8 @@ export const exec = subcommand({
     'COMMAND is JSON; or a name and key=value words as in qmp-shell, with dotted keys, and {…} or […] for values; or - for commands ' +
       'on standard input, lines or objects, which are sent without waiting for each other and answered in their order.',
     ADDRESS_NOTE,
-    'Exit codes: 0 returned, 1 QEMU answered with an error (its text is on standard error), 64 wrong command line, 69 no answer.',
+    'Exit codes: 0 returned, 1 QEMU answered with an error (its text is on standard error) or never returns a field of --fields (one that ' +
+      'it may leave out is empty), 64 wrong command line, 69 no answer.',
   ].join('\n'),
 
   async run(flags, operands) {
@@ -73,7 +74,12 @@ export const exec = subcommand({
           const { executeAll } = await import('./exec-stream.js');
           return (await executeAll(client, syntax, form, deadline.waiting)) ? EXIT.ok : EXIT.failed;
         }
-        const error = writeReply(await client.executeRaw(command, deadline.waiting), form);
+        const { error, missing } = writeReply(await client.executeRaw(command, deadline.waiting), form);
+        if (missing.length > 0) {
+          const { FieldCheck } = await import('./field-check.js');
+          const isUnknown = await new FieldCheck(client, deadline.waiting).tell(command, missing);
+          return isUnknown ? EXIT.failed : EXIT.ok;
+        }
         if (error === null) return EXIT.ok;
         const near = error.class === 'CommandNotFound' ? await nearestCommand(client, first, deadline) : '';
         process.stderr.write(`qmpmux: ${describeError(error)}${near}\n`);

@@ -11,21 +11,27 @@ export function parseFields(text: string): FieldPath[] | null {
   return paths.some((path) => path.includes('')) ? null : paths;
 }
 
+export interface MissingField {
+  readonly path: FieldPath;
+  /** In a few words. */
+  readonly problem: string;
+}
+
 export interface Picked {
   /** A line for a value, or for each item of a list. */
   readonly lines: readonly string[];
-  /** What was found nowhere, in a few words each; a member that only some rows have is not told. */
-  readonly missing: readonly string[];
+  /** What was found nowhere, though there are rows; a member that only some rows have is not told. */
+  readonly missing: readonly MissingField[];
 }
 
 /** Picks fields. Text stands as it is, but for control characters, which are escaped; other values as JSON; nothing where there is nothing. */
 export function pickFields(value: JsonValue, paths: readonly FieldPath[]): Picked {
   const rows = isJsonArray(value) ? value : [value];
   const lines = rows.map((row) => paths.map((path) => cell(at(row, path))).join('\t'));
-  const missing: string[] = [];
+  const missing: MissingField[] = [];
   for (const path of paths) {
     if (rows.length === 0 || rows.some((row) => at(row, path) !== undefined)) continue;
-    missing.push(describeMissing(rows, path));
+    missing.push({ path, problem: describeMissing(rows, path) });
   }
   return { lines, missing };
 }

@@ -4,7 +4,7 @@ import { readError } from '../client/messages.js';
 import type { RawReply } from '../client/raw-command.js';
 import { findMembers } from '../client/reply-members.js';
 import { isJsonObject, parseJson } from '../qmp/value.js';
-import { type FieldPath, pickFields } from './fields.js';
+import { type FieldPath, type MissingField, pickFields } from './fields.js';
 import { layOut } from './json-layout.js';
 
 export interface OutputForm {
@@ -13,12 +13,20 @@ export interface OutputForm {
   readonly pretty: boolean;
 }
 
-/** @returns the error that the reply is, or null for a return, which was written. */
-export function writeReply(reply: RawReply, { what, pretty }: OutputForm): QmpError | null {
+const WHOLE: Written = { error: null, missing: [] };
+
+export interface Written {
+  /** The error that the reply is, or null for a return, which was written. */
+  readonly error: QmpError | null;
+  /** Fields that no row of it has. */
+  readonly missing: readonly MissingField[];
+}
+
+export function writeReply(reply: RawReply, { what, pretty }: OutputForm): Written {
   const { bytes, isError } = reply;
   if (what === 'reply') writeLine(pretty ? layOut(bytes.toString()) : bytes);
-  if (isError) return errorIn(reply);
-  if (what === 'reply') return null;
+  if (isError) return { error: errorIn(reply), missing: [] };
+  if (what === 'reply') return WHOLE;
   const value = returnIn(reply);
   if (what === 'value') writeLine(pretty ? layOut(value.toString()) : value);
   else {
@@ -28,10 +36,10 @@ export function writeReply(reply: RawReply, { what, pretty }: OutputForm): QmpEr
     else {
       const { lines, missing } = pickFields(content, what);
       for (const line of lines) writeLine(line);
-      for (const problem of missing) process.stderr.write(`qmpmux: ${problem}\n`);
+      return { error: null, missing };
     }
   }
-  return null;
+  return WHOLE;
 }
 
 /** Writes text of the human monitor, whose lines end as on a terminal in raw mode. */

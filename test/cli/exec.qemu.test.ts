@@ -89,10 +89,34 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
     assert.equal((await run('query-name', '--return-value', '--pretty')).output, '{\n  "name": "vm"\n}\n');
     assert.equal((await run('query-status', '--fields', 'status,running')).output, 'prelaunch\tfalse\n');
     assert.deepEqual(await run('query-status', '--fields', 'stats'), {
-      code: 0,
+      code: 1,
       output: '\n',
       errors: 'qmpmux: no field stats; did you mean status?\n',
     });
+  });
+
+  test('--fields fails for what QEMU never returns, and leaves empty what it may leave out', async () => {
+    const status = await run('query-status', '--fields', 'status,stats');
+    assert.deepEqual([status.code, status.output], [1, 'prelaunch\t\n']);
+    const nodes = ['query-named-block-nodes', '--fields'];
+    await run('blockdev-add', 'driver=null-co', 'node-name=optional', 'size=512');
+    const empty = await run(...nodes, 'bps_max,backing_file,image.encrypted,image.backing-image.filename');
+    assert.deepEqual([empty.code, empty.errors], [0, '']);
+    assert.match(empty.output, /^(?:(?:false)?\t\t\t\n)+$/);
+    const wrong = await run(...nodes, 'image.backing-image.filenam,image.0');
+    assert.deepEqual(
+      [wrong.code, wrong.errors],
+      [1, 'qmpmux: no field image.backing-image.filenam\nqmpmux: no field image.0\n'],
+    );
+    // An empty list has no row that could lack anything.
+    assert.deepEqual(await run('query-jobs', '--fields', 'id,error'), { code: 0, output: '', errors: '' });
+    // What says nothing of its members in the schema.
+    const anything = ['qom-get', 'path=/machine', 'property=type', '--fields', 'a'];
+    assert.deepEqual(await run(...anything), { code: 1, output: '\n', errors: 'qmpmux: no field a\n' });
+    const input = '{"execute":"query-status"}\n{"execute": "query-\\u006eame"}';
+    const stream = await runQmpmux(['exec', vm.target, '-', '--fields', 'guest,name'], { input });
+    assert.deepEqual([stream.code, stream.output], [1, '\t\n\tvm\n']);
+    assert.equal(stream.errors, 'qmpmux: no field guest\nqmpmux: no field name\nqmpmux: no field guest\n');
   });
 
   test('--hmp prints the text of the human monitor', async () => {

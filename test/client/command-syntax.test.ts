@@ -119,8 +119,8 @@ describe('a command line', () => {
       arguments: { 'command-line': 'info  block' },
     });
     assert.deepEqual(new CommandReader().readWords([]), { kind: 'empty' });
-    for (const words of [[''], [' ', 'a=1'], ['transaction(', '', 'a=1', ')']]) {
-      assert.deepEqual(new CommandReader().readWords(words), {
+    for (const given of [[''], [' ', 'a=1'], ['transaction(', '', 'a=1', ')']]) {
+      assert.deepEqual(new CommandReader().readWords(given), {
         kind: 'malformed',
         message: 'the name of the command is empty',
       });
