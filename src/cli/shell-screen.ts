@@ -10,6 +10,7 @@ import { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { setImmediate } from 'node:timers/promises';
 import type { ReadStream, WriteStream } from 'node:tty';
+import { CTRL_R, HistorySearch } from './history-search.js';
 import { KeyGate } from './key-gate.js';
 import { page, pagerCommand } from './pager.js';
 
@@ -45,6 +46,11 @@ export class ShellScreen {
   /** Whether the last key may be the beginning of a longer one. */
   #isInsideKey = false;
   #answer: ((answer: Answer) => void) | null = null;
+  #prompt = '';
+  /** The newest is the first. */
+  #history: readonly string[];
+  /** Under way while a line is edited; null when there is none. */
+  #search: HistorySearch | null = null;
   #isOver = false;
   /** Rows from the first of the prompt to the cursor, as the terminal had them before it was resized. */
   #rows = 0;
@@ -60,6 +66,7 @@ export class ShellScreen {
   ) {
     this.#keyboard = keyboard;
     this.#display = display;
+    this.#history = history;
     const input = new Keys(keyboard);
     this.#input = input;
     this.#gate = new KeyGate((keys) => this.#pass(keys));
@@ -102,7 +109,10 @@ export class ShellScreen {
       this.#display.write(PASTE_MARKS_ON);
       readline.prompt(true);
     });
-    readline.on('history', (lines) => this.onHistory(lines));
+    readline.on('history', (lines) => {
+      this.onHistory(lines);
+      this.#history = lines;
+    });
     input.on('keypress', () => {
       this.#rows = readline.getCursorPos().rows;
     });
@@ -119,6 +129,7 @@ export class ShellScreen {
     if (this.#isOver) return Promise.resolve({ kind: 'end' });
     return new Promise((resolve) => {
       this.#answer = resolve;
+      this.#prompt = prompt;
       this.#readline.setPrompt(prompt);
       this.#readline.prompt();
       this.#rows = 0;
@@ -181,12 +192,39 @@ export class ShellScreen {
    */
   #pass(keys: Buffer): void {
     const text = this.#decoder.write(keys);
-    const runs = text.match(text.includes('\x1b') || this.#isInsideKey ? SINGLE_KEYS : TEXT_OR_KEY);
+    const isSearch = this.#search !== null || text.includes(CTRL_R);
+    const runs = text.match(isSearch || text.includes('\x1b') || this.#isInsideKey ? SINGLE_KEYS : TEXT_OR_KEY);
     this.#isInsideKey = UNFINISHED_KEY.test(text);
     for (const run of runs ?? []) {
+      if (this.#searches(run)) continue;
       if (run.length > 1) this.#readline.write(run);
       else this.#input.emit('data', Buffer.from(run));
     }
+  }
+
+  /** @returns whether the key is one of a search, and was acted on. */
+  #searches(key: string): boolean {
+    if (this.#search === null) {
+      if (key !== CTRL_R || this.#answer === null) return false;
+      this.#search = new HistorySearch(this.#history, this.#readline.line);
+      this.#edit(this.#search.prompt, this.#search.line);
+      return true;
+    }
+    const then = this.#search.press(key);
+    const isOver = then !== 'go on';
+    this.#edit(isOver ? this.#prompt : this.#search.prompt, this.#search.line);
+    if (isOver) this.#search = null;
+    return then !== 'end and act';
+  }
+
+  /** Puts another prompt and another line in place of those that are edited. */
+  #edit(prompt: string, line: string): void {
+    const readline = this.#readline;
+    readline.setPrompt(prompt);
+    readline.write(null, { ctrl: true, name: 'e' });
+    readline.write(null, { ctrl: true, name: 'u' });
+    if (line !== '') readline.write(line);
+    this.#rows = readline.getCursorPos().rows;
   }
 
   #settle(answer: Answer): void {

@@ -6,6 +6,7 @@ import { before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startDaemon } from '../support/daemon.js';
 import { missing, type Qemu, startQemu } from '../support/qemu.js';
+import { runQmpmux } from '../support/run-qmpmux.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 import { startScriptedMonitor } from '../support/scripted-monitor.js';
 import { type SharedVm, shareVm } from '../support/shared-vm.js';
@@ -115,6 +116,47 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
       await terminal.shows(/size +integer\n\(QEMU\)$/),
       /^block_resize \[device=STRING\] \[node-name=STRING\] size=INTEGER\n\n/m,
     );
+  });
+
+  test('Ctrl-R searches backwards through the history', async (t) => {
+    const { target } = await shareVm(t, { name: 'vm' });
+    const terminal = await startShell(t, target);
+    for (const line of ['query-name', 'query-kvm', 'query-uuid']) {
+      await terminal.enter(line);
+      await terminal.shows(/\}\n\(QEMU\)$/);
+    }
+    await terminal.type('half');
+    await terminal.press('C-r');
+    await terminal.shows("\n(reverse-i-search)`': half");
+    await terminal.type('query');
+    await terminal.shows("\n(reverse-i-search)`query': query-uuid");
+    await terminal.press('C-r');
+    await terminal.shows("\n(reverse-i-search)`query': query-kvm");
+    await terminal.type('x');
+    await terminal.shows("\n(failed reverse-i-search)`queryx': query-kvm");
+    await terminal.press('BSpace', 'C-r', 'C-r');
+    await terminal.shows("\n(reverse-i-search)`query': query-name");
+    // An event comes above it, and a resize leaves it in order.
+    await runQmpmux(['exec', target, 'cont']);
+    await terminal.shows(/RESUME\n\(reverse-i-search\)`query': query-name$/);
+    await runQmpmux(['exec', target, 'stop']);
+    await terminal.shows(/STOP\n\(reverse-i-search\)`query': query-name$/);
+    await terminal.press('C-g');
+    await terminal.shows(/STOP\n\(QEMU\) half$/);
+    // Enter executes what was found; other keys edit it.
+    await terminal.press('C-r');
+    await terminal.type('nam');
+    await terminal.press('Enter');
+    await terminal.shows(/STOP\n\(QEMU\) query-name\n\{\n {2}"name": "vm"\n\}\n\(QEMU\)$/);
+    await terminal.press('C-r');
+    await terminal.type('kvm');
+    await terminal.press('Left');
+    await terminal.type('X');
+    await terminal.shows('\n(QEMU) query-kvXm');
+    await terminal.press('C-r');
+    await terminal.type('uui');
+    await terminal.press('C-c');
+    await terminal.shows('\n(QEMU) query-uuid^C\n(QEMU)');
   });
 
   test('keeps the history from session to session, but not secrets and lines behind a blank', async (t) => {
