@@ -20,6 +20,7 @@ import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
 import { ArgumentList } from './arguments.js';
 import { ClientDescriptors } from './client-descriptors.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
+import { CommandQueue } from './command-queue.js';
 import type { Counters } from './counters.js';
 import { type DescriptorFault, takesDescriptor } from './descriptor-desk.js';
 import { DescriptorUse } from './descriptor-use.js';
@@ -35,8 +36,6 @@ import { commitTo, keep, put, reserve, slabBytes } from './slab.js';
 import { Tally } from './tally.js';
 import { Usage } from './usage.js';
 
-/** Answered commands are cut off the front of a queue when there are this many. */
-const MOST_ANSWERED = 1024;
 /** A refused command's name is shown up to this many characters. */
 const LONGEST_NAME_SHOWN = 100;
 /** What a command that is carried out here holds besides its bytes, about. */
@@ -89,20 +88,10 @@ export class Session implements ClientPort, ClientView {
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
   #endReason = 'client closed';
-  /** In-band commands without an answer sent, from `#head` on; from `#waiting` on they have not been sent upstream. */
-  #queue: PendingCommand[] = [];
-  #head = 0;
-  #waiting = 0;
-  /** Out-of-band commands without an answer sent. */
-  readonly #oobQueue: PendingCommand[] = [];
-  /** How many out-of-band commands there were, and how many of them have been answered. */
-  #oobSeen = 0;
-  #oobDone = 0;
+  /** Commands without an answer sent. */
+  readonly #queue = new CommandQueue();
   /** When the bytes at hand were read. */
   #receivedAt = 0;
-  /** In-band commands upstream, and out-of-band ones. */
-  #inFlight = 0;
-  #oobInFlight = 0;
   /** Bytes of replies that were given here and wait for earlier answers. */
   #dueBytes = 0;
   #isPaused = false;
@@ -152,41 +141,29 @@ export class Session implements ClientPort, ClientView {
 
   /** The next command to go upstream; null when there is none, or the client has its share there, or too much to read. */
   get nextWaiting(): PendingCommand | null {
-    if (this.#isHigh || this.#inFlight >= this.#owner.share) return null;
-    const command = this.#queue[this.#skipAnswered()];
-    if (command === undefined || command.call !== null) return null;
-    if (command.use?.isTaker === true && this.#owner.desk.isTaking) return null;
-    return command.afterOob <= this.#oobDone ? command : null;
+    const command = this.#queue.next;
+    if (command === null || this.#queue.inFlight >= this.#owner.share || this.#isHigh) return null;
+    return command.use?.isTaker === true && this.#owner.desk.isTaking ? null : command;
   }
 
   /** The next out-of-band command to go upstream; null when there is none, or the client has its share there. */
   get nextWaitingOob(): PendingCommand | null {
-    if (this.#oobInFlight >= this.#owner.share) return null;
-    return this.#oobQueue.find(({ stage }) => stage === 'waiting') ?? null;
+    return this.#queue.oobInFlight >= this.#owner.share ? null : this.#queue.nextOob;
   }
 
   /** Commands that have not gone upstream and have no answer. */
   get waitingCount(): number {
-    const isWaiting = (command: PendingCommand) => command.stage === 'waiting';
-    return this.#queue.slice(this.#waiting).filter(isWaiting).length + this.#oobQueue.filter(isWaiting).length;
+    return this.#queue.waitingCount;
   }
 
   /** Commands of the client that are upstream. */
   get inFlightCount(): number {
-    return this.#inFlight + this.#oobInFlight;
+    return this.#queue.inFlight + this.#queue.oobInFlight;
   }
 
   /** @returns up to `most` commands that have not gone upstream and have no answer. */
   firstWaiting(most: number): PendingCommand[] {
-    const found: PendingCommand[] = [];
-    for (const command of this.#oobQueue) {
-      if (command.stage === 'waiting' && found.length < most) found.push(command);
-    }
-    for (let at = this.#waiting; at < this.#queue.length && found.length < most; at++) {
-      const command = this.#queue[at];
-      if (command?.stage === 'waiting') found.push(command);
-    }
-    return found;
+    return this.#queue.firstWaiting(most);
   }
 
   /** Bytes held for the client. */
@@ -202,10 +179,6 @@ export class Session implements ClientPort, ClientView {
   /** Whether no more than what is upstream already is to be answered for now. */
   get #isHigh(): boolean {
     return this.#usage.isHigh(this.#outbox.length + this.#dueBytes);
-  }
-
-  get #unanswered(): number {
-    return this.#queue.length - this.#head + this.#oobQueue.length;
   }
 
   /** Sends QEMU's greeting. */
@@ -266,14 +239,8 @@ export class Session implements ClientPort, ClientView {
   dropWaiting(reason: string): void {
     if (this.#life !== 'left' || this.#isEmptied) return;
     this.#isEmptied = true;
-    for (const command of this.#queue.splice(this.#skipAnswered())) {
+    for (const command of this.#queue.removeWaiting()) {
       if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
-      this.#release(command);
-    }
-    for (const command of this.#oobQueue.filter(({ stage }) => stage === 'waiting')) {
-      this.#owner.journal?.dropped?.(command, reason);
-      this.#oobQueue.splice(this.#oobQueue.indexOf(command), 1);
-      this.#oobDone++;
       this.#release(command);
     }
     this.#drainOob();
@@ -302,7 +269,7 @@ export class Session implements ClientPort, ClientView {
 
   /** Gives errors in place of answers that take longer than the client allows. */
   #abandonOverdue(now: number): void {
-    const overdue = [...this.#oobQueue, ...this.#queue.slice(this.#head)].filter(
+    const overdue = [...this.#queue.oob, ...this.#queue.inBand].filter(
       ({ stage, receivedAt }) => (stage === 'waiting' || stage === 'inFlight') && now - receivedAt >= this.#commandTime,
     );
     for (const command of overdue) {
@@ -331,10 +298,7 @@ export class Session implements ClientPort, ClientView {
     this.#giveBack(command);
     this.#usage.queuedBytes -= command.size;
     command.size = 0;
-    substitute.oob = command.oob;
-    substitute.afterOob = command.afterOob;
-    const queue = command.oob ? this.#oobQueue : this.#queue;
-    queue[queue.indexOf(command)] = substitute;
+    this.#queue.replace(command, substitute);
   }
 
   /** Reads no more from the client; when all is answered, it gets EOF. @param reason what the journal is told then */
@@ -350,9 +314,7 @@ export class Session implements ClientPort, ClientView {
   takeWaiting(): PendingCommand | null {
     const command = this.nextWaiting;
     if (command === null) return null;
-    this.#waiting++;
-    this.#inFlight++;
-    command.isTaken = true;
+    this.#queue.take(command);
     return command;
   }
 
@@ -360,8 +322,7 @@ export class Session implements ClientPort, ClientView {
   takeWaitingOob(): PendingCommand | null {
     const command = this.nextWaitingOob;
     if (command === null) return null;
-    this.#oobInFlight++;
-    command.isTaken = true;
+    this.#queue.take(command);
     return command;
   }
 
@@ -390,9 +351,7 @@ export class Session implements ClientPort, ClientView {
   answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
     this.#setReply(command, reply);
     this.#giveBack(command);
-    if (command.oob) this.#drainOob();
-    else this.#drainAnswered();
-    if (this.hasWaiting) this.#owner.offer(this);
+    this.#drain(command.oob);
     this.#owner.touch(this);
   }
 
@@ -406,7 +365,7 @@ export class Session implements ClientPort, ClientView {
 
   /** The upstream is gone and the client stays: what has no answer gets an error. The journal knows what was upstream. */
   fail(reason: string): void {
-    for (const command of [...this.#queue.slice(this.#head), ...this.#oobQueue]) {
+    for (const command of [...this.#queue.inBand, ...this.#queue.oob]) {
       // What is answered here does not need QEMU.
       if (command.stage === 'answered' || command.call !== null) continue;
       const wasSent = command.stage === 'inFlight';
@@ -430,14 +389,14 @@ export class Session implements ClientPort, ClientView {
   flush(): void {
     if (this.#life === 'done') return;
     if (this.isConnected) this.#sendOut();
-    if (this.#isPaused && this.#usage.hasRoom(this.#unanswered) && !this.#isHigh && this.#descriptors.hasRoom) {
+    if (this.#isPaused && this.#usage.hasRoom(this.#queue.length) && !this.#isHigh && this.#descriptors.hasRoom) {
       this.#isPaused = false;
       this.#pump();
       if (!this.#isPaused && this.#life === 'open') this.#link.resume();
       if (this.#outbox.length > 0) this.#owner.touch(this);
     }
     this.#account();
-    const isIdle = !this.#isPaused && this.#head === this.#queue.length && this.#oobQueue.length === 0;
+    const isIdle = !this.#isPaused && this.#queue.isEmpty;
     if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#outbox.length === 0) {
       if (this.#life === 'ended') {
         this.#owner.disconnected(this, this.#endReason);
@@ -450,12 +409,12 @@ export class Session implements ClientPort, ClientView {
   /** Ends the session from our side: sends what there is, then EOF. Its commands are dropped. */
   terminate(reason: string): void {
     if (this.#life === 'done') return;
-    for (const command of this.#oobQueue.splice(0)) {
+    for (const command of this.#queue.oob) {
       if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
       // those that are upstream are the multiplexer's to release
       if (command.stage === 'waiting' || command.stage === 'answered') this.#release(command);
     }
-    for (const command of this.#queue.slice(this.#head)) {
+    for (const command of this.#queue.inBand) {
       if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
       if (command.stage !== 'free') this.#release(command);
     }
@@ -508,9 +467,7 @@ export class Session implements ClientPort, ClientView {
     this.#descriptors.close();
     this.#owner.account(-this.#usage.held);
     this.#usage.held = 0;
-    this.#queue = [];
-    this.#head = 0;
-    this.#waiting = 0;
+    this.#queue.clear();
     this.#owner.unsubscribe(this);
     this.#owner.remove(this);
   }
@@ -518,7 +475,7 @@ export class Session implements ClientPort, ClientView {
   /** Reads commands until the bytes are used up or the queue is full. */
   #pump(): void {
     for (;;) {
-      if (this.#usage.isFull(this.#unanswered) || this.#isHigh || this.#descriptors.isFull) {
+      if (this.#usage.isFull(this.#queue.length) || this.#isHigh || this.#descriptors.isFull) {
         this.#isPaused = true;
         this.#owner.parser.forget();
         this.#countPause();
@@ -544,7 +501,7 @@ export class Session implements ClientPort, ClientView {
     this.#isPauseTold = true;
     const what = this.#isHigh
       ? `has ${this.#usage.unread + this.#outbox.length + this.#dueBytes} bytes of answers to read first`
-      : `has ${this.#unanswered} commands of ${this.#usage.queuedBytes} bytes without an answer`;
+      : `has ${this.#queue.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
     this.#owner.journal?.limited?.(this, this.listener, 'paused', what);
   }
 
@@ -603,8 +560,7 @@ export class Session implements ClientPort, ClientView {
         this.#tellMalformed(reply);
         const command = this.#answered(reply);
         command.oob = true;
-        this.#oobSeen++;
-        this.#oobQueue.push(command);
+        this.#queue.add(command);
         this.#drainOob();
         this.#owner.touch(this);
       } else this.#answerInTurn(reply, true);
@@ -669,15 +625,9 @@ export class Session implements ClientPort, ClientView {
     this.#owner.journal?.denied(command, rule, reply);
     this.#setReply(command, [reply]);
     this.#hold(command, reply.length + command.raw.length);
-    if (command.oob) {
-      this.#oobSeen++;
-      this.#oobQueue.push(command);
-      this.#drainOob();
-    } else {
-      command.afterOob = this.#oobSeen;
-      this.#queue.push(command);
-      this.#drainAnswered();
-    }
+    this.#queue.add(command);
+    if (command.oob) this.#drainOob();
+    else this.#drainAnswered();
     this.#owner.touch(this);
   }
 
@@ -743,14 +693,11 @@ export class Session implements ClientPort, ClientView {
   /** Queues a command for QEMU. */
   #enqueue(command: PendingCommand, hasArguments: boolean): void {
     this.#hold(command, command.wireLength + command.raw.length);
+    this.#queue.add(command);
     if (command.oob) {
-      this.#oobSeen++;
-      this.#oobQueue.push(command);
       this.#owner.offerOob(this);
       return;
     }
-    command.afterOob = this.#oobSeen;
-    this.#queue.push(command);
     command.isPlainQuery = !hasArguments && command.name.startsWith('query-');
     // A cached reply needs no turn, only its place among the client's answers.
     if (!(command.isPlainQuery && this.#owner.answerFromCache(command))) this.#owner.offer(this);
@@ -764,17 +711,9 @@ export class Session implements ClientPort, ClientView {
     const command = this.#takeCommand();
     command.call = extensions.read(reader.name, at < 0 ? null : canonicalValue(bytes, tokens, at));
     this.#hold(command, command.raw.length + EXTENSION_BYTES + this.#scanner.end - this.#scanner.start);
-    if (command.oob) {
-      this.#oobSeen++;
-      this.#oobQueue.push(command);
-      this.#carryOut(command);
-      this.#drainOob();
-    } else {
-      command.afterOob = this.#oobSeen;
-      this.#queue.push(command);
-      this.#drainAnswered();
-      if (this.hasWaiting) this.#owner.offer(this);
-    }
+    this.#queue.add(command);
+    if (command.oob) this.#carryOut(command);
+    this.#drain(command.oob);
     this.#owner.touch(this);
   }
 
@@ -819,13 +758,11 @@ export class Session implements ClientPort, ClientView {
   #answerInTurn(reply: Uint8Array, isMalformed: boolean): void {
     if (isMalformed) this.#tellMalformed(reply);
     this.#owner.touch(this);
-    if (this.#head === this.#queue.length && this.#oobQueue.length === 0) {
+    if (this.#queue.isEmpty) {
       if (this.isConnected) this.#outbox.append(reply);
       return;
     }
-    const command = this.#answered(reply);
-    command.afterOob = this.#oobSeen;
-    this.#queue.push(command);
+    this.#queue.add(this.#answered(reply));
   }
 
   #answered(reply: Uint8Array): PendingCommand {
@@ -837,31 +774,15 @@ export class Session implements ClientPort, ClientView {
 
   /** A command is upstream no more, or nobody waits for it there. */
   #giveBack(command: PendingCommand): void {
-    if (!command.isTaken) return;
-    command.isTaken = false;
-    if (!command.oob) this.#inFlight--;
-    else {
-      this.#oobInFlight--;
-      if (this.nextWaitingOob !== null) this.#owner.offerOob(this);
-    }
+    const wasTaken = this.#queue.giveBack(command);
+    if (wasTaken && command.oob && this.nextWaitingOob !== null) this.#owner.offerOob(this);
   }
 
   /** A command is through: lets go of it, and of the answers that waited behind it. */
   #settle(command: PendingCommand): void {
-    if (command.oob) {
-      const at = this.#oobQueue.indexOf(command);
-      if (at >= 0) this.#oobQueue.splice(at, 1);
-      this.#oobDone++;
-      this.#giveBack(command);
-      this.#drainOob();
-    } else {
-      // Not reached: QEMU's answers are matched in order, and shared ones only at the heads of queues.
-      if (this.#queue[this.#head] !== command) throw new Error('an answer overtook an earlier one of its client');
-      this.#head++;
-      this.#giveBack(command);
-      this.#drainAnswered();
-      if (this.hasWaiting) this.#owner.offer(this);
-    }
+    this.#queue.leave(command);
+    this.#giveBack(command);
+    this.#drain(command.oob);
     this.#release(command);
     this.#owner.touch(this);
   }
@@ -877,12 +798,20 @@ export class Session implements ClientPort, ClientView {
     command.release();
   }
 
+  /** Sends the answers whose turn has come, out-of-band ones too if such a command has been answered. */
+  #drain(isOob: boolean): void {
+    if (isOob) this.#drainOob();
+    else {
+      this.#drainAnswered();
+      if (this.hasWaiting) this.#owner.offer(this);
+    }
+  }
+
   /** Sends the out-of-band answers whose turn has come, and what waited behind them. */
   #drainOob(): void {
-    for (let command = this.#oobQueue[0]; command?.stage === 'answered'; command = this.#oobQueue[0]) {
+    for (let command = this.#queue.dueOob; command?.stage === 'answered'; command = this.#queue.dueOob) {
       this.#sendReply(command);
-      this.#oobQueue.shift();
-      this.#oobDone++;
+      this.#queue.leave(command);
       this.#release(command);
     }
     this.#drainAnswered();
@@ -890,30 +819,13 @@ export class Session implements ClientPort, ClientView {
   }
 
   #drainAnswered(): void {
-    for (;;) {
-      const command = this.#queue[this.#head];
-      if (command === undefined || command.afterOob > this.#oobDone) break;
+    for (let command = this.#queue.due; command !== null; command = this.#queue.due) {
       if (command.call !== null && !this.#isHigh) this.#carryOut(command);
       if (command.stage !== 'answered') break;
       this.#sendReply(command);
-      this.#head++;
+      this.#queue.leave(command);
       this.#release(command);
     }
-    if (this.#waiting < this.#head) this.#waiting = this.#head;
-    if (this.#head === this.#queue.length) {
-      this.#queue.length = 0;
-      this.#head = 0;
-      this.#waiting = 0;
-    } else if (this.#head >= MOST_ANSWERED) {
-      this.#queue.splice(0, this.#head);
-      this.#waiting -= this.#head;
-      this.#head = 0;
-    }
-  }
-
-  /** @returns where the first command lies that has not gone upstream and has no answer yet. */
-  #skipAnswered(): number {
-    while (this.#queue[this.#waiting]?.stage === 'answered') this.#waiting++;
-    return this.#waiting;
+    this.#queue.trim();
   }
 }
