@@ -13,13 +13,13 @@ describe('a daemon that is told to end while it goes over to another config', { 
     const { ino } = lstatSync(qemu.monitor);
     const [file, mux] = [join(qemu.folder, 'config.toml'), join(qemu.folder, 'mux')];
     const config = (more: string) =>
-      `drain-timeout = "1s"\n[monitor.vm]\nupstream = "${qemu.monitor}"\ntakeover = true\nlisten = ["${mux}"]\n${more}`;
+      `drain-timeout = "1m"\n[monitor.vm]\nupstream = "${qemu.monitor}"\ntakeover = true\nlisten = ["${mux}"]\n${more}`;
     writeFileSync(file, config(''));
     const daemon = startDaemon(context, ['--config', file]);
     await daemon.ready();
     const client = await RawClient.connect(mux);
     await client.readLine();
-    // What is to be begun anew waits for the answer to this, as long as it may.
+    // What is to be begun anew waits for the answer to this: longer than a busy machine takes to hand over a signal.
     process.kill(qemu.pid, 'SIGSTOP');
     await client.write('{"execute":"qmp_capabilities"}{"execute":"query-status"}');
     await client.readLine();
