@@ -7,6 +7,8 @@ import { SocketLink } from './socket-link.js';
 export interface ConnectionReceiver {
   /** Bytes from QEMU; the chunk is handed over. */
   receive(chunk: Uint8Array): void;
+  /** A descriptor could not be sent, for this error of the system; its command went without it. */
+  unsent?(code: string): void;
   /** QEMU's side has ended. Called once, last, unless `close` came first. */
   closed(reason: string): void;
 }
@@ -35,6 +37,7 @@ export class SocketConnection implements Connection {
 
   attach(receiver: ConnectionReceiver): void {
     this.#receiver = receiver;
+    if (this.link instanceof SendingLink) this.link.onUnsent = (code) => this.#receiver?.unsent?.(code);
     this.link.attach({
       receive: (chunk) => {
         this.#receiver?.receive(chunk);

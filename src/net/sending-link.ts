@@ -6,6 +6,7 @@
  * is written through Node, which QMP allows anywhere between messages.
  */
 import type { Socket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
 import type { Descriptor } from '../mux/link.js';
 import { EAGAIN, messageCalls } from './message-calls.js';
 import { ReceivedDescriptor } from './received-descriptor.js';
@@ -19,6 +20,8 @@ interface Held {
 const BLANK = Buffer.from(' ');
 
 export class SendingLink extends SocketLink {
+  /** Told of a descriptor that could not be sent, with the system's error, such as `ETOOMANYREFS`. Its bytes went without it. */
+  onUnsent: (code: string) => void = () => undefined;
   readonly #socket: Socket;
   /** What may not be written yet: empty, or what comes first waits for the kernel. */
   #held: Held[] = [];
@@ -110,7 +113,8 @@ export class SendingLink extends SocketLink {
     const fd = descriptorOf(this.#socket);
     const sent = fd === null ? 0 : (messageCalls()?.send(fd, bytes, [descriptor.fd]) ?? 0);
     if (sent === -EAGAIN) return -1;
-    // It cannot be sent (EPIPE, ETOOMANYREFS). The bytes go without, and meet the same fault, or QEMU says that it has no descriptor.
+    // The bytes go without it, and meet the same fault (EPIPE), or QEMU says that it has no descriptor.
+    if (sent < 0) this.onUnsent(getSystemErrorName(sent));
     return Math.max(sent, 0);
   }
 }

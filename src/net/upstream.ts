@@ -263,6 +263,15 @@ export class Upstream {
       receive: (chunk) => {
         this.#receiver.upstreamReceive(chunk);
       },
+      unsent: (code) => {
+        // With EPIPE QEMU is gone, and that is told.
+        if (code === 'EPIPE') return;
+        const fields = { upstream: this.#place, error: code };
+        this.#log.error(
+          fields,
+          'a descriptor cannot be handed to QEMU, which will say to getfd or add-fd that it has none',
+        );
+      },
       closed: (reason) => {
         const isEarly = this.#state.name === 'greeting';
         this.#tellEnd(connection, isEarly ? `${reason}, before QMP was agreed on` : reason);

@@ -17,6 +17,7 @@ import { describe, type TestContext, test } from 'node:test';
 import type { Link, UpstreamState } from '../../dist/mux/link.js';
 import { formatPlace } from '../../dist/net/address.js';
 import { parseUpstream } from '../../dist/net/address-parser.js';
+import { ReceivedDescriptor } from '../../dist/net/received-descriptor.js';
 import { Upstream, type UpstreamOptions } from '../../dist/net/upstream.js';
 import { LogRecord } from '../support/log-record.js';
 import { isRunning, untilEnded } from '../support/process-state.js';
@@ -254,6 +255,23 @@ describe('the way to QEMU', () => {
     wrong.kill();
     await fakeQemu(t, path, 'HELLO');
     await receiver.until(() => receiver.history.includes('running'));
+  });
+
+  test('names the error of the system when a descriptor cannot go with its command, which goes without', async (t) => {
+    const path = join(scratch(t), 'qmp');
+    const qemu = await fakeQemu(t, path, 'HELLO');
+    const { upstream, receiver, log } = setUp(t, path);
+    await upstream.start();
+    await receiver.until(() => receiver.history.at(-1) === 'running');
+    // A number that no open file has is refused by sendmsg, as too many descriptors under way are.
+    receiver.link?.sendWith?.([Buffer.from('getfd')], new ReceivedDescriptor(2 ** 20));
+    const [socket] = qemu.sockets;
+    assert.ok(socket !== undefined);
+    assert.equal(String((await once(socket, 'data'))[0]), 'getfd');
+    const [told, ...others] = log.shown.filter(({ level }) => level === 'error');
+    assert.match(told?.text ?? '', /^a descriptor cannot be handed to QEMU/);
+    assert.deepEqual(told?.fields, { upstream: `unix:${path}`, error: 'EBADF' });
+    assert.deepEqual(others, []);
   });
 
   test('stops wherever it stands, and does not begin again', async (t) => {
