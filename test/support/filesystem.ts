@@ -3,12 +3,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { missing, skippable } from './programs.js';
 import { removeFolder, type Scope } from './scratch.js';
 
 let mounting: string | false | undefined;
 
-/** For the `skip` option: false where file systems can be mounted, otherwise the line to skip with. */
-export function cannotMount(): string | false {
+/** Whether file systems can be mounted, tried once. */
+export function mountingFault(): string | false {
   if (mounting === undefined) {
     const tried = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'], { encoding: 'utf8' });
     mounting = tried.status === 0 ? false : 'no file system can be mounted here';
@@ -16,11 +17,21 @@ export function cannotMount(): string | false {
   return mounting;
 }
 
-/** The same for file systems in a file, which need a loop device and mke2fs. */
+/**
+ * For the `skip` option: false where file systems can be mounted, otherwise the line to skip with. Others than root always skip.
+ * @throws Error with that line when we are root and QMPMUX_REQUIRE_QEMU is set
+ */
+export function cannotMount(isRoot = process.getuid?.() === 0, fault = mountingFault()): string | false {
+  if (!isRoot) return 'needs root to mount a file system';
+  return fault === false ? false : skippable(fault);
+}
+
+/** The same for file systems in a file, which need mke2fs and a loop device. */
 export function cannotMountExt4(): string | false {
-  if (cannotMount() !== false) return cannotMount();
-  const found = spawnSync('sh', ['-c', 'command -v mkfs.ext4 && losetup -f'], { encoding: 'utf8' });
-  return found.status === 0 ? false : 'no ext4 can be made and mounted here';
+  const lacking = cannotMount() || missing('mkfs.ext4');
+  if (lacking !== false) return lacking;
+  // A container may have none, though its root may mount: nothing to be installed makes one.
+  return spawnSync('losetup', ['-f']).status === 0 ? false : 'no loop device for an ext4 here';
 }
 
 export interface SmallFileSystem {

@@ -3,21 +3,10 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { DAEMON, Libvirt, startLibvirt } from './libvirt.js';
-import { missing } from './programs.js';
+import { demanded, missing } from './programs.js';
 import { cannotBeSystem } from './system-libvirt.js';
-
-const VARIABLE = 'QMPMUX_REQUIRE_QEMU';
-
-function demand(t: TestContext, value: string): void {
-  const before = process.env[VARIABLE];
-  process.env[VARIABLE] = value;
-  t.after(() => {
-    if (before === undefined) delete process.env[VARIABLE];
-    else process.env[VARIABLE] = before;
-  });
-}
 
 /** A daemon that only says why it does not start. */
 function refusing(): Libvirt {
@@ -36,14 +25,14 @@ function refusing(): Libvirt {
 
 describe('where libvirt cannot run', { skip: missing('qemu', DAEMON, 'virsh'), concurrency: 1 }, () => {
   test('its tests are skipped with one line', async (t) => {
-    demand(t, '');
+    demanded(t, false);
     const { skip, libvirt } = await startLibvirt(refusing());
     assert.equal(skip, 'libvirtd: error: no permission');
     assert.ok(!existsSync(libvirt.folder));
   });
 
   test('its tests fail where they are demanded', async (t) => {
-    demand(t, '1');
+    demanded(t, true);
     await assert.rejects(
       startLibvirt(refusing()),
       /^Error: libvirtd: error: no permission, and QMPMUX_REQUIRE_QEMU is set$/,
@@ -52,10 +41,10 @@ describe('where libvirt cannot run', { skip: missing('qemu', DAEMON, 'virsh'), c
 
   test('as a system daemon, others than root skip; root fails where they are demanded', (t) => {
     const cannot = 'no file system can be mounted here';
-    demand(t, '');
+    demanded(t, false);
     assert.equal(cannotBeSystem(false, false), 'needs root for a system daemon of libvirt');
     assert.equal(cannotBeSystem(true, cannot), `${cannot}: a system daemon of libvirt needs that`);
-    demand(t, '1');
+    demanded(t, true);
     assert.equal(cannotBeSystem(false, false), 'needs root for a system daemon of libvirt');
     assert.throws(() => cannotBeSystem(true, cannot), /^Error: no file system .*, and QMPMUX_REQUIRE_QEMU is set$/);
   });

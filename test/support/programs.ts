@@ -2,6 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import type { Scope } from './scratch.js';
+
+const DEMAND = 'QMPMUX_REQUIRE_QEMU';
 
 /** The QEMU that tests run; another one can be named to try other versions. */
 export const qemuProgram = process.env['QMPMUX_QEMU'] ?? 'qemu-system-x86_64';
@@ -44,8 +47,18 @@ export function missing(...programs: readonly string[]): string | false {
  * @throws Error with it when QMPMUX_REQUIRE_QEMU is set: then nothing may be skipped.
  */
 export function skippable(line: string): string {
-  if ((process.env['QMPMUX_REQUIRE_QEMU'] ?? '') !== '') throw new Error(`${line}, and QMPMUX_REQUIRE_QEMU is set`);
+  if ((process.env[DEMAND] ?? '') !== '') throw new Error(`${line}, and ${DEMAND} is set`);
   return line;
+}
+
+/** Demands for the time of a test that nothing is skipped, or does not. */
+export function demanded(scope: Scope, isDemanded: boolean): void {
+  const before = process.env[DEMAND];
+  process.env[DEMAND] = isDemanded ? '1' : '';
+  scope.after(() => {
+    if (before === undefined) delete process.env[DEMAND];
+    else process.env[DEMAND] = before;
+  });
 }
 
 /** For `skip`: false where strace can be run on a process, otherwise the line to skip with. */

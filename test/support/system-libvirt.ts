@@ -5,7 +5,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cannotMount } from './filesystem.js';
+import { mountingFault } from './filesystem.js';
 import { DAEMON, Libvirt, QEMU_CONF } from './libvirt.js';
 import { missing, skippable } from './programs.js';
 
@@ -24,7 +24,7 @@ const BOUND = [
  * For the `skip` option: false where there can be a system daemon, otherwise the line to skip with. Others than root always skip.
  * @throws Error with that line when we are root and QMPMUX_REQUIRE_QEMU is set
  */
-export function cannotBeSystem(isRoot = process.getuid?.() === 0, mounting = cannotMount()): string | false {
+export function cannotBeSystem(isRoot = process.getuid?.() === 0, mounting = mountingFault()): string | false {
   if (!isRoot) return 'needs root for a system daemon of libvirt';
   if (mounting !== false) return skippable(`${mounting}: a system daemon of libvirt needs that`);
   return missing(POLKITD, 'dbus-daemon', 'setpriv', 'unshare');
