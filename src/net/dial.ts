@@ -8,6 +8,7 @@ import { type Connection, SocketConnection } from './connection.js';
 import { dialLibvirt } from './libvirt-dial.js';
 import { describeSystemError, errorCode } from './listen-error.js';
 import { kindOf } from './socket-file.js';
+import { describeTcp, openTcp } from './tcp.js';
 
 export interface DialOutcome {
   connected(connection: Connection): void;
@@ -39,7 +40,7 @@ export function dial(address: DialAddress, outcome: DialOutcome): { readonly abo
   if (address.kind === 'libvirt') return dialLibvirt(address, outcome);
   const socket = openSocket(address);
   const failed = (error: Error) => {
-    outcome.failed(address.kind === 'unix' ? describeUnix(address, error) : describeTcp(address, error));
+    outcome.failed(address.kind === 'unix' ? describeUnix(address, error) : describeTcp(address.host, error));
   };
   socket.once('error', failed);
   socket.once('connect', () => {
@@ -62,17 +63,7 @@ function ignore(): void {
 
 function openSocket(address: UnixAddress | TcpAddress): Socket {
   if (address.kind === 'unix') return connect({ path: address.path, allowHalfOpen: true });
-  const { host, port, family } = address;
-  return connect({
-    host,
-    port,
-    family: family ?? 0,
-    // Both families of a name are tried (RFC 8305): QEMU often listens on one of localhost's only.
-    autoSelectFamily: true,
-    allowHalfOpen: true,
-    noDelay: true,
-    keepAlive: true,
-  });
+  return openTcp(address.host, address.port, address.family);
 }
 
 function describeUnix({ path }: UnixAddress, error: Error): string {
@@ -105,23 +96,5 @@ function look(path: string, stat: (path: string) => Stats = statSync): Stats | n
     return stat(path);
   } catch {
     return null;
-  }
-}
-
-function describeTcp({ host }: TcpAddress, error: Error): string {
-  switch (errorCode(error)) {
-    case 'ECONNREFUSED':
-      return 'connection refused: nobody listens on this port';
-    case 'ENOTFOUND':
-      return `the name ${host} is unknown`;
-    case 'EAI_AGAIN':
-      return `the name ${host} cannot be looked up now`;
-    case 'ETIMEDOUT':
-      return 'no answer';
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-      return 'the host cannot be reached';
-    default:
-      return describeSystemError(error);
   }
 }

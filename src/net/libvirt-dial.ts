@@ -4,11 +4,15 @@ import type { LibvirtAddress } from './address.js';
 import { CommandConnection } from './command-connection.js';
 import { type Connection, SocketConnection } from './connection.js';
 import type { DialOutcome } from './dial.js';
-import { askVersion, describeCommandFault, LibvirtRefusal, openDomain } from './libvirt-domain.js';
+import { LibvirtRefusal } from './libvirt-calls.js';
 import { LibvirtConnection } from './libvirt-connection.js';
+import { askVersion, describeCommandFault, openDomain } from './libvirt-domain.js';
+import { logIn } from './libvirt-login.js';
 import { LibvirtRpc, type RpcOwner } from './libvirt-rpc.js';
+import { openTls } from './libvirt-tls.js';
 import { defaultLibvirtUri, type LibvirtTarget, parseLibvirtUri } from './libvirt-uri.js';
 import { describeSystemError, errorCode } from './listen-error.js';
+import { describeTcp, openTcp } from './tcp.js';
 
 /** Dials; one of `connected` and `failed` follows, unless it is taken back. */
 export function dialLibvirt(address: LibvirtAddress, outcome: DialOutcome): { readonly abort: () => void } {
@@ -27,6 +31,9 @@ class Attempt {
   /** Undoes what has been done so far. */
   #undo: () => void = () => undefined;
 
+  /** What is to be known of a connection that ends before the daemon has answered. */
+  #early = '';
+
   constructor(wanted: string, outcome: DialOutcome) {
     this.#wanted = wanted;
     this.#outcome = outcome;
@@ -38,23 +45,30 @@ class Attempt {
   }
 
   start({ name, reach }: LibvirtTarget): void {
-    if (reach.kind === 'unix') {
-      this.#connect(reach.paths, name, null);
-      return;
+    switch (reach.kind) {
+      case 'unix':
+        this.#connect(reach.paths, name, null);
+        break;
+      case 'command':
+        this.#run(reach.command, name);
+        break;
+      case 'tcp':
+        this.#early = ' before it said anything: this may be its port for TLS (qemu+tls://)';
+        this.#await(openTcp(reach.host, reach.port), name, (error) => {
+          this.fail(describeTcp(reach.host, error));
+        });
+        break;
+      case 'tls':
+        this.#undo = openTls(reach, {
+          connected: (socket) => {
+            this.#talk(new SocketConnection(socket), name);
+          },
+          failed: (reason) => {
+            this.fail(reason);
+          },
+        }).abort;
+        break;
     }
-    const { abort } = CommandConnection.start({
-      command: reach.command,
-      said: (line, pid) => {
-        this.#outcome.said(line, pid);
-      },
-      started: (connection) => {
-        this.#talk(connection, name);
-      },
-      failed: (reason) => {
-        this.fail(reason);
-      },
-    });
-    this.#undo = abort;
   }
 
   /** Not within this turn: the caller has to know the attempt first. */
@@ -74,11 +88,14 @@ class Attempt {
       this.fail(before ?? 'libvirt has no socket');
       return;
     }
-    const socket: Socket = connect({ path, allowHalfOpen: true });
-    const missed = (error: Error) => {
+    this.#await(connect({ path, allowHalfOpen: true }), name, (error) => {
       const isAbsent = errorCode(error) === 'ENOENT';
       this.#connect(others, name, isAbsent && before !== null ? before : describeSocket(path, error));
-    };
+    });
+  }
+
+  /** Waits until the socket is connected. */
+  #await(socket: Socket, name: string, missed: (error: Error) => void): void {
     socket.once('error', missed);
     socket.once('connect', () => {
       socket.off('error', missed);
@@ -92,6 +109,21 @@ class Attempt {
     };
   }
 
+  #run(command: readonly [string, ...string[]], name: string): void {
+    this.#undo = CommandConnection.start({
+      command,
+      said: (line, pid) => {
+        this.#outcome.said(line, pid);
+      },
+      started: (connection) => {
+        this.#talk(connection, name);
+      },
+      failed: (reason) => {
+        this.fail(reason);
+      },
+    }).abort;
+  }
+
   async #talk(connection: Connection, name: string): Promise<void> {
     const early: Parameters<RpcOwner['message']>[] = [];
     const rpc = new LibvirtRpc(connection, {
@@ -99,13 +131,15 @@ class Attempt {
         early.push(message);
       },
       closed: (reason) => {
-        this.fail(reason);
+        this.fail(`${reason}${this.#early}`);
       },
     });
     this.#undo = () => {
       rpc.close(true);
     };
     try {
+      await logIn(rpc);
+      this.#early = '';
       const domain = await openDomain(rpc, name, this.#wanted);
       const version = await askVersion(rpc, domain);
       if (!(version instanceof Uint8Array)) throw new LibvirtRefusal(describeCommandFault(version));

@@ -3,7 +3,8 @@
  *
  * Procedures and structures are those of libvirt's src/remote/remote_protocol.x and qemu_protocol.x.
  */
-import { type LibvirtFault, type LibvirtRpc, Program, type RpcAnswer } from './libvirt-rpc.js';
+import { Action, ask, Code, demand, describeFault, LibvirtRefusal } from './libvirt-calls.js';
+import { type LibvirtFault, type LibvirtRpc, Program } from './libvirt-rpc.js';
 import { XdrReader, XdrWriter } from './xdr.js';
 
 const Remote = {
@@ -11,14 +12,11 @@ const Remote = {
   domainLookupById: 22,
   domainLookupByName: 23,
   domainLookupByUuid: 24,
-  authList: 66,
-  authPolkit: 70,
   registerDomainEvent: 316,
   lifecycleEvent: 318,
 } as const;
 const Qemu = { monitorCommand: 1, registerMonitorEvent: 4, monitorEvent: 6 } as const;
 
-const Auth = { none: 0, sasl: 1, polkit: 2 } as const;
 /** VIR_DOMAIN_EVENT_ID_LIFECYCLE, and of its events VIR_DOMAIN_EVENT_STOPPED. */
 const LIFECYCLE = 0;
 const STOPPED = 5;
@@ -32,26 +30,6 @@ const STOPPED_HOW = [
   'libvirt lost its QEMU: it was killed, crashed or quit',
   'the domain was stopped to load a snapshot',
 ];
-/** Of libvirt/virterror.h. */
-const Code = {
-  noDomain: 42,
-  authFailed: 45,
-  operationDenied: 29,
-  operationInvalid: 55,
-  authCancelled: 79,
-  authUnavailable: 94,
-  accessDenied: 88,
-} as const;
-const REFUSALS = new Set<number>([Code.authFailed, Code.authCancelled, Code.authUnavailable]);
-
-/** What libvirt's access control (`access_drivers` in libvirtd.conf) judges in what is called here; polkit's names of it. */
-const Action = {
-  open: 'connect.getattr',
-  find: 'domain.getattr',
-  subscribe: 'connect.search-domains and connect.write',
-  command: 'domain.write',
-} as const;
-
 /** What libvirt says when it has lost the monitor, and of other things too: internal error, operation failed, system error. */
 const LOSSES = new Set<number>([1, 9, 38, Code.operationInvalid]);
 
@@ -81,26 +59,7 @@ export type DomainMessage =
   /** The domain has ended, or another run of it has begun; with the reason. */
   | { readonly kind: 'stopped'; readonly reason: string };
 
-/** A dialogue with the daemon that cannot go on; the message is for the log. */
-export class LibvirtRefusal extends Error {}
-
-/** What is wrong, for the one who can mend it. @param action what was asked for, of `Action` */
-function describeFault(fault: LibvirtFault, action: string): string {
-  const denied = `permission denied by libvirt (${fault.message}): `;
-  if (REFUSALS.has(fault.code)) {
-    return `${denied}run qmpmux as a user who may manage VMs (on most systems, of the group libvirt)`;
-  }
-  switch (fault.code) {
-    case Code.accessDenied:
-      return `${denied}its access control must allow this user org.libvirt.api.${action}`;
-    case Code.operationDenied:
-      return `${denied}this socket is for reading only; use the one whose name does not end in -ro`;
-    default:
-      return `libvirt: ${fault.message}`;
-  }
-}
-
-/** What went wrong with a command, in the same way. */
+/** What went wrong with a command, for the one who can mend it. */
 export function describeCommandFault(fault: LibvirtFault): string {
   return describeFault(fault, Action.command);
 }
@@ -110,31 +69,11 @@ export function mayBeLoss(fault: LibvirtFault): boolean {
   return LOSSES.has(fault.code);
 }
 
-function ask(rpc: LibvirtRpc, program: number, procedure: number, body: XdrWriter): Promise<RpcAnswer> {
-  return new Promise((resolve) => {
-    rpc.call(program, procedure, body.finish(), resolve);
-  });
-}
-
-/** @param action what is asked for, of `Action` */
-async function demand(
-  rpc: LibvirtRpc,
-  program: number,
-  procedure: number,
-  body: XdrWriter,
-  action: string,
-): Promise<XdrReader> {
-  const answer = await ask(rpc, program, procedure, body);
-  if (answer.ok) return answer.body;
-  throw new LibvirtRefusal(describeFault(answer.fault, action));
-}
-
 /**
- * Logs in, opens QEMU's driver, finds the domain and subscribes to its events. Never resolves when the connection ends meanwhile.
+ * Opens QEMU's driver, finds the domain and subscribes to its events. Never resolves when the connection ends meanwhile.
  * @throws LibvirtRefusal with the reason
  */
 export async function openDomain(rpc: LibvirtRpc, driver: string, wanted: string): Promise<Domain> {
-  await authenticate(rpc);
   await demand(rpc, Program.remote, Remote.connectOpen, new XdrWriter().optionalText(driver).int(0), Action.open);
   const domain = await findDomain(rpc, wanted);
   if (domain.id < 0) throw new LibvirtRefusal(NOT_RUNNING);
@@ -145,20 +84,6 @@ export async function openDomain(rpc: LibvirtRpc, driver: string, wanted: string
   await demand(rpc, Program.qemu, Qemu.registerMonitorEvent, events, Action.subscribe);
   if (!(await isSameRun(rpc, domain))) throw new LibvirtRefusal(NOT_RUNNING);
   return domain;
-}
-
-async function authenticate(rpc: LibvirtRpc): Promise<void> {
-  const list = await demand(rpc, Program.remote, Remote.authList, new XdrWriter(), Action.open);
-  const kinds = Array.from({ length: Math.min(list.unsigned(), 20) }, () => list.int());
-  if (kinds.length === 0 || kinds.includes(Auth.none)) return;
-  if (kinds.includes(Auth.polkit)) {
-    await demand(rpc, Program.remote, Remote.authPolkit, new XdrWriter(), Action.open);
-    return;
-  }
-  const how = kinds.includes(Auth.sasl) ? 'SASL' : `a method that is unknown here (${kinds.join(', ')})`;
-  throw new LibvirtRefusal(
-    `permission denied by libvirt: it asks for a log-in by ${how}, which qmpmux cannot do; allow its user by auth_unix_rw in libvirtd.conf`,
-  );
 }
 
 /** As virsh does: a number is an id, then what looks like a UUID is one, and all else is a name. */

@@ -1,25 +1,43 @@
 /**
- * libvirt's connection URIs, as far as they lead to QEMU's driver: where the daemon's socket is, or which ssh reaches it.
+ * libvirt's connection URIs, as far as they lead to QEMU's driver: where the daemon is, and how it is reached.
  *
  *     qemu:///system, qemu:///session          this host; also qemu+unix://, and ?socket=/path
  *     qemu+ssh://[user@]host[:port]/system     through ssh and, over there, virt-ssh-helper or nc
+ *     qemu+tls://host[:port]/system            encrypted; also qemu://host/system
+ *     qemu+tcp://host[:port]/system            in the clear
+ *     qemu+ext:///system?command=/path         over the input and output of a program
  *
  * Parameters have the meaning that libvirt gives them (its uri.html). Those that would have to do something and can't are refused.
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { HOST, sshCommand } from './libvirt-ssh.js';
+
+/** Which way leads to a daemon. */
+export type LibvirtReach =
+  | {
+      readonly kind: 'unix';
+      /** Tried in this order. */
+      readonly paths: readonly string[];
+    }
+  /** Through the input and output of a program. */
+  | { readonly kind: 'command'; readonly command: readonly [string, ...string[]] }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'tls';
+      readonly host: string;
+      readonly port: number;
+      /** The folder of the certificates; libvirt's usual places when null. */
+      readonly pki: string | null;
+      /** Whether the daemon's certificate must be good. */
+      readonly verifies: boolean;
+    };
 
 /** How a libvirt daemon is reached. */
 export interface LibvirtTarget {
   /** What the daemon is asked to open: a URI without transport, host and parameters. */
   readonly name: string;
-  readonly reach:
-    | {
-        readonly kind: 'unix';
-        /** Tried in this order. */
-        readonly paths: readonly string[];
-      }
-    | { readonly kind: 'ssh'; readonly command: readonly [string, ...string[]] };
+  readonly reach: LibvirtReach;
 }
 
 export type ParsedLibvirtUri =
@@ -27,9 +45,6 @@ export type ParsedLibvirtUri =
   | { readonly ok: false; readonly problem: string };
 
 const SHAPE = /^([a-z][a-z\d]*)(?:\+([a-z\d]+))?:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/i;
-const HOST = /^(?:([\w.-]+)@)?([A-Za-z\d][\w.-]*|\[[\da-f:.]+\])(?::(\d{1,5}))?$/i;
-/** In words of a command line that a shell over there reads; everything that means nothing to any shell. */
-const PLAIN_PATH = /^\/[\w@%+=:,./-]*$/;
 
 const MODES = new Map([
   ['auto', ['virtqemud-sock', 'libvirt-sock']],
@@ -37,14 +52,29 @@ const MODES = new Map([
   ['legacy', ['libvirt-sock']],
 ]);
 
-const IN_SSH_CONFIG = 'put it into ~/.ssh/config';
+/** Of IANA for libvirt; LIBVIRTD_TCP_PORT and LIBVIRTD_TLS_PORT. */
+const PORTS = { tcp: 16509, tls: 16514 } as const;
+
+const PARAMETERS = [
+  'socket',
+  'mode',
+  'name',
+  'command',
+  'keyfile',
+  'netcat',
+  'proxy',
+  'known_hosts',
+  'known_hosts_verify',
+  'pkipath',
+  'no_verify',
+  // Without a meaning here: nobody is asked anything, and our own certificate is left to the daemon's judgement.
+  'no_tty',
+  'no_sanity',
+];
 /** Of libvirt's parameters, those that have no place here. */
 const FOREIGN = new Map([
-  ['sshauth', `${IN_SSH_CONFIG}: qmpmux runs the program ssh`],
-  ['known_hosts', IN_SSH_CONFIG],
-  ['known_hosts_verify', IN_SSH_CONFIG],
-  ['pkipath', 'TLS is not supported; use qemu+ssh://'],
-  ['tls_priority', 'TLS is not supported; use qemu+ssh://'],
+  ['sshauth', 'put it into ~/.ssh/config: qmpmux runs the program ssh'],
+  ['tls_priority', "these are words of GnuTLS, and qmpmux uses Node's TLS, of version 1.2 or later: leave it out"],
   ['authfile', 'logging in by SASL is not supported; use qemu+ssh://'],
 ]);
 
@@ -64,51 +94,102 @@ export function parseLibvirtUri(uri: string, environment: NodeJS.ProcessEnv = pr
   if (path !== '/system' && path !== '/session') {
     return fault(`the path is /system or /session, not ${JSON.stringify(path)}`);
   }
-  const parameters = new Map<string, string>();
-  for (const part of query.split(/[&;]/).filter((text) => text !== '')) {
-    const equals = part.indexOf('=');
-    const name = equals < 0 ? part : part.slice(0, equals);
-    const value = decode(equals < 0 ? '' : part.slice(equals + 1));
-    if (value === null) return fault(`the parameter ${JSON.stringify(name)} has a bad %-sequence`);
-    const foreign = FOREIGN.get(name);
-    if (foreign !== undefined) return fault(`the parameter ${JSON.stringify(name)}: ${foreign}`);
-    if (!PARAMETERS.has(name)) {
-      return fault(`unknown parameter ${JSON.stringify(name)} (known: ${[...PARAMETERS].join(', ')})`);
-    }
-    parameters.set(name, value);
-  }
+  const parameters = readParameters(query);
+  if (typeof parameters === 'string') return fault(parameters);
   const mode = parameters.get('mode') ?? 'auto';
   const files = MODES.get(mode);
   if (files === undefined) return fault(`"mode" is auto, direct or legacy, not ${JSON.stringify(mode)}`);
   const socket = parameters.get('socket') ?? null;
   if (socket !== null && !socket.startsWith('/')) return fault('"socket" is a path that begins with /');
+  const name = parameters.get('name') ?? `qemu://${path}`;
+  if (!/^qemu:\/\/\/(?:system|session)$/.test(name)) return fault('"name" is qemu:///system or qemu:///session');
 
-  const name = `qemu://${path}`;
-  switch (transport.toLowerCase() || (host === '' ? 'unix' : 'tls')) {
+  const reach = readReach(transport.toLowerCase() || (host === '' ? 'unix' : 'tls'), {
+    place: host,
+    name,
+    path,
+    socket,
+    files,
+    parameters,
+    environment,
+  });
+  return typeof reach === 'string' ? fault(reach) : { ok: true, target: { name, reach } };
+}
+
+interface Parts {
+  readonly place: string;
+  readonly name: string;
+  readonly path: string;
+  readonly socket: string | null;
+  readonly files: readonly string[];
+  readonly parameters: ReadonlyMap<string, string>;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+/** @returns what the transport makes of the rest, or what is wrong */
+function readReach(transport: string, parts: Parts): LibvirtReach | string {
+  const { place, path, socket, files, parameters } = parts;
+  switch (transport) {
     case 'unix': {
-      if (host !== '') return fault('a unix socket is on this host: write three slashes');
-      const folder = path === '/system' ? '/run/libvirt' : sessionFolder(environment);
-      const paths = socket === null ? files.map((file) => join(folder, file)) : [socket];
-      return { ok: true, target: { name, reach: { kind: 'unix', paths } } };
+      if (place !== '') return 'a unix socket is on this host: write three slashes';
+      const folder = path === '/system' ? '/run/libvirt' : sessionFolder(parts.environment);
+      return { kind: 'unix', paths: socket === null ? files.map((file) => join(folder, file)) : [socket] };
     }
-    case 'ssh': {
-      const command = sshCommand(host, name, path, socket, files, parameters);
-      return typeof command === 'string'
-        ? fault(command)
-        : { ok: true, target: { name, reach: { kind: 'ssh', command } } };
-    }
+    // The same to libvirt, by libraries in place of the program.
+    case 'ssh':
     case 'libssh':
-    case 'libssh2':
-      return fault(`qmpmux runs the program ssh: write qemu+ssh://${host}${path}`);
+    case 'libssh2': {
+      const command = sshCommand(parts);
+      return typeof command === 'string' ? command : { kind: 'command', command };
+    }
+    case 'ext': {
+      const command = parameters.get('command') ?? '';
+      return command === '' ? 'qemu+ext:// takes a program, as command=/path' : { kind: 'command', command: [command] };
+    }
     case 'tcp':
-    case 'tls':
-      return fault(`libvirt over ${transport || 'TLS'} is not supported; write qemu+ssh://${host || 'HOST'}${path}`);
+    case 'tls': {
+      const address = readHost(place, PORTS[transport]);
+      if (typeof address === 'string') return address;
+      if (transport === 'tcp') return { kind: 'tcp', ...address };
+      const pki = parameters.get('pkipath') ?? null;
+      return { kind: 'tls', ...address, pki, verifies: !isSet(parameters.get('no_verify')) };
+    }
     default:
-      return fault(`the transport ${JSON.stringify(transport)} is not supported (known: unix, ssh)`);
+      return `the transport ${JSON.stringify(transport)} is not supported (known: unix, ssh, tls, tcp, ext)`;
   }
 }
 
-const PARAMETERS = new Set(['socket', 'mode', 'command', 'keyfile', 'netcat', 'proxy', 'no_verify', 'no_tty']);
+function readHost(place: string, usual: number): { readonly host: string; readonly port: number } | string {
+  // As libvirt: without a name, it is this host.
+  const match = HOST.exec(place === '' ? 'localhost' : place);
+  if (match === null) return `${JSON.stringify(place)} is no HOST[:PORT]`;
+  const [, user, host = '', number] = match;
+  if (user !== undefined) return `${JSON.stringify(place)}: a user is for ssh only`;
+  const port = number === undefined ? usual : Number(number);
+  if (port < 1 || port > 65_535) return `the port is 1 to 65535, not ${port}`;
+  return { host: host.startsWith('[') ? host.slice(1, -1) : host, port };
+}
+
+/** @returns parameters by name, or what is wrong with one */
+function readParameters(query: string): ReadonlyMap<string, string> | string {
+  const parameters = new Map<string, string>();
+  for (const part of query.split(/[&;]/).filter((text) => text !== '')) {
+    const equals = part.indexOf('=');
+    const name = equals < 0 ? part : part.slice(0, equals);
+    const value = decode(equals < 0 ? '' : part.slice(equals + 1));
+    if (value === null) return `the parameter ${JSON.stringify(name)} has a bad %-sequence`;
+    const foreign = FOREIGN.get(name);
+    if (foreign !== undefined) return `the parameter ${JSON.stringify(name)}: ${foreign}`;
+    if (!PARAMETERS.includes(name))
+      return `unknown parameter ${JSON.stringify(name)} (known: ${PARAMETERS.join(', ')})`;
+    parameters.set(name, value);
+  }
+  return parameters;
+}
+
+function isSet(value: string | undefined): boolean {
+  return value !== undefined && value !== '0';
+}
 
 function fault(problem: string): ParsedLibvirtUri {
   return { ok: false, problem };
@@ -127,51 +208,4 @@ function sessionFolder(environment: NodeJS.ProcessEnv): string {
   if (runtime !== '') return join(runtime, 'libvirt');
   const cache = environment['XDG_CACHE_HOME'] ?? '';
   return join(cache === '' ? join(environment['HOME'] ?? homedir(), '.cache') : cache, 'libvirt');
-}
-
-/** The ssh that reaches the daemon, or what is wrong. What a shell reads, over there, is ours but for plain paths. */
-function sshCommand(
-  place: string,
-  name: string,
-  path: string,
-  socket: string | null,
-  files: readonly string[],
-  parameters: ReadonlyMap<string, string>,
-): readonly [string, ...string[]] | string {
-  const match = HOST.exec(place);
-  if (match === null) return `${JSON.stringify(place)} is no [USER@]HOST[:PORT]`;
-  const [, user, host = '', port] = match;
-  const netcat = parameters.get('netcat') ?? 'nc';
-  for (const word of [socket ?? '/', netcat.startsWith('/') ? netcat : `/${netcat}`]) {
-    if (!PLAIN_PATH.test(word)) return `${JSON.stringify(word)}: letters, digits and @%+=:,./-_ only, over ssh`;
-  }
-  const byDefault = path === '/session' ? 'native' : 'auto';
-  const proxy = parameters.get('proxy') ?? (socket === null && !parameters.has('netcat') ? byDefault : 'netcat');
-  if (!['auto', 'netcat', 'native'].includes(proxy)) return `"proxy" is auto, netcat or native, not ${proxy}`;
-  if (proxy !== 'netcat' && socket !== null) return '"socket" goes with proxy=netcat';
-  if (path === '/session' && proxy !== 'native' && socket === null) {
-    return 'where the session daemon listens over there is not known: give its socket=/path, or leave proxy out';
-  }
-  const remote = socket ?? `/run/libvirt/${files.at(-1)}`;
-  const byHelper = `virt-ssh-helper ${name}`;
-  const byNetcat = `${netcat} -U ${remote}`;
-  const program = {
-    native: `exec ${byHelper}`,
-    netcat: `exec ${byNetcat}`,
-    auto: `if command -v virt-ssh-helper >/dev/null 2>&1; then exec ${byHelper}; else exec ${byNetcat}; fi`,
-  }[proxy === 'native' || proxy === 'netcat' ? proxy : 'auto'];
-  const keyfile = parameters.get('keyfile');
-  const options = [
-    '-T',
-    '-e',
-    'none',
-    '-o',
-    'BatchMode=yes',
-    ...(parameters.get('no_verify') === '1' ? ['-o', 'StrictHostKeyChecking=no'] : []),
-    ...(port === undefined ? [] : ['-p', port]),
-    ...(user === undefined ? [] : ['-l', user]),
-    ...(keyfile === undefined ? [] : ['-i', keyfile]),
-  ];
-  const bare = host.startsWith('[') ? host.slice(1, -1) : host;
-  return [parameters.get('command') ?? 'ssh', ...options, '--', bare, `sh -c '${program}'`];
 }

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { tlsPlaces } from '../../dist/net/libvirt-tls.js';
 import { defaultLibvirtUri, type LibvirtTarget, parseLibvirtUri } from '../../dist/net/libvirt-uri.js';
+import { scratch } from '../support/scratch.js';
 
 const environment = { XDG_RUNTIME_DIR: '/run/user/7', HOME: '/home/me' };
 
@@ -27,11 +31,11 @@ test('over ssh, the daemon is reached by virt-ssh-helper or by nc', () => {
   const auto =
     'if command -v virt-ssh-helper >/dev/null 2>&1; then exec virt-ssh-helper qemu:///system; else exec nc -U /run/libvirt/libvirt-sock; fi';
   assert.deepEqual(reach('qemu+ssh://host/system'), {
-    kind: 'ssh',
+    kind: 'command',
     command: [...ssh, '--', 'host', `sh -c '${auto}'`],
   });
   assert.deepEqual(reach('qemu+ssh://me@[::1]:22/session?keyfile=/k&no_verify=1'), {
-    kind: 'ssh',
+    kind: 'command',
     command: [
       ...ssh,
       '-o',
@@ -48,8 +52,77 @@ test('over ssh, the daemon is reached by virt-ssh-helper or by nc', () => {
     ],
   });
   assert.deepEqual(reach('qemu+ssh://host/system?proxy=netcat&netcat=ncat&mode=direct&command=/bin/myssh'), {
-    kind: 'ssh',
+    kind: 'command',
     command: ['/bin/myssh', ...ssh.slice(1), '--', 'host', `sh -c 'exec ncat -U /run/libvirt/virtqemud-sock'`],
+  });
+});
+
+test('the libraries of ssh stand for the program, with their own parameters', () => {
+  const ssh = reach('qemu+ssh://me@host/system');
+  assert.deepEqual(reach('qemu+libssh://me@host/system'), ssh);
+  assert.deepEqual(reach('qemu+libssh2://me@host/system'), ssh);
+  const { command } = reach('qemu+libssh://host/system?known_hosts=/k/hosts&known_hosts_verify=auto') as {
+    readonly command: readonly string[];
+  };
+  assert.deepEqual(command.slice(6, 10), [
+    '-o',
+    'StrictHostKeyChecking=accept-new',
+    '-o',
+    'UserKnownHostsFile=/k/hosts',
+  ]);
+});
+
+test('over TCP and TLS, the ports are libvirt’s own unless given; TLS is what a host alone means', () => {
+  assert.deepEqual(reach('qemu+tcp://host/system'), { kind: 'tcp', host: 'host', port: 16509 });
+  assert.deepEqual(reach('qemu+tcp://[::1]:7/session'), { kind: 'tcp', host: '::1', port: 7 });
+  assert.deepEqual(reach('qemu+tcp:///system'), { kind: 'tcp', host: 'localhost', port: 16509 });
+  const tls = { kind: 'tls', host: 'host', port: 16514, pki: null, verifies: true };
+  assert.deepEqual(reach('qemu://host/system'), tls);
+  assert.deepEqual(reach('qemu+tls://host/system?no_verify=0&no_sanity=1&no_tty=1'), tls);
+  assert.deepEqual(reach('qemu+tls://host:8/system?pkipath=/p&no_verify=1'), {
+    ...tls,
+    port: 8,
+    pki: '/p',
+    verifies: false,
+  });
+});
+
+test('a program is what "ext" runs', () => {
+  assert.deepEqual(reach('qemu+ext:///system?command=/bin/x%20y'), { kind: 'command', command: ['/bin/x y'] });
+});
+
+test('what the daemon is asked to open is the rest of the URI, or its "name"', () => {
+  for (const [uri, name] of [
+    ['qemu+tls://host:8/session', 'qemu:///session'],
+    ['qemu+ext:///system?command=/x&name=qemu:///session', 'qemu:///session'],
+  ] as const) {
+    const parsed = parseLibvirtUri(uri, environment);
+    assert.equal(parsed.ok && parsed.target.name, name);
+  }
+});
+
+test('certificates are looked for where libvirt’s clients look', (t) => {
+  const system = {
+    ca: '/etc/pki/CA/cacert.pem',
+    crl: '/etc/pki/CA/cacrl.pem',
+    cert: '/etc/pki/libvirt/clientcert.pem',
+    key: '/etc/pki/libvirt/private/clientkey.pem',
+  };
+  const home = scratch(t);
+  assert.deepEqual(tlsPlaces(null, null), system);
+  assert.deepEqual(tlsPlaces(null, home), system);
+  const own = join(home, '.pki/libvirt');
+  mkdirSync(own, { recursive: true });
+  writeFileSync(join(own, 'cacert.pem'), '');
+  assert.deepEqual(tlsPlaces(null, home), { ...system, ca: `${own}/cacert.pem` });
+  writeFileSync(join(own, 'clientkey.pem'), '');
+  const [cert, key] = [`${own}/clientcert.pem`, `${own}/clientkey.pem`];
+  assert.deepEqual(tlsPlaces(null, home), { ...system, ca: `${own}/cacert.pem`, cert, key });
+  assert.deepEqual(tlsPlaces('/p', home), {
+    ca: '/p/cacert.pem',
+    crl: '/p/cacrl.pem',
+    cert: '/p/clientcert.pem',
+    key: '/p/clientkey.pem',
   });
 });
 
@@ -67,11 +140,17 @@ for (const [uri, problem] of [
   ['web1', /no libvirt URI/],
   ['xen:///system', /"xen" is not QEMU's driver/],
   ['qemu:///embed?root=/x', /\/system or \/session/],
-  ['qemu://host/system', /over TLS is not supported; write qemu\+ssh:\/\/host\/system/],
-  ['qemu+tcp://host/system', /over tcp is not supported/],
-  ['qemu+libssh2://host/system', /runs the program ssh/],
+  ['qemu+tcp://me@host/system', /a user is for ssh only/],
+  ['qemu+tls://host:0/system', /the port is 1 to 65535/],
+  ['qemu+tls://ho st/system', /no HOST\[:PORT\]/],
+  ['qemu+tls://host/system?tls_priority=NORMAL', /words of GnuTLS/],
+  ['qemu+libssh://host/system?known_hosts_verify=maybe', /normal, auto or ignore/],
+  ['qemu+libssh://host/system?known_hosts=/a b', /"known_hosts" is a path of letters/],
+  ['qemu+libssh2://host/system?sshauth=agent', /~\/\.ssh\/config/],
+  ['qemu+ext:///system', /takes a program, as command=/],
+  ['qemu+tls://host/system?name=xen:///system', /"name" is qemu/],
   ['qemu+carrier-pigeon://host/system', /no libvirt URI/],
-  ['qemu+ext:///system', /transport "ext" is not supported/],
+  ['qemu+vsock:///system', /transport "vsock" is not supported/],
   ['qemu:///system?sockt=/x', /unknown parameter "sockt" \(known: socket/],
   ['qemu:///system?socket=x', /begins with \//],
   ['qemu:///system?socket=%zz', /bad %-sequence/],

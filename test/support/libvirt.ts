@@ -248,6 +248,7 @@ export function sessionLibvirt(settings: readonly string[] = [], flags: readonly
       XDG_CONFIG_HOME: join(folder, 'config'),
       XDG_CACHE_HOME: join(folder, 'cache'),
       XDG_DATA_HOME: join(folder, 'data'),
+      SASL_CONF_PATH: folder,
     },
     account,
   });

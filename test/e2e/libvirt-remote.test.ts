@@ -1,0 +1,149 @@
+/** Domains of a libvirt daemon that is reached over TCP and TLS. */
+import assert from 'node:assert/strict';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { type Daemon, startDaemon } from '../support/daemon.js';
+import { ask, isLost, isWaiting, negotiated, warnings } from '../support/domain.js';
+import { freePort } from '../support/free-port.js';
+import { type LibvirtVm, startLibvirt } from '../support/libvirt.js';
+import { missing } from '../support/programs.js';
+import { Authority, RemoteLibvirt } from '../support/remote-libvirt.js';
+import { scratch, suiteScope } from '../support/scratch.js';
+
+const remote = await RemoteLibvirt.make(['auth_tcp = "none"', 'auth_tls = "none"']);
+const { skip, libvirt } = await startLibvirt(remote.libvirt);
+after(async () => {
+  await libvirt.stop();
+});
+
+describe('a libvirt on another host', { skip: skip === false ? missing('openssl') : skip, concurrency: 1 }, () => {
+  const scope = suiteScope();
+  let vm: LibvirtVm;
+  before(async () => {
+    vm = await libvirt.newVm(scope);
+  });
+
+  function share(t: TestContext, uri: string): { readonly daemon: Daemon; readonly mux: string } {
+    const mux = join(scratch(t), 'mux');
+    return { daemon: startDaemon(t, ['--upstream', `libvirt:${vm.name}?uri=${uri}`, '--listen', mux]), mux };
+  }
+
+  /** What the log says where the daemon is not reached. */
+  async function refusal(t: TestContext, uri: string): Promise<string> {
+    const { daemon } = share(t, uri);
+    const { reason } = await daemon.logged(isWaiting);
+    await daemon.stop();
+    assert.equal(warnings(daemon).length, 1);
+    return String(reason);
+  }
+
+  for (const [way, uri] of [
+    ['TCP', remote.tcp()],
+    ['TLS', remote.tls()],
+    ['TLS, whatever its name,', remote.tls('no_verify=1', '127.0.0.1')],
+  ] as const) {
+    test(`is reached over ${way} and its domain is served`, async (t) => {
+      const { daemon, mux } = share(t, uri);
+      await daemon.ready();
+      const client = await negotiated(t, mux);
+      assert.equal(await ask(client, '{"execute":"query-name","id":1}'), `{"return": {"name": "${vm.name}"}, "id": 1}`);
+      const long = await ask(client, '{"execute":"query-qmp-schema"}');
+      assert.equal(long, await ask(await negotiated(t, vm.direct), '{"execute":"query-qmp-schema"}'));
+      await libvirt.virsh('resume', vm.name);
+      assert.match(await client.readLine(), /"event": "RESUME"\}$/);
+      await libvirt.virsh('suspend', vm.name);
+      await daemon.stop();
+      assert.deepEqual(warnings(daemon), []);
+    });
+  }
+
+  test('is told to be lost when it stops, and reached again when it is back', async (t) => {
+    const { daemon, mux } = share(t, remote.tls());
+    await daemon.ready();
+    await libvirt.stopDaemon();
+    await daemon.logged(isWaiting);
+    await libvirt.start();
+    await daemon.ready();
+    await negotiated(t, mux);
+    assert.deepEqual(warnings(daemon), [
+      'lost: libvirtd closed the connection',
+      'waiting: connection refused: nobody listens on this port',
+    ]);
+  });
+
+  test('that nobody knows by that name, or at that port, is told as such', async (t) => {
+    const refused = 'connection refused: nobody listens on this port';
+    assert.equal(await refusal(t, `qemu+tcp://localhost:${await freePort()}/session`), refused);
+    assert.equal(await refusal(t, `qemu://localhost:${await freePort()}/session?pkipath=${remote.pki}`), refused);
+    assert.match(await refusal(t, 'qemu+tcp://nobody.invalid/session'), /^the name nobody\.invalid /);
+  });
+
+  test('is not spoken to in the clear at its port for TLS, nor by TLS at the other', async (t) => {
+    assert.match(
+      await refusal(t, `qemu+tcp://localhost:${remote.tlsPort}/session`),
+      /^(reset by the peer|libvirtd closed the connection) before it said anything: this may be its port for TLS \(qemu\+tls:\/\/\)$/,
+    );
+    assert.equal(
+      await refusal(t, `qemu+tls://localhost:${remote.tcpPort}/session?pkipath=${remote.pki}`),
+      "what answers there does not speak TLS: is this libvirtd's port for it?",
+    );
+  });
+
+  test('whose certificate is for another name is refused', async (t) => {
+    assert.equal(
+      await refusal(t, remote.tls('', '127.0.0.1')),
+      `libvirtd's certificate is not for "127.0.0.1": use a name that it has (DNS:localhost)`,
+    );
+  });
+
+  test('whose certificate is of an unknown authority is refused', async (t) => {
+    const other = new Authority(join(scratch(t), 'pki'));
+    assert.equal(
+      await refusal(t, remote.tls('', 'localhost', other.folder)),
+      `libvirtd's certificate is not signed by the authority in ${other.folder}/cacert.pem`,
+    );
+  });
+
+  test('that does not take our certificate is told with where that is, and what may be wrong', async (t) => {
+    const folder = join(scratch(t), 'pki');
+    const other = new Authority(folder);
+    other.sign('client', '/CN=stranger', 'DNS:stranger');
+    assert.equal(
+      await refusal(t, remote.tls('no_verify=1', 'localhost', folder)),
+      `libvirtd does not take our certificate, ${folder}/clientcert.pem (it closed the connection): it must be signed by an authority that libvirtd trusts, and be on its tls_allowed_dn_list if there is one`,
+    );
+    rmSync(join(folder, 'clientkey.pem'));
+    assert.equal(
+      await refusal(t, remote.tls('no_verify=1', 'localhost', folder)),
+      `there is ${folder}/clientcert.pem, but no ${folder}/clientkey.pem`,
+    );
+    rmSync(join(folder, 'clientcert.pem'));
+    assert.match(
+      await refusal(t, remote.tls('no_verify=1', 'localhost', folder)),
+      /^libvirtd does not take our certificate, .*: there is none, and libvirtd may ask for one$/,
+    );
+  });
+
+  test('whose authority is not there, or is no certificate, is told with the file', async (t) => {
+    const folder = scratch(t);
+    const uri = remote.tls('', 'localhost', folder);
+    assert.match(await refusal(t, uri), /^there is no .*\/cacert\.pem, the certificate of who signs libvirtd's: /);
+    writeFileSync(join(folder, 'cacert.pem'), '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+    assert.match(await refusal(t, uri), /^the certificates cannot be used \(.*\/cacert\.pem\): /);
+    rmSync(join(folder, 'cacert.pem'));
+    mkdirSync(join(folder, 'cacert.pem'));
+    assert.match(await refusal(t, uri), /\/cacert\.pem: it is a folder$/);
+  });
+
+  test('is reached over the input and output of a program', async (t) => {
+    const program = libvirt.script('to-libvirt', `#!/bin/sh\nexec nc -U ${libvirt.socket}\n`);
+    const { daemon, mux } = share(t, `qemu+ext:///session?command=${program}`);
+    await daemon.ready();
+    const client = await negotiated(t, mux);
+    assert.equal(await ask(client, '{"execute":"query-name"}'), `{"return": {"name": "${vm.name}"}}`);
+    await libvirt.stopDaemon();
+    assert.equal((await daemon.logged(isLost)).reason, '"' + program + '" exited with status 0');
+    await libvirt.start();
+  });
+});
