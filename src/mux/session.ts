@@ -19,6 +19,7 @@ import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/mes
 import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
 import { ArgumentList } from './arguments.js';
 import { ClientDescriptors } from './client-descriptors.js';
+import { ClientOutput } from './client-output.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { CommandQueue } from './command-queue.js';
 import type { Counters } from './counters.js';
@@ -28,7 +29,6 @@ import type { EventFilter } from './events.js';
 import type { ClientView, ReplySource } from './journal.js';
 import type { ClientId, Descriptor, Link, Peer } from './link.js';
 import { judgeCapabilities } from './negotiation.js';
-import { Outbox } from './outbox.js';
 import { PendingCommand } from './pending-command.js';
 import type { Policy, Verdict } from './policy.js';
 import type { SessionOwner } from './session-owner.js';
@@ -68,7 +68,7 @@ export class Session implements ClientPort, ClientView {
   readonly #owner: SessionOwner;
   readonly #link: Link;
   readonly #policy: Policy | null;
-  readonly #outbox = new Outbox();
+  readonly #output: ClientOutput;
   #scanner: Scanner;
   readonly #usage: Usage;
   /** Of commands that this client sends again and again, the newest first. */
@@ -92,8 +92,6 @@ export class Session implements ClientPort, ClientView {
   readonly #queue = new CommandQueue();
   /** When the bytes at hand were read. */
   #receivedAt = 0;
-  /** Bytes of replies that were given here and wait for earlier answers. */
-  #dueBytes = 0;
   #isPaused = false;
   /** Whether it was told that the client is not read at times. */
   #isPauseTold = false;
@@ -111,6 +109,7 @@ export class Session implements ClientPort, ClientView {
     this.peer = options.peer;
     this.#scanner = new Scanner(owner.limits.commandBytes);
     this.#usage = new Usage(owner.limits);
+    this.#output = new ClientOutput(link, this.#usage, owner.limits);
     this.connectedAt = owner.now();
     this.#commandTime = (options.commandTime ?? 0) * 1000;
     this.#hasExtensions = options.extensions === true;
@@ -142,7 +141,7 @@ export class Session implements ClientPort, ClientView {
   /** The next command to go upstream; null when there is none, or the client has its share there, or too much to read. */
   get nextWaiting(): PendingCommand | null {
     const command = this.#queue.next;
-    if (command === null || this.#queue.inFlight >= this.#owner.share || this.#isHigh) return null;
+    if (command === null || this.#queue.inFlight >= this.#owner.share || this.#output.isHigh) return null;
     return command.use?.isTaker === true && this.#owner.desk.isTaking ? null : command;
   }
 
@@ -176,14 +175,9 @@ export class Session implements ClientPort, ClientView {
     return this.#descriptors.count;
   }
 
-  /** Whether no more than what is upstream already is to be answered for now. */
-  get #isHigh(): boolean {
-    return this.#usage.isHigh(this.#outbox.length + this.#dueBytes);
-  }
-
   /** Sends QEMU's greeting. */
   greet(greeting: Uint8Array): void {
-    this.#outbox.appendShared(greeting);
+    this.#output.sendShared(greeting);
     this.#owner.touch(this);
   }
 
@@ -215,8 +209,7 @@ export class Session implements ClientPort, ClientView {
   closed(reason: string): void {
     if (!this.isConnected) return;
     this.#life = 'left';
-    this.#outbox.clear();
-    this.#usage.unread = 0;
+    this.#output.close();
     this.#owner.unsubscribe(this);
     this.#owner.disconnected(this, reason);
     this.#owner.touch(this);
@@ -263,7 +256,7 @@ export class Session implements ClientPort, ClientView {
       this.#owner.journal?.limited?.(this, this.listener, 'unnegotiated', what);
       return;
     }
-    if (this.#usage.unread > 0 || this.#link.backlog > 0) this.#owner.touch(this);
+    if (this.#output.isUnread) this.#owner.touch(this);
     if (this.#commandTime > 0) this.#abandonOverdue(now);
   }
 
@@ -338,11 +331,11 @@ export class Session implements ClientPort, ClientView {
         const isWanted = isError || journal.wantsRaw;
         journal.answered(command, isWanted ? [slab.subarray(start, end)] : NO_CHUNKS, isError, source);
       }
-      if (this.isConnected) this.#outbox.claim(start, end);
+      this.#output.claim(start, end);
     } else {
       const chunks = envelope.withId(command.id);
       journal?.answered(command, chunks, isError, source);
-      this.#send(chunks);
+      this.#output.send(chunks);
     }
     this.#settle(command);
   }
@@ -381,7 +374,7 @@ export class Session implements ClientPort, ClientView {
 
   /** One event, in chunks that other sessions get too. */
   deliverEvent(chunks: readonly Uint8Array[]): void {
-    for (const chunk of chunks) this.#outbox.appendShared(chunk);
+    for (const chunk of chunks) this.#output.sendShared(chunk);
     this.#owner.touch(this);
   }
 
@@ -389,15 +382,20 @@ export class Session implements ClientPort, ClientView {
   flush(): void {
     if (this.#life === 'done') return;
     if (this.isConnected) this.#sendOut();
-    if (this.#isPaused && this.#usage.hasRoom(this.#queue.length) && !this.#isHigh && this.#descriptors.hasRoom) {
+    if (
+      this.#isPaused &&
+      this.#usage.hasRoom(this.#queue.length) &&
+      !this.#output.isHigh &&
+      this.#descriptors.hasRoom
+    ) {
       this.#isPaused = false;
       this.#pump();
       if (!this.#isPaused && this.#life === 'open') this.#link.resume();
-      if (this.#outbox.length > 0) this.#owner.touch(this);
+      if (this.#output.length > 0) this.#owner.touch(this);
     }
     this.#account();
     const isIdle = !this.#isPaused && this.#queue.isEmpty;
-    if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#outbox.length === 0) {
+    if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#output.length === 0) {
       if (this.#life === 'ended') {
         this.#owner.disconnected(this, this.#endReason);
         this.#link.end();
@@ -419,43 +417,35 @@ export class Session implements ClientPort, ClientView {
       if (command.stage !== 'free') this.#release(command);
     }
     if (this.isConnected) {
-      this.#flushOutbox();
+      this.#flushOutput();
       this.#link.end();
       this.#owner.disconnected(this, reason);
     }
     this.#finish();
   }
 
-  #flushOutbox(): void {
-    this.#owner.traffic.toClients += this.#outbox.length;
-    this.#outbox.flush(this.#link);
+  #flushOutput(): void {
+    this.#owner.traffic.toClients += this.#output.length;
+    this.#output.flush();
   }
 
   #sendOut(): void {
-    const wasHigh = this.#isHigh;
-    if (this.#outbox.length > 0) this.#flushOutbox();
-    else if (this.#usage.unread === 0 && this.#link.backlog === 0) return;
-    this.#judgeUnread(this.#owner.now());
+    const output = this.#output;
+    if (!output.isBusy) return;
+    const wasHigh = output.isHigh;
+    this.#flushOutput();
+    const fault = output.judge(this.#owner.now());
+    if (fault !== null) this.cut(fault.limit, fault.what);
     if (!wasHigh || this.#usage.isHigh(0)) return;
     this.#drainAnswered();
-    if (this.#outbox.length > 0) this.#owner.touch(this);
+    if (output.length > 0) this.#owner.touch(this);
     if (this.hasWaiting) this.#owner.offer(this);
-  }
-
-  #judgeUnread(now: number): void {
-    const unread = this.#link.backlog;
-    const verdict = this.#usage.judge(unread, now);
-    if (verdict === null) return;
-    const amount = `${(unread / 1048576).toFixed(1)} MiB unread`;
-    const { outputHighWater, outputGrace } = this.#owner.limits;
-    const above = `${amount}, above ${outputHighWater} bytes for ${outputGrace / 1000} s`;
-    this.cut(verdict, verdict === 'slow' ? above : amount);
   }
 
   /** Sums up what is held, and tells the difference. */
   #account(): void {
     const usage = this.#usage;
-    const held = this.#scanner.heldBytes + usage.queuedBytes + usage.unread + this.#outbox.length;
+    const held = this.#scanner.heldBytes + usage.queuedBytes + usage.unread + this.#output.length;
     if (held === usage.held) return;
     const change = held - usage.held;
     usage.held = held;
@@ -464,6 +454,7 @@ export class Session implements ClientPort, ClientView {
 
   #finish(): void {
     this.#life = 'done';
+    this.#output.close();
     this.#descriptors.close();
     this.#owner.account(-this.#usage.held);
     this.#usage.held = 0;
@@ -475,7 +466,7 @@ export class Session implements ClientPort, ClientView {
   /** Reads commands until the bytes are used up or the queue is full. */
   #pump(): void {
     for (;;) {
-      if (this.#usage.isFull(this.#queue.length) || this.#isHigh || this.#descriptors.isFull) {
+      if (this.#usage.isFull(this.#queue.length) || this.#output.isHigh || this.#descriptors.isFull) {
         this.#isPaused = true;
         this.#owner.parser.forget();
         this.#countPause();
@@ -499,8 +490,8 @@ export class Session implements ClientPort, ClientView {
     this.#owner.counters.paused++;
     if (this.#isPauseTold || !this.isConnected) return;
     this.#isPauseTold = true;
-    const what = this.#isHigh
-      ? `has ${this.#usage.unread + this.#outbox.length + this.#dueBytes} bytes of answers to read first`
+    const what = this.#output.isHigh
+      ? `has ${this.#output.unread} bytes of answers to read first`
       : `has ${this.#queue.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
     this.#owner.journal?.limited?.(this, this.listener, 'paused', what);
   }
@@ -724,20 +715,11 @@ export class Session implements ClientPort, ClientView {
     if (reply !== null) this.#setReply(command, reply);
   }
 
-  #send(chunks: readonly Uint8Array[]): void {
-    if (this.isConnected) for (const chunk of chunks) this.#outbox.append(chunk);
-  }
-
   /** Gives a command its reply, to be sent in its turn. */
   #setReply(command: PendingCommand, reply: readonly Uint8Array[]): void {
     command.stage = 'answered';
     command.reply = reply;
-    for (const chunk of reply) this.#dueBytes += chunk.length;
-  }
-
-  #sendReply(command: PendingCommand): void {
-    for (const chunk of command.reply) this.#dueBytes -= chunk.length;
-    this.#send(command.reply);
+    this.#output.hold(reply);
   }
 
   #answerMalformed(id: Uint8Array | null, fault: QmpFault): void {
@@ -759,7 +741,7 @@ export class Session implements ClientPort, ClientView {
     if (isMalformed) this.#tellMalformed(reply);
     this.#owner.touch(this);
     if (this.#queue.isEmpty) {
-      if (this.isConnected) this.#outbox.append(reply);
+      this.#output.send([reply]);
       return;
     }
     this.#queue.add(this.#answered(reply));
@@ -810,7 +792,7 @@ export class Session implements ClientPort, ClientView {
   /** Sends the out-of-band answers whose turn has come, and what waited behind them. */
   #drainOob(): void {
     for (let command = this.#queue.dueOob; command?.stage === 'answered'; command = this.#queue.dueOob) {
-      this.#sendReply(command);
+      this.#output.sendHeld(command.reply);
       this.#queue.leave(command);
       this.#release(command);
     }
@@ -820,9 +802,9 @@ export class Session implements ClientPort, ClientView {
 
   #drainAnswered(): void {
     for (let command = this.#queue.due; command !== null; command = this.#queue.due) {
-      if (command.call !== null && !this.#isHigh) this.#carryOut(command);
+      if (command.call !== null && !this.#output.isHigh) this.#carryOut(command);
       if (command.stage !== 'answered') break;
-      this.#sendReply(command);
+      this.#output.sendHeld(command.reply);
       this.#queue.leave(command);
       this.#release(command);
     }
