@@ -34,6 +34,7 @@ interface Flags {
   readonly check: boolean | undefined;
   readonly 'no-cache': boolean | undefined;
   readonly 'no-merge': boolean | undefined;
+  readonly 'no-oob': boolean | undefined;
   readonly 'keep-clients': boolean | undefined;
   readonly takeover: boolean | undefined;
   readonly restore: boolean | undefined;
@@ -96,6 +97,10 @@ export const serve = subcommand({
     'no-merge': {
       type: 'boolean',
       describe: "send each client's query by itself, though several clients wait with the same one",
+    },
+    'no-oob': {
+      type: 'boolean',
+      describe: 'do not enable out-of-band commands, nor offer them to clients',
     },
     'keep-clients': {
       type: 'boolean',
@@ -308,6 +313,7 @@ const OF_ONE_MONITOR = [
   'name',
   'no-cache',
   'no-merge',
+  'no-oob',
   'keep-clients',
   'takeover',
   'restore',
@@ -354,6 +360,7 @@ async function configOf(flags: Flags): Promise<DaemonConfig> {
       {
         cache: flags['no-cache'] !== true,
         merge: flags['no-merge'] !== true,
+        oob: flags['no-oob'] !== true,
         keepClients: flags['keep-clients'] === true,
         takeover: flags.takeover === true,
         warnAfter: durationFlag('warn-after', flags['warn-after']) ?? DEFAULT_SERVICE.warnAfter,

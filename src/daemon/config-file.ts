@@ -19,6 +19,7 @@
  *     ]
  *     cache = false                     # ask QEMU each time also for what cannot change, such as query-qmp-schema
  *     merge = false                     # send each client's query by itself, though several wait with the same one
+ *     oob = false                       # do not enable out-of-band commands, nor offer them to clients
  *     keep-clients = true               # clients stay connected while QEMU is gone
  *     takeover = true                   # move QEMU's socket aside, and serve clients at its path
  *     warn-after = "10s"                # a command without an answer for so long is logged; 0 for never
@@ -121,6 +122,7 @@ const MONITOR_KEYS = {
   ),
   cache: v.optional(v.boolean('must be true or false'), true),
   merge: v.optional(v.boolean('must be true or false'), true),
+  oob: v.optional(v.boolean('must be true or false'), true),
   'keep-clients': v.optional(v.boolean('must be true or false'), false),
   takeover: v.optional(v.boolean('must be true or false'), false),
   'warn-after': v.optional(quantity('a time such as "10s"'), '10s'),
@@ -278,6 +280,7 @@ function parsePart(content: string, file: string): Part {
       }),
       cache: monitor.cache,
       merge: monitor.merge,
+      oob: monitor.oob,
       keepClients: monitor['keep-clients'],
       takeover: monitor.takeover,
       warnAfter: duration(monitor['warn-after'], [...path, 'warn-after'], fault),

@@ -25,6 +25,8 @@ export interface MonitorConfig {
   readonly cache: boolean;
   /** Whether identical queries that wait at the same time go upstream once. */
   readonly merge: boolean;
+  /** Whether out-of-band commands are enabled where QEMU offers them. */
+  readonly oob: boolean;
   /** Whether clients stay connected while QEMU is gone. */
   readonly keepClients: boolean;
   /** Whether the upstream's socket is moved aside, and clients are served at its path. */
@@ -59,6 +61,7 @@ export const DEFAULT_DRAIN_TIME = 5000;
 export const DEFAULT_SERVICE: Omit<MonitorConfig, 'name' | 'upstream' | 'listen'> = {
   cache: true,
   merge: true,
+  oob: true,
   keepClients: false,
   takeover: false,
   warnAfter: 10_000,

@@ -81,6 +81,7 @@ export class MonitorService {
       host: this.#newHost(),
       cache: config.cache,
       merge: config.merge,
+      oob: config.oob,
       keepClients: config.keepClients,
       warnAfter: config.warnAfter,
       limits: config.limits,

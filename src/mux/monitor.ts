@@ -25,6 +25,8 @@ export interface MonitorOwner {
   upstreamMessage(envelope: Envelope): void;
   /** A message that belongs to nobody. */
   stray(chunks: readonly Uint8Array[], why: string): void;
+  /** Whether `oob` is enabled, and clients are offered it, where QEMU offers it. */
+  readonly enablesOob: boolean;
   /** The most bytes of one message; 0 for any number. */
   readonly mostReplyBytes: number;
   /** The state has changed. */
@@ -48,6 +50,7 @@ const CARRIAGE_RETURN = 0x0d;
 export class Monitor {
   /** QEMU's greeting in its one-line form, for clients. Empty before the first. */
   greeting: Uint8Array = new Uint8Array(0);
+  /** Whether clients are offered `oob`. */
   offersOob = false;
   words: Words = defaultWords();
 
@@ -168,11 +171,11 @@ export class Monitor {
       this.drop(`not a QMP server: its first line is ${JSON.stringify(shown)}`);
       return;
     }
-    this.greeting = message;
-    this.offersOob = greeting.offersOob;
+    this.offersOob = greeting.offersOob && this.#owner.enablesOob;
+    this.greeting = greeting.offersOob && !this.offersOob ? withoutOob(message) : message;
     this.words = defaultWords();
     this.#nonce = this.#host.nonce();
-    this.#probes = probes(this.#nonce, this.offersOob);
+    this.#probes = probes(this.#nonce, greeting.offersOob);
     let request = '';
     this.#probes.forEach((probe, index) => {
       request += `{${probe.members},"id":"${this.#nonce}${index}"}`;
@@ -225,6 +228,20 @@ function readGreeting(message: Uint8Array): { offersOob: boolean; version: strin
   const qemu = member(member(greeting, 'version'), 'qemu');
   const version = ['major', 'minor', 'micro'].map((part) => JSON.stringify(member(qemu, part) ?? 0)).join('.');
   return { offersOob: Array.isArray(capabilities) && capabilities.includes('oob'), version };
+}
+
+/** @returns the greeting of a QEMU that offers everything else. */
+function withoutOob(message: Uint8Array): Uint8Array {
+  const text = asciiText(message).replace(/("capabilities"\s*:\s*\[)([^\]]*)/, (_, head: string, list: string) => {
+    return (
+      head +
+      list
+        .split(/\s*,\s*/)
+        .filter((name) => name.trim() !== '"oob"')
+        .join(', ')
+    );
+  });
+  return ascii(text);
 }
 
 /** A reply's id, whether it is an error, and the text of that, if it has any; null when it is no reply. */

@@ -45,6 +45,8 @@ export interface MultiplexerOptions {
   readonly cache?: boolean;
   /** Whether identical queries that wait at the same time go upstream once; true by default. */
   readonly merge?: boolean;
+  /** Whether `oob` is enabled, and offered to clients, where QEMU offers it; true by default. */
+  readonly oob?: boolean;
   /** What differs from the default limits. */
   readonly limits?: Partial<Limits>;
   /** Whether clients stay connected while QEMU is gone; false by default. */
@@ -83,6 +85,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** What was answered to all clients. */
   readonly tally = new TimeTally();
   readonly extensions: Extensions;
+  readonly enablesOob: boolean;
 
   readonly #host: Host;
   readonly #monitor: Monitor;
@@ -124,6 +127,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.journal = options.journal ?? null;
     this.#cache = options.cache === false ? null : new ReplyCache();
     this.#mayMerge = options.merge !== false;
+    this.enablesOob = options.oob !== false;
     this.#keepClients = options.keepClients === true;
     this.#warnAfter = (options.warnAfter ?? WARN_AFTER) * 1000;
     this.#monitor = new Monitor(options.host, this);

@@ -126,6 +126,7 @@ describe('help', () => {
         'config',
         'no-cache',
         'no-merge',
+        'no-oob',
         'log-level',
         'log-format',
         'help',

@@ -91,6 +91,7 @@ test('a config says how clients are served, what they may use, and what policies
       { address = "/p", policy = "/etc/rules", events = [], fds = true },
     ]
     keep-clients = true
+    oob = false
     warn-after = "500ms"
 
     [monitor.vm.limits]
@@ -107,6 +108,7 @@ test('a config says how clients are served, what they may use, and what policies
   const [monitor] = config.monitors;
   assert.equal(config.drainTime, 120_000);
   assert.equal(monitor?.keepClients, true);
+  assert.equal(monitor?.oob, false);
   assert.equal(monitor?.warnAfter, 500);
   assert.deepEqual(monitor?.limits, { outputCap: 64 * 1024 ** 2, queuedCommands: 10, negotiationTime: 60_000 });
   assert.deepEqual(
@@ -215,7 +217,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'an unrelated key',
     `${vm}listen=["/a"]\ncolour="red"`,
-    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge, keep-clients, takeover, warn-after, limits\)$/,
+    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge, oob, keep-clients, takeover, warn-after, limits\)$/,
   ],
   ['a missing upstream', '\n[monitor.vm]\nlisten=["/a"]', /^f\.toml:2: monitor\.vm\.upstream: is missing$/],
   ['a missing listener', vm, /^f\.toml:1: monitor\.vm\.listen: is missing$/],

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { missing, startQemu } from '../support/qemu.js';
 import { parseTarget, RawClient, type Target } from '../support/raw-client.js';
-import { type Scope, scratch } from '../support/scratch.js';
-import { type SharedVm, shareVm } from '../support/shared-vm.js';
+import { type Scope, scratch, suiteScope } from '../support/scratch.js';
+import { type SharedVm, type SharedVmOptions, shareVm } from '../support/shared-vm.js';
 
 async function negotiated(t: Scope, target: Target, enable: readonly string[] = []): Promise<RawClient> {
   const client = await RawClient.connect(target);
@@ -55,6 +55,7 @@ async function withoutOob(t: Scope, monitor: Target): Promise<Target> {
 }
 
 describe('clients of a monitor', { skip: missing('qemu') }, () => {
+  const suite = suiteScope();
   test('that prints over several lines get the one-line form', async (t) => {
     const [plain, pretty] = await Promise.all([
       startQemu(t, { name: 'form' }),
@@ -75,27 +76,39 @@ describe('clients of a monitor', { skip: missing('qemu') }, () => {
     assert.deepEqual(await talk(pretty.target), await talk(plain.monitor));
   });
 
-  test('without oob are told so, and otherwise served as always', async (t) => {
-    const vm = await shareVm(t, { name: 'plain', between: (monitor) => withoutOob(t, monitor) });
-    const client = await RawClient.connect(vm.target);
-    t.after(() => client.close());
-    assert.match(await client.readLine(), /"capabilities": \[\]\}\}$/);
-    await client.write('{"execute":"qmp_capabilities","arguments":{"enable":["oob"]},"id":1}');
-    const refused = '{"id": 1, "error": {"class": "GenericError", "desc": "Capability oob not available"}}';
-    assert.equal(await client.readLine(), refused);
-    await client.write('{"execute":"qmp_capabilities","id":2}{"execute":"query-name","id":3}');
-    assert.deepEqual(await client.readLines(2), ['{"return": {}, "id": 2}', '{"return": {"name": "plain"}, "id": 3}']);
-    await client.write('{"exec-oob":"query-yank","id":4}');
-    assert.match(await client.readLine(), /'exec-oob' is unexpected/);
-    const others = await Promise.all([1, 2, 3, 4].map(() => negotiated(t, vm.target)));
-    for (const other of others) await other.write('{"execute":"stop","id":1}'.repeat(30));
-    for (const other of others) {
-      assert.deepEqual(
-        await other.readLines(30),
-        Array.from({ length: 30 }, () => '{"return": {}, "id": 1}'),
-      );
-    }
-  });
+  const plain: readonly (readonly [name: string, options: SharedVmOptions])[] = [
+    ['without oob', { between: (monitor) => withoutOob(suite, monitor) }],
+    ['whose oob is not to be used, with --no-oob,', { flags: ['--no-oob'] }],
+  ];
+  for (const [name, options] of plain) {
+    test(`${name} are told so, and otherwise served as always`, async (t) => {
+      const vm = await shareVm(t, { name: 'plain', ...options });
+      const client = await RawClient.connect(vm.target);
+      t.after(() => client.close());
+      const own = await RawClient.connect((await startQemu(t)).monitor);
+      t.after(() => own.close());
+      const greeting = (await own.readLine()).replace('"capabilities": ["oob"]', '"capabilities": []');
+      assert.equal(await client.readLine(), greeting);
+      await client.write('{"execute":"qmp_capabilities","arguments":{"enable":["oob"]},"id":1}');
+      const refused = '{"id": 1, "error": {"class": "GenericError", "desc": "Capability oob not available"}}';
+      assert.equal(await client.readLine(), refused);
+      await client.write('{"execute":"qmp_capabilities","id":2}{"execute":"query-name","id":3}');
+      assert.deepEqual(await client.readLines(2), [
+        '{"return": {}, "id": 2}',
+        '{"return": {"name": "plain"}, "id": 3}',
+      ]);
+      await client.write('{"exec-oob":"query-yank","id":4}');
+      assert.match(await client.readLine(), /'exec-oob' is unexpected/);
+      const others = await Promise.all([1, 2, 3, 4].map(() => negotiated(t, vm.target)));
+      for (const other of others) await other.write('{"execute":"stop","id":1}'.repeat(30));
+      for (const other of others) {
+        assert.deepEqual(
+          await other.readLines(30),
+          Array.from({ length: 30 }, () => '{"return": {}, "id": 1}'),
+        );
+      }
+    });
+  }
 
   test('over TCP, and clients over TCP, are served alike', async (t) => {
     const vm = await shareVm(t, { name: 'tcp', monitors: [{ kind: 'tcp' }], listen: ['tcp:127.0.0.1:0'] });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Monitor } from '../../dist/mux/monitor.js';
 import type { UpstreamState } from '../../dist/mux/link.js';
-import { bytesOf, MemoryLink } from '../support/world.js';
+import { bytesOf, MemoryLink, textOf } from '../support/world.js';
 
 const GREETING =
   '{"QMP": {"version": {"qemu": {"micro": 1, "minor": 2, "major": 9}, "package": ""}, "capabilities": ["oob"]}}\r\n';
@@ -14,10 +14,11 @@ class Alone {
   readonly monitor: Monitor;
   link = new MemoryLink();
 
-  constructor() {
+  constructor(enablesOob = true) {
     this.monitor = new Monitor(
       { now: () => 0, epoch: () => 0, schedule: () => {}, nonce: () => 'nonce', upstreamChanged: () => {} },
       {
+        enablesOob,
         mostReplyBytes: 0,
         upstreamMessage: (envelope) => this.told.push(`message ${envelope.id}`),
         stray: (_chunks, why) => this.told.push(`stray ${why}`),
@@ -134,6 +135,28 @@ describe('the upstream state', () => {
       alone.say(HANDSHAKE_ANSWER);
       assert.deepEqual(alone.monitor.state, { name: 'running', oob, pretty: false, version });
       assert.equal(alone.monitor.offersOob, oob);
+    }
+  });
+
+  it('neither enables oob nor offers it to clients where it is not to, and offers all else', () => {
+    for (const [offered, left] of [
+      ['["oob"]', '[]'],
+      ['["oob", "new"]', '["new"]'],
+      ['["a","oob" , "b"]', '["a", "b"]'],
+      ['["new"]', '["new"]'],
+      ['[]', '[]'],
+    ] as const) {
+      const alone = new Alone(false);
+      alone.open();
+      alone.say(GREETING.replace('["oob"]', offered));
+      // Asking for it by way of trial would enable it.
+      const mayTry = !offered.includes('"oob"');
+      assert.equal(alone.link.text.includes('["oob"]'), mayTry, offered);
+      assert.ok(alone.link.text.endsWith('{"execute":"qmp_capabilities","id":"nonce"}'));
+      alone.say(HANDSHAKE_ANSWER);
+      assert.deepEqual(alone.monitor.state, { name: 'running', oob: false, pretty: false, version: '9.2.1' });
+      assert.equal(alone.monitor.offersOob, false);
+      assert.equal(textOf(alone.monitor.greeting), GREETING.replace('["oob"]', left));
     }
   });
 });
