@@ -12,15 +12,13 @@
  * `#life` goes open → ended (the client shut down its sending side) → done, or from open or ended to left (the connection
  * is gone) → done.
  */
-import { canonicalValue } from '../qmp/canonical.js';
 import type { Envelope } from '../qmp/envelope.js';
-import { Form, LONGEST_OF_FORM } from '../qmp/form.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
-import { OVERSIZED, Scan, Scanner } from '../qmp/scanner.js';
-import { ArgumentList } from './arguments.js';
+import { OVERSIZED } from '../qmp/scanner.js';
 import { ClientDescriptors } from './client-descriptors.js';
 import { ClientOutput } from './client-output.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
+import { CommandIntake, Found } from './command-intake.js';
 import { CommandQueue } from './command-queue.js';
 import type { Counters } from './counters.js';
 import { type DescriptorFault, takesDescriptor } from './descriptor-desk.js';
@@ -32,7 +30,7 @@ import { judgeCapabilities } from './negotiation.js';
 import { PendingCommand } from './pending-command.js';
 import type { Policy, Verdict } from './policy.js';
 import type { SessionOwner } from './session-owner.js';
-import { commitTo, keep, put, reserve, slabBytes } from './slab.js';
+import { commitTo, reserve, slabBytes } from './slab.js';
 import { Tally } from './tally.js';
 import { Usage } from './usage.js';
 
@@ -40,10 +38,6 @@ import { Usage } from './usage.js';
 const LONGEST_NAME_SHOWN = 100;
 /** What a command that is carried out here holds besides its bytes, about. */
 const EXTENSION_BYTES = 256;
-/** So many forms of commands are remembered for a client; every so many'th command that is of none of them is. */
-const MOST_FORMS = 4;
-const LEARN_EVERY = 8;
-const NO_BYTES = new Uint8Array(0);
 const NO_CHUNKS: readonly Uint8Array[] = [];
 
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
@@ -69,16 +63,10 @@ export class Session implements ClientPort, ClientView {
   readonly #link: Link;
   readonly #policy: Policy | null;
   readonly #output: ClientOutput;
-  #scanner: Scanner;
+  readonly #intake: CommandIntake;
   readonly #usage: Usage;
-  /** Of commands that this client sends again and again, the newest first. */
-  #forms: readonly Form[] = [];
-  /** Commands that were read the long way. */
-  #readLong = 0;
   readonly #descriptors = new ClientDescriptors();
   readonly #noDescriptors: string | null;
-  /** Bytes received from the client. */
-  #received = 0;
   /** In microseconds; 0 for no limit. */
   readonly #commandTime: number;
   readonly #hasExtensions: boolean;
@@ -90,8 +78,6 @@ export class Session implements ClientPort, ClientView {
   #endReason = 'client closed';
   /** Commands without an answer sent. */
   readonly #queue = new CommandQueue();
-  /** When the bytes at hand were read. */
-  #receivedAt = 0;
   #isPaused = false;
   /** Whether it was told that the client is not read at times. */
   #isPauseTold = false;
@@ -107,7 +93,7 @@ export class Session implements ClientPort, ClientView {
     this.id = id;
     this.listener = options.listener;
     this.peer = options.peer;
-    this.#scanner = new Scanner(owner.limits.commandBytes);
+    this.#intake = new CommandIntake(owner, this, this.#policy === null);
     this.#usage = new Usage(owner.limits);
     this.#output = new ClientOutput(link, this.#usage, owner.limits);
     this.connectedAt = owner.now();
@@ -184,11 +170,9 @@ export class Session implements ClientPort, ClientView {
   receive(chunk: Uint8Array): void {
     if (this.#life !== 'open') return;
     this.#owner.traffic.fromClients += chunk.length;
-    this.#received += chunk.length;
-    this.#scanner.push(chunk);
-    this.#receivedAt = this.#owner.now();
+    this.#intake.push(chunk);
     this.#pump();
-    if (this.#descriptors.hasSeveral) this.#descriptors.readUpTo(this.#readBytes);
+    if (this.#descriptors.hasSeveral) this.#descriptors.readUpTo(this.#intake.readBytes);
     this.#account();
   }
 
@@ -196,7 +180,7 @@ export class Session implements ClientPort, ClientView {
     const held = this.#descriptors;
     this.#owner.journal?.descriptors?.(this, descriptors, fault);
     held.arrive(at, descriptors, fault);
-    if (this.#life === 'open') held.readUpTo(this.#readBytes);
+    if (this.#life === 'open') held.readUpTo(this.#intake.readBytes);
     else held.close();
   }
 
@@ -237,7 +221,7 @@ export class Session implements ClientPort, ClientView {
       this.#release(command);
     }
     this.#drainOob();
-    this.#scanner = new Scanner(this.#owner.limits.commandBytes);
+    this.#intake.drop();
     this.#descriptors.close();
     this.#isPaused = false;
     this.#owner.touch(this);
@@ -445,7 +429,7 @@ export class Session implements ClientPort, ClientView {
   /** Sums up what is held, and tells the difference. */
   #account(): void {
     const usage = this.#usage;
-    const held = this.#scanner.heldBytes + usage.queuedBytes + usage.unread + this.#output.length;
+    const held = this.#intake.heldBytes + usage.queuedBytes + usage.unread + this.#output.length;
     if (held === usage.held) return;
     const change = held - usage.held;
     usage.held = held;
@@ -468,21 +452,29 @@ export class Session implements ClientPort, ClientView {
     for (;;) {
       if (this.#usage.isFull(this.#queue.length) || this.#output.isHigh || this.#descriptors.isFull) {
         this.#isPaused = true;
-        this.#owner.parser.forget();
+        this.#intake.rest();
         this.#countPause();
         if (this.#life === 'open') this.#link.pause();
         return;
       }
-      if (this.#mayBeKnown && this.#readKnown()) continue;
-      const found = this.#scanner.next();
-      if (found === Scan.NeedMore) {
-        this.#owner.parser.forget();
-        return;
+      const intake = this.#intake;
+      switch (intake.next(this.isOobEnabled, this.#mayBeKnown)) {
+        case Found.Nothing:
+          return;
+        case Found.Known:
+          this.#enqueue(intake.takeKnown());
+          break;
+        case Found.Command:
+          this.#receiveCommand();
+          break;
+        case Found.Malformed:
+          this.#answerMalformed(null, genericError(intake.fault));
+          if (intake.fault === OVERSIZED) this.#countOversized();
+          break;
+        case Found.Misshapen:
+          this.#answerMisshapen();
+          break;
       }
-      if (found === Scan.Malformed) {
-        this.#answerMalformed(null, genericError(this.#scanner.error));
-        if (this.#scanner.error === OVERSIZED) this.#countOversized();
-      } else this.#readMessage();
     }
   }
 
@@ -504,59 +496,26 @@ export class Session implements ClientPort, ClientView {
 
   /** Whether what the next command's form tells of it is all there is to be looked at. */
   get #mayBeKnown(): boolean {
-    return this.#forms.length > 0 && this.#owner.outage === null && !this.#owner.desk.hasNames;
+    return this.#owner.outage === null && !this.#owner.desk.hasNames;
   }
 
-  /** @returns whether the next message is a command of a form that is known, and was taken. */
-  #readKnown(): boolean {
-    for (const form of this.#forms) {
-      if (!this.#scanner.nextIs(form)) continue;
-      const command = this.#newCommand(form.name);
-      if (form.idStart >= 0) this.#keepId(command, form.idStart, form.idEnd);
-      command.bytes = form.wire;
-      command.wireEnd = form.wire.length;
-      this.#enqueue(command, form.hasArguments);
-      return true;
-    }
-    return false;
+  #answerMisshapen(): void {
+    const { reader } = this.#owner;
+    const reply = errorReply(this.#intake.id, genericError(reader.shapeError ?? ''));
+    // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
+    if (reader.isOutOfBand && this.isOobEnabled) {
+      this.#tellMalformed(reply);
+      const command = this.#answered(reply);
+      command.oob = true;
+      this.#queue.add(command);
+      this.#drainOob();
+      this.#owner.touch(this);
+    } else this.#answerInTurn(reply, true);
   }
 
-  /** Remembers the form of the command that was read, now and then: one that a client sends often is seen here soon. */
-  #learnForm(): void {
-    const { parser, reader, limits } = this.#owner;
-    if (
-      limits.commandBytes <= LONGEST_OF_FORM ||
-      this.#policy !== null ||
-      reader.isOutOfBand ||
-      takesDescriptor(reader.name)
-    )
-      return;
-    if (++this.#readLong % LEARN_EVERY !== 0) return;
-    const form = Form.of(this.#scanner, parser, reader);
-    if (form === null || this.#forms.includes(form)) return;
-    this.#forms = [form, ...this.#forms.slice(0, MOST_FORMS - 1)];
-  }
-
-  #readMessage(): void {
-    const { parser, reader } = this.#owner;
-    parser.parse(this.#scanner.bytes, this.#scanner.tokens);
-    if (parser.error !== null) return this.#answerMalformed(null, genericError(parser.error));
-    if (!parser.isObject) return this.#answerMalformed(null, genericError('QMP input must be a JSON object'));
-    const isOobEnabled = this.isOobEnabled;
-    reader.read(this.#scanner, parser, isOobEnabled);
-    if (reader.shapeError !== null) {
-      const reply = errorReply(reader.id(this.#scanner), genericError(reader.shapeError));
-      // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
-      if (reader.isOutOfBand && isOobEnabled) {
-        this.#tellMalformed(reply);
-        const command = this.#answered(reply);
-        command.oob = true;
-        this.#queue.add(command);
-        this.#drainOob();
-        this.#owner.touch(this);
-      } else this.#answerInTurn(reply, true);
-      return;
-    }
+  /** Decides what becomes of the command that was read. */
+  #receiveCommand(): void {
+    const { reader } = this.#owner;
     if (this.#phase.name === 'negotiating') {
       if (!this.#maySkip || reader.name === 'qmp_capabilities') return this.#negotiate();
       this.#hasSkipped = true;
@@ -566,7 +525,7 @@ export class Session implements ClientPort, ClientView {
       const name = reader.name.slice(0, LONGEST_NAME_SHOWN);
       this.#owner.counters.denied++;
       // It would have taken what waits.
-      if (takesDescriptor(reader.name)) this.#descriptors.take(this.#readBytes)?.descriptor?.close();
+      if (takesDescriptor(reader.name)) this.#descriptors.take(this.#intake.readBytes)?.descriptor?.close();
       this.#refuse(verdict.rule, `Command '${name}' is not allowed here (policy ${this.#policy?.name ?? ''})`);
     } else if (this.#hasExtensions && this.#owner.extensions.has(reader.name)) this.#enqueueHere();
     else if (this.#owner.outage !== null) this.#refuse('no upstream', this.#owner.outage);
@@ -587,31 +546,21 @@ export class Session implements ClientPort, ClientView {
       client: this,
       name,
       isOutOfBand,
-      list: () => this.#argumentList,
+      list: () => this.#intake.argumentList,
       held: this.#descriptors,
-      end: this.#readBytes,
+      end: this.#intake.readBytes,
       refusal: this.#noDescriptors,
     };
     return desk.judge(asked, carriesDescriptors);
   }
 
-  /** Bytes of the client that have been read, up to the end of the message at hand. */
-  get #readBytes(): number {
-    return this.#received - this.#scanner.unscannedBytes;
-  }
-
-  get #argumentList(): ArgumentList {
-    const { parser, reader } = this.#owner;
-    return new ArgumentList(this.#scanner.bytes, this.#scanner.tokens, parser, reader.argumentsToken);
-  }
-
   #judge(policy: Policy): Verdict {
-    return policy.judge(this.#owner.reader.name, this.#argumentList);
+    return policy.judge(this.#owner.reader.name, this.#intake.argumentList);
   }
 
   /** Refuses the command that was read, in its turn. @param rule what the journal is told */
   #refuse(rule: string, desc: string): void {
-    const command = this.#takeCommand();
+    const command = this.#intake.take();
     const reply = errorReply(command.id, genericError(desc));
     this.#owner.journal?.denied(command, rule, reply);
     this.#setReply(command, [reply]);
@@ -622,74 +571,35 @@ export class Session implements ClientPort, ClientView {
     this.#owner.touch(this);
   }
 
-  /** @returns the command that was read, as far as a journal sees it. */
-  #takeCommand(): PendingCommand {
-    const { reader } = this.#owner;
-    const command = this.#newCommand(reader.name);
-    command.oob = reader.isOutOfBand;
-    if (reader.isIdCanonical(this.#scanner)) {
-      const { tokens } = this.#scanner;
-      this.#keepId(command, tokens.start(reader.idToken), tokens.end(reader.idToken));
-    } else {
-      command.idBytes = reader.id(this.#scanner);
-      command.idEnd = command.idBytes?.length ?? 0;
-    }
-    return command;
-  }
-
-  #newCommand(name: string): PendingCommand {
-    const command = PendingCommand.take(this);
-    command.name = name;
-    command.receivedAt = this.#receivedAt;
-    command.raw = this.#keepRaw();
-    return command;
-  }
-
-  /** Keeps a command's id, which lies from `start` to `end` where the scanner has it. */
-  #keepId(command: PendingCommand, start: number, end: number): void {
-    command.idStart = put(this.#scanner.bytes, start, end);
-    command.idEnd = command.idStart + end - start;
-    command.idBytes = slabBytes();
-  }
-
   #negotiate(): void {
     const { parser, reader, words, offersOob } = this.#owner;
     if (reader.name !== 'qmp_capabilities') {
-      this.#answerMalformed(reader.id(this.#scanner), { class: 'CommandNotFound', desc: words.expecting });
+      this.#answerMalformed(this.#intake.id, { class: 'CommandNotFound', desc: words.expecting });
       return;
     }
-    const judged = judgeCapabilities(parser, this.#scanner.tokens, reader.argumentsToken, offersOob, words);
-    if ('desc' in judged) return this.#answerMalformed(reader.id(this.#scanner), judged);
+    const judged = judgeCapabilities(parser, this.#intake.tokens, reader.argumentsToken, offersOob, words);
+    if ('desc' in judged) return this.#answerMalformed(this.#intake.id, judged);
     this.#phase = { name: 'running', oob: judged.oob };
-    this.#answerInTurn(emptyReturn(reader.id(this.#scanner)), false);
-    this.#owner.journal?.negotiated(this, judged.oob ? ['oob'] : [], this.#keepRaw());
+    this.#answerInTurn(emptyReturn(this.#intake.id), false);
+    this.#owner.journal?.negotiated(this, judged.oob ? ['oob'] : [], this.#intake.raw);
     this.#owner.subscribe(this);
   }
 
   #enqueueRead(use: DescriptorUse | null): void {
-    const { parser, reader } = this.#owner;
-    const scanner = this.#scanner;
-    const command = this.#takeCommand();
+    const command = this.#intake.takeForQemu();
     command.use = use;
-    const start = reserve(scanner.end - scanner.start);
-    const end = reader.writeWire(scanner, parser, slabBytes(), start);
-    commitTo(end);
-    command.bytes = slabBytes();
-    command.wireStart = start;
-    command.wireEnd = end;
-    if (use === null) this.#learnForm();
-    this.#enqueue(command, reader.hasArguments);
+    if (use === null) this.#intake.learn();
+    this.#enqueue(command);
   }
 
   /** Queues a command for QEMU. */
-  #enqueue(command: PendingCommand, hasArguments: boolean): void {
+  #enqueue(command: PendingCommand): void {
     this.#hold(command, command.wireLength + command.raw.length);
     this.#queue.add(command);
     if (command.oob) {
       this.#owner.offerOob(this);
       return;
     }
-    command.isPlainQuery = !hasArguments && command.name.startsWith('query-');
     // A cached reply needs no turn, only its place among the client's answers.
     if (!(command.isPlainQuery && this.#owner.answerFromCache(command))) this.#owner.offer(this);
   }
@@ -697,11 +607,9 @@ export class Session implements ClientPort, ClientView {
   /** Queues a command that is carried out here when its turn comes; an out-of-band one's has come. */
   #enqueueHere(): void {
     const { reader, extensions } = this.#owner;
-    const { bytes, tokens } = this.#scanner;
-    const at = reader.argumentsToken;
-    const command = this.#takeCommand();
-    command.call = extensions.read(reader.name, at < 0 ? null : canonicalValue(bytes, tokens, at));
-    this.#hold(command, command.raw.length + EXTENSION_BYTES + this.#scanner.end - this.#scanner.start);
+    const command = this.#intake.take();
+    command.call = extensions.read(reader.name, this.#intake.writtenArguments);
+    this.#hold(command, command.raw.length + EXTENSION_BYTES + this.#intake.length);
     this.#queue.add(command);
     if (command.oob) this.#carryOut(command);
     this.#drain(command.oob);
@@ -727,13 +635,7 @@ export class Session implements ClientPort, ClientView {
   }
 
   #tellMalformed(reply: Uint8Array): void {
-    this.#owner.journal?.malformed(this, this.#keepRaw(), reply);
-  }
-
-  /** @returns a copy of the client's bytes of the message that is being read, if the journal wants them. */
-  #keepRaw(): Uint8Array {
-    const scanner = this.#scanner;
-    return this.#owner.journal?.wantsRaw === true ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
+    this.#owner.journal?.malformed(this, this.#intake.raw, reply);
   }
 
   /** Sends a reply of our own behind the answers to all earlier in-band commands. */

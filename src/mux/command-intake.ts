@@ -1,0 +1,230 @@
+/**
+ * What one client writes → commands. Tells what comes next in its bytes; whoever asks decides what becomes of it.
+ *
+ * Programs send the same few commands again and again, so the forms of some are remembered (form.ts), and a command of one of them is
+ * taken without a look at its tokens. That is sound only where its form tells all that there is to be judged: see `next`.
+ */
+import { canonicalValue } from '../qmp/canonical.js';
+import { Form, LONGEST_OF_FORM } from '../qmp/form.js';
+import { Scan, Scanner } from '../qmp/scanner.js';
+import type { TokenList } from '../qmp/tokens.js';
+import { ArgumentList } from './arguments.js';
+import { takesDescriptor } from './descriptor-desk.js';
+import { PendingCommand } from './pending-command.js';
+import type { Session } from './session.js';
+import type { SessionOwner } from './session-owner.js';
+import { commitTo, keep, put, reserve, slabBytes } from './slab.js';
+
+/** So many forms of commands are remembered for a client; every so many'th command that is of none of them is. */
+const MOST_FORMS = 4;
+const LEARN_EVERY = 8;
+const NO_BYTES = new Uint8Array(0);
+
+/** What `CommandIntake.next` has found. */
+export const Found = {
+  /** Nothing more that is whole. */
+  Nothing: 0,
+  /** A command; the owner's reader has it. */
+  Command: 1,
+  /** A command of a form that is known. */
+  Known: 2,
+  /** What QEMU cannot read, or would not take for a command; `fault` says why. */
+  Malformed: 3,
+  /** An object that is no command; the reader's `shapeError` says why. */
+  Misshapen: 4,
+} as const;
+export type FoundKind = (typeof Found)[keyof typeof Found];
+
+export class CommandIntake {
+  /** Why the message at hand is malformed, in QEMU's words. */
+  fault = '';
+
+  readonly #owner: SessionOwner;
+  readonly #session: Session;
+  readonly #mayLearn: boolean;
+  #scanner: Scanner;
+  /** Of commands that the client sends again and again, the newest first. */
+  #forms: readonly Form[] = [];
+  /** That of the command at hand, if `Known` was found. */
+  #known: Form | null = null;
+  /** Commands that were read the long way. */
+  #readLong = 0;
+  /** Bytes received. */
+  #received = 0;
+  /** When the bytes at hand were received. */
+  #receivedAt = 0;
+
+  /** @param mayLearn whether a command may be taken for what others of its form were, as far as the client is concerned */
+  constructor(owner: SessionOwner, session: Session, mayLearn: boolean) {
+    this.#owner = owner;
+    this.#session = session;
+    // A command that is longer than allowed is not to be known.
+    this.#mayLearn = mayLearn && owner.limits.commandBytes > LONGEST_OF_FORM;
+    this.#scanner = new Scanner(owner.limits.commandBytes);
+  }
+
+  /** Bytes kept for an unfinished message or not yet read. */
+  get heldBytes(): number {
+    return this.#scanner.heldBytes;
+  }
+
+  /** Bytes of the client that have been read, up to the end of the message at hand. */
+  get readBytes(): number {
+    return this.#received - this.#scanner.unscannedBytes;
+  }
+
+  /** Bytes of the message at hand. */
+  get length(): number {
+    return this.#scanner.end - this.#scanner.start;
+  }
+
+  /** The tokens of the message at hand. */
+  get tokens(): TokenList {
+    return this.#scanner.tokens;
+  }
+
+  /** The id of the command at hand as QEMU would send it back; null for none. A fresh array each time. */
+  get id(): Uint8Array | null {
+    return this.#owner.reader.id(this.#scanner);
+  }
+
+  /** The arguments of the command at hand. */
+  get argumentList(): ArgumentList {
+    const { parser, reader } = this.#owner;
+    return new ArgumentList(this.#scanner.bytes, this.#scanner.tokens, parser, reader.argumentsToken);
+  }
+
+  /** The arguments of the command at hand as JSON in QEMU's spelling; null for none. */
+  get writtenArguments(): Uint8Array | null {
+    const at = this.#owner.reader.argumentsToken;
+    return at < 0 ? null : canonicalValue(this.#scanner.bytes, this.#scanner.tokens, at);
+  }
+
+  /** A copy of the client's bytes of the message at hand, if the journal wants them; otherwise empty. */
+  get raw(): Uint8Array {
+    const scanner = this.#scanner;
+    return this.#owner.journal?.wantsRaw === true ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
+  }
+
+  /** Takes the next bytes from the client. */
+  push(chunk: Uint8Array): void {
+    this.#received += chunk.length;
+    this.#scanner.push(chunk);
+    this.#receivedAt = this.#owner.now();
+  }
+
+  /**
+   * @param allowOob whether the client has enabled `oob`
+   * @param mayBeKnown whether nothing but the bytes of a command decides now what becomes of it
+   * @returns what comes next; call again until it is `Nothing`
+   */
+  next(allowOob: boolean, mayBeKnown: boolean): FoundKind {
+    const scanner = this.#scanner;
+    if (mayBeKnown) {
+      for (const form of this.#forms) {
+        if (!scanner.nextIs(form)) continue;
+        this.#known = form;
+        return Found.Known;
+      }
+    }
+    const { parser, reader } = this.#owner;
+    switch (scanner.next()) {
+      case Scan.NeedMore:
+        parser.forget();
+        return Found.Nothing;
+      case Scan.Malformed:
+        this.fault = scanner.error;
+        return Found.Malformed;
+      case Scan.Message:
+    }
+    parser.parse(scanner.bytes, scanner.tokens);
+    if (parser.error !== null || !parser.isObject) {
+      this.fault = parser.error ?? 'QMP input must be a JSON object';
+      return Found.Malformed;
+    }
+    reader.read(scanner, parser, allowOob);
+    return reader.shapeError === null ? Found.Command : Found.Misshapen;
+  }
+
+  /** Nothing is asked for until more bytes come. */
+  rest(): void {
+    this.#owner.parser.forget();
+  }
+
+  /** Drops what was received and not read. */
+  drop(): void {
+    this.#scanner = new Scanner(this.#owner.limits.commandBytes);
+  }
+
+  /** @returns the command that was read, as far as a journal sees it. */
+  take(): PendingCommand {
+    const { reader } = this.#owner;
+    const command = this.#newCommand(reader.name);
+    command.oob = reader.isOutOfBand;
+    if (reader.isIdCanonical(this.#scanner)) {
+      const { tokens } = this.#scanner;
+      this.#keepId(command, tokens.start(reader.idToken), tokens.end(reader.idToken));
+    } else {
+      command.idBytes = this.id;
+      command.idEnd = command.idBytes?.length ?? 0;
+    }
+    return command;
+  }
+
+  /** @returns the same, with what goes upstream of it. */
+  takeForQemu(): PendingCommand {
+    const { parser, reader } = this.#owner;
+    const scanner = this.#scanner;
+    const command = this.take();
+    const start = reserve(scanner.end - scanner.start);
+    const end = reader.writeWire(scanner, parser, slabBytes(), start);
+    commitTo(end);
+    command.bytes = slabBytes();
+    command.wireStart = start;
+    command.wireEnd = end;
+    command.isPlainQuery = isPlainQuery(command, reader.hasArguments);
+    return command;
+  }
+
+  /** @returns the command of a known form, with what goes upstream of it. */
+  takeKnown(): PendingCommand {
+    const form = this.#known;
+    // Not reached: this is asked for behind `Known` only.
+    if (form === null) throw new Error('no command of a known form was found');
+    const command = this.#newCommand(form.name);
+    if (form.idStart >= 0) this.#keepId(command, form.idStart, form.idEnd);
+    command.bytes = form.wire;
+    command.wireEnd = form.wire.length;
+    command.isPlainQuery = isPlainQuery(command, form.hasArguments);
+    return command;
+  }
+
+  /** Remembers the form of the command that was read, now and then: one that a client sends often is seen here soon. */
+  learn(): void {
+    const { parser, reader } = this.#owner;
+    if (!this.#mayLearn || reader.isOutOfBand || takesDescriptor(reader.name)) return;
+    if (++this.#readLong % LEARN_EVERY !== 0) return;
+    const form = Form.of(this.#scanner, parser, reader);
+    if (form === null || this.#forms.includes(form)) return;
+    this.#forms = [form, ...this.#forms.slice(0, MOST_FORMS - 1)];
+  }
+
+  #newCommand(name: string): PendingCommand {
+    const command = PendingCommand.take(this.#session);
+    command.name = name;
+    command.receivedAt = this.#receivedAt;
+    command.raw = this.raw;
+    return command;
+  }
+
+  /** Keeps a command's id, which lies from `start` to `end` where the scanner has it. */
+  #keepId(command: PendingCommand, start: number, end: number): void {
+    command.idStart = put(this.#scanner.bytes, start, end);
+    command.idEnd = command.idStart + end - start;
+    command.idBytes = slabBytes();
+  }
+}
+
+function isPlainQuery({ name, oob }: PendingCommand, hasArguments: boolean): boolean {
+  return !oob && !hasArguments && name.startsWith('query-');
+}
