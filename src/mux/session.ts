@@ -18,24 +18,21 @@ import { OVERSIZED } from '../qmp/scanner.js';
 import { ClientDescriptors } from './client-descriptors.js';
 import { ClientOutput } from './client-output.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
+import { CommandGate } from './command-gate.js';
 import { CommandIntake, Found } from './command-intake.js';
 import { CommandQueue } from './command-queue.js';
 import type { Counters } from './counters.js';
-import { type DescriptorFault, takesDescriptor } from './descriptor-desk.js';
-import { DescriptorUse } from './descriptor-use.js';
+import type { DescriptorUse } from './descriptor-use.js';
 import type { EventFilter } from './events.js';
 import type { ClientView, ReplySource } from './journal.js';
 import type { ClientId, Descriptor, Link, Peer } from './link.js';
 import { judgeCapabilities } from './negotiation.js';
 import { PendingCommand } from './pending-command.js';
-import type { Policy, Verdict } from './policy.js';
 import type { SessionOwner } from './session-owner.js';
 import { commitTo, reserve, slabBytes } from './slab.js';
 import { Tally } from './tally.js';
 import { Usage } from './usage.js';
 
-/** A refused command's name is shown up to this many characters. */
-const LONGEST_NAME_SHOWN = 100;
 /** What a command that is carried out here holds besides its bytes, about. */
 const EXTENSION_BYTES = 256;
 const NO_CHUNKS: readonly Uint8Array[] = [];
@@ -47,6 +44,8 @@ export class Session implements ClientPort, ClientView {
   readonly id: ClientId;
   readonly listener: string;
   readonly peer: Peer;
+  /** null for none: everything is allowed. */
+  readonly policyName: string | null;
   /** null for none: all events. */
   readonly eventFilter: EventFilter | null;
   /** The scheduler's mark. */
@@ -61,15 +60,13 @@ export class Session implements ClientPort, ClientView {
 
   readonly #owner: SessionOwner;
   readonly #link: Link;
-  readonly #policy: Policy | null;
   readonly #output: ClientOutput;
   readonly #intake: CommandIntake;
+  readonly #gate: CommandGate;
   readonly #usage: Usage;
   readonly #descriptors = new ClientDescriptors();
-  readonly #noDescriptors: string | null;
   /** In microseconds; 0 for no limit. */
   readonly #commandTime: number;
-  readonly #hasExtensions: boolean;
   readonly #maySkip: boolean;
   /** Whether a command was served without negotiation. */
   #hasSkipped = false;
@@ -87,18 +84,18 @@ export class Session implements ClientPort, ClientView {
   constructor(owner: SessionOwner, link: Link, id: ClientId, options: ClientOptions) {
     this.#owner = owner;
     this.#link = link;
-    this.#policy = options.policy ?? null;
     this.eventFilter = options.events ?? null;
-    this.#noDescriptors = options.noDescriptors ?? null;
     this.id = id;
     this.listener = options.listener;
     this.peer = options.peer;
-    this.#intake = new CommandIntake(owner, this, this.#policy === null);
+    this.policyName = options.policy?.name ?? null;
+    // Whoever has a policy has every command judged by it.
+    this.#intake = new CommandIntake(owner, this, this.policyName === null);
+    this.#gate = new CommandGate(owner, this, this.#intake, this.#descriptors, options);
     this.#usage = new Usage(owner.limits);
     this.#output = new ClientOutput(link, this.#usage, owner.limits);
     this.connectedAt = owner.now();
     this.#commandTime = (options.commandTime ?? 0) * 1000;
-    this.#hasExtensions = options.extensions === true;
     this.#maySkip = options.maySkipNegotiation === true;
   }
 
@@ -109,11 +106,6 @@ export class Session implements ClientPort, ClientView {
 
   get isNegotiated(): boolean {
     return this.#phase.name === 'running';
-  }
-
-  /** null for none: everything is allowed. */
-  get policyName(): string | null {
-    return this.#policy?.name ?? null;
   }
 
   get isConnected(): boolean {
@@ -458,7 +450,7 @@ export class Session implements ClientPort, ClientView {
         return;
       }
       const intake = this.#intake;
-      switch (intake.next(this.isOobEnabled, this.#mayBeKnown)) {
+      switch (intake.next(this.isOobEnabled, this.#gate.passesKnown)) {
         case Found.Nothing:
           return;
         case Found.Known:
@@ -494,11 +486,6 @@ export class Session implements ClientPort, ClientView {
     this.#owner.journal?.limited?.(this, this.listener, 'oversized', what);
   }
 
-  /** Whether what the next command's form tells of it is all there is to be looked at. */
-  get #mayBeKnown(): boolean {
-    return this.#owner.outage === null && !this.#owner.desk.hasNames;
-  }
-
   #answerMisshapen(): void {
     const { reader } = this.#owner;
     const reply = errorReply(this.#intake.id, genericError(reader.shapeError ?? ''));
@@ -513,49 +500,23 @@ export class Session implements ClientPort, ClientView {
     } else this.#answerInTurn(reply, true);
   }
 
-  /** Decides what becomes of the command that was read. */
   #receiveCommand(): void {
-    const { reader } = this.#owner;
     if (this.#phase.name === 'negotiating') {
-      if (!this.#maySkip || reader.name === 'qmp_capabilities') return this.#negotiate();
+      if (!this.#maySkip || this.#owner.reader.name === 'qmp_capabilities') return this.#negotiate();
       this.#hasSkipped = true;
     }
-    const verdict = this.#policy === null ? null : this.#judge(this.#policy);
-    if (verdict !== null && !verdict.allowed) {
-      const name = reader.name.slice(0, LONGEST_NAME_SHOWN);
-      this.#owner.counters.denied++;
-      // It would have taken what waits.
-      if (takesDescriptor(reader.name)) this.#descriptors.take(this.#intake.readBytes)?.descriptor?.close();
-      this.#refuse(verdict.rule, `Command '${name}' is not allowed here (policy ${this.#policy?.name ?? ''})`);
-    } else if (this.#hasExtensions && this.#owner.extensions.has(reader.name)) this.#enqueueHere();
-    else if (this.#owner.outage !== null) this.#refuse('no upstream', this.#owner.outage);
-    else if (reader.isOutOfBand && !this.#owner.offersOob) {
-      this.#refuse('no oob', 'the QEMU that is connected now does not support out-of-band commands');
-    } else {
-      const use = this.#judgeDescriptors();
-      if (use !== null && !(use instanceof DescriptorUse)) this.#refuse(use.rule, use.desc);
-      else this.#enqueueRead(use);
+    const fate = this.#gate.judge();
+    switch (fate.kind) {
+      case 'passed on':
+        this.#passOn(fate.use);
+        break;
+      case 'carried out here':
+        this.#enqueueHere();
+        break;
+      case 'refused':
+        this.#refuse(fate.rule, fate.desc);
+        break;
     }
-  }
-
-  #judgeDescriptors(): DescriptorUse | DescriptorFault | null {
-    const { desk, reader, carriesDescriptors } = this.#owner;
-    const { name, isOutOfBand } = reader;
-    if (!desk.concerns(name)) return null;
-    const asked = {
-      client: this,
-      name,
-      isOutOfBand,
-      list: () => this.#intake.argumentList,
-      held: this.#descriptors,
-      end: this.#intake.readBytes,
-      refusal: this.#noDescriptors,
-    };
-    return desk.judge(asked, carriesDescriptors);
-  }
-
-  #judge(policy: Policy): Verdict {
-    return policy.judge(this.#owner.reader.name, this.#intake.argumentList);
   }
 
   /** Refuses the command that was read, in its turn. @param rule what the journal is told */
@@ -585,7 +546,7 @@ export class Session implements ClientPort, ClientView {
     this.#owner.subscribe(this);
   }
 
-  #enqueueRead(use: DescriptorUse | null): void {
+  #passOn(use: DescriptorUse | null): void {
     const command = this.#intake.takeForQemu();
     command.use = use;
     if (use === null) this.#intake.learn();

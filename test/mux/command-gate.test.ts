@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ClientDescriptors } from '../../dist/mux/client-descriptors.js';
+import type { ClientOptions } from '../../dist/mux/client-port.js';
+import { CommandGate } from '../../dist/mux/command-gate.js';
+import { CommandIntake, Found } from '../../dist/mux/command-intake.js';
+import { RulePolicy } from '../../dist/mux/policy.js';
+import type { Session } from '../../dist/mux/session.js';
+import { bytesOf, FakeDescriptor, World, type WorldOptions } from '../support/world.js';
+
+const denyAll = new RulePolicy('none', [], false);
+
+interface Situation {
+  readonly world?: WorldOptions;
+  readonly client?: Partial<ClientOptions>;
+  /** Whether QEMU has gone. */
+  readonly isLost?: boolean;
+  /** Whether a descriptor comes with the command. */
+  readonly descriptor?: FakeDescriptor;
+}
+
+/** @returns the fate of one command, in words */
+function fateOf(input: string, situation: Situation = {}): string {
+  const world = World.running(situation.world);
+  // The port of a client is its session; here it only owns the command.
+  const session = world.client().port as Session;
+  if (situation.isLost === true) world.mux.upstreamClosed('gone');
+  const intake = new CommandIntake(world.mux, session, true);
+  const descriptors = new ClientDescriptors();
+  if (situation.descriptor !== undefined) descriptors.arrive(0, [situation.descriptor], null);
+  const options = { listener: 'unix:/a', peer: { kind: 'unix' as const }, ...situation.client };
+  const gate = new CommandGate(world.mux, session, intake, descriptors, options);
+  intake.push(bytesOf(input));
+  assert.equal(intake.next(true, gate.passesKnown), Found.Command);
+  const fate = gate.judge();
+  switch (fate.kind) {
+    case 'passed on':
+      return fate.use === null ? 'passed on' : `passed on with ${fate.use.descriptor?.path ?? 'no descriptor'}`;
+    case 'carried out here':
+      return 'carried out here';
+    case 'refused':
+      return `refused by ${fate.rule}: ${fate.desc}`;
+  }
+}
+
+describe('a command that was read', () => {
+  const ours = '{"execute":"__org.qmpmux_query-status"}';
+  const getfd = '{"execute":"getfd","arguments":{"fdname":"a"}}';
+
+  it('is passed on to QEMU where nothing is against it', () => {
+    assert.equal(fateOf('{"execute":"stop"}'), 'passed on');
+    assert.equal(fateOf('{"exec-oob":"yank"}'), 'passed on');
+    assert.equal(fateOf(ours), 'passed on');
+  });
+
+  it('is carried out here if it is one of ours and its client may have them, with or without QEMU', () => {
+    const client = { extensions: true };
+    assert.equal(fateOf(ours, { client }), 'carried out here');
+    assert.equal(fateOf(ours, { client, isLost: true, world: { mux: { keepClients: true } } }), 'carried out here');
+    assert.equal(fateOf('{"execute":"__org.qmpmux_nothing"}', { client }), 'passed on');
+  });
+
+  it('is judged by its client’s policy before anything else', () => {
+    const client = { policy: denyAll, extensions: true };
+    assert.equal(
+      fateOf(ours, { client, isLost: true, world: { mux: { keepClients: true } } }),
+      "refused by default deny: Command '__org.qmpmux_query-status' is not allowed here (policy none)",
+    );
+    const long = 'x'.repeat(150);
+    assert.equal(
+      fateOf(`{"execute":"${long}"}`, { client }),
+      `refused by default deny: Command '${long.slice(0, 100)}' is not allowed here (policy none)`,
+    );
+  });
+
+  it('is refused while QEMU is away', () => {
+    assert.equal(
+      fateOf('{"execute":"stop"}', { isLost: true, world: { mux: { keepClients: true } } }),
+      'refused by no upstream: qmpmux has lost QEMU and waits for it; this command was not executed',
+    );
+  });
+
+  it('is refused out-of-band where the QEMU that is connected now knows no such thing', () => {
+    assert.equal(
+      fateOf('{"exec-oob":"yank"}', { world: { oob: false } }),
+      'refused by no oob: the QEMU that is connected now does not support out-of-band commands',
+    );
+  });
+
+  it('takes the descriptor that came with it; one that is denied closes it', () => {
+    const descriptor = new FakeDescriptor('/disk');
+    assert.equal(fateOf(getfd, { descriptor, world: { carries: true } }), 'passed on with /disk');
+    assert.equal(descriptor.isClosed, false);
+    const other = new FakeDescriptor('/other');
+    assert.match(fateOf(getfd, { descriptor: other, client: { policy: denyAll } }), /^refused by default deny/);
+    assert.equal(other.isClosed, true);
+    const third = new FakeDescriptor('/third');
+    assert.match(fateOf(getfd, { descriptor: third }), /^refused by no way for descriptors/);
+    assert.equal(third.isClosed, true);
+    assert.equal(
+      fateOf(getfd, { client: { noDescriptors: 'not here' } }),
+      'refused by no descriptors on this socket: not here',
+    );
+  });
+});
