@@ -44,24 +44,28 @@ class Attempt {
     this.#undo();
   }
 
-  start({ name, reach }: LibvirtTarget): void {
+  start(target: LibvirtTarget): void {
+    const { reach } = target;
+    const talk = (connection: Connection) => {
+      this.#talk(connection, target);
+    };
     switch (reach.kind) {
       case 'unix':
-        this.#connect(reach.paths, name, null);
+        this.#connect(reach.paths, null, talk);
         break;
       case 'command':
-        this.#run(reach.command, name);
+        this.#run(reach.command, talk);
         break;
       case 'tcp':
         this.#early = ' before it said anything: this may be its port for TLS (qemu+tls://)';
-        this.#await(openTcp(reach.host, reach.port), name, (error) => {
+        this.#await(openTcp(reach.host, reach.port), talk, (error) => {
           this.fail(describeTcp(reach.host, error));
         });
         break;
       case 'tls':
         this.#undo = openTls(reach, {
           connected: (socket) => {
-            this.#talk(new SocketConnection(socket), name);
+            talk(new SocketConnection(socket));
           },
           failed: (reason) => {
             this.fail(reason);
@@ -82,24 +86,24 @@ class Attempt {
   }
 
   /** Tries the sockets in turn. @param before why the last one failed; one that is there says more than one that is not. */
-  #connect(paths: readonly string[], name: string, before: string | null): void {
+  #connect(paths: readonly string[], before: string | null, talk: (connection: Connection) => void): void {
     const [path, ...others] = paths;
     if (path === undefined) {
       this.fail(before ?? 'libvirt has no socket');
       return;
     }
-    this.#await(connect({ path, allowHalfOpen: true }), name, (error) => {
+    this.#await(connect({ path, allowHalfOpen: true }), talk, (error) => {
       const isAbsent = errorCode(error) === 'ENOENT';
-      this.#connect(others, name, isAbsent && before !== null ? before : describeSocket(path, error));
+      this.#connect(others, isAbsent && before !== null ? before : describeSocket(path, error), talk);
     });
   }
 
   /** Waits until the socket is connected. */
-  #await(socket: Socket, name: string, missed: (error: Error) => void): void {
+  #await(socket: Socket, talk: (connection: Connection) => void, missed: (error: Error) => void): void {
     socket.once('error', missed);
     socket.once('connect', () => {
       socket.off('error', missed);
-      this.#talk(new SocketConnection(socket), name);
+      talk(new SocketConnection(socket));
     });
     this.#undo = () => {
       socket.removeAllListeners('connect');
@@ -109,22 +113,20 @@ class Attempt {
     };
   }
 
-  #run(command: readonly [string, ...string[]], name: string): void {
+  #run(command: readonly [string, ...string[]], talk: (connection: Connection) => void): void {
     this.#undo = CommandConnection.start({
       command,
       said: (line, pid) => {
         this.#outcome.said(line, pid);
       },
-      started: (connection) => {
-        this.#talk(connection, name);
-      },
+      started: talk,
       failed: (reason) => {
         this.fail(reason);
       },
     }).abort;
   }
 
-  async #talk(connection: Connection, name: string): Promise<void> {
+  async #talk(connection: Connection, { name, logIn: wish }: LibvirtTarget): Promise<void> {
     const early: Parameters<RpcOwner['message']>[] = [];
     const rpc = new LibvirtRpc(connection, {
       message: (...message) => {
@@ -138,7 +140,7 @@ class Attempt {
       rpc.close(true);
     };
     try {
-      await logIn(rpc);
+      await logIn(rpc, wish);
       this.#early = '';
       const domain = await openDomain(rpc, name, this.#wanted);
       const version = await askVersion(rpc, domain);

@@ -1,23 +1,115 @@
 /** Logging in to a libvirt daemon, by the way that it asks for. */
-import { Action, demand, LibvirtRefusal } from './libvirt-calls.js';
-import { type LibvirtRpc, Program } from './libvirt-rpc.js';
-import { XdrWriter } from './xdr.js';
+import { Action, ask, demand, describeFault, isLogInRefused, LibvirtRefusal } from './libvirt-calls.js';
+import { credentialsFile, readCredentials } from './libvirt-credentials.js';
+import { type LibvirtRpc, Program, type RpcAnswer } from './libvirt-rpc.js';
+import { chooseMechanism, type SaslExchange } from './sasl.js';
+import { XdrReader, XdrWriter } from './xdr.js';
+
+/** What a URI says about logging in. */
+export interface LogIn {
+  /** Whose credentials are looked up. */
+  readonly host: string;
+  /** The file they are in, if it is given. */
+  readonly file: string | null;
+  /** The way that must be taken, and for SASL the mechanism; null for whatever the daemon asks for. */
+  readonly way:
+    | { readonly kind: 'none' | 'polkit' }
+    | { readonly kind: 'sasl'; readonly mechanism: string | null }
+    | null;
+  /** Whether others may read along, or be in the daemon's place; then the daemon demands encryption of SASL, or we do not trust it. */
+  readonly wire: 'private' | 'unverified' | 'clear';
+}
 
 /** Of src/remote/remote_protocol.x. */
-const Procedure = { authList: 66, authPolkit: 70 } as const;
+const Procedure = { authList: 66, saslInit: 67, saslStart: 68, saslStep: 69, authPolkit: 70 } as const;
 const Auth = { none: 0, sasl: 1, polkit: 2 } as const;
+/** REMOTE_AUTH_SASL_DATA_MAX. */
+const MOST_DATA = 65_536;
+/** More than any mechanism has. */
+const MOST_STEPS = 10;
 
 /** Logs in. Never resolves when the connection ends meanwhile. @throws LibvirtRefusal with the reason */
-export async function logIn(rpc: LibvirtRpc): Promise<void> {
+export async function logIn(rpc: LibvirtRpc, wish: LogIn): Promise<void> {
   const list = await demand(rpc, Program.remote, Procedure.authList, new XdrWriter(), Action.open);
-  const kinds = Array.from({ length: Math.min(list.unsigned(), 20) }, () => list.int());
-  if (kinds.length === 0 || kinds.includes(Auth.none)) return;
-  if (kinds.includes(Auth.polkit)) {
-    await demand(rpc, Program.remote, Procedure.authPolkit, new XdrWriter(), Action.open);
-    return;
+  const offered = Array.from({ length: Math.min(list.unsigned(), 20) }, () => list.int());
+  const kinds = offered.length === 0 ? [Auth.none] : offered;
+  const wanted = wish.way === null ? null : Auth[wish.way.kind];
+  if (wish.way !== null && wanted !== null && !kinds.includes(wanted)) {
+    const ways = kinds.map((kind) => Object.entries(Auth).find(([, code]) => code === kind)?.[0] ?? String(kind));
+    throw new LibvirtRefusal(`libvirt does not offer the log-in auth=${wish.way.kind}, but ${ways.join(', ')}`);
   }
-  const how = kinds.includes(Auth.sasl) ? 'SASL' : `a method that is unknown here (${kinds.join(', ')})`;
-  throw new LibvirtRefusal(
-    `permission denied by libvirt: it asks for a log-in by ${how}, which qmpmux cannot do; allow its user by auth_unix_rw in libvirtd.conf`,
-  );
+  const kind = wanted ?? [Auth.none, Auth.polkit, Auth.sasl].find((known) => kinds.includes(known));
+  if (kind === Auth.none) return;
+  if (kind === Auth.polkit) await demand(rpc, Program.remote, Procedure.authPolkit, new XdrWriter(), Action.open);
+  else if (kind === Auth.sasl) await logInBySasl(rpc, wish);
+  else throw new LibvirtRefusal(`libvirt asks for a log-in by a method that is unknown here (${kinds.join(', ')})`);
+}
+
+async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn): Promise<void> {
+  const init = await demand(rpc, Program.remote, Procedure.saslInit, new XdrWriter(), Action.open);
+  const offered = init
+    .text()
+    .split(/[\s,]+/)
+    .filter((name) => name !== '');
+  const wanted = way?.kind === 'sasl' ? way.mechanism : null;
+  const mechanism = chooseMechanism(offered, wire === 'private', wanted);
+  if (typeof mechanism === 'string') {
+    const advice =
+      wire === 'clear' ? '; without TLS libvirt wants one that encrypts: use qemu+tls:// or qemu+ssh://' : '';
+    throw new LibvirtRefusal(`libvirt asks for a log-in by SASL: ${mechanism}${advice}`);
+  }
+  const path = credentialsFile(file);
+  const credentials = readCredentials(path, host);
+  if (typeof credentials === 'string') {
+    throw new LibvirtRefusal(`libvirt asks for a name and a password: ${credentials}`);
+  }
+  const exchange = mechanism.make(credentials);
+  const start = new XdrWriter().text(mechanism.name);
+  let answer = await ask(rpc, Program.remote, Procedure.saslStart, writeData(start, exchange.begin()));
+  for (let steps = 0; ; steps++) {
+    const { isComplete, data } = readStep(answer, mechanism.name, path);
+    // What comes with the end may be the server's proof.
+    if (isComplete && exchange.isSatisfied) return;
+    const reply = await proceed(exchange, data, isComplete);
+    if (isComplete && exchange.isSatisfied) return;
+    if (isComplete || steps === MOST_STEPS) throw new LibvirtRefusal('libvirt’s log-in does not end as it should');
+    answer = await ask(rpc, Program.remote, Procedure.saslStep, writeData(new XdrWriter(), reply));
+  }
+}
+
+async function proceed(exchange: SaslExchange, data: Uint8Array, isComplete: boolean): Promise<Uint8Array> {
+  const step = await exchange.answer(data);
+  if (step.ok) return step.bytes;
+  const when = isComplete ? 'it lets us in, but ' : '';
+  throw new LibvirtRefusal(`this is not the libvirt that the password is for: ${when}${step.problem}`);
+}
+
+function readStep(
+  answer: RpcAnswer,
+  mechanism: string,
+  path: string,
+): { readonly isComplete: boolean; readonly data: Uint8Array } {
+  if (!answer.ok) {
+    const { fault } = answer;
+    throw new LibvirtRefusal(
+      isLogInRefused(fault)
+        ? `permission denied by libvirt (${fault.message}, by ${mechanism}): check the name and the password in ${path}`
+        : describeFault(fault, Action.open),
+    );
+  }
+  const isComplete = answer.body.int() !== 0;
+  answer.body.int();
+  return { isComplete, data: readData(answer.body) };
+}
+
+/** `char data<>`: each byte is a word. */
+function writeData(body: XdrWriter, data: Uint8Array): XdrWriter {
+  // Nothing and an empty text are two things to SASL; ours is always a text.
+  body.int(0).int(data.length);
+  for (const byte of data) body.int(byte);
+  return body;
+}
+
+function readData(body: XdrReader): Uint8Array {
+  return Uint8Array.from({ length: Math.min(body.unsigned(), MOST_DATA) }, () => body.int() & 0xff);
 }

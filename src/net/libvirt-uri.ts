@@ -11,6 +11,7 @@
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { LogIn } from './libvirt-login.js';
 import { HOST, sshCommand } from './libvirt-ssh.js';
 
 /** Which way leads to a daemon. */
@@ -38,6 +39,7 @@ export interface LibvirtTarget {
   /** What the daemon is asked to open: a URI without transport, host and parameters. */
   readonly name: string;
   readonly reach: LibvirtReach;
+  readonly logIn: LogIn;
 }
 
 export type ParsedLibvirtUri =
@@ -66,6 +68,8 @@ const PARAMETERS = [
   'known_hosts',
   'known_hosts_verify',
   'pkipath',
+  'auth',
+  'authfile',
   'no_verify',
   // Without a meaning here: nobody is asked anything, and our own certificate is left to the daemon's judgement.
   'no_tty',
@@ -75,7 +79,6 @@ const PARAMETERS = [
 const FOREIGN = new Map([
   ['sshauth', 'put it into ~/.ssh/config: qmpmux runs the program ssh'],
   ['tls_priority', "these are words of GnuTLS, and qmpmux uses Node's TLS, of version 1.2 or later: leave it out"],
-  ['authfile', 'logging in by SASL is not supported; use qemu+ssh://'],
 ]);
 
 /** The URI that is meant when none is given: as for virsh. */
@@ -113,7 +116,11 @@ export function parseLibvirtUri(uri: string, environment: NodeJS.ProcessEnv = pr
     parameters,
     environment,
   });
-  return typeof reach === 'string' ? fault(reach) : { ok: true, target: { name, reach } };
+  if (typeof reach === 'string') return fault(reach);
+  const way = readWay(parameters.get('auth'));
+  if (typeof way === 'string') return fault(way);
+  const logIn = { host: hostName(host), file: parameters.get('authfile') ?? null, way, wire: wireOf(reach) };
+  return { ok: true, target: { name, reach, logIn } };
 }
 
 interface Parts {
@@ -157,6 +164,25 @@ function readReach(transport: string, parts: Parts): LibvirtReach | string {
     default:
       return `the transport ${JSON.stringify(transport)} is not supported (known: unix, ssh, tls, tcp, ext)`;
   }
+}
+
+function hostName(place: string): string {
+  const host = HOST.exec(place)?.[2] ?? 'localhost';
+  return host.startsWith('[') ? host.slice(1, -1) : host;
+}
+
+function wireOf(reach: LibvirtReach): LogIn['wire'] {
+  if (reach.kind === 'tcp') return 'clear';
+  return reach.kind === 'tls' && !reach.verifies ? 'unverified' : 'private';
+}
+
+/** `auth=`: sasl, sasl.MECHANISM, polkit or none. @returns it, or what is wrong */
+function readWay(value: string | undefined): LogIn['way'] | string {
+  if (value === undefined) return null;
+  const sasl = /^sasl(?:\.([\w-]+))?$/i.exec(value);
+  if (sasl !== null) return { kind: 'sasl', mechanism: sasl[1]?.toUpperCase() ?? null };
+  if (value === 'polkit' || value === 'none') return { kind: value };
+  return `"auth" is sasl, sasl.MECHANISM, polkit or none, not ${JSON.stringify(value)}`;
 }
 
 function readHost(place: string, usual: number): { readonly host: string; readonly port: number } | string {

@@ -1,0 +1,79 @@
+/** The mechanisms of SASL by which we can log in, and which of them is used. */
+import { ScramExchange } from './scram.js';
+
+export type SaslStep =
+  | { readonly ok: true; readonly bytes: Uint8Array }
+  /** What is wrong with the server's words. */
+  | { readonly ok: false; readonly problem: string };
+
+/** A log-in by one mechanism. */
+export interface SaslExchange {
+  /** What is said first. */
+  begin(): Uint8Array;
+  /** What is said to the server's words. */
+  answer(challenge: Uint8Array): Promise<SaslStep> | SaslStep;
+  /** Whether the server has proven all that it has to. */
+  readonly isSatisfied: boolean;
+}
+
+/** Who logs in. */
+export interface Credentials {
+  readonly name: string;
+  readonly password: string;
+}
+
+interface Mechanism {
+  readonly name: string;
+  /** Whether the server gets the password itself. */
+  readonly tellsPassword: boolean;
+  readonly make: (credentials: Credentials) => SaslExchange;
+}
+
+function scram(name: string, digest: string): Mechanism {
+  return {
+    name,
+    tellsPassword: false,
+    make: (credentials) => new ScramExchange(digest, credentials.name, credentials.password),
+  };
+}
+
+/** The best first. */
+const MECHANISMS: readonly Mechanism[] = [
+  scram('SCRAM-SHA-512', 'sha512'),
+  scram('SCRAM-SHA-384', 'sha384'),
+  scram('SCRAM-SHA-256', 'sha256'),
+  scram('SCRAM-SHA-224', 'sha224'),
+  scram('SCRAM-SHA-1', 'sha1'),
+  { name: 'PLAIN', tellsPassword: true, make: plain },
+];
+
+/** RFC 4616. */
+function plain({ name, password }: Credentials): SaslExchange {
+  return {
+    begin: () => Buffer.from(`\0${name}\0${password}`),
+    answer: () => ({ ok: true, bytes: new Uint8Array(0) }),
+    isSatisfied: true,
+  };
+}
+
+/**
+ * @param offered by the server
+ * @param isTrusted whether it is certain who the server is, and that nobody listens
+ * @param wanted a mechanism that was asked for, or null
+ * @returns the best of those offered, or what is wrong
+ */
+export function chooseMechanism(
+  offered: readonly string[],
+  isTrusted: boolean,
+  wanted: string | null,
+): Mechanism | string {
+  const list = offered.join(', ') || 'nothing';
+  if (wanted !== null && !offered.includes(wanted)) return `it does not offer ${wanted}, but ${list}`;
+  const found = MECHANISMS.find(({ name }) => offered.includes(name) && (wanted === null || name === wanted));
+  const known = `qmpmux knows ${MECHANISMS.map(({ name }) => name).join(', ')}`;
+  if (found === undefined) return `it offers ${list}, and ${known}`;
+  if (found.tellsPassword && !isTrusted) {
+    return `${found.name} would tell the password to whoever is there: use qemu+tls:// without no_verify`;
+  }
+  return found;
+}
