@@ -15,6 +15,7 @@ import {
 import { type AddressError, AddressText, controlCharacter, type OptionPart, quoted } from './address-text.js';
 import { FOREIGN_SCHEMES, noAbstract, SCHEMES, SERVICE_OPTIONS } from './address-words.js';
 import { splitCommand } from './command-words.js';
+import { isAlias } from './libvirt-conf.js';
 import { parseLibvirtUri } from './libvirt-uri.js';
 
 /** What the address is for: QEMU's side (`upstream`) or the clients' (`listener`). */
@@ -154,8 +155,9 @@ class AddressParser {
     if (domain === '') throw this.#fault(from, 'the domain is missing: libvirt:NAME, an id or a UUID');
     if (option < 0) return { kind: 'libvirt', domain };
     const uri = text.slice(option + URI_OPTION.length);
-    const parsed = parseLibvirtUri(uri);
-    if (!parsed.ok) throw this.#fault(from + option + URI_OPTION.length, `${quoted(uri)}: ${parsed.problem}`);
+    // What is in libvirt.conf is looked up for each attempt.
+    const parsed = isAlias(uri) ? null : parseLibvirtUri(uri);
+    if (parsed?.ok === false) throw this.#fault(from + option + URI_OPTION.length, `${quoted(uri)}: ${parsed.problem}`);
     return { kind: 'libvirt', domain, uri };
   }
 

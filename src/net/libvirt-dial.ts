@@ -5,22 +5,25 @@ import { CommandConnection } from './command-connection.js';
 import { type Connection, SocketConnection } from './connection.js';
 import type { DialOutcome } from './dial.js';
 import { LibvirtRefusal } from './libvirt-calls.js';
+import { resolveLibvirtUri } from './libvirt-conf.js';
 import { LibvirtConnection } from './libvirt-connection.js';
 import { askVersion, describeCommandFault, openDomain } from './libvirt-domain.js';
 import { logIn } from './libvirt-login.js';
 import { LibvirtRpc, type RpcOwner } from './libvirt-rpc.js';
 import { openTls } from './libvirt-tls.js';
-import { defaultLibvirtUri, type LibvirtTarget, parseLibvirtUri } from './libvirt-uri.js';
+import { type LibvirtTarget, parseLibvirtUri } from './libvirt-uri.js';
 import { describeSystemError, errorCode } from './listen-error.js';
 import { describeTcp, openTcp } from './tcp.js';
 
 /** Dials; one of `connected` and `failed` follows, unless it is taken back. */
 export function dialLibvirt(address: LibvirtAddress, outcome: DialOutcome): { readonly abort: () => void } {
-  const uri = address.uri ?? defaultLibvirtUri();
-  const parsed = parseLibvirtUri(uri);
   const attempt = new Attempt(address.domain, outcome);
-  if (parsed.ok) attempt.start(parsed.target);
-  else attempt.fail(`the URI ${JSON.stringify(uri)} ${parsed.problem}`);
+  const resolved = resolveLibvirtUri(address.uri ?? null);
+  if (resolved.ok) {
+    const parsed = parseLibvirtUri(resolved.uri);
+    if (parsed.ok) attempt.start(parsed.target);
+    else attempt.fail(`the URI ${JSON.stringify(resolved.uri)} ${parsed.problem}`);
+  } else attempt.fail(resolved.problem);
   return attempt;
 }
 

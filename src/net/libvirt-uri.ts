@@ -81,13 +81,6 @@ const FOREIGN = new Map([
   ['tls_priority', "these are words of GnuTLS, and qmpmux uses Node's TLS, of version 1.2 or later: leave it out"],
 ]);
 
-/** The URI that is meant when none is given: as for virsh. */
-export function defaultLibvirtUri(environment: NodeJS.ProcessEnv = process.env): string {
-  const named = environment['LIBVIRT_DEFAULT_URI'] ?? '';
-  if (named !== '') return named;
-  return process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session';
-}
-
 /** Reads a URI. Whether anybody is there is found out by dialling. */
 export function parseLibvirtUri(uri: string, environment: NodeJS.ProcessEnv = process.env): ParsedLibvirtUri {
   const shape = SHAPE.exec(uri);

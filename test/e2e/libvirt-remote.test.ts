@@ -58,6 +58,17 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
     });
   }
 
+  test('may be the one of LIBVIRT_DEFAULT_URI; another name than those of libvirt.conf is told', async (t) => {
+    const mux = join(scratch(t), 'mux');
+    const words = ['--upstream', `libvirt:${vm.name}`, '--listen', mux];
+    const daemon = startDaemon(t, words, { LIBVIRT_DEFAULT_URI: remote.tcp() });
+    await daemon.ready();
+    assert.match(
+      await refusal(t, 'no-such-name'),
+      /^"no-such-name" is no libvirt URI, and none of the uri_aliases in /,
+    );
+  });
+
   test('is told to be lost when it stops, and reached again when it is back', async (t) => {
     const { daemon, mux } = share(t, remote.tls());
     await daemon.ready();

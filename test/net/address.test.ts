@@ -49,6 +49,7 @@ const upstreams: readonly (readonly [text: string, address: UpstreamAddress, can
     { kind: 'exec', command: ['ssh', 'host', 'socat', '-', 'UNIX:/run/vm.qmp,forever'] },
   ],
   ['libvirt:web1', { kind: 'libvirt', domain: 'web1' }],
+  ['libvirt:web1?uri=hail', { kind: 'libvirt', domain: 'web1', uri: 'hail' }],
   ['libvirt:a,b c', { kind: 'libvirt', domain: 'a,b c' }],
   [
     'libvirt:web1?uri=qemu+ssh://me@host/system?socket=/run/a,b',

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { tlsPlaces } from '../../dist/net/libvirt-tls.js';
-import { defaultLibvirtUri, type LibvirtTarget, parseLibvirtUri } from '../../dist/net/libvirt-uri.js';
+import { type LibvirtTarget, parseLibvirtUri } from '../../dist/net/libvirt-uri.js';
 import { scratch } from '../support/scratch.js';
 
 const environment = { XDG_RUNTIME_DIR: '/run/user/7', HOME: '/home/me' };
@@ -164,8 +164,3 @@ for (const [uri, problem] of [
     assert.match(parsed.problem, problem);
   });
 }
-
-test('without a URI, the one of virsh is meant', () => {
-  assert.equal(defaultLibvirtUri({ LIBVIRT_DEFAULT_URI: 'qemu+ssh://a/system' }), 'qemu+ssh://a/system');
-  assert.equal(defaultLibvirtUri({}), process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session');
-});
