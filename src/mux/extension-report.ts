@@ -99,8 +99,8 @@ export function clientsReport(sessions: Iterable<Session>, now: number, self: Cl
       negotiated: session.isNegotiated,
       oob: session.isOobEnabled,
       policy: session.policyName ?? 'full',
-      waiting: session.waitingCount,
-      'in-flight': session.inFlightCount,
+      waiting: session.commands.waitingCount,
+      'in-flight': session.commands.inFlightCount,
       held: session.heldBytes,
       descriptors: session.descriptorCount,
       ...tallied(session.tally),
@@ -136,8 +136,8 @@ export function queueReport(mux: Multiplexer, sessions: Iterable<Session>, now: 
   let count = 0;
   const waiting: PendingCommand[] = [];
   for (const session of sessions) {
-    count += session.waitingCount;
-    waiting.push(...session.firstWaiting(MOST_LISTED_OF_ONE));
+    count += session.commands.waitingCount;
+    waiting.push(...session.commands.firstWaiting(MOST_LISTED_OF_ONE));
   }
   waiting.sort((a, b) => a.receivedAt - b.receivedAt);
   return {

@@ -123,7 +123,7 @@ export class Extensions {
 
   /**
    * Carries out a command whose turn has come.
-   * @returns its reply; null when that comes later, by `Session.answerLocally`
+   * @returns its reply; null when that comes later, by `ClientCommands.answerLocally`
    */
   run(command: PendingCommand, call: ExtensionCall): readonly Uint8Array[] | null {
     const { journal } = this.#mux;
@@ -253,7 +253,7 @@ export class Extensions {
   /** Answers a command that was being carried out, unless it is none of these any more. */
   #finish(command: PendingCommand, outcome: Outcome): void {
     if (!this.#running.delete(command)) return;
-    command.session.answerLocally(command, this.#conclude(command, outcome));
+    command.session.commands.answerLocally(command, this.#conclude(command, outcome));
   }
 }
 

@@ -172,7 +172,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** Commands of all clients that have not gone upstream and have no answer. Counted at each call. */
   get waitingCount(): number {
     let count = 0;
-    for (const session of this.#sessions) count += session.waitingCount;
+    for (const session of this.#sessions) count += session.commands.waitingCount;
     return count;
   }
 
@@ -331,7 +331,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     if (reply === null) return false;
     this.journal?.answered(command, reply, false, 'cached');
     this.#count(command, Math.max(command.receivedAt, this.#sendAt), false);
-    command.session.answerLocally(command, reply);
+    command.session.commands.answerLocally(command, reply);
     return true;
   }
 
@@ -439,7 +439,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     }
     this.#scheduler.clear();
     if (keeps) {
-      for (const session of this.#sessions) session.fail(reason);
+      for (const session of this.#sessions) session.commands.fail(reason);
       if (wasRunning) {
         this.#lostVersion = this.#version;
         this.#announce('UPSTREAM_LOST', `{"reason": ${quote(reason)}}`);
@@ -481,7 +481,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     if (!command.oob) this.#pacing.answered(command.sentAt, this.#readAt);
     const { followers, use } = command;
     if (use !== null && this.desk.answered(command, use, envelope, isError)) {
-      for (const session of this.#sessions) if (session.hasWaiting) this.offer(session);
+      for (const session of this.#sessions) if (session.commands.hasWaiting) this.offer(session);
     }
     this.#deliver(command, envelope, isError, 'upstream');
     for (const follower of followers) this.#deliver(follower, envelope, isError, 'shared');
@@ -491,7 +491,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   #deliver(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
     if (command.stage !== 'abandoned') {
       this.#count(command, this.#readAt, isError);
-      command.session.deliverReply(command, envelope, isError, source);
+      command.session.commands.deliverReply(command, envelope, isError, source);
     } else {
       this.journal?.answered(command, envelope.withId(command.id), isError, 'late');
       command.release();
@@ -567,7 +567,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     const start = reserve((isLarge ? 0 : wireEnd - wireStart) + ID_ROOM);
     const slab = slabBytes();
     let end = isLarge ? start : copy(bytes, wireStart, wireEnd, slab, start);
-    command.session.forgetWire(command);
+    command.session.commands.forgetWire(command);
     end = copy(ID_MEMBER, 0, ID_MEMBER.length, slab, end);
     const id = command.upstreamId;
     if (id >= 100) slab[end++] = 0x30 + Math.floor(id / 100);
@@ -589,7 +589,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     for (const command of this.#batch.flatMap((leader) => [leader, ...leader.followers])) {
       const reply = errorReply(command.id, fault);
       this.journal?.denied(command, 'audit', reply);
-      command.session.answerLocally(command, [reply]);
+      command.session.commands.answerLocally(command, [reply]);
     }
     if (this.#scheduler.hasWaiting) this.#host.schedule();
   }

@@ -33,9 +33,9 @@ export class Scheduler {
       const session = this.#ring.shift();
       if (session === undefined) return null;
       session.isInRing = false;
-      const command = session.takeWaiting();
+      const command = session.commands.takeWaiting();
       if (command === null) continue;
-      if (session.hasWaiting) this.offer(session);
+      if (session.commands.hasWaiting) this.offer(session);
       return command;
     }
   }
@@ -48,18 +48,18 @@ export class Scheduler {
   takeSame(leader: PendingCommand): PendingCommand[] {
     let taken: PendingCommand[] | null = null;
     for (const session of this.#ring) {
-      const next = session.nextWaiting;
+      const next = session.commands.nextWaiting;
       if (next === null || !next.isPlainQuery || next.name !== leader.name) continue;
       // A client's own commands are not merged with each other: it asked twice, and may look for a change.
       if (session === leader.session) continue;
-      session.takeWaiting();
+      session.commands.takeWaiting();
       taken ??= [];
       taken.push(next);
     }
     if (taken === null) return NONE;
     for (let at = this.#ring.length - 1; at >= 0; at--) {
       const session = this.#ring[at];
-      if (session === undefined || session.hasWaiting) continue;
+      if (session === undefined || session.commands.hasWaiting) continue;
       session.isInRing = false;
       this.#ring.splice(at, 1);
     }
@@ -72,9 +72,9 @@ export class Scheduler {
       const session = this.#oobRing.shift();
       if (session === undefined) return null;
       session.isInOobRing = false;
-      const command = session.takeWaitingOob();
+      const command = session.commands.takeWaitingOob();
       if (command === null) continue;
-      if (session.nextWaitingOob !== null) this.offerOob(session);
+      if (session.commands.nextWaitingOob !== null) this.offerOob(session);
       return command;
     }
   }

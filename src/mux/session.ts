@@ -1,41 +1,31 @@
 /**
- * One client: its negotiation, its queue, and the order of its answers.
+ * One client: its connection, its negotiation, and when it is read. What it writes is read by command-intake.ts and judged by
+ * command-gate.ts; its commands and their order are in client-commands.ts, what it is sent in client-output.ts.
  *
  * What must hold:
- * - In-band commands are answered in the order sent, whoever answers them. So an answer given here (an error of shape, a
- *   refusal) waits behind the client's commands that are still upstream.
- * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to whatever the client sent
- *   behind it. So that waits until the client's earlier out-of-band commands are answered.
  * - Before negotiation is complete nothing goes upstream and no event is delivered.
  * - What was received before the client left is executed; its answers are recorded and dropped.
  *
  * `#life` goes open → ended (the client shut down its sending side) → done, or from open or ended to left (the connection
  * is gone) → done.
  */
-import type { Envelope } from '../qmp/envelope.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import { OVERSIZED } from '../qmp/scanner.js';
+import { ClientCommands } from './client-commands.js';
 import { ClientDescriptors } from './client-descriptors.js';
 import { ClientOutput } from './client-output.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { CommandGate } from './command-gate.js';
 import { CommandIntake, Found } from './command-intake.js';
-import { CommandQueue } from './command-queue.js';
 import type { Counters } from './counters.js';
 import type { DescriptorUse } from './descriptor-use.js';
 import type { EventFilter } from './events.js';
-import type { ClientView, ReplySource } from './journal.js';
+import type { ClientView } from './journal.js';
 import type { ClientId, Descriptor, Link, Peer } from './link.js';
 import { judgeCapabilities } from './negotiation.js';
-import { PendingCommand } from './pending-command.js';
 import type { SessionOwner } from './session-owner.js';
-import { commitTo, reserve, slabBytes } from './slab.js';
 import { Tally } from './tally.js';
 import { Usage } from './usage.js';
-
-/** What a command that is carried out here holds besides its bytes, about. */
-const EXTENSION_BYTES = 256;
-const NO_CHUNKS: readonly Uint8Array[] = [];
 
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
 type Life = 'open' | 'ended' | 'left' | 'done';
@@ -57,6 +47,7 @@ export class Session implements ClientPort, ClientView {
   /** What was answered. */
   readonly tally = new Tally();
   readonly connectedAt: number;
+  readonly commands: ClientCommands;
 
   readonly #owner: SessionOwner;
   readonly #link: Link;
@@ -65,16 +56,12 @@ export class Session implements ClientPort, ClientView {
   readonly #gate: CommandGate;
   readonly #usage: Usage;
   readonly #descriptors = new ClientDescriptors();
-  /** In microseconds; 0 for no limit. */
-  readonly #commandTime: number;
   readonly #maySkip: boolean;
   /** Whether a command was served without negotiation. */
   #hasSkipped = false;
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
   #endReason = 'client closed';
-  /** Commands without an answer sent. */
-  readonly #queue = new CommandQueue();
   #isPaused = false;
   /** Whether it was told that the client is not read at times. */
   #isPauseTold = false;
@@ -94,8 +81,8 @@ export class Session implements ClientPort, ClientView {
     this.#gate = new CommandGate(owner, this, this.#intake, this.#descriptors, options);
     this.#usage = new Usage(owner.limits);
     this.#output = new ClientOutput(link, this.#usage, owner.limits);
+    this.commands = new ClientCommands(owner, this, this.#output, this.#usage, (options.commandTime ?? 0) * 1000);
     this.connectedAt = owner.now();
-    this.#commandTime = (options.commandTime ?? 0) * 1000;
     this.#maySkip = options.maySkipNegotiation === true;
   }
 
@@ -110,37 +97,6 @@ export class Session implements ClientPort, ClientView {
 
   get isConnected(): boolean {
     return this.#life === 'open' || this.#life === 'ended';
-  }
-
-  get hasWaiting(): boolean {
-    return this.nextWaiting !== null;
-  }
-
-  /** The next command to go upstream; null when there is none, or the client has its share there, or too much to read. */
-  get nextWaiting(): PendingCommand | null {
-    const command = this.#queue.next;
-    if (command === null || this.#queue.inFlight >= this.#owner.share || this.#output.isHigh) return null;
-    return command.use?.isTaker === true && this.#owner.desk.isTaking ? null : command;
-  }
-
-  /** The next out-of-band command to go upstream; null when there is none, or the client has its share there. */
-  get nextWaitingOob(): PendingCommand | null {
-    return this.#queue.oobInFlight >= this.#owner.share ? null : this.#queue.nextOob;
-  }
-
-  /** Commands that have not gone upstream and have no answer. */
-  get waitingCount(): number {
-    return this.#queue.waitingCount;
-  }
-
-  /** Commands of the client that are upstream. */
-  get inFlightCount(): number {
-    return this.#queue.inFlight + this.#queue.oobInFlight;
-  }
-
-  /** @returns up to `most` commands that have not gone upstream and have no answer. */
-  firstWaiting(most: number): PendingCommand[] {
-    return this.#queue.firstWaiting(most);
   }
 
   /** Bytes held for the client. */
@@ -208,15 +164,10 @@ export class Session implements ClientPort, ClientView {
   dropWaiting(reason: string): void {
     if (this.#life !== 'left' || this.#isEmptied) return;
     this.#isEmptied = true;
-    for (const command of this.#queue.removeWaiting()) {
-      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
-      this.#release(command);
-    }
-    this.#drainOob();
+    this.commands.dropWaiting(reason);
     this.#intake.drop();
     this.#descriptors.close();
     this.#isPaused = false;
-    this.#owner.touch(this);
   }
 
   /** Time has passed. */
@@ -233,41 +184,7 @@ export class Session implements ClientPort, ClientView {
       return;
     }
     if (this.#output.isUnread) this.#owner.touch(this);
-    if (this.#commandTime > 0) this.#abandonOverdue(now);
-  }
-
-  /** Gives errors in place of answers that take longer than the client allows. */
-  #abandonOverdue(now: number): void {
-    const overdue = [...this.#queue.oob, ...this.#queue.inBand].filter(
-      ({ stage, receivedAt }) => (stage === 'waiting' || stage === 'inFlight') && now - receivedAt >= this.#commandTime,
-    );
-    for (const command of overdue) {
-      this.#owner.counters.timedOut++;
-      const seconds = this.#commandTime / 1_000_000;
-      if (command.stage === 'waiting') {
-        const what = `qmpmux could not run this command within ${seconds} s, and will not`;
-        const reply = errorReply(command.id, genericError(what));
-        this.#owner.journal?.denied(command, 'command-timeout', reply);
-        this.answerLocally(command, [reply]);
-        continue;
-      }
-      const what = `qmpmux has no answer from QEMU within ${seconds} s; this command may still be executed`;
-      const reply = errorReply(command.id, genericError(what));
-      this.#owner.journal?.abandoned?.(command, reply);
-      this.#replace(command, this.#answered(reply));
-      command.stage = 'abandoned';
-    }
-    if (overdue.length === 0) return;
-    this.#drainOob();
-    this.#owner.touch(this);
-  }
-
-  /** Puts a finished command in the place of one that is not waited for any more. */
-  #replace(command: PendingCommand, substitute: PendingCommand): void {
-    this.#giveBack(command);
-    this.#usage.queuedBytes -= command.size;
-    command.size = 0;
-    this.#queue.replace(command, substitute);
+    this.commands.abandonOverdue(now);
   }
 
   /** Reads no more from the client; when all is answered, it gets EOF. @param reason what the journal is told then */
@@ -276,75 +193,6 @@ export class Session implements ClientPort, ClientView {
     this.#life = 'ended';
     this.#endReason = reason;
     this.#link.pause();
-    this.#owner.touch(this);
-  }
-
-  /** @returns the next command to go upstream, which the session now counts as sent; null when there is none. */
-  takeWaiting(): PendingCommand | null {
-    const command = this.nextWaiting;
-    if (command === null) return null;
-    this.#queue.take(command);
-    return command;
-  }
-
-  /** The same for out-of-band commands. */
-  takeWaitingOob(): PendingCommand | null {
-    const command = this.nextWaitingOob;
-    if (command === null) return null;
-    this.#queue.take(command);
-    return command;
-  }
-
-  /** QEMU's reply to one of the session's commands. */
-  deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
-    const journal = this.#owner.journal;
-    if (envelope.isContiguous) {
-      const start = reserve(envelope.sizeWith(command.idLength));
-      const slab = slabBytes();
-      const end = envelope.writeTo(slab, start, command.idBytes, command.idStart, command.idEnd);
-      commitTo(end);
-      if (journal !== null) {
-        const isWanted = isError || journal.wantsRaw;
-        journal.answered(command, isWanted ? [slab.subarray(start, end)] : NO_CHUNKS, isError, source);
-      }
-      this.#output.claim(start, end);
-    } else {
-      const chunks = envelope.withId(command.id);
-      journal?.answered(command, chunks, isError, source);
-      this.#output.send(chunks);
-    }
-    this.#settle(command);
-  }
-
-  /** Answers a command here, with a reply in chunks, in its turn. The journal has been told. */
-  answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
-    this.#setReply(command, reply);
-    this.#giveBack(command);
-    this.#drain(command.oob);
-    this.#owner.touch(this);
-  }
-
-  /** A command's bytes have been handed over. */
-  forgetWire(command: PendingCommand): void {
-    const length = command.wireLength;
-    this.#usage.queuedBytes -= length;
-    command.size -= length;
-    command.forgetWire();
-  }
-
-  /** The upstream is gone and the client stays: what has no answer gets an error. The journal knows what was upstream. */
-  fail(reason: string): void {
-    for (const command of [...this.#queue.inBand, ...this.#queue.oob]) {
-      // What is answered here does not need QEMU.
-      if (command.stage === 'answered' || command.call !== null) continue;
-      const wasSent = command.stage === 'inFlight';
-      if (!wasSent) this.#owner.journal?.dropped?.(command, reason);
-      const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
-      const reply = errorReply(command.id, genericError(`qmpmux has lost QEMU; ${fate}`));
-      this.#setReply(command, [reply]);
-      this.#giveBack(command);
-    }
-    this.#drainOob();
     this.#owner.touch(this);
   }
 
@@ -360,7 +208,7 @@ export class Session implements ClientPort, ClientView {
     if (this.isConnected) this.#sendOut();
     if (
       this.#isPaused &&
-      this.#usage.hasRoom(this.#queue.length) &&
+      this.#usage.hasRoom(this.commands.length) &&
       !this.#output.isHigh &&
       this.#descriptors.hasRoom
     ) {
@@ -370,7 +218,7 @@ export class Session implements ClientPort, ClientView {
       if (this.#output.length > 0) this.#owner.touch(this);
     }
     this.#account();
-    const isIdle = !this.#isPaused && this.#queue.isEmpty;
+    const isIdle = !this.#isPaused && this.commands.isEmpty;
     if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#output.length === 0) {
       if (this.#life === 'ended') {
         this.#owner.disconnected(this, this.#endReason);
@@ -383,15 +231,7 @@ export class Session implements ClientPort, ClientView {
   /** Ends the session from our side: sends what there is, then EOF. Its commands are dropped. */
   terminate(reason: string): void {
     if (this.#life === 'done') return;
-    for (const command of this.#queue.oob) {
-      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
-      // those that are upstream are the multiplexer's to release
-      if (command.stage === 'waiting' || command.stage === 'answered') this.#release(command);
-    }
-    for (const command of this.#queue.inBand) {
-      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
-      if (command.stage !== 'free') this.#release(command);
-    }
+    this.commands.drop(reason);
     if (this.isConnected) {
       this.#flushOutput();
       this.#link.end();
@@ -412,10 +252,7 @@ export class Session implements ClientPort, ClientView {
     this.#flushOutput();
     const fault = output.judge(this.#owner.now());
     if (fault !== null) this.cut(fault.limit, fault.what);
-    if (!wasHigh || this.#usage.isHigh(0)) return;
-    this.#drainAnswered();
-    if (output.length > 0) this.#owner.touch(this);
-    if (this.hasWaiting) this.#owner.offer(this);
+    if (wasHigh && !this.#usage.isHigh(0)) this.commands.resume();
   }
 
   /** Sums up what is held, and tells the difference. */
@@ -434,7 +271,6 @@ export class Session implements ClientPort, ClientView {
     this.#descriptors.close();
     this.#owner.account(-this.#usage.held);
     this.#usage.held = 0;
-    this.#queue.clear();
     this.#owner.unsubscribe(this);
     this.#owner.remove(this);
   }
@@ -442,7 +278,7 @@ export class Session implements ClientPort, ClientView {
   /** Reads commands until the bytes are used up or the queue is full. */
   #pump(): void {
     for (;;) {
-      if (this.#usage.isFull(this.#queue.length) || this.#output.isHigh || this.#descriptors.isFull) {
+      if (this.#usage.isFull(this.commands.length) || this.#output.isHigh || this.#descriptors.isFull) {
         this.#isPaused = true;
         this.#intake.rest();
         this.#countPause();
@@ -454,7 +290,7 @@ export class Session implements ClientPort, ClientView {
         case Found.Nothing:
           return;
         case Found.Known:
-          this.#enqueue(intake.takeKnown());
+          this.commands.passOn(intake.takeKnown());
           break;
         case Found.Command:
           this.#receiveCommand();
@@ -476,7 +312,7 @@ export class Session implements ClientPort, ClientView {
     this.#isPauseTold = true;
     const what = this.#output.isHigh
       ? `has ${this.#output.unread} bytes of answers to read first`
-      : `has ${this.#queue.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
+      : `has ${this.commands.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
     this.#owner.journal?.limited?.(this, this.listener, 'paused', what);
   }
 
@@ -489,15 +325,10 @@ export class Session implements ClientPort, ClientView {
   #answerMisshapen(): void {
     const { reader } = this.#owner;
     const reply = errorReply(this.#intake.id, genericError(reader.shapeError ?? ''));
+    this.#tellMalformed(reply);
     // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
-    if (reader.isOutOfBand && this.isOobEnabled) {
-      this.#tellMalformed(reply);
-      const command = this.#answered(reply);
-      command.oob = true;
-      this.#queue.add(command);
-      this.#drainOob();
-      this.#owner.touch(this);
-    } else this.#answerInTurn(reply, true);
+    if (reader.isOutOfBand && this.isOobEnabled) this.commands.answerOob(reply);
+    else this.commands.answerInTurn(reply);
   }
 
   #receiveCommand(): void {
@@ -511,25 +342,12 @@ export class Session implements ClientPort, ClientView {
         this.#passOn(fate.use);
         break;
       case 'carried out here':
-        this.#enqueueHere();
+        this.#carryOutHere();
         break;
       case 'refused':
-        this.#refuse(fate.rule, fate.desc);
+        this.commands.refuse(this.#intake.take(), fate.rule, fate.desc);
         break;
     }
-  }
-
-  /** Refuses the command that was read, in its turn. @param rule what the journal is told */
-  #refuse(rule: string, desc: string): void {
-    const command = this.#intake.take();
-    const reply = errorReply(command.id, genericError(desc));
-    this.#owner.journal?.denied(command, rule, reply);
-    this.#setReply(command, [reply]);
-    this.#hold(command, reply.length + command.raw.length);
-    this.#queue.add(command);
-    if (command.oob) this.#drainOob();
-    else this.#drainAnswered();
-    this.#owner.touch(this);
   }
 
   #negotiate(): void {
@@ -541,7 +359,7 @@ export class Session implements ClientPort, ClientView {
     const judged = judgeCapabilities(parser, this.#intake.tokens, reader.argumentsToken, offersOob, words);
     if ('desc' in judged) return this.#answerMalformed(this.#intake.id, judged);
     this.#phase = { name: 'running', oob: judged.oob };
-    this.#answerInTurn(emptyReturn(this.#intake.id), false);
+    this.commands.answerInTurn(emptyReturn(this.#intake.id));
     this.#owner.journal?.negotiated(this, judged.oob ? ['oob'] : [], this.#intake.raw);
     this.#owner.subscribe(this);
   }
@@ -550,127 +368,23 @@ export class Session implements ClientPort, ClientView {
     const command = this.#intake.takeForQemu();
     command.use = use;
     if (use === null) this.#intake.learn();
-    this.#enqueue(command);
+    this.commands.passOn(command);
   }
 
-  /** Queues a command for QEMU. */
-  #enqueue(command: PendingCommand): void {
-    this.#hold(command, command.wireLength + command.raw.length);
-    this.#queue.add(command);
-    if (command.oob) {
-      this.#owner.offerOob(this);
-      return;
-    }
-    // A cached reply needs no turn, only its place among the client's answers.
-    if (!(command.isPlainQuery && this.#owner.answerFromCache(command))) this.#owner.offer(this);
-  }
-
-  /** Queues a command that is carried out here when its turn comes; an out-of-band one's has come. */
-  #enqueueHere(): void {
+  #carryOutHere(): void {
     const { reader, extensions } = this.#owner;
     const command = this.#intake.take();
-    command.call = extensions.read(reader.name, this.#intake.writtenArguments);
-    this.#hold(command, command.raw.length + EXTENSION_BYTES + this.#intake.length);
-    this.#queue.add(command);
-    if (command.oob) this.#carryOut(command);
-    this.#drain(command.oob);
-    this.#owner.touch(this);
-  }
-
-  #carryOut(command: PendingCommand): void {
-    if (command.call === null || command.stage !== 'waiting') return;
-    command.stage = 'running';
-    const reply = this.#owner.extensions.run(command, command.call);
-    if (reply !== null) this.#setReply(command, reply);
-  }
-
-  /** Gives a command its reply, to be sent in its turn. */
-  #setReply(command: PendingCommand, reply: readonly Uint8Array[]): void {
-    command.stage = 'answered';
-    command.reply = reply;
-    this.#output.hold(reply);
+    const call = extensions.read(reader.name, this.#intake.writtenArguments);
+    this.commands.carryOutHere(command, call, this.#intake.length);
   }
 
   #answerMalformed(id: Uint8Array | null, fault: QmpFault): void {
-    this.#answerInTurn(errorReply(id, fault), true);
+    const reply = errorReply(id, fault);
+    this.#tellMalformed(reply);
+    this.commands.answerInTurn(reply);
   }
 
   #tellMalformed(reply: Uint8Array): void {
     this.#owner.journal?.malformed(this, this.#intake.raw, reply);
-  }
-
-  /** Sends a reply of our own behind the answers to all earlier in-band commands. */
-  #answerInTurn(reply: Uint8Array, isMalformed: boolean): void {
-    if (isMalformed) this.#tellMalformed(reply);
-    this.#owner.touch(this);
-    if (this.#queue.isEmpty) {
-      this.#output.send([reply]);
-      return;
-    }
-    this.#queue.add(this.#answered(reply));
-  }
-
-  #answered(reply: Uint8Array): PendingCommand {
-    const command = PendingCommand.take(this);
-    this.#setReply(command, [reply]);
-    this.#hold(command, reply.length);
-    return command;
-  }
-
-  /** A command is upstream no more, or nobody waits for it there. */
-  #giveBack(command: PendingCommand): void {
-    const wasTaken = this.#queue.giveBack(command);
-    if (wasTaken && command.oob && this.nextWaitingOob !== null) this.#owner.offerOob(this);
-  }
-
-  /** A command is through: lets go of it, and of the answers that waited behind it. */
-  #settle(command: PendingCommand): void {
-    this.#queue.leave(command);
-    this.#giveBack(command);
-    this.#drain(command.oob);
-    this.#release(command);
-    this.#owner.touch(this);
-  }
-
-  #hold(command: PendingCommand, bytes: number): void {
-    command.size = bytes;
-    this.#usage.queuedBytes += bytes;
-  }
-
-  #release(command: PendingCommand): void {
-    this.#usage.queuedBytes -= command.size;
-    if (command.call !== null) this.#owner.extensions.forget(command);
-    command.release();
-  }
-
-  /** Sends the answers whose turn has come, out-of-band ones too if such a command has been answered. */
-  #drain(isOob: boolean): void {
-    if (isOob) this.#drainOob();
-    else {
-      this.#drainAnswered();
-      if (this.hasWaiting) this.#owner.offer(this);
-    }
-  }
-
-  /** Sends the out-of-band answers whose turn has come, and what waited behind them. */
-  #drainOob(): void {
-    for (let command = this.#queue.dueOob; command?.stage === 'answered'; command = this.#queue.dueOob) {
-      this.#output.sendHeld(command.reply);
-      this.#queue.leave(command);
-      this.#release(command);
-    }
-    this.#drainAnswered();
-    if (this.hasWaiting) this.#owner.offer(this);
-  }
-
-  #drainAnswered(): void {
-    for (let command = this.#queue.due; command !== null; command = this.#queue.due) {
-      if (command.call !== null && !this.#output.isHigh) this.#carryOut(command);
-      if (command.stage !== 'answered') break;
-      this.#output.sendHeld(command.reply);
-      this.#queue.leave(command);
-      this.#release(command);
-    }
-    this.#queue.trim();
   }
 }
