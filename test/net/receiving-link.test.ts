@@ -238,6 +238,44 @@ test('what goes upstream with a descriptor stands in order with the rest, howeve
   source.peer.destroy();
   source.socket.destroy();
   await received.until(() => received.isOver);
+  // With the connection goes what was opened to ask about its queue.
+  socket.destroy();
+  await arrivals.until(() => arrivals.isOver);
+  if (!peer.closed) await once(peer, 'close');
+  assert.equal(openFiles(), before - 2);
+});
+
+test('descriptors come at their place among many commands, and what is opened to ask for them is closed', async (t) => {
+  const { peer, socket, folder } = await pair(t);
+  const before = openFiles();
+  const { link, arrivals } = receiving(socket);
+  const [fd = 0] = files(t, folder, 1);
+  const many = '{"command"}'.repeat(100);
+  let expected = '';
+  const at: number[] = [];
+  for (let round = 0; round < 8; round++) {
+    link.pause();
+    for (const _ of many.matchAll(/}/g)) sendWith(peer, '{"command"}', []);
+    expected += many;
+    if (round % 4 === 3) {
+      sendWith(peer, '{"with"}', [fd]);
+      at.push(expected.length);
+      expected += '{"with"}';
+      for (let i = 0; i < 100; i++) sendWith(peer, '{}', []);
+      expected += '{}'.repeat(100);
+    }
+    link.resume();
+    await arrivals.until(() => arrivals.text.length === expected.length);
+  }
+  assert.equal(arrivals.text, expected);
+  assert.deepEqual(
+    arrivals.all.map((one) => one.at),
+    at,
+  );
+  for (const descriptor of arrivals.descriptors) descriptor.close();
+  socket.destroy();
+  await arrivals.until(() => arrivals.isOver);
+  // The test's file is there, and the socket is not.
   assert.equal(openFiles(), before);
 });
 
