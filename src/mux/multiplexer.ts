@@ -530,9 +530,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       if (command === null) break;
       this.#stage(command);
     }
-    const window = this.#pacing.window;
+    const { window, turn } = this.#pacing;
     while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG && !this.desk.isDelicate) {
-      const command = this.#scheduler.nextInBand();
+      const command = this.#scheduler.nextInBand(turn);
       if (command === null) break;
       // The answer may have come while the command waited.
       if (command.isPlainQuery && this.answerFromCache(command)) continue;

@@ -16,6 +16,8 @@ const HORIZON = 1000;
 const SHARE_HORIZON = 100;
 /** One that QEMU runs and one that it reads meanwhile: with these it is never idle. */
 const SMALLEST_SHARE = 2;
+/** What one client sends in its turn, before the next one's, should be answered within this time, in microseconds. */
+const TURN_HORIZON = 16;
 /** Weight of the newest answer in the mean. */
 const WEIGHT = 1 / 16;
 
@@ -45,6 +47,11 @@ export class Pacing {
    */
   get share(): number {
     return Math.max(SMALLEST_SHARE, Math.floor(SHARE_HORIZON / Math.max(1, this.#mean)));
+  }
+
+  /** How many commands a client may send in its turn. Those of one client together cost less than each by itself. */
+  get turn(): number {
+    return Math.max(1, Math.floor(TURN_HORIZON / Math.max(1, this.#mean)));
   }
 
   get window(): number {
