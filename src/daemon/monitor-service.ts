@@ -61,9 +61,12 @@ export class MonitorService {
   readonly #ownJournals: readonly Journal[];
   readonly #metrics: Journal | null;
   readonly #doors: Doors;
-  readonly #turn = new Turn(() => {
-    this.#multiplexer.commit();
-  });
+  readonly #turn = new Turn(
+    () => {
+      this.#multiplexer.commit();
+    },
+    () => this.#multiplexer.isBusy,
+  );
   readonly #takenPlace: TakenPlace | null;
   /** How long commands in flight may take when the service stops, in milliseconds. */
   drainTime: number;

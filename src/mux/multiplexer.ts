@@ -176,6 +176,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return count;
   }
 
+  /** Whether this turn's commands, or the next ones, will probably come or be answered within microseconds. */
+  get isBusy(): boolean {
+    return this.#pacing.isFast;
+  }
+
   /** Commands in flight upstream, oldest first. */
   get inFlight(): readonly PendingCommand[] {
     return this.#pending.all();

@@ -54,6 +54,11 @@ export class Pacing {
     return Math.max(1, Math.floor(TURN_HORIZON / Math.max(1, this.#mean)));
   }
 
+  /** Whether answers come so fast that waiting for them by sleeping costs more than they do. */
+  get isFast(): boolean {
+    return this.turn > 1;
+  }
+
   get window(): number {
     if (this.oobClients > 0) return SMALL_WINDOW;
     return Math.min(LARGE_WINDOW, Math.max(SMALL_WINDOW, Math.floor(HORIZON / Math.max(1, this.#mean))));

@@ -84,4 +84,32 @@ describe('a client that floods', () => {
     }
     assert.ok(world.qemu.waiting.length > 7, `${world.qemu.waiting.length} in flight`);
   });
+
+  it('lets another one in after a few commands where QEMU is fast, and after each where it is not', () => {
+    const world = World.running();
+    const clients = [world.client().negotiate(), world.client().negotiate()];
+    /** @returns how many commands of one client come in a row, at most, of those in flight */
+    const longestRow = () => {
+      for (const [index, client] of clients.entries()) client.send(flood(400).replaceAll('flood', `flood-${index}`));
+      // What was in flight before goes first: it was sent under other rules.
+      for (let i = world.qemu.waiting.length; i > 0; i--) world.qemu.returns();
+      world.settle();
+      let longest = 0;
+      let row = 0;
+      let before = '';
+      for (const { name } of world.qemu.waiting) {
+        row = name === before ? row + 1 : 1;
+        before = name;
+        longest = Math.max(longest, row);
+      }
+      return longest;
+    };
+    assert.equal(longestRow(), 1);
+    for (let i = 0; i < 600; i++) {
+      world.qemu.returns();
+      world.settle();
+    }
+    const many = longestRow();
+    assert.ok(many > 1 && many <= 16, `${many} in a row`);
+  });
 });
