@@ -8,7 +8,8 @@ import { LibvirtRefusal } from './libvirt-calls.js';
 import { resolveLibvirtUri } from './libvirt-conf.js';
 import { LibvirtConnection } from './libvirt-connection.js';
 import { askVersion, describeCommandFault, openDomain } from './libvirt-domain.js';
-import { logIn } from './libvirt-login.js';
+import { KEEP_ALIVE, type KeepAliveOptions } from './libvirt-keepalive.js';
+import { logIn, offerKeepAlive } from './libvirt-login.js';
 import { LibvirtRpc, type RpcOwner } from './libvirt-rpc.js';
 import { openTls } from './libvirt-tls.js';
 import { type LibvirtTarget, parseLibvirtUri } from './libvirt-uri.js';
@@ -16,8 +17,12 @@ import { describeSystemError, errorCode } from './listen-error.js';
 import { describeTcp, openTcp } from './tcp.js';
 
 /** Dials; one of `connected` and `failed` follows, unless it is taken back. */
-export function dialLibvirt(address: LibvirtAddress, outcome: DialOutcome): { readonly abort: () => void } {
-  const attempt = new Attempt(address.domain, outcome);
+export function dialLibvirt(
+  address: LibvirtAddress,
+  outcome: DialOutcome,
+  keepAlive: KeepAliveOptions = KEEP_ALIVE,
+): { readonly abort: () => void } {
+  const attempt = new Attempt(address.domain, outcome, keepAlive);
   const resolved = resolveLibvirtUri(address.uri ?? null);
   if (resolved.ok) {
     const parsed = parseLibvirtUri(resolved.uri);
@@ -30,6 +35,7 @@ export function dialLibvirt(address: LibvirtAddress, outcome: DialOutcome): { re
 class Attempt {
   readonly #wanted: string;
   readonly #outcome: DialOutcome;
+  readonly #keepAlive: KeepAliveOptions;
   #isOver = false;
   /** Undoes what has been done so far. */
   #undo: () => void = () => undefined;
@@ -37,7 +43,8 @@ class Attempt {
   /** What is to be known of a connection that ends before the daemon has answered. */
   #early = '';
 
-  constructor(wanted: string, outcome: DialOutcome) {
+  constructor(wanted: string, outcome: DialOutcome, keepAlive: KeepAliveOptions) {
+    this.#keepAlive = keepAlive;
     this.#wanted = wanted;
     this.#outcome = outcome;
   }
@@ -129,7 +136,7 @@ class Attempt {
     }).abort;
   }
 
-  async #talk(connection: Connection, { name, logIn: wish }: LibvirtTarget): Promise<void> {
+  async #talk(connection: Connection, { name, reach, logIn: wish }: LibvirtTarget): Promise<void> {
     const early: Parameters<RpcOwner['message']>[] = [];
     const rpc = new LibvirtRpc(connection, {
       message: (...message) => {
@@ -145,11 +152,14 @@ class Attempt {
     try {
       await logIn(rpc, wish);
       this.#early = '';
+      await offerKeepAlive(rpc);
       const domain = await openDomain(rpc, name, this.#wanted);
       const version = await askVersion(rpc, domain);
       if (!(version instanceof Uint8Array)) throw new LibvirtRefusal(describeCommandFault(version));
       if (this.#isOver) return;
       this.#isOver = true;
+      // A socket of this host ends with its daemon; other ways may go dead without a word.
+      if (reach.kind !== 'unix') rpc.keepAlive(this.#keepAlive);
       this.#outcome.connected(new LibvirtConnection(rpc, domain, version, early));
     } catch (error) {
       if (!(error instanceof LibvirtRefusal)) throw error;

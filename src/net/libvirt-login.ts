@@ -21,7 +21,16 @@ export interface LogIn {
 }
 
 /** Of src/remote/remote_protocol.x. */
-const Procedure = { authList: 66, saslInit: 67, saslStart: 68, saslStep: 69, authPolkit: 70 } as const;
+const Procedure = {
+  supportsFeature: 60,
+  authList: 66,
+  saslInit: 67,
+  saslStart: 68,
+  saslStep: 69,
+  authPolkit: 70,
+} as const;
+/** VIR_DRV_FEATURE_PROGRAM_KEEPALIVE. */
+const KEEP_ALIVE_FEATURE = 10;
 const Auth = { none: 0, sasl: 1, polkit: 2 } as const;
 /** REMOTE_AUTH_SASL_DATA_MAX. */
 const MOST_DATA = 65_536;
@@ -43,6 +52,14 @@ export async function logIn(rpc: LibvirtRpc, wish: LogIn): Promise<void> {
   if (kind === Auth.polkit) await demand(rpc, Program.remote, Procedure.authPolkit, new XdrWriter(), Action.open);
   else if (kind === Auth.sasl) await logInBySasl(rpc, wish);
   else throw new LibvirtRefusal(`libvirt asks for a log-in by a method that is unknown here (${kinds.join(', ')})`);
+}
+
+/**
+ * Tells the daemon that we answer when it asks whether we are there; then it does, and notices when we are not. It may demand that
+ * (`keepalive_required`). Never resolves when the connection ends meanwhile.
+ */
+export async function offerKeepAlive(rpc: LibvirtRpc): Promise<void> {
+  await ask(rpc, Program.remote, Procedure.supportsFeature, new XdrWriter().int(KEEP_ALIVE_FEATURE));
 }
 
 async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn): Promise<void> {

@@ -6,6 +6,7 @@
  * procedure. The daemon is trusted to be one, but not to be well: what is no such message ends the connection with a reason.
  */
 import type { Connection } from './connection.js';
+import { KeepAlive, type KeepAliveOptions } from './libvirt-keepalive.js';
 import { XdrReader, XdrWriter } from './xdr.js';
 
 /** Programs (src/remote/remote_protocol.x, qemu_protocol.x; virkeepaliveprotocol.x). All are of version 1. */
@@ -45,6 +46,7 @@ export class LibvirtRpc {
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #isOpen = true;
+  #keepAlive: KeepAlive | null = null;
 
   constructor(connection: Connection, owner: RpcOwner) {
     this.#connection = connection;
@@ -77,16 +79,33 @@ export class LibvirtRpc {
   }
 
   pause(): void {
+    if (this.#keepAlive !== null) this.#keepAlive.isPaused = true;
     this.#connection.link.pause();
   }
 
   resume(): void {
+    if (this.#keepAlive !== null) this.#keepAlive.isPaused = false;
     this.#connection.link.resume();
+  }
+
+  /** Begins to ask whether the daemon is still there, when it is silent. */
+  keepAlive(options: KeepAliveOptions): void {
+    if (!this.#isOpen) return;
+    this.#keepAlive ??= new KeepAlive(
+      options,
+      () => {
+        this.#send(Program.keepAlive, PING, Type.message, 0, new Uint8Array(0));
+      },
+      (silence) => {
+        this.#end(`libvirtd has not answered for ${silence / 1000} s: its host or the way there may be down`);
+      },
+    );
   }
 
   /** Ends the connection; nobody is told. */
   close(atOnce: boolean): Promise<void> {
     this.#isOpen = false;
+    this.#keepAlive?.stop();
     this.#calls.clear();
     return this.#connection.close(atOnce);
   }
@@ -122,6 +141,7 @@ export class LibvirtRpc {
   }
 
   #dispatch(message: Uint8Array): void {
+    this.#keepAlive?.heard();
     const header = new XdrReader(message.subarray(4, HEADER_BYTES));
     const [program, version, procedure] = [header.unsigned(), header.unsigned(), header.unsigned()];
     const [type, serial, status] = [header.unsigned(), header.unsigned(), header.unsigned()];
@@ -141,6 +161,7 @@ export class LibvirtRpc {
   #end(reason: string): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.#keepAlive?.stop();
     this.#calls.clear();
     this.#owner.closed(reason);
   }
