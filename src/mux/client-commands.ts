@@ -58,8 +58,16 @@ export class ClientCommands {
   /** The next command to go upstream; null when there is none, or the client has its share there, or too much to read. */
   get nextWaiting(): PendingCommand | null {
     const command = this.#queue.next;
-    if (command === null || this.#queue.inFlight >= this.#owner.share || this.#output.isHigh) return null;
+    if (command === null || this.#queue.inFlight >= this.#owner.share || this.isHeldUp) return null;
     return command.use?.isTaker === true && this.#owner.desk.isTaking ? null : command;
+  }
+
+  /**
+   * Whether the client has too much to read for further commands to be carried out. Replies that wait here count as long as an
+   * answer of QEMU's will let some of them go: otherwise the next command is what they wait for.
+   */
+  get isHeldUp(): boolean {
+    return this.#queue.inFlight > 0 ? this.#output.isHigh : this.#output.isHighWithoutHeld;
   }
 
   /** The next out-of-band command to go upstream; null when there is none, or the client has its share there. */
@@ -342,7 +350,7 @@ export class ClientCommands {
 
   #drainAnswered(): void {
     for (let command = this.#queue.due; command !== null; command = this.#queue.due) {
-      if (command.call !== null && !this.#output.isHigh) this.#carryOut(command);
+      if (command.call !== null && !this.isHeldUp) this.#carryOut(command);
       if (command.stage !== 'answered') break;
       this.#output.sendHeld(command.reply);
       this.#queue.leave(command);

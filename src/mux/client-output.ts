@@ -38,9 +38,14 @@ export class ClientOutput {
     return this.#usage.unread + this.#outbox.length + this.#dueBytes;
   }
 
-  /** Whether no more than what is upstream already is to be answered for now. */
+  /** Whether no more is to be read from the client for now. */
   get isHigh(): boolean {
     return this.#usage.isHigh(this.#outbox.length + this.#dueBytes);
+  }
+
+  /** The same without the replies that wait here. */
+  get isHighWithoutHeld(): boolean {
+    return this.#usage.isHigh(this.#outbox.length);
   }
 
   /** Whether there is something to be sent, or to be looked after until the client has read it. */

@@ -141,9 +141,11 @@ export class Session implements ClientPort, ClientView {
   closed(reason: string): void {
     if (!this.isConnected) return;
     this.#life = 'left';
+    const wasHeldUp = this.commands.isHeldUp;
     this.#output.close();
     this.#owner.unsubscribe(this);
     this.#owner.disconnected(this, reason);
+    if (wasHeldUp) this.commands.resume();
     this.#owner.touch(this);
   }
 
@@ -248,11 +250,11 @@ export class Session implements ClientPort, ClientView {
   #sendOut(): void {
     const output = this.#output;
     if (!output.isBusy) return;
-    const wasHigh = output.isHigh;
+    const wasHeldUp = this.commands.isHeldUp;
     this.#flushOutput();
     const fault = output.judge(this.#owner.now());
     if (fault !== null) this.cut(fault.limit, fault.what);
-    if (wasHigh && !this.#usage.isHigh(0)) this.commands.resume();
+    if (wasHeldUp && !this.commands.isHeldUp) this.commands.resume();
   }
 
   /** Sums up what is held, and tells the difference. */

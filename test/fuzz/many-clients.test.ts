@@ -77,6 +77,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 const options = fc.record({
   queuedCommands: fc.constantFrom(2, 5, 1024),
+  outputHighWater: fc.constantFrom(60, 300, 4_000_000),
   oob: fc.constant(true),
   cache: fc.boolean(),
   merge: fc.boolean(),
@@ -156,9 +157,10 @@ it('each of many clients is served as if it were alone', () => {
       fc.array(step, { maxLength: 60 }),
       options,
       (scripts, steps, chosen) => {
+        const { queuedCommands, outputHighWater } = chosen;
         const world = World.running({
           journal: chosen.journal,
-          mux: { cache: chosen.cache, merge: chosen.merge, limits: { queuedCommands: chosen.queuedCommands } },
+          mux: { cache: chosen.cache, merge: chosen.merge, limits: { queuedCommands, outputHighWater } },
         });
         const players = scripts.map(({ before, negotiation, messages, sizes }, at) => {
           const text = [before, '\n', negotiation, ...messages].join('').replaceAll('%', `of client ${at}`);

@@ -134,6 +134,48 @@ describe('the output of a client', () => {
     assert.equal(world.mux.counters.overfull, 0);
   });
 
+  it('that waits here for an earlier answer does not keep the earlier command from QEMU', () => {
+    for (const first of ['query-a', 'query-a"}{"execute":"query-b"}{"execute":"query-a']) {
+      const world = limitedWorld(limits);
+      const client = world.client().negotiate();
+      world.client().negotiate();
+      client.send('{"execute":"query-version"}');
+      world.qemu.returns(`"${'x'.repeat(500)}"`);
+      world.settle();
+      client.take();
+      client.send(`{"execute":"${first}"}${commands(10, 'query-version')}`);
+      const answers: string[] = [];
+      while (world.qemu.waiting.length > 0) {
+        world.qemu.returns('[]');
+        world.settle();
+        answers.push(...client.take());
+      }
+      assert.equal(answers.length, first.split('query-').length - 1 + 10);
+      assert.equal(client.link.isPaused, false);
+    }
+  });
+
+  it('that was too much holds up nothing any more once the client is gone: what it had sent is executed', () => {
+    const world = limitedWorld(limits);
+    const client = world.client().negotiate();
+    jam(client);
+    const answerAll = () => {
+      while (world.qemu.waiting.length > 0) {
+        world.qemu.returns(`"${'x'.repeat(500)}"`);
+        world.settle();
+      }
+    };
+    client.send(commands(10, 'query-a') + commands(10, 'stop'));
+    answerAll();
+    assert.ok(world.qemu.arrivedCount < 20, 'some wait until it has read');
+    client.port.closed('reset by the peer');
+    world.settle();
+    answerAll();
+    assert.equal(world.qemu.arrivedCount, 20);
+    assert.equal(world.mux.heldBytes, 0);
+    assert.equal(world.mux.sessionCount, 0);
+  });
+
   it('that is large, in one answer, passes as long as it is read', () => {
     const world = limitedWorld(limits);
     const client = world.client().negotiate();
