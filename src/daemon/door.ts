@@ -72,7 +72,7 @@ export class Door {
         most: Math.min(MOST_HANDSHAKES, Math.ceil(descriptors.limit / 4)),
         enter: (socket) => this.#enter(socket),
         failed: (why, what) => {
-          multiplexer.turnAway(this.listener.place, why === 'slow' ? 'unnegotiated' : 'refusedByOwner', what);
+          multiplexer.admission.turnAway(this.listener.place, why === 'slow' ? 'unnegotiated' : 'refusedByOwner', what);
         },
       },
     });
@@ -110,11 +110,11 @@ export class Door {
     if (allow !== null) {
       const { uid, gid } = peer.kind === 'unix' ? peer : {};
       const isAllowed = (uid !== undefined && allow.uids.has(uid)) || (gid !== undefined && allow.gids.has(gid));
-      if (!isAllowed) return this.#multiplexer.turnAway(listener, 'refusedByOwner', ownerText(uid, gid));
+      if (!isAllowed) return this.#multiplexer.admission.turnAway(listener, 'refusedByOwner', ownerText(uid, gid));
     }
     const early = this.#isTls ? null : this.#tooMany(listener);
     if (early !== null) return early;
-    const full = this.#multiplexer.refusal(listener, settings.clients ?? undefined);
+    const full = this.#multiplexer.admission.refusal(listener, settings.clients ?? undefined);
     if (full !== null) return full;
     return this.#isTls ? null : this.#takeDescriptor(listener);
   }
@@ -123,12 +123,16 @@ export class Door {
     const { settings, rate } = this.#service;
     if (rate.take(performance.now())) return null;
     const what = `more than ${settings.connectionRate} connections a second`;
-    return this.#multiplexer.turnAway(listener, 'refusedByRate', what);
+    return this.#multiplexer.admission.turnAway(listener, 'refusedByRate', what);
   }
 
   #takeDescriptor(listener: string): Uint8Array | null {
     if (this.#descriptors.take()) return null;
-    return this.#multiplexer.turnAway(listener, 'refusedByDescriptors', 'too many open files, try again later');
+    return this.#multiplexer.admission.turnAway(
+      listener,
+      'refusedByDescriptors',
+      'too many open files, try again later',
+    );
   }
 
   /** One that is yet to agree on TLS, and would cost that. @returns whether it may */

@@ -12,11 +12,13 @@ import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.j
 import { errorReply, eventMessage, genericError } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
 import { quote } from '../qmp/unicode.js';
+import { Admission } from './admission.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { Counters, Traffic } from './counters.js';
 import { DescriptorDesk } from './descriptor-desk.js';
 import { EventFanout } from './events.js';
 import { Extensions, type ExtensionServices } from './extension.js';
+import { HeldMemory } from './held-memory.js';
 import type { ClientView, Journal, ReplySource } from './journal.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
@@ -85,9 +87,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** What was answered to all clients. */
   readonly tally = new TimeTally();
   readonly extensions: Extensions;
+  readonly admission: Admission;
   readonly enablesOob: boolean;
 
   readonly #host: Host;
+  readonly #memory: HeldMemory;
   readonly #monitor: Monitor;
   readonly #pending = new Pending();
   readonly #pacing = new Pacing();
@@ -115,14 +119,12 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   #sendAt = 0;
   #touched: Session[] = [];
   #lastClientId = 0;
-  #clientCount = 0;
-  /** Connected clients by listener. */
-  readonly #perListener = new Map<string, number>();
-  #heldBytes = 0;
 
   constructor(options: MultiplexerOptions) {
     this.name = options.name;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.admission = new Admission(this);
+    this.#memory = new HeldMemory(this.limits.memory);
     this.#host = options.host;
     this.journal = options.journal ?? null;
     this.#cache = options.cache === false ? null : new ReplyCache();
@@ -139,7 +141,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   get clientCount(): number {
-    return this.#clientCount;
+    return this.admission.clientCount;
   }
 
   /** Sessions, those included whose client has left while something of theirs is upstream. */
@@ -149,7 +151,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   /** Bytes held for all clients: what they are writing, what waits, what they have not read. */
   get heldBytes(): number {
-    return this.#heldBytes;
+    return this.#memory.bytes;
   }
 
   /** Those who are connected. */
@@ -204,37 +206,6 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   /**
-   * Whether one more client may connect through `listener`. If not, that is counted and told to the journal.
-   * @param listenerClients how many it may have; 0 for any number
-   * @returns null, or what to write to it before it is closed
-   */
-  refusal(listener: string, listenerClients: number = this.limits.listenerClients): Uint8Array | null {
-    const { clients } = this.limits;
-    const here = this.#perListener.get(listener) ?? 0;
-    const isListenerFull = listenerClients > 0 && here >= listenerClients;
-    if (!isListenerFull && (clients === 0 || this.#clientCount < clients)) return null;
-    const limit = isListenerFull ? 'refusedByListener' : 'refusedByMonitor';
-    const what = isListenerFull ? `${here} clients on this socket` : `${this.#clientCount} clients`;
-    this.#countRefusal(listener, limit, what);
-    return errorReply(null, genericError(`qmpmux has ${what} already, and may have no more; try again later`));
-  }
-
-  /** Counts, and tells the journal, that someone is not let in. @returns what to write to it before it is closed */
-  turnAway(
-    listener: string,
-    limit: 'refusedByRate' | 'refusedByOwner' | 'refusedByDescriptors' | 'unnegotiated',
-    what: string,
-  ): Uint8Array {
-    this.#countRefusal(listener, limit, what);
-    return errorReply(null, genericError(`qmpmux does not serve you on this socket: ${what}`));
-  }
-
-  #countRefusal(listener: string, limit: keyof Counters, what: string): void {
-    this.counters[limit]++;
-    this.journal?.limited?.(null, listener, limit, what);
-  }
-
-  /**
    * A client connected; it is sent the greeting.
    * @throws Error unless `state` is `running`: before, there is no greeting to send
    */
@@ -242,8 +213,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     if (this.state.name !== 'running') throw new Error(`no client can be served: the upstream is ${this.state.name}`);
     const session = new Session(this, link, toClientId(++this.#lastClientId), options);
     this.#sessions.add(session);
-    this.#clientCount++;
-    this.#perListener.set(options.listener, (this.#perListener.get(options.listener) ?? 0) + 1);
+    this.admission.enter(options.listener);
     this.journal?.connected(session);
     session.greet(this.#monitor.greeting);
     return session;
@@ -258,7 +228,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       session.isTouched = false;
       session.flush();
     }
-    if (this.limits.memory > 0 && this.#heldBytes > this.limits.memory) this.#shed();
+    if (this.#memory.isOver) this.#memory.shed(this.#sessions);
   }
 
   /** Time has passed; to be called about once a second. What has a time limit is looked at here. */
@@ -306,7 +276,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   get share(): number {
-    return this.#clientCount > 1 ? this.#pacing.share : Number.POSITIVE_INFINITY;
+    return this.admission.clientCount > 1 ? this.#pacing.share : Number.POSITIVE_INFINITY;
   }
 
   get outage(): string | null {
@@ -360,15 +330,12 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   account(change: number): void {
-    this.#heldBytes += change;
-    if (this.limits.memory > 0 && this.#heldBytes > this.limits.memory) this.#host.schedule();
+    this.#memory.add(change);
+    if (this.#memory.isOver) this.#host.schedule();
   }
 
   disconnected(session: Session, reason: string): void {
-    this.#clientCount--;
-    const left = (this.#perListener.get(session.listener) ?? 1) - 1;
-    if (left > 0) this.#perListener.set(session.listener, left);
-    else this.#perListener.delete(session.listener);
+    this.admission.leave(session.listener);
     this.journal?.disconnected(session, reason);
   }
 
@@ -500,29 +467,6 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     } else {
       this.journal?.answered(command, envelope.withId(command.id), isError, 'late');
       command.release();
-    }
-  }
-
-  /** Disconnects those who hold the most until what is held is within its limit. */
-  #shed(): void {
-    const { memory } = this.limits;
-    const connected: Session[] = [];
-    // First what clients have left behind. What they have upstream cannot be freed, and is nobody's fault who is still there.
-    let gone = 0;
-    for (const session of this.#sessions) {
-      if (session.isConnected) connected.push(session);
-      else {
-        session.dropWaiting('its client has left, and memory is short');
-        session.flush();
-        gone += session.heldBytes;
-      }
-    }
-    for (const session of connected.sort((a, b) => b.heldBytes - a.heldBytes)) {
-      if (this.#heldBytes - gone <= memory) return;
-      session.cut('memory', `holds ${session.heldBytes} bytes, the most, while all clients hold more than ${memory}`);
-      session.dropWaiting('its client was disconnected to free memory');
-      session.flush();
-      gone += session.heldBytes;
     }
   }
 

@@ -250,42 +250,6 @@ describe('the commands of a client', () => {
 });
 
 describe('clients', () => {
-  it('are let in up to the limit of their listener, and in all', () => {
-    const world = limitedWorld({ listenerClients: 2, clients: 3 });
-    const refusal = (listener: string) => Buffer.from(world.mux.refusal(listener) ?? []).toString();
-    const first = world.client('unix:/a');
-    world.client('unix:/a');
-    assert.equal(
-      refusal('unix:/a'),
-      '{"error": {"class": "GenericError", "desc": "qmpmux has 2 clients on this socket already, and may have no more; try again later"}}\r\n',
-    );
-    assert.equal(refusal('unix:/b'), '');
-    world.client('unix:/b');
-    assert.match(refusal('unix:/b'), /has 3 clients already/);
-    first.port.closed('closed by the peer');
-    world.settle();
-    assert.equal(refusal('unix:/a'), '');
-    assert.equal(world.mux.counters.refusedByListener, 1);
-    assert.equal(world.mux.counters.refusedByMonitor, 1);
-    assert.deepEqual(world.logged('limited'), [
-      'limited nobody unix:/a refusedByListener 2 clients on this socket',
-      'limited nobody unix:/b refusedByMonitor 3 clients',
-    ]);
-  });
-
-  it('that come too fast, or are not allowed, are told so and counted', () => {
-    const world = limitedWorld({});
-    const said = world.mux.turnAway('unix:/a', 'refusedByRate', 'more than 5 connections a second');
-    assert.equal(
-      Buffer.from(said).toString(),
-      '{"error": {"class": "GenericError", "desc": "qmpmux does not serve you on this socket: more than 5 connections a second"}}\r\n',
-    );
-    assert.equal(world.mux.counters.refusedByRate, 1);
-    assert.deepEqual(world.logged('limited'), [
-      'limited nobody unix:/a refusedByRate more than 5 connections a second',
-    ]);
-  });
-
   it('that do not negotiate in time are disconnected, whatever they sent; those that did may be silent for ever', () => {
     const world = limitedWorld({ negotiationTime: 1000 });
     const silent = world.client();
@@ -317,76 +281,5 @@ describe('clients', () => {
     assert.equal(world.mux.clientCount, 0);
     assert.equal(world.mux.heldBytes, 0);
     assert.equal(world.mux.sessionCount, 0);
-  });
-});
-
-describe('the memory of all buffers', () => {
-  it('past its limit costs the client that holds the most its connection, and what it had waiting', () => {
-    const world = limitedWorld({ memory: 100_000 });
-    const modest = world.client().negotiate();
-    const greedy = world.client().negotiate();
-    modest.send(commands(100));
-    greedy.send(`{"execute":"a","arguments":{"x":"${'y'.repeat(40_000)}"}}`.repeat(3));
-    assert.equal(greedy.link.isDestroyed, true);
-    assert.equal(modest.link.isDestroyed, false);
-    assert.ok(world.mux.heldBytes <= 100_000);
-    assert.equal(world.mux.counters.memory, 1);
-    assert.ok(world.logged('dropped').length > 0);
-    let answers = 0;
-    while (world.qemu.waiting.length > 0) {
-      world.qemu.returns();
-      world.settle();
-      answers += modest.take().length;
-    }
-    assert.equal(answers, 100);
-    assert.equal(world.mux.heldBytes, 0);
-  });
-
-  it('past its limit costs first what clients have left behind', () => {
-    const world = limitedWorld({ memory: 100_000 });
-    const stays = world.client().negotiate();
-    const leaves = world.client().negotiate();
-    leaves.send(`{"execute":"a","arguments":{"x":"${'y'.repeat(9_000)}"}}`.repeat(4));
-    leaves.port.closed('closed by the peer');
-    stays.send(`{"execute":"b","arguments":{"x":"${'y'.repeat(20_000)}"}}`.repeat(2));
-    stays.send(`{"execute":"c","arguments":{"x":"${'y'.repeat(10_000)}`);
-    assert.equal(stays.link.isDestroyed, false);
-    assert.equal(world.mux.counters.memory, 0);
-    assert.deepEqual(
-      world.logged('dropped').map((line) => line.slice(0, 11)),
-      ['dropped 2 a', 'dropped 2 a'],
-    );
-  });
-
-  it('past its limit lets go of out-of-band commands that wait as well, and they are not run', () => {
-    const world = limitedWorld({ memory: 100_000 });
-    const modest = world.client().negotiate('oob');
-    const greedy = world.client().negotiate('oob');
-    greedy.send(`{"exec-oob":"yank","arguments":{"x":"${'y'.repeat(1000)}"}}`.repeat(60));
-    assert.equal(greedy.link.isDestroyed, true);
-    assert.ok(world.mux.heldBytes <= 100_000, `${world.mux.heldBytes} bytes`);
-    const sent = world.qemu.waiting.length;
-    modest.send('{"exec-oob":"query-yank","id":1}');
-    while (world.qemu.waiting.length > 0) {
-      world.qemu.returns();
-      world.settle();
-    }
-    assert.deepEqual(modest.take(), ['{"return": {}, "id": 1}']);
-    assert.equal(world.qemu.arrivedCount, sent + 1, 'what was dropped is not run');
-    assert.equal(world.logged('dropped').length, 60 - sent);
-    assert.equal(world.mux.heldBytes, 0);
-    assert.equal(world.mux.sessionCount, 1);
-  });
-
-  it('counts what is half written', () => {
-    const world = limitedWorld({ memory: 100_000 });
-    const clients = Array.from({ length: 5 }, () => world.client().negotiate());
-    clients.forEach((client, index) => client.send(`{"execute":"${'x'.repeat(20_000 + index)}`));
-    assert.ok(world.mux.heldBytes <= 100_000);
-    assert.equal(world.mux.counters.memory, 1);
-    assert.deepEqual(
-      clients.map((client) => client.link.isDestroyed),
-      [false, false, false, false, true],
-    );
   });
 });
