@@ -6,16 +6,16 @@
  * then every client that has something to be sent gets it in one piece. So a turn costs one write per connection,
  * however many messages it carries, and a command never reaches QEMU before the journal has it.
  */
-import { ascii, copy } from '../qmp/ascii.js';
 import { CommandReader } from '../qmp/command.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
-import { errorReply, eventMessage, genericError } from '../qmp/message.js';
+import { eventMessage } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
 import { quote } from '../qmp/unicode.js';
 import { Admission } from './admission.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { Counters, Traffic } from './counters.js';
 import { DescriptorDesk } from './descriptor-desk.js';
+import { Dispatcher } from './dispatcher.js';
 import { EventFanout } from './events.js';
 import { Extensions, type ExtensionServices } from './extension.js';
 import { HeldMemory } from './held-memory.js';
@@ -24,16 +24,12 @@ import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
 import type { Words } from './negotiation.js';
-import { COPY_BELOW } from './outbox.js';
 import { Pacing } from './pacing.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
 import { isConstant, ReplyCache } from './reply-cache.js';
-import { Scheduler } from './scheduler.js';
 import { Session } from './session.js';
 import type { SessionOwner } from './session-owner.js';
-import { reserve, slabBytes } from './slab.js';
-import { UpstreamOutbox } from './upstream-outbox.js';
 import { TimeTally } from './tally.js';
 
 export type { ClientOptions, ClientPort } from './client-port.js';
@@ -59,16 +55,11 @@ export interface MultiplexerOptions {
   readonly services?: ExtensionServices;
 }
 
-/** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
-const UPSTREAM_BACKLOG = 64 * 1024;
 /** Default of `warnAfter`. */
 const WARN_AFTER = 10_000;
 /** So many messages in a row that cannot be read, and the peer is no QMP server any more. */
 const MOST_UNREADABLE = 100;
 const OUTAGE = 'qmpmux has lost QEMU and waits for it; this command was not executed';
-const ID_MEMBER = ascii(',"id":');
-/** Bytes behind a command's wire form: the id's member with up to nine digits, and the brace. */
-const ID_ROOM = ID_MEMBER.length + 10;
 
 // The one place where counted numbers become client ids.
 function toClientId(value: number): ClientId {
@@ -95,13 +86,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly #monitor: Monitor;
   readonly #pending = new Pending();
   readonly #pacing = new Pacing();
-  readonly #scheduler = new Scheduler();
+  readonly #dispatcher: Dispatcher;
   readonly #events = new EventFanout();
   readonly #sessions = new Set<Session>();
   readonly #oobSessions = new Set<Session>();
-  readonly #upstreamOut = new UpstreamOutbox();
   readonly #cache: ReplyCache | null;
-  readonly #mayMerge: boolean;
   readonly #keepClients: boolean;
   /** In microseconds; 0 for never. */
   readonly #warnAfter: number;
@@ -112,11 +101,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   #isClosing = false;
   /** QEMU's version when it was lost, for clients that stayed. */
   #lostVersion: string | null = null;
-  /** Dispatched in this turn, not yet written. */
-  readonly #batch: PendingCommand[] = [];
-  /** When the upstream bytes at hand were read, and when the commands of this turn go out; a clock costs too much to ask for each. */
+  /** When the upstream bytes at hand were read; a clock costs too much to ask for each. */
   #readAt = 0;
-  #sendAt = 0;
   #touched: Session[] = [];
   #lastClientId = 0;
 
@@ -128,7 +114,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#host = options.host;
     this.journal = options.journal ?? null;
     this.#cache = options.cache === false ? null : new ReplyCache();
-    this.#mayMerge = options.merge !== false;
+    this.#dispatcher = new Dispatcher(this, options.host, this.#pending, this.#pacing, options.merge !== false);
     this.enablesOob = options.oob !== false;
     this.#keepClients = options.keepClients === true;
     this.#warnAfter = (options.warnAfter ?? WARN_AFTER) * 1000;
@@ -221,7 +207,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   /** The end of a turn: dispatches commands, records, writes. Called by the host after `Host.schedule`. */
   commit(): void {
-    this.#dispatch();
+    const { link } = this.#monitor;
+    if (link !== null) this.#dispatcher.dispatch(link);
     const touched = this.#touched;
     this.#touched = [];
     for (const session of touched) {
@@ -236,7 +223,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     const now = this.#host.now();
     for (const session of this.#sessions) session.tick(now);
     // Out-of-band commands wait for a descriptor to be taken, but not for long.
-    if (this.desk.isDelicate && this.#scheduler.hasWaiting) this.#host.schedule();
+    if (this.desk.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
     if (this.#warnAfter === 0) return;
     let isBehind = false;
     for (const command of this.#pending.all()) {
@@ -292,20 +279,18 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   offer(session: Session): void {
-    this.#scheduler.offer(session);
-    this.#host.schedule();
+    this.#dispatcher.offer(session);
   }
 
   offerOob(session: Session): void {
-    this.#scheduler.offerOob(session);
-    this.#host.schedule();
+    this.#dispatcher.offerOob(session);
   }
 
   answerFromCache(command: PendingCommand): boolean {
     const reply = this.#cache?.get(command.name, command.id) ?? null;
     if (reply === null) return false;
     this.journal?.answered(command, reply, false, 'cached');
-    this.#count(command, Math.max(command.receivedAt, this.#sendAt), false);
+    this.#count(command, Math.max(command.receivedAt, this.#dispatcher.sentAt), false);
     command.session.commands.answerLocally(command, reply);
     return true;
   }
@@ -398,7 +383,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#cache?.clear();
     this.#pacing.reset();
     this.#unreadable = 0;
-    this.#upstreamOut.clear();
+    this.#dispatcher.clear();
     this.desk.clear();
     const wasRunning = this.#version !== null;
     const keeps = this.#keepClients && !this.#isClosing;
@@ -409,7 +394,6 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
         if (each.stage === 'abandoned' || (each.oob && !keeps)) each.release();
       }
     }
-    this.#scheduler.clear();
     if (keeps) {
       for (const session of this.#sessions) session.commands.fail(reason);
       if (wasRunning) {
@@ -457,7 +441,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     }
     this.#deliver(command, envelope, isError, 'upstream');
     for (const follower of followers) this.#deliver(follower, envelope, isError, 'shared');
-    if (this.#scheduler.hasWaiting) this.#host.schedule();
+    if (this.#dispatcher.hasWaiting) this.#host.schedule();
   }
 
   #deliver(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
@@ -468,78 +452,5 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       this.journal?.answered(command, envelope.withId(command.id), isError, 'late');
       command.release();
     }
-  }
-
-  #dispatch(): void {
-    const link = this.#monitor.link;
-    if (link === null || !this.#scheduler.hasWaiting) return;
-    this.#sendAt = this.#host.now();
-    while (this.#pending.hasOobRoom && !this.desk.isDelicateOob(this.#sendAt)) {
-      const command = this.#scheduler.nextOob();
-      if (command === null) break;
-      this.#stage(command);
-    }
-    const { window, turn } = this.#pacing;
-    while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG && !this.desk.isDelicate) {
-      const command = this.#scheduler.nextInBand(turn);
-      if (command === null) break;
-      // The answer may have come while the command waited.
-      if (command.isPlainQuery && this.answerFromCache(command)) continue;
-      if (command.isPlainQuery && this.#mayMerge) {
-        command.followers = this.#scheduler.takeSame(command);
-        for (const follower of command.followers) follower.stage = 'inFlight';
-      }
-      this.#stage(command);
-    }
-    if (this.#batch.length === 0) return;
-    const trouble = this.journal?.flush() ?? null;
-    if (trouble === null) {
-      this.traffic.toUpstream += this.#upstreamOut.length;
-      this.#upstreamOut.flush(link);
-    } else this.#refuseBatch(trouble);
-    this.#batch.length = 0;
-  }
-
-  /** Puts a command in flight and its bytes behind those to be written. */
-  #stage(command: PendingCommand): void {
-    this.#pending.add(command);
-    command.sentAt = this.#sendAt;
-    for (const follower of command.followers) follower.sentAt = this.#sendAt;
-    this.journal?.command(command);
-    this.#batch.push(command);
-    this.desk.sent(command);
-    const descriptor = command.use?.handOver() ?? null;
-    if (descriptor !== null) this.#upstreamOut.seal(null);
-    const { bytes, wireStart, wireEnd } = command;
-    const isLarge = wireEnd - wireStart >= COPY_BELOW;
-    if (isLarge) this.#upstreamOut.appendShared(bytes.subarray(wireStart, wireEnd));
-    const start = reserve((isLarge ? 0 : wireEnd - wireStart) + ID_ROOM);
-    const slab = slabBytes();
-    let end = isLarge ? start : copy(bytes, wireStart, wireEnd, slab, start);
-    command.session.commands.forgetWire(command);
-    end = copy(ID_MEMBER, 0, ID_MEMBER.length, slab, end);
-    const id = command.upstreamId;
-    if (id >= 100) slab[end++] = 0x30 + Math.floor(id / 100);
-    if (id >= 10) slab[end++] = 0x30 + (Math.floor(id / 10) % 10);
-    slab[end++] = 0x30 + (id % 10);
-    slab[end++] = 0x7d;
-    this.#upstreamOut.claim(start, end);
-    if (descriptor !== null) this.#upstreamOut.seal(descriptor);
-  }
-
-  /** The journal could not record this turn's commands, so QEMU must not see them. */
-  #refuseBatch(trouble: string): void {
-    this.#upstreamOut.clear();
-    for (const command of this.#batch.toReversed()) {
-      this.#pending.withdraw(command);
-      this.desk.withdrawn(command);
-    }
-    const fault = genericError(`qmpmux cannot record this command, so it was not run: ${trouble}`);
-    for (const command of this.#batch.flatMap((leader) => [leader, ...leader.followers])) {
-      const reply = errorReply(command.id, fault);
-      this.journal?.denied(command, 'audit', reply);
-      command.session.commands.answerLocally(command, [reply]);
-    }
-    if (this.#scheduler.hasWaiting) this.#host.schedule();
   }
 }
