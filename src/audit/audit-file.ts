@@ -13,6 +13,7 @@ import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { pino } from 'pino';
 import { systemReason } from './errors.js';
+import { FileLock } from './file-lock.js';
 import type { Reopened, Report, Sink, Trouble } from './sink.js';
 
 type Destination = ReturnType<typeof pino.destination>;
@@ -25,6 +26,7 @@ interface FileIdentity {
 interface OpenFile {
   readonly fd: number;
   readonly destination: Destination;
+  readonly lock: FileLock;
 }
 
 export interface AuditFileOptions {
@@ -70,7 +72,7 @@ export class AuditFile implements Sink {
   #isSyncDue = false;
   #error: unknown = null;
 
-  /** @throws Error of the system when the directory of a new file cannot be synced */
+  /** @throws Error of the system when the directory of a new file cannot be synced, or one that says that another program writes the file */
   constructor(options: AuditFileOptions) {
     this.name = options.path;
     this.#options = options;
@@ -132,18 +134,22 @@ export class AuditFile implements Sink {
       }
       this.#adopt(fd, stat);
     } catch (error) {
-      if (this.#file !== old) this.#file?.destination.destroy();
+      if (this.#file !== old) letGo(this.#file);
       this.#file = old;
       this.#last = before.last;
       this.#size = before.size;
       return { kind: 'failed', trouble: systemReason(error) };
     }
-    old?.destination.destroy();
+    letGo(old);
     return { kind: 'new' };
   }
 
   close(): void {
-    this.#file?.destination.destroy();
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    letGo(this.#file);
     this.#file = null;
   }
 
@@ -184,8 +190,7 @@ export class AuditFile implements Sink {
   /** Lets go of a destination that has failed. @returns why it did */
   #drop(): Trouble {
     const reason = systemReason(this.#error ?? 'it could not be written');
-    this.#file?.destination.destroy();
-    this.#file = null;
+    this.#letGo();
     return reason;
   }
 
@@ -225,8 +230,14 @@ export class AuditFile implements Sink {
       this.#error = error;
     });
     if (this.#options.sync && stat.size === 0n) syncDirectory(dirname(this.name));
-    this.#last = { device: stat.dev, inode: stat.ino };
-    return { fd, destination };
+    try {
+      const lock = new FileLock(fd);
+      this.#last = { device: stat.dev, inode: stat.ino };
+      return { fd, destination, lock };
+    } catch (error) {
+      destination.destroy();
+      throw error;
+    }
   }
 
   /** Looks, now and then, whether the file still has a name: what is written into one without is as good as lost. */
@@ -241,11 +252,16 @@ export class AuditFile implements Sink {
       this.#error = error;
       return this.#drop();
     }
-    this.#file.destination.destroy();
-    this.#file = null;
+    this.#letGo();
     // Where only the file was removed, the log goes on in a new one.
     return this.#open();
   }
+}
+
+/** Closes a file, and gives its lock back. */
+function letGo(file: OpenFile | null): void {
+  file?.destination.destroy();
+  file?.lock.release();
 }
 
 function isSame(file: FileIdentity, stat: fs.BigIntStats): boolean {

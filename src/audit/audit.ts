@@ -1,6 +1,7 @@
 /** The audit log of one daemon, from settings to journals. */
 import { closeSync, fstatSync } from 'node:fs';
 import { AuditFile, openLogFile } from './audit-file.js';
+import { FileLock } from './file-lock.js';
 import { type AuditFigures, AuditLog, EMPTY_HEAD, type Head } from './audit-log.js';
 import { systemTime } from './clock.js';
 import { AuditOpenError, systemReason } from './errors.js';
@@ -168,19 +169,27 @@ async function openSink(settings: AuditSettings, report: Report): Promise<Opened
 async function openFile(path: string, sync: boolean, report: Report): Promise<OpenedSink> {
   const fd = openLogFile(path);
   let tail: Tail;
+  let lock: FileLock | null = null;
   try {
+    // Nobody else writes between the reading of the tail and the first record.
+    lock = new FileLock(fd);
     tail = readTail(fd);
     if (tail.head === null && fstatSync(fd).size > 0 && !tail.looksTorn) {
       throw new Error('it holds something else than audit records');
     }
   } catch (error) {
+    lock?.release();
     closeSync(fd);
     throw error;
   }
-  const isEmpty = fstatSync(fd).size === 0;
-  const head = tail.head ?? (isEmpty ? await readPredecessor(path) : EMPTY_HEAD);
-  const sink = new AuditFile({ path, fd, sync, report, now: () => systemTime.monotonic() });
-  // The torn line is ended, so that what follows begins a line of its own.
-  if (tail.torn !== null) sink.write(Buffer.from('\n'));
-  return { sink, head, torn: tail.torn };
+  try {
+    const isEmpty = fstatSync(fd).size === 0;
+    const head = tail.head ?? (isEmpty ? await readPredecessor(path) : EMPTY_HEAD);
+    const sink = new AuditFile({ path, fd, sync, report, now: () => systemTime.monotonic() });
+    // The torn line is ended, so that what follows begins a line of its own.
+    if (tail.torn !== null) sink.write(Buffer.from('\n'));
+    return { sink, head, torn: tail.torn };
+  } finally {
+    lock.release();
+  }
 }

@@ -248,6 +248,33 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
     assert.match(daemon.errors, /qmpmux: the audit log .* cannot be opened: ENOENT/);
   });
 
+  test('is not started while another one writes the same log, and is when that has ended, however it did', async (t) => {
+    const path = join(scratch(t), 'audit.log');
+    const vm = await shareVm(t, { monitors: [{}, {}], flags: ['--audit', path, '--audit-chain'] });
+    const [, monitor = ''] = vm.qemu.monitors;
+    const words = ['--upstream', monitor, '--listen', join(vm.qemu.folder, 'second'), '--audit', path, '--audit-chain'];
+    const refused = startDaemon(t, words);
+    assert.deepEqual(await refused.exited, { code: 69, signal: null });
+    assert.equal(
+      refused.errors,
+      `qmpmux: the audit log ${path} cannot be opened: another program writes it (pid ${vm.daemon.pid}): ` +
+        'give each qmpmux a log of its own\n',
+    );
+    // Nor by a log that was rotated away under it.
+    renameSync(path, `${path}.1`);
+    vm.daemon.kill('SIGUSR2');
+    await vm.daemon.logged(({ msg }) => msg.startsWith('audit log reopened'));
+    const again = startDaemon(t, words);
+    assert.equal((await again.exited).code, 69);
+    vm.daemon.kill('SIGKILL');
+    await vm.daemon.exited;
+    const next = startDaemon(t, words);
+    const client = await connect((await next.ready())[0] ?? '');
+    await client.close();
+    await next.stop();
+    assert.deepEqual(await problemsIn([`${path}.1`, path]), []);
+  });
+
   test('may have its log on standard output, and tells that it is ready elsewhere', async (t) => {
     const folder = scratch(t);
     const monitor = new SimulatedMonitor();
