@@ -82,7 +82,8 @@ export class Dispatcher {
       if (command === null) break;
       this.#stage(command);
     }
-    const { window, turn } = this.#pacing;
+    const { window = this.#pacing.window } = link;
+    const { turn } = this.#pacing;
     while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG && !this.#owner.desk.isDelicate) {
       const command = this.#scheduler.nextInBand(turn);
       if (command === null) break;

@@ -27,6 +27,11 @@ export interface Link {
    * Takes bytes to be sent together with an open file, in order with all else; both are handed over. Absent where the way carries none.
    */
   sendWith?(chunks: readonly Uint8Array[], descriptor: Descriptor): void;
+  /**
+   * How many in-band commands the peer takes at once, where that is few: what is still here can be answered together with its like.
+   * Absent where the multiplexer finds out by itself.
+   */
+  readonly window?: number;
   /** Bytes taken by `write` that the kernel has not accepted yet. */
   readonly backlog: number;
   /** Sends what was written, then EOF. Reading goes on. */

@@ -106,6 +106,8 @@ export class LibvirtConnection implements Connection {
       this.close(true);
     };
     return {
+      // What waits there instead of here can be answered together with its like.
+      window: 1,
       write: (chunk) => {
         this.#write(chunk);
       },

@@ -32,8 +32,13 @@ class Wire implements Link {
   resume(): void {}
 }
 
+/** To a peer that takes one command at a time. */
+class NarrowWire extends Wire {
+  readonly window = 1;
+}
+
 /** A multiplexer that is running, with its upstream in the test's hands. */
-function start(options: { cache?: boolean; merge?: boolean } = {}) {
+function start(options: { cache?: boolean; merge?: boolean } = {}, upstream = new Wire()) {
   const sources: ReplySource[] = [];
   const journal: Journal = {
     wantsRaw: false,
@@ -56,7 +61,6 @@ function start(options: { cache?: boolean; merge?: boolean } = {}) {
     mux.upstreamReceive(Buffer.from(text, 'latin1'));
     mux.commit();
   };
-  const upstream = new Wire();
   const begin = (): void => {
     mux.upstreamOpened(upstream);
     say(GREETING);
@@ -165,6 +169,26 @@ describe('identical queries', () => {
     assert.equal(late.wire.take(), '');
     say('{"return": ["new"], "id": 1}\r\n');
     assert.equal(late.wire.take(), '{"return": ["new"]}\r\n');
+  });
+
+  it('wait together where the upstream takes one command at a time', () => {
+    const { mux, upstream, say, connect, sources } = start({}, new NarrowWire());
+    const clients = [connect(), connect(), connect()];
+    for (const [index, client] of clients.entries()) {
+      client.send(`{"execute":"query-block","id":${index}}`);
+      mux.commit();
+    }
+    assert.equal(upstream.take(), '{"execute":"query-block","id":0}');
+    say('{"return": ["old"], "id": 0}\r\n');
+    // Both were sent before it, so one answer is new enough for both.
+    assert.equal(upstream.take(), '{"execute":"query-block","id":1}');
+    say('{"return": ["new"], "id": 1}\r\n');
+    assert.equal(upstream.take(), '');
+    assert.deepEqual(
+      clients.map(({ wire }) => wire.take()),
+      ['{"return": ["old"], "id": 0}\r\n', '{"return": ["new"], "id": 1}\r\n', '{"return": ["new"], "id": 2}\r\n'],
+    );
+    assert.deepEqual(sources, ['upstream', 'upstream', 'shared']);
   });
 
   it('stay behind what their own client sent before them', () => {
