@@ -19,7 +19,7 @@ import { Dispatcher } from './dispatcher.js';
 import { EventFanout } from './events.js';
 import { Extensions, type ExtensionServices } from './extension.js';
 import { HeldMemory } from './held-memory.js';
-import type { ClientView, Journal, ReplySource } from './journal.js';
+import type { ClientView, Journal } from './journal.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
@@ -27,10 +27,10 @@ import type { Words } from './negotiation.js';
 import { Pacing } from './pacing.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
-import { isConstant, ReplyCache } from './reply-cache.js';
+import { Replies } from './replies.js';
 import { Session } from './session.js';
 import type { SessionOwner } from './session-owner.js';
-import { TimeTally } from './tally.js';
+import type { TimeTally } from './tally.js';
 
 export type { ClientOptions, ClientPort } from './client-port.js';
 
@@ -75,8 +75,6 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly traffic: Traffic = new Traffic();
   readonly limits: Limits;
   readonly desk: DescriptorDesk = new DescriptorDesk();
-  /** What was answered to all clients. */
-  readonly tally = new TimeTally();
   readonly extensions: Extensions;
   readonly admission: Admission;
   readonly enablesOob: boolean;
@@ -90,7 +88,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly #events = new EventFanout();
   readonly #sessions = new Set<Session>();
   readonly #oobSessions = new Set<Session>();
-  readonly #cache: ReplyCache | null;
+  readonly #replies: Replies;
   readonly #keepClients: boolean;
   /** In microseconds; 0 for never. */
   readonly #warnAfter: number;
@@ -113,7 +111,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#memory = new HeldMemory(this.limits.memory);
     this.#host = options.host;
     this.journal = options.journal ?? null;
-    this.#cache = options.cache === false ? null : new ReplyCache();
+    this.#replies = new Replies(this, options.cache !== false);
     this.#dispatcher = new Dispatcher(this, options.host, this.#pending, this.#pacing, options.merge !== false);
     this.enablesOob = options.oob !== false;
     this.#keepClients = options.keepClients === true;
@@ -167,6 +165,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** Whether this turn's commands, or the next ones, will probably come or be answered within microseconds. */
   get isBusy(): boolean {
     return this.#pacing.isFast;
+  }
+
+  /** What was answered to all clients. */
+  get tally(): TimeTally {
+    return this.#replies.tally;
   }
 
   /** Commands in flight upstream, oldest first. */
@@ -225,12 +228,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     // Out-of-band commands wait for a descriptor to be taken, but not for long.
     if (this.desk.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
     if (this.#warnAfter === 0) return;
-    let isBehind = false;
-    for (const command of this.#pending.all()) {
-      // In-band commands run one after the other: whoever is behind another is not stuck itself.
-      if (!command.oob && isBehind) continue;
-      isBehind ||= !command.oob;
-      if (command.isWarned || now - command.sentAt < this.#warnAfter) continue;
+    for (const command of this.#pending.stuck(now - this.#warnAfter)) {
       command.isWarned = true;
       this.journal?.stuck?.(command, now - command.sentAt);
     }
@@ -287,12 +285,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   answerFromCache(command: PendingCommand): boolean {
-    const reply = this.#cache?.get(command.name, command.id) ?? null;
-    if (reply === null) return false;
-    this.journal?.answered(command, reply, false, 'cached');
-    this.#count(command, Math.max(command.receivedAt, this.#dispatcher.sentAt), false);
-    command.session.commands.answerLocally(command, reply);
-    return true;
+    return this.#replies.answerFromCache(command, Math.max(command.receivedAt, this.#dispatcher.sentAt));
   }
 
   touch(session: Session): void {
@@ -380,7 +373,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   /** The upstream is gone: nothing that is in flight will be answered. */
   #lose(reason: string): void {
-    this.#cache?.clear();
+    this.#replies.clear();
     this.#pacing.reset();
     this.#unreadable = 0;
     this.#dispatcher.clear();
@@ -419,12 +412,6 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return this.#events.publish(name, message);
   }
 
-  #count(command: PendingCommand, now: number, isError: boolean): void {
-    const time = now - command.receivedAt;
-    command.session.tally.add(time, isError);
-    this.tally.add(time, isError);
-  }
-
   #answer(envelope: Envelope, isError: boolean): void {
     // An error without an id is QEMU's answer to bytes it could not read; they were the oldest command's.
     const command =
@@ -433,24 +420,12 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       this.stray(envelope.chunks(), 'an answer that nobody waits for');
       return;
     }
-    if (!isError && command.isPlainQuery && isConstant(command.name)) this.#cache?.keep(command.name, envelope);
     if (!command.oob) this.#pacing.answered(command.sentAt, this.#readAt);
-    const { followers, use } = command;
+    const { use } = command;
     if (use !== null && this.desk.answered(command, use, envelope, isError)) {
       for (const session of this.#sessions) if (session.commands.hasWaiting) this.offer(session);
     }
-    this.#deliver(command, envelope, isError, 'upstream');
-    for (const follower of followers) this.#deliver(follower, envelope, isError, 'shared');
+    this.#replies.deliver(command, envelope, isError, this.#readAt);
     if (this.#dispatcher.hasWaiting) this.#host.schedule();
-  }
-
-  #deliver(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
-    if (command.stage !== 'abandoned') {
-      this.#count(command, this.#readAt, isError);
-      command.session.commands.deliverReply(command, envelope, isError, source);
-    } else {
-      this.journal?.answered(command, envelope.withId(command.id), isError, 'late');
-      command.release();
-    }
   }
 }

@@ -62,6 +62,14 @@ export class Pending {
     return [...all, ...this.#oob.values()];
   }
 
+  /** Those sent before `time` that keep others waiting, and of which that was not told (`isWarned`). */
+  stuck(time: number): PendingCommand[] {
+    const oldest = this.#oldest;
+    // In-band commands run one after the other: whoever is behind another is not stuck itself.
+    const running = oldest === null ? [...this.#oob.values()] : [oldest, ...this.#oob.values()];
+    return running.filter(({ isWarned, sentAt }) => !isWarned && sentAt <= time);
+  }
+
   /** Puts a command in flight; there must be room. Sets its `upstreamId`. */
   add(command: PendingCommand): void {
     command.stage = 'inFlight';

@@ -93,6 +93,26 @@ describe('commands in flight', () => {
       pending.clear();
     }
   });
+
+  it('keep others waiting if they are the oldest in-band one, or out-of-band, for longer than is usual', () => {
+    const pending = new Pending();
+    const [first, second, overtaker, late] = [command(), command(), command(true), command(true)];
+    for (const [each, sentAt] of [
+      [first, 10],
+      [second, 11],
+      [overtaker, 12],
+      [late, 20],
+    ] as const) {
+      pending.add(each);
+      each.sentAt = sentAt;
+    }
+    assert.deepEqual(pending.stuck(9), []);
+    assert.deepEqual(pending.stuck(12), [first, overtaker]);
+    first.isWarned = true;
+    assert.deepEqual(pending.stuck(12), [overtaker]);
+    pending.takeOldestInBand();
+    assert.deepEqual(pending.stuck(20), [second, overtaker, late]);
+  });
 });
 
 describe('a pooled command', () => {
