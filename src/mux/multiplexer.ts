@@ -55,6 +55,8 @@ export interface MultiplexerOptions {
   readonly services?: ExtensionServices;
 }
 
+/** So many commands that are in flight, or were answered together, make a monitor busy. */
+const MANY_AT_ONCE = 16;
 /** Default of `warnAfter`. */
 const WARN_AFTER = 10_000;
 /** So many messages in a row that cannot be read, and the peer is no QMP server any more. */
@@ -101,6 +103,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   #lostVersion: string | null = null;
   /** When the upstream bytes at hand were read; a clock costs too much to ask for each. */
   #readAt = 0;
+  /** In-band commands that the last bytes from QEMU answered. */
+  #answeredAtOnce = 0;
   #touched: Session[] = [];
   #lastClientId = 0;
 
@@ -162,9 +166,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return count;
   }
 
-  /** Whether this turn's commands, or the next ones, will probably come or be answered within microseconds. */
+  /** Whether so much is under way that more will come within microseconds. */
   get isBusy(): boolean {
-    return this.#pacing.isFast;
+    return this.#pacing.isFast && Math.max(this.#pending.inBandCount, this.#answeredAtOnce) >= MANY_AT_ONCE;
   }
 
   /** What was answered to all clients. */
@@ -186,7 +190,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   upstreamReceive(chunk: Uint8Array): void {
     this.#readAt = this.#host.now();
     this.traffic.fromUpstream += chunk.length;
+    const before = this.#pending.inBandCount;
     this.#monitor.receive(chunk);
+    this.#answeredAtOnce = before - this.#pending.inBandCount;
   }
 
   /** The upstream connection ended or could not be kept; every client gets EOF. */

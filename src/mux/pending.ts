@@ -34,7 +34,7 @@ function toUpstreamId(value: number): UpstreamId {
 }
 
 export class Pending {
-  /** In flight in-band: `#count` of them, the oldest in slot `#first`, the others in the slots behind it, round the end. */
+  /** In flight in-band: `#count` of them, the oldest in slot `#first`, the others in the slots behind it, round the end; others are null. */
   readonly #inBand: (PendingCommand | null)[] = [];
   #first = 0;
   #count = 0;
@@ -42,6 +42,11 @@ export class Pending {
   /** Of each row of ids, which is next, counted from its first. */
   readonly #next: number[] = ROWS.map(() => 0);
   #nextOob = 0;
+
+  /** In-band commands in flight. */
+  get inBandCount(): number {
+    return this.#count;
+  }
 
   /** @param window the most in-band commands that may be in flight now */
   hasInBandRoom(window: number): boolean {
@@ -64,7 +69,7 @@ export class Pending {
 
   /** Those sent before `time` that keep others waiting, and of which that was not told (`isWarned`). */
   stuck(time: number): PendingCommand[] {
-    const oldest = this.#oldest;
+    const oldest = this.#inBand[this.#first] ?? null;
     // In-band commands run one after the other: whoever is behind another is not stuck itself.
     const running = oldest === null ? [...this.#oob.values()] : [oldest, ...this.#oob.values()];
     return running.filter(({ isWarned, sentAt }) => !isWarned && sentAt <= time);
@@ -101,21 +106,17 @@ export class Pending {
       this.#oob.delete(id);
       return command;
     }
-    return this.#oldest?.upstreamId === id ? this.takeOldestInBand() : null;
+    return this.#inBand[this.#first]?.upstreamId === id ? this.takeOldestInBand() : null;
   }
 
   /** @returns the oldest in-band command, no longer in flight: an error without an id is QEMU's answer to it. */
   takeOldestInBand(): PendingCommand | null {
-    const command = this.#oldest;
+    const command = this.#inBand[this.#first] ?? null;
     if (command === null) return null;
     this.#inBand[this.#first] = null;
     this.#first = (this.#first + 1) % LARGE_WINDOW;
     this.#count--;
     return command;
-  }
-
-  get #oldest(): PendingCommand | null {
-    return this.#count > 0 ? (this.#inBand[this.#first] ?? null) : null;
   }
 
   /** Takes back a command that was added, but not sent after all. Only the latest added of its kind, newest first. */
