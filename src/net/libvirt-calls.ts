@@ -5,6 +5,7 @@ import type { XdrReader, XdrWriter } from './xdr.js';
 /** Of libvirt/virterror.h. */
 export const Code = {
   operationDenied: 29,
+  rpc: 39,
   noDomain: 42,
   authFailed: 45,
   operationInvalid: 55,

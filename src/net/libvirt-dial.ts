@@ -7,7 +7,7 @@ import type { DialOutcome } from './dial.js';
 import { LibvirtRefusal } from './libvirt-calls.js';
 import { resolveLibvirtUri } from './libvirt-conf.js';
 import { LibvirtConnection } from './libvirt-connection.js';
-import { askVersion, describeCommandFault, openDomain } from './libvirt-domain.js';
+import { askVersion, describeSilence, openDomain } from './libvirt-domain.js';
 import { KEEP_ALIVE, type KeepAliveOptions } from './libvirt-keepalive.js';
 import { logIn, offerKeepAlive } from './libvirt-login.js';
 import { LibvirtRpc, type RpcOwner } from './libvirt-rpc.js';
@@ -155,7 +155,7 @@ class Attempt {
       await offerKeepAlive(rpc);
       const domain = await openDomain(rpc, name, this.#wanted);
       const version = await askVersion(rpc, domain);
-      if (!(version instanceof Uint8Array)) throw new LibvirtRefusal(describeCommandFault(version));
+      if (!(version instanceof Uint8Array)) throw new LibvirtRefusal(describeSilence(version));
       if (this.#isOver) return;
       this.#isOver = true;
       // A socket of this host ends with its daemon; other ways may go dead without a word.

@@ -61,7 +61,19 @@ export type DomainMessage =
 
 /** What went wrong with a command, for the one who can mend it. */
 export function describeCommandFault(fault: LibvirtFault): string {
+  // It cannot put its own answer into its protocol.
+  if (fault.code === Code.rpc) {
+    return `libvirt cannot pass on the reply (${fault.message}): it takes 4194304 bytes at most. The command was executed`;
+  }
   return describeFault(fault, Action.command);
+}
+
+/** Why a domain that runs cannot be asked for anything. */
+export function describeSilence(fault: LibvirtFault): string {
+  const problem = describeFault(fault, Action.command);
+  return mayBeLoss(fault)
+    ? `${problem}; if that lasts, libvirtd has lost this VM's monitor: restart libvirtd`
+    : problem;
 }
 
 /** @returns whether the fault may mean that QEMU is gone; then the domain's end is told soon. */

@@ -170,7 +170,7 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
   });
 
   test('is reached again when its libvirtd was restarted', async (t) => {
-    const { daemon, mux } = await shareVm(t);
+    const { daemon, mux, vm } = await shareVm(t);
     const client = await negotiated(t, mux);
     await libvirt.stopDaemon();
     assert.equal((await daemon.logged(isLost)).reason, 'libvirtd closed the connection');
@@ -183,6 +183,49 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
       await ask(again, '{"execute":"query-status"}'),
       '{"return": {"status": "prelaunch", "singlestep": false, "running": false}}',
     );
+    await libvirt.virsh('resume', vm.name);
+    assert.match(await again.readLine(), /"event": "RESUME"\}$/);
+  });
+
+  test('is the one that has the name, whatever its UUID, or the one that has the UUID, whatever its name', async (t) => {
+    const first = await libvirt.newVm(t);
+    const byName = share(t, first.name);
+    const byUuid = share(t, first.uuid);
+    const uuidAt = async (mux: string) => {
+      const client = await negotiated(t, mux);
+      const [uuid] = /[\da-f-]{36}/.exec(await ask(client, '{"execute":"query-uuid"}')) ?? [];
+      await client.close();
+      return uuid;
+    };
+    for (const { daemon, mux } of [byName, byUuid]) {
+      await daemon.ready();
+      assert.equal(await uuidAt(mux), first.uuid);
+    }
+    await libvirt.virsh('destroy', first.name);
+    for (const { daemon } of [byName, byUuid]) await daemon.logged(isLost);
+    const second = await libvirt.newVm(t, { start: false });
+    await libvirt.virsh('domrename', first.name, `${first.name}-old`);
+    await libvirt.virsh('domrename', second.name, first.name);
+    t.after(() => libvirt.virsh('undefine', `${first.name}-old`).then(() => undefined));
+    await libvirt.virsh('start', '--paused', first.name);
+    await byName.daemon.ready();
+    assert.equal(await uuidAt(byName.mux), second.uuid);
+    assert.notEqual(second.uuid, first.uuid);
+    assert.ok(!existsSync(byUuid.mux));
+    await libvirt.virsh('start', '--paused', `${first.name}-old`);
+    await byUuid.daemon.ready();
+    assert.equal(await uuidAt(byUuid.mux), first.uuid);
+    await libvirt.virsh('destroy', `${first.name}-old`);
+  });
+
+  test('that was given by its id is gone when it is started again, with another id', async (t) => {
+    const vm = await libvirt.newVm(t);
+    const id = await libvirt.virsh('domid', vm.name);
+    const { daemon } = share(t, id);
+    await daemon.ready();
+    await libvirt.virsh('destroy', vm.name);
+    await libvirt.virsh('start', '--paused', vm.name);
+    await daemon.logged(({ reason }) => reason === `libvirt knows no domain "${id}"`);
   });
 
   test('has policy and audit as any other upstream, and the record says libvirt', async (t) => {
