@@ -329,12 +329,14 @@ function combine(parts: readonly Part[]): DaemonConfig {
     const path = ['monitor', monitor, ...key];
     return owners.get(`monitor.${monitor}`)?.fault(path, problem) ?? new ConfigError(problem);
   };
-  refuseClashes(monitors, fault);
+  const audit = owners.get('audit')?.audit ?? null;
+  const metrics = owners.get('metrics')?.metrics ?? null;
+  refuseClashes(monitors, audit, metrics, fault);
   refuseUnknownPolicies(monitors, policies, fault);
   return {
     log: owners.get('log')?.log ?? DEFAULT_LOG,
-    audit: owners.get('audit')?.audit ?? null,
-    metrics: owners.get('metrics')?.metrics ?? null,
+    audit,
+    metrics,
     monitors,
     policies,
     drainTime: owners.get('drain-timeout')?.drainTime ?? DEFAULT_DRAIN_TIME,

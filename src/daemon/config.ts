@@ -101,7 +101,7 @@ export function singleMonitor(
     throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);
   }
   const fault = (_monitor: string, _key: unknown, problem: string) => new ConfigError(problem);
-  refuseClashes([monitor], fault);
+  refuseClashes([monitor], audit, null, fault);
   refuseUnknownPolicies([monitor], new Map(), fault);
   return { log, audit, metrics: null, monitors: [monitor], policies: new Map(), drainTime };
 }
@@ -144,9 +144,11 @@ export function refuseUnknownPolicies(
   }
 }
 
-/** Two sockets at one place, and two connections to one QEMU, cannot work. */
+/** Two sockets at one place, or a log there, and two connections to one QEMU, cannot work. */
 export function refuseClashes(
   monitors: readonly MonitorConfig[],
+  audit: AuditSettings | null,
+  metrics: ListenAddress | null,
   fault: (monitor: string, key: readonly (string | number)[], problem: string) => ConfigError,
 ): void {
   const taken = new Map<string, string>();
@@ -155,18 +157,27 @@ export function refuseClashes(
     taken.set(place, what);
     return before === undefined ? null : `${place} is ${before} already`;
   };
+  for (const destination of audit?.destinations ?? []) {
+    if (destination.kind === 'file') take(formatPlace({ kind: 'unix', path: destination.path }), 'the audit log');
+  }
+  if (metrics !== null && !isAnyPort(metrics)) take(formatPlace(metrics), 'the socket of the metrics');
   for (const { name, upstream } of monitors) {
     const place = upstream.kind === 'server' ? formatPlace(upstream.listen) : formatAddress(upstream);
     const clash = take(place, `the upstream of ${name}`);
-    if (clash !== null) throw fault(name, ['upstream'], `${clash}; QEMU serves one connection at a time`);
+    const why = clash?.includes(' upstream of ') === true ? '; QEMU serves one connection at a time' : '';
+    if (clash !== null) throw fault(name, ['upstream'], clash + why);
   }
   for (const { name, listen, takeover, upstream } of monitors) {
     // The one place that a monitor may share with its upstream.
     if (takeover) taken.delete(formatAddress(upstream));
     listen.forEach(({ address }, index) => {
-      if (address.kind === 'tcp' && address.port === 0) return;
+      if (isAnyPort(address)) return;
       const clash = take(formatPlace(address), `a listener of ${name}`);
       if (clash !== null) throw fault(name, ['listen', index], clash);
     });
   }
+}
+
+function isAnyPort(address: ListenAddress): boolean {
+  return address.kind === 'tcp' && address.port === 0;
 }

@@ -167,6 +167,13 @@ class AddressParser {
     }
     const { head, options } = this.#split(from);
     if (head === '') throw this.#fault(from, 'the path is empty');
+    if (/^\d+$/.test(head)) {
+      // Node takes it for a port, too.
+      throw this.#fault(
+        from,
+        `${quoted(head)} is a port alone; did you mean "tcp:localhost:${head}"? (or ./${head}, a path)`,
+      );
+    }
     if (head.startsWith('@')) throw this.#fault(from, `${quoted(head)}: ${noAbstract} (a path may begin with ./@)`);
     if (head.startsWith('~')) {
       throw this.#fault(from, '"~" stands for a home folder only in a shell; write the folder out (or ./~)');

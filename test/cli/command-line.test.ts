@@ -38,6 +38,8 @@ describe('a wrong command line', () => {
       /^--listen: address .* column 15: the port must be a number/,
     ],
     ['serve --upstream /a --listen /b,mdoe=0660', 64, /^--listen: .* unknown option "mdoe"; did you mean "mode"\?/],
+    ['serve --upstream /a --listen 4444', 64, /^--listen: .* did you mean "tcp:localhost:4444"\?/],
+    ['serve --upstream /a --listen /b --audit /b', 64, /^unix:\/b is the audit log already/],
     ['serve --upstream /a --listen /a', 64, /^unix:\/a is the upstream of a already/],
     ['serve --upstream /a --listen /b --name a/b', 64, /^the name "a\/b" cannot be used: a name has letters/],
     ['serve --upstream /a --listen /b --log-level loud', 64, /^--log-level: unknown value "loud" \(known: trace, /],

@@ -297,6 +297,21 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
     `${vm}listen=["/a"]\n[monitor.b]\nupstream="/a"\nlisten=["/b"]`,
     /^f\.toml:3: monitor\.vm\.listen\.0: unix:\/a is the upstream of b already/,
   ],
+  [
+    'a listener in the place of the audit log',
+    `${vm}listen=["/a"]\n[audit]\nto="/a"`,
+    /^f\.toml:3: monitor\.vm\.listen\.0: unix:\/a is the audit log already$/,
+  ],
+  [
+    'a listener in the place of the metrics',
+    `${vm}listen=["tcp:localhost:1"]\n[metrics]\nlisten="tcp:localhost:1"`,
+    /^f\.toml:3: monitor\.vm\.listen\.0: tcp:localhost:1 is the socket of the metrics already$/,
+  ],
+  [
+    'the audit log in the place of a QEMU',
+    `${vm}listen=["/a"]\n[audit]\nto="/q"`,
+    /^f\.toml:2: monitor\.vm\.upstream: unix:\/q is the audit log already$/,
+  ],
 ];
 
 for (const [what, content, message] of faults) {

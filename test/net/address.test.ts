@@ -99,6 +99,8 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['listener', 'nonsense:/a', 1, /\(known: unix, tcp, fd\)/],
   ['upstream', 'localhost:4444', 1, /did you mean "tcp:localhost:4444"/],
   ['upstream', ':4444', 1, /did you mean "tcp:localhost:4444"/],
+  ['listener', '4444', 1, /port alone; did you mean "tcp:localhost:4444"\? \(or \.\/4444, a path\)/],
+  ['upstream', 'unix:4444', 6, /port alone/],
   ['listener', ':4444', 1, /did you mean "tcp:localhost:4444"/],
   ['upstream', '[::1]:4444', 1, /did you mean "tcp:\[::1\]:4444"/],
   ['upstream', 'tcp:::1:4444', 5, /in brackets: tcp:\[::1\]:4444/],
