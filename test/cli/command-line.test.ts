@@ -151,7 +151,7 @@ describe('help', () => {
   test('loads what its command needs and nothing else', async (t) => {
     const always = ['exit-code', 'help', 'main', 'program', 'subcommand', 'subcommands', 'words'];
     assert.deepEqual(await loadedBy(t, ['--help']), always);
-    assert.deepEqual(await loadedBy(t, ['serve', '--help']), [...always, 'serve'].sort());
+    assert.deepEqual(await loadedBy(t, ['serve', '--help']), [...always, 'serve', 'serve-config'].sort());
   });
 });
 
