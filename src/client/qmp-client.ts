@@ -15,11 +15,11 @@ import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } 
 import { closed, connected, isTraced, traced } from './channels.js';
 import { describeTarget, openStream, type QmpTarget } from './connect.js';
 import { ConnectionError, type ConnectionErrorCode, OobUnavailableError } from './errors.js';
-import { EventStream } from './event-stream.js';
+import { EventStreams } from './event-streams.js';
 import { type CommandId, InFlight } from './in-flight.js';
-import { MessageReader } from './message-reader.js';
 import { type Greeting, type QmpEvent, readEvent, readGreeting, returned } from './messages.js';
 import type { ClientState, CommandOptions, ConnectOptions, EventsOptions } from './options.js';
+import { PacedReader } from './paced-reader.js';
 import { outlineReply, prepareCommand, type RawReply, restoreReply } from './raw-command.js';
 
 interface ClientEvents {
@@ -30,7 +30,6 @@ interface ClientEvents {
 const NO_GREETING: Greeting = { capabilities: [], version: {}, bytes: Buffer.alloc(0) };
 const DEFAULT_TIMEOUT = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
-const DEFAULT_EVENT_LIMIT = 4096;
 /** How long a server that has answered everything may take to close its side after we have closed ours, in milliseconds. */
 const CLOSE_GRACE = 1000;
 
@@ -41,10 +40,10 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   readonly #where: string;
   readonly #stream: Duplex;
-  readonly #reader: MessageReader;
+  readonly #reader: PacedReader;
   readonly #onMessage: ConnectOptions['onMessage'];
   readonly #inFlight = new InFlight();
-  readonly #streams = new Set<EventStream<QmpEvent>>();
+  readonly #streams = new EventStreams();
   /** Not a number, so that a reply left over from an earlier connection cannot be taken for the answer to our handshake. */
   readonly #handshakeId = `c${randomBytes(6).toString('hex')}`;
   #state: ClientState = { name: 'greeting' };
@@ -53,11 +52,6 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #oob = false;
   #lastId = 0;
   #corked = false;
-  /** Whether reading goes on only with the next turn of the event loop; see `#hold`. */
-  #holding = false;
-  #heldEvent: Buffer | null = null;
-  /** Whether a command was answered in this turn, so that its caller has not gone on yet. */
-  #answered = false;
   #resolveClosed: (error: ConnectionError | null) => void = () => {};
 
   /**
@@ -104,12 +98,18 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     super();
     this.#where = where;
     this.#stream = stream;
-    this.#reader = new MessageReader(options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES);
     this.#onMessage = options.onMessage;
+    this.#reader = new PacedReader(options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES, {
+      read: (bytes) => this.#onMessage?.('received', bytes),
+      take: (bytes) => this.#message(bytes),
+      malformed: (reason) => this.#malformed(reason),
+    });
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    stream.on('data', (chunk: Buffer | string) => this.#received(chunk));
+    stream.on('data', (chunk: Buffer | string) => {
+      this.#reader.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+    });
     stream.on('error', (error) => this.#lost(error));
     stream.on('end', () => this.#lost());
     stream.on('close', () => this.#lost());
@@ -195,19 +195,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
    * @throws (while iterating) EventOverflowError after the events that were kept; the reason of `options.signal`
    */
   events(options: EventsOptions = {}): AsyncIterableIterator<QmpEvent, undefined> {
-    const { limit = DEFAULT_EVENT_LIMIT, signal } = options;
-    const abort = () => stream.fail(signal?.reason);
-    const stream = new EventStream<QmpEvent>(limit, () => {
-      this.#streams.delete(stream);
-      signal?.removeEventListener('abort', abort);
-    });
-    if (this.#state.name === 'closed') stream.finish();
-    else if (signal?.aborted === true) abort();
-    else {
-      this.#streams.add(stream);
-      signal?.addEventListener('abort', abort, { once: true });
-    }
-    return stream;
+    return this.#streams.open(options);
   }
 
   /**
@@ -295,31 +283,6 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     this.#stream.write(text);
   }
 
-  #received(chunk: Buffer | string): void {
-    this.#reader.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
-    if (!this.#holding) this.#answered = false; // chunks come in turns of their own
-    this.#read();
-  }
-
-  #read(): void {
-    while (!this.#holding && this.#state.name !== 'closed') {
-      const held = this.#heldEvent;
-      if (held !== null) {
-        this.#heldEvent = null;
-        this.#message(held);
-        continue;
-      }
-      const reading = this.#reader.next();
-      if (reading.kind === 'more') return;
-      if (reading.kind === 'malformed') {
-        this.#malformed(reading.reason);
-        return;
-      }
-      this.#onMessage?.('received', reading.bytes);
-      this.#message(reading.bytes);
-    }
-  }
-
   #message(bytes: Buffer): void {
     if (this.#inFlight.hasRaw && this.#rawReply(bytes)) return;
     const parsed = parseJson(bytes.toString('utf8'));
@@ -331,8 +294,8 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     if (this.#state.name === 'greeting') this.#greet(message, bytes);
     else if ('return' in message || 'error' in message) this.#reply(message, bytes);
     else if (typeof message['event'] === 'string') {
-      if (!this.#answered) this.#event(message['event'], message, bytes);
-      else this.#hold(bytes);
+      if (!this.#reader.hasAnswered) this.#event(message['event'], message, bytes);
+      else this.#reader.hold(bytes);
     } else if (!('QMP' in message)) this.#malformed('a message is neither a reply nor an event');
   }
 
@@ -342,7 +305,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     else if (this.#greeted === null) return;
     else {
       this.#greeted(greeting);
-      this.#hold();
+      this.#reader.hold();
     }
   }
 
@@ -365,7 +328,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     if (key === undefined || pending === undefined) return;
     if (key === this.#handshakeId && this.#state.name === 'negotiating') {
       this.#state = { name: 'running' };
-      this.#hold();
+      this.#reader.hold();
     }
     this.#settled(key);
     if (pending.raw) pending.answered({ bytes, isError: 'error' in message });
@@ -375,7 +338,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   /** A command in flight has its answer. */
   #settled(key: CommandId): void {
     this.#inFlight.delete(key);
-    this.#answered = true;
+    this.#reader.answered();
     if (this.#state.name === 'closing') this.#closeWhenAnswered();
   }
 
@@ -387,7 +350,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   #event(name: string, message: JsonObject, bytes: Buffer): void {
     const event = readEvent(name, message, bytes);
-    for (const stream of this.#streams) stream.push(event);
+    this.#streams.push(event);
     try {
       this.emit('event', event);
     } catch (error) {
@@ -396,20 +359,6 @@ export class QmpClient extends EventEmitter<ClientEvents> {
         throw error;
       });
     }
-  }
-
-  /**
-   * Lets those who wait for what just happened act on it before the messages behind it are read: a caller whose command was
-   * answered goes on some microtasks later, and must not find that an event from behind its reply has been there already.
-   */
-  #hold(event: Buffer | null = null): void {
-    this.#holding = true;
-    this.#heldEvent = event;
-    setImmediate(() => {
-      this.#holding = false;
-      this.#answered = false;
-      this.#read();
-    });
   }
 
   #malformed(reason: string): void {
@@ -425,7 +374,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   /** EOF, or an error, which after EOF-like resets (QEMU's `quit`) is the same. */
   #lost(cause?: Error): void {
     if (this.#state.name === 'closed') return;
-    if (this.#holding) {
+    if (this.#reader.isHolding) {
       // What came before the end is still to be read.
       setImmediate(() => this.#lost(cause));
       return;
@@ -450,6 +399,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #end(error: ConnectionError | null): void {
     if (this.#state.name === 'closed') return;
     this.#state = { name: 'closed', error };
+    this.#reader.stop();
     this.#stream.destroy();
     this.#inFlight.failAll((name) => {
       const what = `before ${name} was answered`;
@@ -457,7 +407,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
         ? this.#closedError(what)
         : new ConnectionError(error.code, `${error.message}, ${what}`, error);
     });
-    for (const stream of this.#streams) stream.finish();
+    this.#streams.finish();
     this.#resolveClosed(error);
     if (closed.hasSubscribers) closed.publish({ client: this, where: this.#where, error });
     this.emit('close', error);
