@@ -153,6 +153,8 @@ class AddressParser {
     const option = text.indexOf(URI_OPTION);
     const domain = option < 0 ? text : text.slice(0, option);
     if (domain === '') throw this.#fault(from, 'the domain is missing: libvirt:NAME, an id or a UUID');
+    const slash = domain.indexOf('/');
+    if (slash >= 0) throw this.#fault(from + slash, 'no domain has a slash in its name; write libvirt:DOMAIN?uri=URI');
     if (option < 0) return { kind: 'libvirt', domain };
     const uri = text.slice(option + URI_OPTION.length);
     // What is in libvirt.conf is looked up for each attempt.

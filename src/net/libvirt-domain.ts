@@ -111,7 +111,8 @@ async function findDomain(rpc: LibvirtRpc, wanted: string): Promise<Domain> {
     if (answer.ok) return readDomain(answer.body);
     if (answer.fault.code !== Code.noDomain) throw new LibvirtRefusal(describeFault(answer.fault, Action.find));
   }
-  throw new LibvirtRefusal(`libvirt knows no domain ${JSON.stringify(wanted)}`);
+  const advice = wanted.includes('?') ? '; what is behind its name goes into a URI: libvirt:DOMAIN?uri=URI' : '';
+  throw new LibvirtRefusal(`libvirt knows no domain ${JSON.stringify(wanted)}${advice}`);
 }
 
 function readDomain(body: XdrReader): Domain {

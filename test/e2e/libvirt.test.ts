@@ -228,6 +228,14 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
     await daemon.logged(({ reason }) => reason === `libvirt knows no domain "${id}"`);
   });
 
+  test('that is asked for with parameters behind its name is not found, and the log says where they go', async (t) => {
+    const { daemon } = share(t, 'web1?mode=legacy');
+    assert.equal(
+      (await daemon.logged(isWaiting)).reason,
+      'libvirt knows no domain "web1?mode=legacy"; what is behind its name goes into a URI: libvirt:DOMAIN?uri=URI',
+    );
+  });
+
   test('has policy and audit as any other upstream, and the record says libvirt', async (t) => {
     const vm = await libvirt.newVm(t);
     const file = join(scratch(t), 'audit.ndjson');

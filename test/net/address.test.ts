@@ -156,6 +156,7 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['upstream', 'libvirt:', 9, /the domain is missing/],
   ['upstream', 'libvirt:?uri=qemu:///system', 9, /the domain is missing/],
   ['upstream', 'libvirt:web1?uri=xen:///system', 18, /"xen" is not QEMU's driver/],
+  ['upstream', 'libvirt:qemu:///system', 14, /no domain has a slash in its name; write libvirt:DOMAIN\?uri=URI/],
   ['upstream', 'libvirt:a\nb', 10, /control character/],
   ['upstream', 'exec:', 6, /no command/],
   ['upstream', 'exec:cat | cat', 10, /needs a shell/],
