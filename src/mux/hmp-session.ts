@@ -13,10 +13,11 @@
  */
 import { ascii, asciiText } from '../qmp/ascii.js';
 import { encode, INVALID, quote, readCodePoint, sequenceEnd } from '../qmp/unicode.js';
+import { Schema } from '../qmp/schema.js';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { EventFilter } from './events.js';
-import { helpNames, listedNames, wordToComplete } from './hmp-completion.js';
+import { helpNames, listedNames, schemaNames, wordToComplete } from './hmp-completion.js';
 import { HmpEditor, type HmpRequest, PASSWORD_PROMPT } from './hmp-editor.js';
 import { parseHmpLine } from './hmp-line.js';
 import type { ClientId, Descriptor, Link } from './link.js';
@@ -356,13 +357,42 @@ class HmpSession implements ClientPort {
       });
       return;
     }
-    const known = this.#help.get(question.line);
+    if (question.kind === 'unpluggable') return this.#findUnpluggable(done);
+    const key = question.kind === 'help' ? question.line : question.command;
+    const known = this.#help.get(key);
     if (known !== undefined) return done(known);
+    const learn = (names: readonly string[]) => {
+      this.#help.set(key, names);
+      done(names);
+    };
+    if (question.kind === 'schema') {
+      this.#ask('query-qmp-schema', '', (answer) => {
+        const schema = 'error' in answer ? null : Schema.read(answer.returned);
+        learn(schemaNames(schema, question.command, question.argument));
+      });
+      return;
+    }
     this.#command(question.line, (answer) => {
       if ('error' in answer || typeof answer.returned !== 'string') return done([]);
-      const names = helpNames(answer.returned, question.line === 'help info');
-      this.#help.set(question.line, names);
-      done(names);
+      learn(helpNames(answer.returned, question.line));
+    });
+  }
+
+  /** Devices that have a name, one after the other, are asked whether they can be unplugged. */
+  #findUnpluggable(done: (names: readonly string[]) => void): void {
+    this.#ask('qom-list', '{"path":"/machine/peripheral"}', (answer) => {
+      const devices = 'error' in answer ? [] : [...listedNames('object', answer.returned)];
+      const found: string[] = [];
+      const next = (): void => {
+        const device = devices.shift();
+        if (device === undefined) return done(found.map(encodeUtf8));
+        const path = quote(`/machine/peripheral/${device}`);
+        this.#ask('qom-get', `{"path":${path},"property":"hotpluggable"}`, (told) => {
+          if ('returned' in told && told.returned === true) found.push(device);
+          next();
+        });
+      };
+      next();
     });
   }
 

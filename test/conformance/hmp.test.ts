@@ -74,6 +74,13 @@ const cases: Readonly<Record<string, string>> = {
     'chardev-remove \t\nringbuf_read \t\nringbuf_write r\t \t\nchardev-send-break c\t\n',
   'completion of objects and capabilities':
     'object_del \t\nmigrate_set_capability x\t\nmigrate_set_capability xb\t \t\n',
+  'completion of types':
+    'device_add virtio-b\t\ndevice_add virtio-blk-pci\t\ndevice_add x \t\nobject_add r\t\nobject_add \t\nchardev-add \t\nchardev-add u\t\nnetdev_add \t\n',
+  'completion of devices to unplug': 'device_del \t\ndevice_del p\t \t\n',
+  'completion of keys': 'sendkey ctr\t-a\t\nsendkey ctrl-alt-del\t\nsendkey a\t\nsendkey -\t\nsendkey a \t\n',
+  'completion of words':
+    'watchdog_action \t\nwatchdog_action p\t\nset_link x \t\nset_link x of\t\nmigrate_set_parameter \t\n',
+  'completion of trace events': 'trace-event qmp_\t\ntrace-event x \t\ninfo trace-events usb_ehci_\t\n',
   'completion with more words than QEMU reads': `help ${'a '.repeat(15)}\t\nhelp ${'a '.repeat(16)}\t\n`,
   cpu: 'cpu\ncpu 0\ncpu 9\ncpu x\ncpu 1\nprint $eip\ncpu 0x0\ncpu 01\n',
   'a password': 'change vnc password\nse"cr\\et\x7f\x7fx\n',
@@ -120,9 +127,12 @@ describe('the human monitor', { skip: missing('qemu'), concurrency: 2 }, () => {
       flags: ['--listen', `unix:${socket},protocol=hmp`],
       extraArgs: [
         '-smp 2 -vnc none -chardev ringbuf,id=rb0 -object rng-builtin,id=rng0',
+        '-device virtio-scsi-pci,id=scsi0 -device virtio-rng-pci,rng=rng0,id=plug -device pcie-root-port,id=port0',
         '-drive if=none,id=dr0,driver=null-co -blockdev driver=null-co,node-name=n0',
       ].flatMap((words) => words.split(' ')),
     });
+    // QEMU loads modules when it is asked for all types, and knows more of them from then on.
+    await vm.qemu.execute('qom-list-types');
   });
   for (const [index, name] of names.entries()) {
     for (const isByKey of [false, true]) {

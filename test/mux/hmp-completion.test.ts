@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { listedNames, splitHmpWords, wordToComplete } from '../../dist/mux/hmp-completion.js';
+import { recordedSchema } from '../support/recorded-schema.js';
+import { helpNames, listedNames, schemaNames, splitHmpWords, wordToComplete } from '../../dist/mux/hmp-completion.js';
 
 describe('the words of a line of the human monitor', () => {
   it('are split as QEMU splits them', () => {
@@ -43,6 +44,25 @@ describe('what is completed', () => {
     });
   });
 
+  it('is a type of device, a key or a word that the schema has', () => {
+    assert.deepEqual(question('device_add v'), { kind: 'help', line: 'device_add help' });
+    assert.equal(question('device_add virtio-blk-pci '), undefined);
+    assert.deepEqual(question('device_del p'), { kind: 'unpluggable' });
+    const keys = { kind: 'schema', command: 'send-key', argument: ['keys', 0, 'data'] };
+    assert.deepEqual(wordToComplete('sendkey ctrl-alt-de'), { start: 'de', question: keys });
+    assert.equal(question('sendkey a '), undefined);
+    assert.deepEqual(question('set_link n '), { kind: 'words', words: ['on', 'off'] });
+    const help = 'Storage devices:\r\nname "ide-hd", bus IDE\r\nname "lsi", alias "name "x"\r\n';
+    assert.deepEqual(helpNames(help, 'device_add help'), ['ide-hd', 'lsi']);
+    const schema = recordedSchema();
+    const words = schemaNames(schema, 'send-key', ['keys', 0, 'data']);
+    assert.ok(words.includes('ctrl') && words.length > 100);
+    assert.deepEqual(schemaNames(schema, 'send-key', null), ['keys', 'hold-time']);
+    assert.deepEqual(schemaNames(schema, 'send-key', ['nothing']), []);
+    assert.deepEqual(schemaNames(schema, 'no-such-command', null), []);
+    assert.deepEqual(schemaNames(null, 'send-key', null), []);
+  });
+
   it('is read from answers of any shape', () => {
     assert.deepEqual(listedNames('block', [{ device: 'a' }, { device: '' }, {}, 7, null]), ['a']);
     assert.deepEqual(listedNames('block', { device: 'a' }), []);
@@ -57,6 +77,7 @@ describe('what is completed', () => {
       { name: 'rng0', type: 'child<rng-builtin>' },
     ];
     assert.deepEqual(listedNames('object', members), ['rng0']);
+    assert.deepEqual(listedNames('name', [{ name: 'b' }, {}, { name: 'a' }]), ['a', 'b']);
     assert.deepEqual(listedNames('capability', [{ capability: 'xbzrle', state: false }]), ['xbzrle']);
   });
 });
