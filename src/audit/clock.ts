@@ -1,4 +1,5 @@
 /** The two times of a record: the wall clock's, to the microsecond, and a monotonic one that no one can set back. */
+import { performance } from 'node:perf_hooks';
 import type { LineBuffer } from './line-buffer.js';
 
 /** The system's clocks, in microseconds; tests have their own. */

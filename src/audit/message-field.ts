@@ -37,21 +37,21 @@ export const REPLY = named('reply', 'reply_');
 export const ID = named('id', 'id_');
 
 /**
- * Puts a message.
- * @param length how many bytes of `bytes` it has
+ * Puts a message: the bytes of `bytes` from `from` to `to`.
  * @param limit the most bytes of it that are kept, or 0 for all
  */
 export function putMessage(
   line: LineBuffer,
   names: MessageNames,
   bytes: Uint8Array,
-  length: number,
+  from: number,
+  to: number,
   limit: number,
 ): void {
   const before = line.end;
   line.putBytes(names.json);
   const start = line.end;
-  line.putBytes(bytes, length);
+  line.putBytes(bytes, from, to);
   if (limit > 0 && line.end - start > limit) {
     putCut(line, names, before, start, limit);
     return;

@@ -64,6 +64,9 @@ export class Recorder implements Journal {
   readonly #vmMembers = new Map<Kind, Uint8Array>();
   readonly #address: string | null;
   readonly #names = new Map<string, Uint8Array>();
+  /** The name that was put last, and its member. */
+  #lastName: string | null = null;
+  #lastNameMember: Uint8Array = new Uint8Array(0);
   /** By the number of its record: what a command tells about the answer that is still due. */
   readonly #answers = new Map<number, AnswerSecrets>();
   /** For clients whose last input could not be read its end: what follows may belong to it. */
@@ -319,20 +322,27 @@ export class Recorder implements Journal {
   }
 
   #putName(name: string): void {
+    if (name !== this.#lastName) {
+      this.#lastName = name;
+      this.#lastNameMember = this.#memberOf(name);
+    }
+    this.#log.line.putBytes(this.#lastNameMember);
+  }
+
+  #memberOf(name: string): Uint8Array {
     let member = this.#names.get(name);
     if (member === undefined) {
       member = Buffer.from(`,"command":${JSON.stringify(name)}`);
       if (this.#names.size >= MOST_NAMES) this.#names.clear();
       this.#names.set(name, member);
     }
-    this.#log.line.putBytes(member);
+    return member;
   }
 
   #putIds(command: CommandView): void {
     const { line } = this.#log;
-    // Each time it is asked for, an array is made.
-    const { id } = command;
-    if (id !== null) putMessage(line, ID, id, id.length, 0);
+    const { idBytes } = command;
+    if (idBytes !== null) putMessage(line, ID, idBytes, command.idStart, command.idEnd, 0);
     if (command.upstreamId >= 0) {
       line.putBytes(UPSTREAM);
       line.putNumber(command.upstreamId);
@@ -359,11 +369,11 @@ export class Recorder implements Journal {
   #put(names: MessageNames, message: Uint8Array, length: number, redacted: Redacted | null, limit: number): void {
     const { line } = this.#log;
     if (redacted === null) {
-      putMessage(line, names, message, length, limit);
+      putMessage(line, names, message, 0, length, limit);
       return;
     }
     const { bytes, paths } = redacted;
-    putMessage(line, names, bytes, length === message.length ? bytes.length : lengthWithoutLineEnd(bytes), limit);
+    putMessage(line, names, bytes, 0, length === message.length ? bytes.length : lengthWithoutLineEnd(bytes), limit);
     line.putAscii(names === REPLY ? ',"reply_redacted":' : ',"redacted":');
     line.putAscii(JSON.stringify(paths).replace(/[^\x20-\x7e]/g, escapeUnit));
   }

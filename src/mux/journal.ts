@@ -21,8 +21,12 @@ export interface CommandView {
   readonly oob: boolean;
   /** The client's own bytes of this command, exactly; empty unless a journal `wantsRaw`. */
   readonly raw: Uint8Array;
-  /** The client's id as QEMU would send it back, or null for none. */
+  /** The client's id as QEMU would send it back, or null for none. An array of its own each time it is asked for. */
   readonly id: Uint8Array | null;
+  /** The same id: the bytes of `idBytes` from `idStart` to `idEnd`; null for none. */
+  readonly idBytes: Uint8Array | null;
+  readonly idStart: number;
+  readonly idEnd: number;
   /** Upstream id while in flight; -1 before. */
   readonly upstreamId: UpstreamId | -1;
   /** `Host.now` when the command had been read whole, and when it was handed to the upstream. */

@@ -17,6 +17,9 @@ const command: CommandView = {
   oob: false,
   raw: new Uint8Array(0),
   id: Buffer.from('"a"'),
+  idBytes: Buffer.from('"a"'),
+  idStart: 0,
+  idEnd: 3,
   // the same
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   upstreamId: 3 as number as UpstreamId,

@@ -16,7 +16,8 @@ const failed = [Buffer.from('{"id": 1, "error": {"class": "GenericError", "desc"
 
 function command(name: string): CommandView {
   const none = new Uint8Array(0);
-  return { client, name, oob: false, raw: none, id: null, upstreamId: -1, receivedAt: 1000, sentAt: 3000, mark: 0 };
+  const id = { id: null, idBytes: null, idStart: 0, idEnd: 0 };
+  return { client, name, oob: false, raw: none, ...id, upstreamId: -1, receivedAt: 1000, sentAt: 3000, mark: 0 };
 }
 
 interface Setup {
