@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { parseLeftOut } from '../../dist/audit/kinds.js';
 import { openTestLog, testClient, testCommand, wire, type LooseRecord } from '../support/audit.js';
 
@@ -16,6 +17,27 @@ const WHO = {
 };
 
 describe('a record', () => {
+  test('has the time of those that are made together with it, and a later one than those before', async (t) => {
+    const log = await openTestLog(t);
+    const { recorder } = log;
+    for (let i = 0; i < 3; i++) {
+      // The event loop goes on, for more than a microsecond.
+      await setTimeout(2);
+      recorder.connected(testClient(1));
+      recorder.connected(testClient(2));
+    }
+    const records = await log.records();
+    const times = records.filter(({ kind }) => kind === 'connect').map((record) => [record['mono'], record['time']]);
+    assert.equal(times.length, 6);
+    for (let i = 0; i < 6; i += 2) assert.deepEqual(times[i], times[i + 1]);
+    assert.equal(new Set(times.map(([mono]) => mono)).size, 3);
+    const monos = times.map(([mono]) => Number(mono));
+    assert.deepEqual(
+      monos,
+      monos.toSorted((a, b) => a - b),
+    );
+  });
+
   test('of every kind is as the schema says, in the order in which things happened', async (t) => {
     const log = await openTestLog(t);
     const { recorder, audit } = log;
