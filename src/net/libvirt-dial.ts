@@ -67,7 +67,7 @@ class Attempt {
         this.#run(reach.command, talk);
         break;
       case 'tcp':
-        this.#early = ' before it said anything: this may be its port for TLS (qemu+tls://)';
+        this.#early = '; if this is its port for TLS, write qemu+tls://';
         this.#await(openTcp(reach.host, reach.port), talk, (error) => {
           this.fail(describeTcp(reach.host, error));
         });
