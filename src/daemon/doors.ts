@@ -37,6 +37,8 @@ export class Doors {
   readonly #options: DoorsOptions;
   #doors: readonly Door[];
   #again: NodeJS.Timeout | null = null;
+  /** Whose files were not there at the last look. */
+  #lost: readonly Door[] = [];
 
   /** @throws ConfigError when a policy cannot be read */
   constructor(options: DoorsOptions) {
@@ -144,6 +146,22 @@ export class Doors {
     this.#again = setTimeout(() => {
       this.open();
     }, AGAIN);
+  }
+
+  /**
+   * Makes sockets anew whose files somebody has removed, at the second look: at the first, another program may be just about to put
+   * its own there. To be called once a second or so.
+   */
+  look(): void {
+    const lost = this.#doors.filter(({ listener }) => listener.hasLostFile);
+    const again = lost.filter((door) => this.#lost.includes(door));
+    this.#lost = lost;
+    if (again.length === 0 || !this.#isWanted) return;
+    for (const { place, listener } of again) {
+      this.#options.log.warn({ listener: place }, 'the file of a socket was removed; it is made anew');
+      listener.close();
+    }
+    this.open();
   }
 
   /** Removes the sockets at once; clients who are in stay in. */

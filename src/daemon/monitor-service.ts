@@ -201,6 +201,7 @@ export class MonitorService {
   async start(): Promise<void> {
     this.#ticker = setInterval(() => {
       this.#multiplexer.tick();
+      this.#doors.look();
     }, TICK);
     await this.#upstream.start();
   }

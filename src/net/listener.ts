@@ -28,6 +28,7 @@ import {
   closeKeepingOthers,
   type FileIdentity,
   identify,
+  isGone,
   ownershipOf,
 } from './socket-file.js';
 import { readTlsFiles, type TlsFiles } from './tls-files.js';
@@ -82,6 +83,11 @@ export class Listener {
 
   get isOpen(): boolean {
     return this.#bound.length > 0;
+  }
+
+  /** Whether somebody has removed the socket's file, so that no client finds it any more. */
+  get hasLostFile(): boolean {
+    return this.#bound.some(({ file }) => file !== null && isGone(file.path));
   }
 
   /** Finds out whether `open` would work now, and leaves nothing behind. @throws ListenError */

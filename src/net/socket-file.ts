@@ -231,6 +231,15 @@ function describeOwner(pid: number | undefined, uid: number | undefined, program
   return `${program ?? 'a program'} (pid ${pid}, uid ${uid})`;
 }
 
+/** Whether it is known that nothing is there. */
+export function isGone(path: string): boolean {
+  try {
+    return !exists(path);
+  } catch {
+    return false;
+  }
+}
+
 function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

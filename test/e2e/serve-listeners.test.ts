@@ -97,6 +97,30 @@ describe('the listeners of qmpmux serve', { skip: missing('qemu', 'socat') }, ()
     await greets(mux);
   });
 
+  test('are made anew when somebody has removed their files, and who is in stays in', async (t) => {
+    const qemu = await startQemu(t);
+    const [mux, other] = [join(qemu.folder, 'mux'), join(qemu.folder, 'other')];
+    const daemon = startDaemon(t, ['--upstream', qemu.monitor, '--listen', `unix:${mux},mode=0660`, '--listen', other]);
+    await daemon.ready();
+    const client = await RawClient.negotiated(mux);
+    const { ino } = lstatSync(other);
+    rmSync(mux);
+    await daemon.logged(({ msg }) => msg === 'the file of a socket was removed; it is made anew');
+    while (!existsSync(mux)) await new Promise(setImmediate);
+    assert.equal(lstatSync(mux).mode & 0o777, 0o660);
+    await greets(mux);
+    await client.write('{"execute":"query-name","id":1}');
+    assert.equal(await client.readLine(), '{"return": {}, "id": 1}');
+    await client.close();
+    assert.equal(lstatSync(other).ino, ino, 'the others are left alone');
+    // What stands in the place of one is not ours to remove.
+    rmSync(other);
+    writeFileSync(other, 'precious');
+    await daemon.stop();
+    assert.equal(readFileSync(other, 'utf8'), 'precious');
+    assert.equal(daemon.log.filter(({ level }) => level >= 40).length, 1);
+  });
+
   test('are tried again when their place is taken while QEMU was away', async (t) => {
     const folder = scratch(t);
     const daemon = startDaemon(t, ['--upstream', join(folder, 'qmp'), '--listen', join(folder, 'mux')]);
