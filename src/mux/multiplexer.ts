@@ -8,15 +8,13 @@
  */
 import { CommandReader } from '../qmp/command.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
-import { eventMessage } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
-import { quote } from '../qmp/unicode.js';
 import { Admission } from './admission.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { Counters, Traffic } from './counters.js';
 import { DescriptorDesk } from './descriptor-desk.js';
 import { Dispatcher } from './dispatcher.js';
-import { EventFanout } from './events.js';
+import { EventFeed } from './event-feed.js';
 import { Extensions, type ExtensionServices } from './extension.js';
 import { HeldMemory } from './held-memory.js';
 import type { ClientView, Journal } from './journal.js';
@@ -87,7 +85,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly #pending = new Pending();
   readonly #pacing = new Pacing();
   readonly #dispatcher: Dispatcher;
-  readonly #events = new EventFanout();
+  readonly #feed: EventFeed;
   readonly #sessions = new Set<Session>();
   readonly #oobSessions = new Set<Session>();
   readonly #replies: Replies;
@@ -99,8 +97,6 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** QEMU's version, while it is running. */
   #version: string | null = null;
   #isClosing = false;
-  /** QEMU's version when it was lost, for clients that stayed. */
-  #lostVersion: string | null = null;
   /** When the upstream bytes at hand were read; a clock costs too much to ask for each. */
   #readAt = 0;
   /** In-band commands that the last bytes from QEMU answered. */
@@ -115,6 +111,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#memory = new HeldMemory(this.limits.memory);
     this.#host = options.host;
     this.journal = options.journal ?? null;
+    this.#feed = new EventFeed(this, options.host);
     this.#replies = new Replies(this, options.cache !== false);
     this.#dispatcher = new Dispatcher(this, options.host, this.#pending, this.#pacing, options.merge !== false);
     this.enablesOob = options.oob !== false;
@@ -302,13 +299,13 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   subscribe(session: Session): void {
-    this.#events.subscribe(session);
+    this.#feed.subscribe(session);
     if (session.isOobEnabled) this.#oobSessions.add(session);
     this.#pacing.oobClients = this.#oobSessions.size;
   }
 
   unsubscribe(session: Session): void {
-    this.#events.unsubscribe(session);
+    this.#feed.unsubscribe(session);
     this.#oobSessions.delete(session);
     this.#pacing.oobClients = this.#oobSessions.size;
   }
@@ -342,12 +339,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       case MessageKind.Error:
         this.#answer(envelope, envelope.kind === MessageKind.Error);
         break;
-      case MessageKind.Event: {
-        const chunks = envelope.chunks();
-        const receivers = this.#publish(envelope.eventName, chunks);
-        this.journal?.event(envelope.eventName, chunks, receivers);
+      case MessageKind.Event:
+        this.#feed.publish(envelope.eventName, envelope.chunks());
         break;
-      }
       case MessageKind.Greeting:
         this.stray(envelope.chunks(), 'a second greeting');
         break;
@@ -366,12 +360,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   upstreamChanged(state: UpstreamState): void {
     if (state.name === 'lost') this.#lose(state.reason);
-    else if (state.name === 'running' && this.#lostVersion !== null) {
-      const data = `{"version": ${quote(state.version)}, "previous-version": ${quote(this.#lostVersion)}}`;
-      this.#announce('UPSTREAM_RESTORED', data);
-      this.#lostVersion = null;
+    else if (state.name === 'running') {
+      this.#feed.running(state.version);
+      this.#version = state.version;
     }
-    if (state.name === 'running') this.#version = state.version;
     this.extensions.stateChanged();
     this.journal?.upstream(state);
     this.#host.upstreamChanged(state);
@@ -384,7 +376,6 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#unreadable = 0;
     this.#dispatcher.clear();
     this.desk.clear();
-    const wasRunning = this.#version !== null;
     const keeps = this.#keepClients && !this.#isClosing;
     for (const command of this.#pending.clear()) {
       for (const each of [command, ...command.followers]) {
@@ -395,27 +386,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     }
     if (keeps) {
       for (const session of this.#sessions) session.commands.fail(reason);
-      if (wasRunning) {
-        this.#lostVersion = this.#version;
-        this.#announce('UPSTREAM_LOST', `{"reason": ${quote(reason)}}`);
-      }
+      if (this.#version !== null) this.#feed.lost(reason, this.#version);
     } else {
       for (const session of this.#sessions) session.terminate('the upstream is gone');
     }
     this.#version = null;
-  }
-
-  /** An event of our own, to all who get events. */
-  #announce(name: string, data: string): void {
-    const now = this.#host.epoch();
-    const full = `__org.qmpmux_${name}`;
-    const message = [eventMessage(full, Math.floor(now / 1_000_000), Math.floor(now % 1_000_000), data)];
-    this.journal?.event(full, message, this.#publish(full, message));
-  }
-
-  #publish(name: string, message: readonly Uint8Array[]): number {
-    this.extensions.ring.add(name, message);
-    return this.#events.publish(name, message);
   }
 
   #answer(envelope: Envelope, isError: boolean): void {

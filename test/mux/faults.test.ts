@@ -244,6 +244,18 @@ describe('clients that are kept while QEMU is gone', () => {
     assert.equal(world.mux.clientCount, 2);
   });
 
+  it('are told of both where nobody keeps a journal, too', () => {
+    const world = World.running({ ...keep, journal: false });
+    const client = world.client().negotiate();
+    world.mux.upstreamClosed('closed by QEMU');
+    world.settle();
+    reconnect(world);
+    assert.deepEqual(
+      client.take().map((line) => /qmpmux_(\w+)/.exec(line)?.[1]),
+      ['UPSTREAM_LOST', 'UPSTREAM_RESTORED'],
+    );
+  });
+
   it('see one such pair of events for one loss, however many attempts to come back fail', () => {
     const world = World.running(keep);
     const client = world.client().negotiate();
