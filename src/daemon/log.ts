@@ -28,6 +28,11 @@ const STDERR = 2;
 /** Lines waiting for a reader that stands still are dropped beyond this many bytes. */
 const MOST_WAITING = 16 * 1024 * 1024;
 
+/**
+ * What a terminal would act on, or show in another order, and JSON leaves as it is: names of commands and programs are the clients'.
+ */
+const ACTED_ON = /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+
 /** Opens the log on standard error. */
 export async function openLog(settings: LogSettings): Promise<DaemonLog> {
   const isTerminal = process.stderr.isTTY;
@@ -52,5 +57,6 @@ export async function openLog(settings: LogSettings): Promise<DaemonLog> {
     singleLine: true,
     translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
   });
-  return { logger: pino(options, stream), flush: () => undefined };
+  const harmless = { write: (line: string) => stream.write(line.replace(ACTED_ON, '\ufffd')) };
+  return { logger: pino(options, harmless), flush: () => undefined };
 }
