@@ -29,7 +29,11 @@ export function dialLibvirt(
     if (parsed.ok) attempt.start(parsed.target);
     else attempt.fail(`the URI ${JSON.stringify(resolved.uri)} ${parsed.problem}`);
   } else attempt.fail(resolved.problem);
-  return attempt;
+  return {
+    abort: () => {
+      attempt.abort();
+    },
+  };
 }
 
 class Attempt {

@@ -1,8 +1,12 @@
 /** Domains of a libvirt daemon that is reached over TCP and TLS. */
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { EventEmitter, on } from 'node:events';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { dialLibvirt } from '../../dist/net/libvirt-dial.js';
+import { Upstream } from '../../dist/net/upstream.js';
 import { type Daemon, startDaemon } from '../support/daemon.js';
 import { ask, isLost, isWaiting, negotiated, warnings } from '../support/domain.js';
 import { freePort } from '../support/free-port.js';
@@ -11,7 +15,8 @@ import { missing } from '../support/programs.js';
 import { Authority, RemoteLibvirt } from '../support/remote-libvirt.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 
-const remote = await RemoteLibvirt.make(['auth_tcp = "none"', 'auth_tls = "none"']);
+const SETTINGS = ['auth_tcp = "none"', 'auth_tls = "none"'];
+const remote = await RemoteLibvirt.make(SETTINGS);
 const { skip, libvirt } = await startLibvirt(remote.libvirt);
 after(async () => {
   await libvirt.stop();
@@ -135,6 +140,82 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
       /^libvirtd does not take our certificate, .*: there is none, and libvirtd may ask for one$/,
     );
   });
+
+  test('whose certificate is revoked is refused', async (t) => {
+    remote.authority.revoke('server');
+    t.after(() => {
+      rmSync(join(remote.pki, 'cacrl.pem'));
+    });
+    assert.equal(await refusal(t, remote.tls()), `libvirtd's certificate is revoked by ${remote.pki}/cacrl.pem`);
+  });
+
+  test('that has a list of names, ours not among them, is told with that, and serves us when it is', async (t) => {
+    await libvirt.stopDaemon();
+    remote.configure([...SETTINGS, 'tls_allowed_dn_list = ["CN=other"]']);
+    await libvirt.start();
+    const { daemon } = share(t, remote.tls());
+    assert.match(String((await daemon.logged(isWaiting)).reason), /be on its tls_allowed_dn_list if there is one$/);
+    await libvirt.stopDaemon();
+    remote.configure([...SETTINGS, 'tls_allowed_dn_list = ["*CN=client*"]']);
+    await libvirt.start();
+    await daemon.ready();
+  });
+
+  for (const transport of ['tcp', 'tls'] as const) {
+    test(`that says nothing by ${transport} is let go after a while, again and again`, async (t) => {
+      const { address, spoken, closed } = await silent(t, transport);
+      const said: string[] = [];
+      const note = (fields: object) => said.push('reason' in fields ? String(fields.reason) : '');
+      const nothing = () => undefined;
+      const upstream = new Upstream({
+        address,
+        receiver: { upstreamOpened: nothing, upstreamReceive: nothing, upstreamClosed: nothing },
+        log: { debug: note, info: note, warn: note, error: note },
+        attemptTimeout: 200,
+        firstPause: 1,
+      });
+      await upstream.start();
+      await spoken();
+      await closed();
+      await spoken();
+      await upstream.stop();
+      await closed();
+      assert.deepEqual([...new Set(said)], ['no connection within 0.2 s']);
+    });
+
+    test(`that says nothing by ${transport} is let go when the attempt is taken back`, async (t) => {
+      const { address, spoken, closed } = await silent(t, transport);
+      const fail = () => assert.fail('it was taken back');
+      const { abort } = dialLibvirt(address, { connected: fail, failed: fail, said: fail });
+      await spoken();
+      abort();
+      await closed();
+    });
+  }
+
+  /** A daemon's port at which nobody answers, and waits for the next client that says something, and that leaves. */
+  async function silent(t: TestContext, transport: 'tcp' | 'tls') {
+    const happened = new EventEmitter();
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => happened.emit('spoken'));
+      socket.once('close', () => happened.emit('closed'));
+    });
+    t.after(() => server.close());
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    const where = server.address();
+    const port = where !== null && typeof where === 'object' ? where.port : 0;
+    const uri = `qemu+${transport}://127.0.0.1:${port}/session?pkipath=${remote.pki}`;
+    // These keep what has come already.
+    const [spoken, closed] = [on(happened, 'spoken'), on(happened, 'closed')];
+    return {
+      address: { kind: 'libvirt', domain: vm.name, uri } as const,
+      spoken: () => spoken.next(),
+      closed: () => closed.next(),
+    };
+  }
 
   test('whose authority is not there, or is no certificate, is told with the file', async (t) => {
     const folder = scratch(t);

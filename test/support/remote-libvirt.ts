@@ -69,7 +69,7 @@ export class Authority {
     mkdirSync(folder);
     this.folder = folder;
     const words = ['-x509', '-keyout', 'cakey.pem', '-out', 'cacert.pem', '-subj', '/CN=test authority', '-days', '2'];
-    const uses = ['-addext', 'basicConstraints=critical,CA:true', '-addext', 'keyUsage=critical,keyCertSign'];
+    const uses = ['-addext', 'basicConstraints=critical,CA:true', '-addext', 'keyUsage=critical,keyCertSign,cRLSign'];
     this.#openssl('req', ...words, ...KEY, ...uses);
   }
 
@@ -82,6 +82,19 @@ export class Authority {
     this.#openssl('x509', '-req', '-in', request, '-out', certificate, ...signing, '-extfile', 'extensions');
     // Read by the daemon's user.
     chmodSync(join(this.folder, `${name}key.pem`), 0o644);
+  }
+
+  /** Makes cacrl.pem, in which that certificate is revoked. */
+  revoke(name: string): void {
+    const settings = ['database=index', 'default_md=sha256', 'default_crl_days=2'];
+    const files = ['private_key=cakey.pem', 'certificate=cacert.pem'];
+    writeFileSync(
+      join(this.folder, 'ca.conf'),
+      ['[ca]', 'default_ca=it', '[it]', ...settings, ...files, ''].join('\n'),
+    );
+    writeFileSync(join(this.folder, 'index'), '');
+    this.#openssl('ca', '-config', 'ca.conf', '-revoke', `${name}cert.pem`);
+    this.#openssl('ca', '-config', 'ca.conf', '-gencrl', '-out', 'cacrl.pem');
   }
 
   #openssl(...words: readonly string[]): void {
