@@ -12,7 +12,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { LogIn } from './libvirt-login.js';
-import { HOST, sshCommand } from './libvirt-ssh.js';
+import { HOST, type SshPlace, sshCommand } from './libvirt-ssh.js';
 
 /** Which way leads to a daemon. */
 export type LibvirtReach =
@@ -116,13 +116,7 @@ export function parseLibvirtUri(uri: string, environment: NodeJS.ProcessEnv = pr
   return { ok: true, target: { name, reach, logIn } };
 }
 
-interface Parts {
-  readonly place: string;
-  readonly name: string;
-  readonly path: string;
-  readonly socket: string | null;
-  readonly files: readonly string[];
-  readonly parameters: ReadonlyMap<string, string>;
+interface Parts extends SshPlace {
   readonly environment: NodeJS.ProcessEnv;
 }
 

@@ -10,12 +10,7 @@ import { type LibvirtVm, startLibvirt } from '../support/libvirt.js';
 import { RemoteLibvirt } from '../support/remote-libvirt.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 
-const remote = await RemoteLibvirt.make([
-  'auth_tcp = "none"',
-  'auth_tls = "none"',
-  'keepalive_interval = 1',
-  'keepalive_count = 1',
-]);
+const remote = await RemoteLibvirt.make(['auth_tcp = "none"', 'auth_tls = "none"', 'keepalive_interval = 1']);
 const { skip, libvirt } = await startLibvirt(remote.libvirt);
 after(async () => {
   await libvirt.stop();
