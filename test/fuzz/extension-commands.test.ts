@@ -124,7 +124,8 @@ it('extension commands among others are answered once and in order', () => {
   const property = fc.property(
     fc.array(step, { maxLength: 120 }),
     fc.constantFrom(1, 2, 1024),
-    (steps, queuedCommands) => {
+    fc.constantFrom(100, 2000),
+    (steps, queuedCommands, outputHighWater) => {
       let finish: (() => void)[] = [];
       const services = {
         version: '1',
@@ -140,7 +141,7 @@ it('extension commands among others are answered once and in order', () => {
         },
       };
       const world = World.running({
-        mux: { services, keepClients: true, cache: false, limits: { queuedCommands, outputHighWater: 2000 } },
+        mux: { services, keepClients: true, cache: false, limits: { queuedCommands, outputHighWater } },
       });
       const players = Array.from({ length: CLIENTS }, (_, at) => new Player(world, at !== 1));
       const reloaded = () => {
