@@ -12,14 +12,15 @@
  * along as `cpu-index`), the history, and the question for a password, which a temporary monitor cannot ask.
  */
 import { ascii, asciiText } from '../qmp/ascii.js';
-import { encode, INVALID, quote, readCodePoint, sequenceEnd } from '../qmp/unicode.js';
-import { Schema } from '../qmp/schema.js';
-import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { quote } from '../qmp/unicode.js';
+import { isJsonObject, type JsonObject, parseJson } from '../qmp/value.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { EventFilter } from './events.js';
-import { helpNames, listedNames, schemaNames, wordToComplete } from './hmp-completion.js';
+import { decodeUtf8, encodeUtf8 } from './hmp-bytes.js';
+import { wordToComplete } from './hmp-completion.js';
 import { HmpEditor, type HmpRequest, PASSWORD_PROMPT } from './hmp-editor.js';
 import { parseHmpLine } from './hmp-line.js';
+import { type Answer, HmpNames } from './hmp-names.js';
 import type { ClientId, Descriptor, Link } from './link.js';
 
 /** What a session of the human monitor needs of the multiplexer and the world. */
@@ -45,8 +46,6 @@ const NO_DESCRIPTOR = 'No file descriptor supplied via SCM_RIGHTS';
 const DENIED = /^Command 'human-monitor-command' is not allowed here/;
 /** Told to every client when QEMU is lost and clients stay; nobody else's events are wanted here. */
 const EVENTS = new EventFilter(['__org.qmpmux_UPSTREAM_LOST']);
-
-type Answer = { readonly returned: JsonValue } | { readonly error: string };
 
 type State =
   /** Bytes are typed into the line. */
@@ -90,7 +89,14 @@ class HmpSession implements ClientPort {
   #cpu: number | null = null;
   /** The line that wants a password. */
   #wantsPassword: string | null = null;
-  readonly #help = new Map<string, readonly string[]>();
+  readonly #names = new HmpNames({
+    ask: (command, args, then) => {
+      this.#ask(command, args, then);
+    },
+    run: (line, then) => {
+      this.#command(line, then);
+    },
+  });
 
   constructor(owner: HmpOwner, link: Link, options: ClientOptions) {
     this.#owner = owner;
@@ -348,52 +354,8 @@ class HmpSession implements ClientPort {
         start.length,
       );
     };
-    if (word === null) return done([]);
-    const { question } = word;
-    if (question.kind === 'words') return done(question.words);
-    if (question.kind === 'query') {
-      this.#ask(question.command, question.args, (answer) => {
-        done('error' in answer ? [] : listedNames(question.list, answer.returned).map(encodeUtf8));
-      });
-      return;
-    }
-    if (question.kind === 'unpluggable') return this.#findUnpluggable(done);
-    const key = question.kind === 'help' ? question.line : question.command;
-    const known = this.#help.get(key);
-    if (known !== undefined) return done(known);
-    const learn = (names: readonly string[]) => {
-      this.#help.set(key, names);
-      done(names);
-    };
-    if (question.kind === 'schema') {
-      this.#ask('query-qmp-schema', '', (answer) => {
-        const schema = 'error' in answer ? null : Schema.read(answer.returned);
-        learn(schemaNames(schema, question.command, question.argument));
-      });
-      return;
-    }
-    this.#command(question.line, (answer) => {
-      if ('error' in answer || typeof answer.returned !== 'string') return done([]);
-      learn(helpNames(answer.returned, question.line));
-    });
-  }
-
-  /** Devices that have a name, one after the other, are asked whether they can be unplugged. */
-  #findUnpluggable(done: (names: readonly string[]) => void): void {
-    this.#ask('qom-list', '{"path":"/machine/peripheral"}', (answer) => {
-      const devices = 'error' in answer ? [] : [...listedNames('object', answer.returned)];
-      const found: string[] = [];
-      const next = (): void => {
-        const device = devices.shift();
-        if (device === undefined) return done(found.map(encodeUtf8));
-        const path = quote(`/machine/peripheral/${device}`);
-        this.#ask('qom-get', `{"path":${path},"property":"hotpluggable"}`, (told) => {
-          if ('returned' in told && told.returned === true) found.push(device);
-          next();
-        });
-      };
-      next();
-    });
+    if (word === null) done([]);
+    else this.#names.find(word.question, done);
   }
 
   #print(text: string): void {
@@ -418,28 +380,4 @@ function answerOf(message: JsonObject): Answer {
   const { error, return: returned } = message;
   if (!isJsonObject(error)) return { returned: returned ?? null };
   return { error: typeof error['desc'] === 'string' ? error['desc'] : 'an error without a description' };
-}
-
-/** @returns bytes, a character each, as text; null where they are not UTF-8, or have what QMP cannot carry */
-function decodeUtf8(bytes: string): string | null {
-  let isAscii = true;
-  for (let i = 0; i < bytes.length && isAscii; i++) isAscii = bytes.charCodeAt(i) < 0x80;
-  if (isAscii) return bytes;
-  const array = Uint8Array.from(bytes, (char) => char.charCodeAt(0));
-  let text = '';
-  for (let at = 0; at < array.length; at = sequenceEnd) {
-    const codePoint = readCodePoint(array, at, array.length);
-    if (codePoint === INVALID || codePoint === 0) return null;
-    text += String.fromCodePoint(codePoint);
-  }
-  return text;
-}
-
-/** @returns the UTF-8 of a text, a character for a byte */
-function encodeUtf8(text: string): string {
-  return text.replace(/[\u0080-\u{10ffff}]+/gu, (part) => {
-    const bytes: number[] = [];
-    encode(part, bytes);
-    return asciiText(Uint8Array.from(bytes));
-  });
 }
