@@ -1,6 +1,6 @@
 /** Domains of a libvirt daemon that is reached over TCP and TLS. */
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { EventEmitter, on } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -119,6 +119,16 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
       await refusal(t, remote.tls('', 'localhost', other.folder)),
       `libvirtd's certificate is not signed by the authority in ${other.folder}/cacert.pem`,
     );
+  });
+
+  test('is reached as soon as the certificates are right', async (t) => {
+    const folder = scratch(t);
+    const { daemon } = share(t, remote.tls('', 'localhost', folder));
+    await daemon.logged(isWaiting);
+    for (const name of ['clientkey.pem', 'clientcert.pem', 'cacert.pem']) {
+      copyFileSync(join(remote.pki, name), join(folder, name));
+    }
+    await daemon.ready();
   });
 
   test('that does not take our certificate is told with where that is, and what may be wrong', async (t) => {

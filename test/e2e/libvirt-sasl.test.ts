@@ -1,7 +1,7 @@
 /** A libvirt daemon that asks for a name and a password, by SASL. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { type Daemon, startDaemon } from '../support/daemon.js';
@@ -105,6 +105,15 @@ describe('a libvirt that asks for a password', { skip: skip || missing('openssl'
         `permission denied by libvirt (authentication failed: authentication failed, by ${mechanism}): check the name and the password in ${path}`,
       );
     }
+  });
+
+  test('lets in as soon as the password in the file is right', async (t) => {
+    const path = credentials(t, 'wrong');
+    const { daemon } = share(t, remote.tls(`authfile=${path}`));
+    await daemon.logged(isWaiting);
+    copyFileSync(credentials(t), path);
+    await daemon.ready();
+    assert.equal(warnings(daemon).length, 1);
   });
 
   test('is not told a password that is not there', async (t) => {
