@@ -31,11 +31,16 @@ export class EventFeed {
     this.#fanout.unsubscribe(session);
   }
 
-  /** An event, as it goes to clients. */
+  /** Takes an event, as it goes to clients; they have it when `handOut` returns. */
   publish(name: string, message: readonly Uint8Array[]): void {
     this.#owner.extensions.ring.add(name, message);
     const receivers = this.#fanout.publish(name, message);
     this.#owner.journal?.event(name, message, receivers);
+  }
+
+  /** As `EventFanout.handOut`. */
+  handOut(): void {
+    this.#fanout.handOut();
   }
 
   /** QEMU is gone. @param version the one that it had */
@@ -56,5 +61,6 @@ export class EventFeed {
     const now = this.#host.epoch();
     const full = EXTENSION_PREFIX + name;
     this.publish(full, [eventMessage(full, Math.floor(now / 1_000_000), Math.floor(now % 1_000_000), data)]);
+    this.handOut();
   }
 }

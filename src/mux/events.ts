@@ -28,29 +28,77 @@ export class EventFilter {
 export class EventFanout {
   /** Kept as an array, in order of subscription: it is walked for every event, and changed rarely. */
   #receivers: Session[] = [];
+  /** Those of them that do not get all events. */
+  #filtered = 0;
+  /** Events that lie one behind the other in memory, all for the same receivers, and are still to be handed out; null for none. */
+  #run: Uint8Array | null = null;
+  /** The name of the first of them, and how many get them. */
+  #runName = '';
+  #runCount = 0;
 
   subscribe(session: Session): void {
+    this.handOut();
     this.#receivers.push(session);
+    if (session.eventFilter !== null) this.#filtered++;
   }
 
   unsubscribe(session: Session): void {
-    const at = this.#receivers.indexOf(session);
-    if (at < 0) return;
-    // A new array, since this may happen while an event is being handed out.
+    if (!this.#receivers.includes(session)) return;
+    this.handOut();
     this.#receivers = this.#receivers.filter((each) => each !== session);
+    if (session.eventFilter !== null) this.#filtered--;
   }
 
   /**
-   * Hands an event to all receivers whose filter it passes. The chunks are shared by all of them.
+   * Takes an event for all receivers whose filter it passes. They have it when `handOut` returns: events that come together are one
+   * piece for each of a thousand clients then. The chunks are shared by all of them.
    * @returns how many there are
    */
   publish(name: string, chunks: readonly Uint8Array[]): number {
+    const [only] = chunks;
+    if (only === undefined || chunks.length > 1) {
+      this.handOut();
+      return this.#deliver(name, chunks);
+    }
+    const isForSame = this.#filtered === 0 || name === this.#runName;
+    const both = isForSame && this.#run !== null ? adjacent(this.#run, only) : null;
+    if (both !== null) {
+      this.#run = both;
+      return this.#runCount;
+    }
+    this.handOut();
+    this.#run = only;
+    this.#runName = name;
+    this.#runCount =
+      this.#filtered === 0 ? this.#receivers.length : this.#receivers.filter((session) => isFor(session, name)).length;
+    return this.#runCount;
+  }
+
+  /** Hands out what was taken. To be called before receivers are sent anything else, and when no more is at hand. */
+  handOut(): void {
+    const run = this.#run;
+    if (run === null) return;
+    this.#run = null;
+    this.#deliver(this.#runName, [run]);
+  }
+
+  #deliver(name: string, chunks: readonly Uint8Array[]): number {
     let count = 0;
     for (const session of this.#receivers) {
-      if (session.eventFilter !== null && !session.eventFilter.passes(name)) continue;
+      if (!isFor(session, name)) continue;
       session.deliverEvent(chunks);
       count++;
     }
     return count;
   }
+}
+
+function isFor({ eventFilter }: Session, name: string): boolean {
+  return eventFilter === null || eventFilter.passes(name);
+}
+
+/** @returns one view of both, where `right` begins in memory where `left` ends; otherwise null */
+function adjacent(left: Uint8Array, right: Uint8Array): Uint8Array | null {
+  if (left.buffer !== right.buffer || left.byteOffset + left.length !== right.byteOffset) return null;
+  return new Uint8Array(left.buffer, left.byteOffset, left.length + right.length);
 }

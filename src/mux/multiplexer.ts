@@ -189,6 +189,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.traffic.fromUpstream += chunk.length;
     const before = this.#pending.inBandCount;
     this.#monitor.receive(chunk);
+    this.#feed.handOut();
     this.#answeredAtOnce = before - this.#pending.inBandCount;
   }
 
@@ -334,6 +335,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   upstreamMessage(envelope: Envelope): void {
     if (envelope.kind === MessageKind.Unknown || envelope.id === FOREIGN_ID) envelope.readThoroughly();
     this.#unreadable = envelope.kind === MessageKind.Unknown ? this.#unreadable + 1 : 0;
+    if (envelope.kind !== MessageKind.Event) this.#feed.handOut();
     switch (envelope.kind) {
       case MessageKind.Return:
       case MessageKind.Error:
@@ -359,6 +361,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   upstreamChanged(state: UpstreamState): void {
+    this.#feed.handOut();
     if (state.name === 'lost') this.#lose(state.reason);
     else if (state.name === 'running') {
       this.#feed.running(state.version);

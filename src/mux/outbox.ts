@@ -60,10 +60,7 @@ export class Outbox {
   appendShared(bytes: Uint8Array): void {
     this.#closeRuns();
     this.#length += bytes.length;
-    const last = this.#pieces.at(-1);
-    const both = last === undefined ? null : adjacent(last, bytes);
-    if (both === null) this.#pieces.push(bytes);
-    else this.#pieces[this.#pieces.length - 1] = both;
+    this.#pieces.push(bytes);
   }
 
   /** Hands everything to the link. */
@@ -129,19 +126,4 @@ export class Outbox {
     this.#runCount = 0;
     this.#slab = null;
   }
-}
-
-/** What `adjacent` joined last: events that come together go to a thousand clients one after the other. */
-let joinedLeft: Uint8Array | null = null;
-let joinedRight: Uint8Array | null = null;
-let joinedBoth: Uint8Array | null = null;
-
-/** @returns one view of both, where `right` begins in memory where `left` ends; otherwise null */
-function adjacent(left: Uint8Array, right: Uint8Array): Uint8Array | null {
-  if (left === joinedLeft && right === joinedRight) return joinedBoth;
-  if (left.buffer !== right.buffer || left.byteOffset + left.length !== right.byteOffset) return null;
-  joinedLeft = left;
-  joinedRight = right;
-  joinedBoth = new Uint8Array(left.buffer, left.byteOffset, left.length + right.length);
-  return joinedBoth;
 }

@@ -40,6 +40,33 @@ describe('events', () => {
     assert.deepEqual(client.take(), [resume, '{"return": "cont"}', stop, '{"return": "a"}', last]);
   });
 
+  it('that come in one piece are whole, in order and counted, for those who get all and those who get some', () => {
+    const world = World.running();
+    const connect = (events?: EventFilter) =>
+      world.client('unix:/run/vm.mux', { kind: 'unix' }, events === undefined ? {} : { events }).negotiate();
+    const [all, some, none] = [connect(), connect(new EventFilter(['B*'])), connect(new EventFilter([]))];
+    all.send('{"execute":"ask","id":1}');
+    const names = ['A', 'A', 'B1', 'B1', 'B2', 'A', 'B1', 'A'];
+    const events = names.map((name) => `{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "${name}"}`);
+    const lines = [...events.slice(0, 7), '{"return": {}, "id": 0}', ...events.slice(7)];
+    world.qemu.waiting.shift();
+    world.qemu.send(lines.map((line) => `${line}\r\n`).join(''));
+    world.settle();
+    assert.deepEqual(
+      all.take(),
+      lines.map((line) => line.replace('"id": 0', '"id": 1')),
+    );
+    assert.deepEqual(
+      some.take(),
+      events.filter((event) => event.includes('"B')),
+    );
+    assert.deepEqual(none.take(), []);
+    assert.deepEqual(
+      world.logged('event').map((line) => line.slice(0, line.indexOf('{')).trim()),
+      names.map((name) => `event ${name} to ${name.startsWith('B') ? 2 : 1}`),
+    );
+  });
+
   it('come after the answer that completes the negotiation', () => {
     const world = World.running();
     const client = world.client();
