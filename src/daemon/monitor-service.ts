@@ -200,8 +200,11 @@ export class MonitorService {
   /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen. */
   async start(): Promise<void> {
     this.#ticker = setInterval(() => {
-      this.#multiplexer.tick();
-      this.#doors.look();
+      // What has come is read first: if this process was stopped for a while, nobody is late who is not.
+      setImmediate(() => {
+        this.#multiplexer.tick();
+        this.#doors.look();
+      });
     }, TICK);
     await this.#upstream.start();
   }

@@ -6,7 +6,9 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
 import koffi from 'koffi';
+import { blockage } from '../support/blockage.js';
 import { startDaemon } from '../support/daemon.js';
 import { FakeQemu } from '../support/fake-qemu.js';
 import { missing, startQemu } from '../support/qemu.js';
@@ -109,6 +111,26 @@ describe('a QEMU', { skip: missing('qemu') }, () => {
     process.kill(qemu.pid, 'SIGCONT');
     assert.equal(await client.readLine(), '{"return": {}, "id": 1}');
     await daemon.logged(isMessage('the command that took long is done'));
+  });
+
+  it('is not blamed for the time that qmpmux itself was stopped: an answer that is there is given', async (context) => {
+    const qemu = await startQemu(context);
+    const target = join(qemu.folder, 'mux');
+    const daemon = startDaemon(context, ['--upstream', qemu.monitor, '--listen', `${target},command-timeout=3s`]);
+    await daemon.ready();
+    const client = await negotiated(target);
+    const blocked = await blockage(context);
+    await client.write(`{${blocked.members},"id":1}`);
+    await blocked.begun;
+    daemon.kill('SIGSTOP');
+    blocked.release();
+    // QEMU has answered when it answers elsewhere.
+    await qemu.execute('query-status');
+    // Time is what this is about.
+    await delay(4000);
+    daemon.kill('SIGCONT');
+    assert.equal(await client.readLine(), `{"id": 1, "error": ${blocked.error}}`);
+    await client.close();
   });
 
   it('that is stopped costs a client with a command-timeout an error, and its late answer reaches no one but the audit', async (context) => {
