@@ -24,7 +24,7 @@ export class FileLock {
   #isHeld = true;
 
   /**
-   * Takes the lock of an open file; where files have none (or koffi has no binary for this machine) nothing is locked.
+   * Takes the lock of an open file; where files have none (or there is no /proc, or no koffi for this machine) nothing is locked.
    * @throws Error when another process has it, with its pid where /proc tells
    */
   constructor(fd: number) {
@@ -37,7 +37,8 @@ export class FileLock {
     }
     flock ??= loadFlock();
     // The lock belongs to an opening of the file: the log's own is closed and opened anew.
-    const own = fs.openSync(`/proc/self/fd/${fd}`, 'r');
+    const own = opened(fd);
+    if (own === null) return;
     if (flock !== null && flock(own, LOCK_EX | LOCK_NB) === EWOULDBLOCK) {
       fs.closeSync(own);
       const pid = holderOf(ino);
@@ -56,6 +57,15 @@ export class FileLock {
     if (--there.count > 0) return;
     held.delete(this.#key);
     fs.closeSync(there.fd);
+  }
+}
+
+/** @returns another opening of an open file, or null where there is no /proc. */
+function opened(fd: number): number | null {
+  try {
+    return fs.openSync(`/proc/self/fd/${fd}`, 'r');
+  } catch {
+    return null;
   }
 }
 
