@@ -122,6 +122,8 @@ class Client {
   #within = 0;
   bytes = 0;
   replies = 0;
+  /** Commands that have no reply yet. */
+  inFlight = 0;
   mayRefill = true;
   onReplies: () => void = () => {};
 
@@ -151,6 +153,7 @@ class Client {
     const { bytes, starts } = this.#commands;
     let from = this.#nextSent;
     const end = from + count;
+    this.inFlight += count;
     this.#nextSent = end % this.#count;
     // By the system call itself: what the streams of Node take for a write would be most of what is measured.
     while (this.#fd >= 0 && from < end && this.#socket.writableLength === 0) {
@@ -174,6 +177,7 @@ class Client {
     }
     if (done === 0) return;
     this.replies += done;
+    this.inFlight -= done;
     if (this.mayRefill) this.#send(done);
     this.onReplies();
   }
@@ -282,8 +286,16 @@ async function load(job: LoadJob): Promise<LoadResult> {
     let firstReplies = 0;
     let firstBytes = 0;
     let last = 0;
-    let isOver = false;
+    let result: LoadResult | null = null;
+    // A command that is left in flight would be answered to whom QEMU serves next.
+    const finish = () => {
+      if (result !== null && clients.every((client) => client.inFlight === 0)) resolve(result);
+    };
     const step = () => {
+      if (result !== null) {
+        finish();
+        return;
+      }
       const now = performance.now();
       if (begin === 0) {
         if (now < warmEnd) return;
@@ -295,16 +307,16 @@ async function load(job: LoadJob): Promise<LoadResult> {
       }
       if (samples !== null && sampleCount < MOST_SAMPLES) samples[sampleCount++] = now - last;
       last = now;
-      if (isOver || now - begin < job.seconds * 1000) return;
-      isOver = true;
+      if (now - begin < job.seconds * 1000) return;
       for (const client of clients) client.mayRefill = false;
       const sorted = samples === null ? [] : samples.subarray(0, sampleCount).sort();
-      resolve({
+      result = {
         count: sum((client) => client.replies) - firstReplies,
         bytes: sum((client) => client.bytes) - firstBytes,
         seconds: (now - begin) / 1000,
         median: (sorted[sorted.length >> 1] ?? 0) * 1000,
-      });
+      };
+      finish();
     };
     for (const client of clients) {
       client.onReplies = step;
