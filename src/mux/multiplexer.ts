@@ -53,8 +53,12 @@ export interface MultiplexerOptions {
   readonly services?: ExtensionServices;
 }
 
-/** So many commands that are in flight, or were answered together, make a monitor busy. */
+/**
+ * So many commands that are in flight, or were answered together, make a monitor busy, if there are so many for each client as well:
+ * a crowd with one each comes in better batches to who sleeps.
+ */
 const MANY_AT_ONCE = 16;
+const MANY_OF_EACH = 2;
 /** Default of `warnAfter`. */
 const WARN_AFTER = 10_000;
 /** So many messages in a row that cannot be read, and the peer is no QMP server any more. */
@@ -165,7 +169,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   /** Whether so much is under way that more will come within microseconds. */
   get isBusy(): boolean {
-    return this.#pacing.isFast && Math.max(this.#pending.inBandCount, this.#answeredAtOnce) >= MANY_AT_ONCE;
+    if (!this.#pacing.isFast) return false;
+    const many = Math.max(MANY_AT_ONCE, MANY_OF_EACH * this.clientCount);
+    return this.#pending.inBandCount >= many || this.#answeredAtOnce >= many;
   }
 
   /** What was answered to all clients. */
