@@ -5,7 +5,7 @@
  * A process may hold it several times: a log that takes over goes on in the file of the one before.
  */
 import * as fs from 'node:fs';
-import { createRequire } from 'node:module';
+import { loadKoffi } from '../koffi.js';
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -71,9 +71,7 @@ function opened(fd: number): number | null {
 
 function loadFlock(): Flock | null {
   try {
-    // Typed by the module itself, which is not imported: only daemons with a log in a file need it.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+    const koffi = loadKoffi();
     const call = koffi.load(null).func('int flock(int, int)');
     return (fd, operation) => (call(fd, operation) === 0 ? 0 : koffi.errno());
   } catch {

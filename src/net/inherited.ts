@@ -6,7 +6,7 @@
  * the kernel's queue and is refused by nobody.
  */
 import { closeSync, fstatSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { loadKoffi } from '../koffi.js';
 import { describeSystemError, ListenError } from './listen-error.js';
 
 /** SD_LISTEN_FDS_START. */
@@ -90,8 +90,6 @@ function copyOf(fd: number, place: string): number {
 }
 
 function loadFcntl(): Fcntl {
-  // Typed by the module itself, which is not imported: only daemons with sockets of others need it.
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const koffi = loadKoffi();
   return koffi.load(null).func('int fcntl(int, int, int)');
 }

@@ -5,8 +5,8 @@
  * stay good, which those of JavaScript's buffers need not. Every call is made without blocking, and is over when it returns, so
  * one piece serves all sockets.
  */
-import { createRequire } from 'node:module';
 import { endianness } from 'node:os';
+import { type Koffi, loadKoffi } from '../koffi.js';
 
 /** The most bytes of one call that may bring descriptors. */
 export const CALL_BYTES = 64 * 1024;
@@ -72,7 +72,7 @@ export class MessageCalls {
   /** Where the lower half of a word is, in ints. */
   readonly #low: number;
 
-  private constructor(koffi: typeof import('koffi')) {
+  private constructor(koffi: Koffi) {
     const libc = koffi.load(null);
     this.#recvmsg = libc.func('long recvmsg(int, void *, int)');
     this.#sendmsg = libc.func('long sendmsg(int, void *, int)');
@@ -113,9 +113,7 @@ export class MessageCalls {
   static load(): MessageCalls | null {
     if (process.platform !== 'linux') return null;
     try {
-      // Typed by the module itself, which is not imported: only daemons with unix sockets need it.
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-      return new MessageCalls(createRequire(import.meta.url)('koffi') as typeof import('koffi'));
+      return new MessageCalls(loadKoffi());
     } catch {
       return null;
     }

@@ -6,9 +6,9 @@
  * on, pid and program are for people.
  */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
+import { loadKoffi } from '../koffi.js';
 import type { Peer } from '../mux/link.js';
 
 /** From asm-generic/socket.h; the same on every architecture that Node 20 is built for. */
@@ -30,9 +30,7 @@ export function preparePeerCredentials(): void {
 /** @returns libc's getsockopt, or null where koffi has no binary for this machine. */
 function loadGetsockopt(): GetSockOpt | null {
   try {
-    // Typed by the module itself, which is not imported: only daemons with Unix sockets need it.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+    const koffi = loadKoffi();
     return koffi.load(null).func('int getsockopt(int, int, int, void *, void *)');
   } catch {
     return null;

@@ -55,8 +55,6 @@ const MOST_PIECES = 256;
 const MANY = 256;
 /** The most bytes that are read at once where no descriptors come with them. */
 const MOST_BYTES = 256 * 1024;
-/** Smaller pieces of memory share one. */
-const SHARE_BELOW = 4096;
 
 export class ReceivingLink extends SocketLink {
   readonly #socket: Socket;
@@ -181,7 +179,7 @@ export class ReceivingLink extends SocketLink {
   }
 
   #readPlain(fd: number, length: number): Uint8Array | number {
-    const chunk = length < SHARE_BELOW ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
+    const chunk = Buffer.allocUnsafe(length);
     const received = this.#calls.receiveBytes(fd, chunk);
     if (received <= 0) return received === 0 ? NOTHING : received;
     this.#position += received;
