@@ -23,10 +23,14 @@ export function isAlias(text: string): boolean {
   return ALIAS.test(text);
 }
 
-export function libvirtConfFile(environment: NodeJS.ProcessEnv = process.env): string {
-  if (process.getuid?.() === 0) return '/etc/libvirt/libvirt.conf';
+/** @returns the folder where libvirt's clients keep a user's own settings. */
+export function userFolder(environment: NodeJS.ProcessEnv): string {
   const settings = environment['XDG_CONFIG_HOME'] ?? '';
-  return join(settings === '' ? join(environment['HOME'] ?? homedir(), '.config') : settings, 'libvirt/libvirt.conf');
+  return join(settings === '' ? join(environment['HOME'] ?? homedir(), '.config') : settings, 'libvirt');
+}
+
+export function libvirtConfFile(environment: NodeJS.ProcessEnv = process.env): string {
+  return process.getuid?.() === 0 ? '/etc/libvirt/libvirt.conf' : join(userFolder(environment), 'libvirt.conf');
 }
 
 /**

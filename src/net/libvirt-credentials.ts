@@ -9,8 +9,8 @@
  *     credentials=NAME
  */
 import { accessSync, constants, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { userFolder } from './libvirt-conf.js';
 import { describeSystemError, errorCode } from './listen-error.js';
 import type { Credentials } from './sasl.js';
 
@@ -21,8 +21,7 @@ export function credentialsFile(named: string | null, environment: NodeJS.Proces
   const first = environment['LIBVIRT_AUTH_FILE'] ?? '';
   if (first !== '') return first;
   if (named !== null) return named;
-  const settings = environment['XDG_CONFIG_HOME'] ?? '';
-  const own = join(settings === '' ? join(environment['HOME'] ?? homedir(), '.config') : settings, 'libvirt/auth.conf');
+  const own = join(userFolder(environment), 'auth.conf');
   try {
     accessSync(own, constants.R_OK);
     return own;
