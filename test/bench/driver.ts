@@ -5,10 +5,12 @@
 import { writeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import { type ExpectedReplies, LONG, ReplyTexts, Ring } from './expected-replies.js';
 import {
   type DriverJob,
   EVENT,
   type EventJob,
+  ID,
   type LoadJob,
   type LoadResult,
   type ParentMessage,
@@ -17,10 +19,6 @@ import {
 
 const READ_BUFFER = Buffer.alloc(256 * 1024);
 const NEGOTIATION = '{"execute":"qmp_capabilities"}\n';
-const ID = '@@@@@';
-/** Of messages longer than this few are prepared; replies are checked at their ends only, or the checking would be what is measured. */
-const LONG = 4096;
-const TAIL = 32;
 /** A client's ids repeat after this many commands, or twice its depth. */
 const RING = 256;
 /** Samples of round trips kept, at most. */
@@ -88,21 +86,6 @@ class Connection {
   }
 }
 
-/** Bytes of `count` texts one behind the other, and where each begins. */
-class Ring {
-  readonly bytes: Buffer;
-  readonly starts: number[] = [0];
-
-  constructor(texts: readonly string[]) {
-    let at = 0;
-    for (const text of texts) {
-      at += text.length;
-      this.starts.push(at);
-    }
-    this.bytes = Buffer.from(texts.join(''), 'latin1');
-  }
-}
-
 /** One client of a load. */
 class Client {
   readonly #socket: Socket;
@@ -111,15 +94,9 @@ class Client {
   readonly #depth: number;
   /** The commands, twice, so that any run of them is one piece. */
   readonly #commands: Ring;
-  /** The replies, once; whole when they are short, otherwise their last bytes. */
-  readonly #replies: Ring;
-  readonly #lengths: readonly number[];
+  readonly #replies: ExpectedReplies;
   readonly #count: number;
-  readonly #isLong: boolean;
   #nextSent = 0;
-  #nextReply = 0;
-  /** Bytes of the current reply that have come. */
-  #within = 0;
   bytes = 0;
   replies = 0;
   /** Commands that have no reply yet. */
@@ -127,21 +104,18 @@ class Client {
   mayRefill = true;
   onReplies: () => void = () => {};
 
-  constructor(connection: Connection, job: LoadJob, index: number, replyTexts: readonly string[]) {
+  constructor(connection: Connection, job: LoadJob, index: number, replies: ReplyTexts) {
     this.#socket = connection.socket;
     this.#fd = job.joined === true ? -1 : descriptorOf(connection.socket);
     this.#depth = job.depth;
-    this.#isLong = replyTexts.some((reply) => reply.length > LONG);
-    const isLarge = this.#isLong || job.commands.some((command) => command.length > LONG);
+    const isLarge = replies.areLong || job.commands.some((command) => command.length > LONG);
     this.#count = Math.max(isLarge ? 1 : RING, 2 * job.depth);
     const ids = Array.from({ length: this.#count }, (_, at) =>
       String((index * this.#count + at) % 100_000).padStart(ID.length, '0'),
     );
-    const filled = (texts: readonly string[]) => ids.map((id, at) => (texts[at % texts.length] ?? '').replace(ID, id));
-    const commands = filled(job.commands);
+    const commands = ids.map((id, at) => (job.commands[at % job.commands.length] ?? '').replace(ID, id));
     this.#commands = new Ring([...commands, ...commands]);
-    this.#lengths = ids.map((_, at) => replyTexts[at % replyTexts.length]?.length ?? 0);
-    this.#replies = new Ring(filled(this.#isLong ? replyTexts.map((reply) => reply.slice(-TAIL)) : replyTexts));
+    this.#replies = replies.expected(ids);
     connection.onBytes = (length) => this.#receive(length);
   }
 
@@ -170,7 +144,7 @@ class Client {
 
   #receive(length: number): void {
     this.bytes += length;
-    const done = this.#isLong ? this.#checkTails(length) : this.#checkAll(length);
+    const done = this.#replies.take(READ_BUFFER, length);
     if (done < 0) {
       fail(`a client was sent what is not its next reply: ${READ_BUFFER.toString('latin1', 0, Math.min(200, length))}`);
       return;
@@ -180,49 +154,6 @@ class Client {
     this.inFlight -= done;
     if (this.mayRefill) this.#send(done);
     this.onReplies();
-  }
-
-  /** @returns how many replies have become whole, or -1 when a byte is wrong. */
-  #checkAll(length: number): number {
-    const { bytes, starts } = this.#replies;
-    let done = 0;
-    let expected = (starts[this.#nextReply] ?? 0) + this.#within;
-    for (let at = 0; at < length; ) {
-      const piece = Math.min(length - at, bytes.length - expected);
-      if (READ_BUFFER.compare(bytes, expected, expected + piece, at, at + piece) !== 0) return -1;
-      at += piece;
-      expected += piece;
-      while (this.#nextReply < this.#count && expected >= (starts[this.#nextReply + 1] ?? 0)) {
-        this.#nextReply++;
-        done++;
-      }
-      this.#within = expected - (starts[this.#nextReply] ?? 0);
-      if (this.#nextReply === this.#count) {
-        this.#nextReply = 0;
-        this.#within = 0;
-        expected = 0;
-      }
-    }
-    return done;
-  }
-
-  #checkTails(length: number): number {
-    const { bytes, starts } = this.#replies;
-    let done = 0;
-    for (let at = 0; at < length; ) {
-      const missing = (this.#lengths[this.#nextReply] ?? 0) - this.#within;
-      const piece = Math.min(length - at, missing);
-      at += piece;
-      this.#within += piece;
-      if (piece < missing) break;
-      const tail = Math.min(TAIL, piece);
-      const end = starts[this.#nextReply + 1] ?? 0;
-      if (READ_BUFFER.compare(bytes, end - tail, end, at - tail, at) !== 0) return -1;
-      this.#within = 0;
-      this.#nextReply = (this.#nextReply + 1) % this.#count;
-      done++;
-    }
-    return done;
   }
 }
 
@@ -242,8 +173,8 @@ function descriptorOf(socket: Socket): number {
   return typeof fd === 'number' ? fd : -1;
 }
 
-/** @returns the replies to the job's commands, as they come now, with `@@@@@` for the id's number. */
-async function learnReplies(connection: Connection, job: LoadJob): Promise<string[]> {
+/** @returns the replies to the job's commands, as they come there now, with `@@@@@` for the id's number. */
+async function learnReplies(connection: Connection, job: LoadJob): Promise<ReplyTexts> {
   const replies: string[] = [];
   for (const command of job.commands) {
     const number = '99999';
@@ -252,6 +183,16 @@ async function learnReplies(connection: Connection, job: LoadJob): Promise<strin
       throw new Error(`a reply does not have its command's id once: ${line.slice(0, 200)}`);
     replies.push(line.replace(number, ID));
   }
+  return new ReplyTexts(replies);
+}
+
+/** @returns the replies as whoever gives them says them itself, asked before anyone else is connected; null where it cannot be. */
+async function learnBeforehand(job: LoadJob): Promise<ReplyTexts | null> {
+  if (job.repliesFrom === undefined) return null;
+  const [connection] = await connectAll([job.repliesFrom], 1, true);
+  if (connection === undefined) throw new Error('there is a connection to learn from');
+  const replies = await learnReplies(connection, job);
+  connection.socket.destroy();
   return replies;
 }
 
@@ -272,10 +213,11 @@ async function connectAll(paths: readonly string[], count: number, negotiates: b
 }
 
 async function load(job: LoadJob): Promise<LoadResult> {
+  const learnt = await learnBeforehand(job);
   const connections = await connectAll([job.path, ...(job.morePaths ?? [])], job.clients, true);
   const [first] = connections;
   if (first === undefined) throw new Error('a load has clients');
-  const replies = await learnReplies(first, job);
+  const replies = learnt ?? (await learnReplies(first, job));
   const clients = connections.map((connection, index) => new Client(connection, job, index, replies));
   const sum = (pick: (client: Client) => number) => clients.reduce((total, client) => total + pick(client), 0);
   const samples = job.clients === 1 && job.depth === 1 ? new Float64Array(MOST_SAMPLES) : null;

@@ -22,6 +22,11 @@ export interface LoadJob {
   readonly joined?: boolean;
   /** Sent in turn. `@@@@@` stands for the id's number; the replies to each must be the same but for that. */
   readonly commands: readonly string[];
+  /**
+   * Where the replies are learnt that each client must get: at the responder, or at another monitor of the same QEMU. Without it they
+   * are learnt at `path`, by the first client; libvirt leaves nothing else, for it writes QEMU's replies anew.
+   */
+  readonly repliesFrom?: string;
 }
 
 /** Clients that get events; the next ones are asked for when all have got the last. */
@@ -46,6 +51,9 @@ export interface IdleJob {
 }
 
 export type DriverJob = LoadJob | EventJob | IdleJob;
+
+/** Stands for the id's number in a command, and in the reply to it. */
+export const ID = '@@@@@';
 
 export interface LoadResult {
   /** Replies, or deliveries of events, in the measured time. */

@@ -36,7 +36,10 @@ async function daemonOfMany(stage: Stage, count: number): Promise<{ pid: number;
   writeFileSync(file, `[log]\nlevel = "warn"\n${tables.join('')}`);
   const daemon = startDaemon(stage, ['--config', file]);
   for (let ready = 0; ready < count; ready++) await daemon.ready();
-  return { pid: daemon.pid, places: sockets.map((path) => ({ path, pid: daemon.pid })) };
+  const places = sockets.map((path, at) => {
+    return { path, pid: daemon.pid, upstream: { path: upstreams[at] ?? '', pid: null } };
+  });
+  return { pid: daemon.pid, places };
 }
 
 function memoryGoal(what: string, unit: 'MB' | 'KB', must: number, aim: number): Goal {
@@ -176,9 +179,9 @@ export const growthRow: Row = {
     const monitors = [1, 10, 100];
     const daemons = new Map<number, Place & { readonly others: readonly string[] }>();
     for (const count of monitors) {
-      const { pid, places } = await daemonOfMany(stage, count);
-      const [first = '', ...others] = places.map((place) => place.path);
-      daemons.set(count, { path: first, pid, others });
+      const [first, ...others] = (await daemonOfMany(stage, count)).places;
+      if (first === undefined) throw new Error('there is a monitor at least');
+      daemons.set(count, { ...first, others: others.map((place) => place.path) });
     }
     const perMonitor = await repeatedCosts(times, monitors, async (count) => {
       const place = daemons.get(count);

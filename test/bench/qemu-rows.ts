@@ -36,6 +36,17 @@ async function monitors(stage: Stage, count: number): Promise<readonly Place[]> 
   return qemu.monitors.map((path) => ({ path, pid: null }));
 }
 
+/** qmpmux on a monitor of its own. What QEMU answers is learnt at the other, which nobody is connected to meanwhile. */
+async function multiplexed(
+  stage: Stage,
+  places: readonly Place[],
+  index: number,
+  flags: readonly string[] = [],
+): Promise<Place> {
+  const mux = await stage.qmpmux(placeAt(places, index).path, flags);
+  return { ...mux, upstream: placeAt(places, 0) };
+}
+
 function load(stage: Stage, place: Place, shape: Pick<LoadJob, 'clients' | 'depth' | 'commands'>, seconds: number) {
   return () => stage.run(place, { kind: 'load', path: place.path, seconds, ...shape });
 }
@@ -61,7 +72,7 @@ export const realTrip: Row = {
   needs: ['qemu'],
   async measure(stage, { seconds, rounds }) {
     const places = await monitors(stage, 2);
-    const mux = await stage.qmpmux(placeAt(places, 1).path);
+    const mux = await multiplexed(stage, places, 1);
     const shape = { clients: 1, depth: 1, commands: AS_CLIENTS_WRITE_IT };
     const runs = await interleave(rounds, {
       direct: load(stage, placeAt(places, 0), shape, seconds),
@@ -85,8 +96,8 @@ export const realRate: Row = {
   needs: ['qemu'],
   async measure(stage, { seconds, rounds }) {
     const places = await monitors(stage, 3);
-    const plain = await stage.qmpmux(placeAt(places, 1).path, ['--no-merge']);
-    const merging = await stage.qmpmux(placeAt(places, 2).path);
+    const plain = await multiplexed(stage, places, 1, ['--no-merge']);
+    const merging = await multiplexed(stage, places, 2);
     const shape = { clients: 8, depth: 8, commands: AS_CLIENTS_WRITE_IT };
     const runs = await interleave(rounds, {
       direct: load(stage, placeAt(places, 0), { ...shape, clients: 1, depth: 64 }, seconds),
@@ -113,7 +124,7 @@ export const schema: Row = {
   needs: ['qemu'],
   async measure(stage, { seconds, rounds }) {
     const places = await monitors(stage, 2);
-    const mux = await stage.qmpmux(placeAt(places, 1).path);
+    const mux = await multiplexed(stage, places, 1);
     const shape = { clients: 1, depth: 1, commands: SCHEMA };
     const runs = await interleave(rounds, {
       direct: load(stage, placeAt(places, 0), shape, seconds),
@@ -145,7 +156,7 @@ export const polling: Row = {
   needs: ['qemu'],
   async measure(stage, { seconds, rounds }) {
     const places = await monitors(stage, 2);
-    const mux = await stage.qmpmux(placeAt(places, 1).path);
+    const mux = await multiplexed(stage, places, 1);
     const runs = await interleave(rounds, {
       direct: load(stage, placeAt(places, 0), { clients: 1, depth: 50, commands: BLOCK }, seconds),
       mux: load(stage, mux, { clients: 50, depth: 1, commands: BLOCK }, seconds),

@@ -21,9 +21,8 @@ function job(place: Place, shape: Shape, seconds: number): LoadJob {
 
 /** A responder each, with nothing, socat and qmpmux before it. */
 async function three(stage: Stage, padding = 0): Promise<{ direct: Place; socat: Place; mux: Place }> {
-  const direct = { path: await stage.responder(padding), pid: null };
   return {
-    direct,
+    direct: stage.direct(await stage.responder(padding)),
     socat: await stage.socat(await stage.responder(padding)),
     mux: await stage.qmpmux(await stage.responder(padding)),
   };

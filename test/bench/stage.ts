@@ -1,5 +1,6 @@
 /** The processes of one row: started on demand, on sockets in a folder of their own, and all ended with it. */
 import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +10,18 @@ import { startDaemon } from '../support/daemon.js';
 import type { DriverJob, LoadResult, ParentMessage, WorkerMessage } from './load.js';
 import { cpuSeconds, residentBytes } from './usage.js';
 
-/** What clients connect to. `pid` is the process that stands there, or null where QEMU or the responder itself does. */
+/** What clients connect to. */
 export interface Place {
   readonly path: string;
+  /** The process that stands there, or null where QEMU or the responder itself does. */
+  readonly pid: number | null;
+  /** Who answers there, or behind it, and can be asked beforehand what it will answer. */
+  readonly upstream?: Upstream;
+}
+
+export interface Upstream {
+  readonly path: string;
+  /** The process, where it is one of the stage's. */
   readonly pid: number | null;
 }
 
@@ -30,6 +40,8 @@ const PATIENCE = 60_000;
 export class Stage {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'qm-bench-'));
   readonly #cleaning: (() => void | Promise<void>)[] = [() => rmSync(this.folder, { recursive: true, force: true })];
+  /** The responders' processes, by the sockets they listen on. */
+  readonly #responders = new Map<string, number>();
   #driver: Worker | null = null;
   #paths = 0;
 
@@ -52,12 +64,18 @@ export class Stage {
     const paths = Array.from({ length: count }, () => this.path());
     worker.send({ kind: 'respond', paths, padding });
     await worker.message('ready');
+    for (const path of paths) this.#responders.set(path, worker.pid);
     return paths;
   }
 
   async responder(padding = 0): Promise<string> {
     const [path = ''] = await this.responders(1, padding);
     return path;
+  }
+
+  /** A responder with nothing before it. */
+  direct(path: string): Place {
+    return this.#inFrontOf(path, path, null);
   }
 
   async broadcaster(upstream: string): Promise<Place> {
@@ -68,15 +86,21 @@ export class Stage {
     return { path, pid: worker.pid };
   }
 
-  async socat(upstream: string): Promise<Place> {
+  /** @param flags such as the size of its buffer */
+  async socat(upstream: string, flags: readonly string[] = []): Promise<Place> {
     const path = this.path();
-    const child = spawn('socat', [`UNIX-LISTEN:${path},fork`, `UNIX-CONNECT:${upstream}`], { stdio: 'ignore' });
-    this.after(() => void child.kill());
+    const words = [...flags, `UNIX-LISTEN:${path},fork`, `UNIX-CONNECT:${upstream}`];
+    const child = spawn('socat', words, { stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    this.after(async () => {
+      child.kill();
+      await ended;
+    });
     for (let waited = 0; !existsSync(path); waited += 5) {
       if (waited > PATIENCE) throw new Error('socat does not listen');
       await pause(5);
     }
-    return { path, pid: child.pid ?? 0 };
+    return this.#inFrontOf(upstream, path, child.pid ?? 0);
   }
 
   /** `qmpmux serve` on one upstream. @param options of its listener, such as `,fds=off` */
@@ -86,13 +110,20 @@ export class Stage {
     const listen = `${path},connection-rate=0${options}`;
     const daemon = startDaemon(this, ['--upstream', upstream, '--listen', listen, '--log-level', 'warn', ...flags]);
     await daemon.ready();
-    return { path, pid: daemon.pid };
+    return this.#inFrontOf(upstream, path, daemon.pid);
+  }
+
+  #inFrontOf(upstream: string, path: string, pid: number | null): Place {
+    const responder = this.#responders.get(upstream);
+    return { path, pid, ...(responder === undefined ? {} : { upstream: { path: upstream, pid: responder } }) };
   }
 
   /** Runs a job with the clients' process. The clients stay connected until the next one, or `disconnect`. */
   async run(place: Place, job: DriverJob): Promise<Run> {
     const driver = await this.#connectedDriver();
-    driver.send(job);
+    driver.send(
+      job.kind === 'load' && place.upstream !== undefined ? { repliesFrom: place.upstream.path, ...job } : job,
+    );
     let before = 0;
     if (job.kind !== 'idle') {
       await driver.message('begun');
