@@ -42,7 +42,8 @@ Measures qmpmux beside socat, a direct connection and a bare Node loop.
 
   --row NAME     only this row; may be given more than once: ${ROWS.map((row) => row.name).join(', ')}
   --seconds S    how long each run takes (default 0.4)
-  --rounds N     how often each is repeated; the figure is the median (default 9)
+  --rounds N     how often each is repeated; the figure is the median (default 9; up to a multiple
+                 of three where processes are placed on two CPUs in three ways)
 `;
 
 const PROGRAMS: Readonly<Record<Need, string>> = {

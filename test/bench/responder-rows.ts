@@ -1,12 +1,17 @@
 /** Rows that are measured on the responder, beside socat and a direct connection. */
 import { statSync, truncateSync } from 'node:fs';
 import { EVENT, type LoadJob } from './load.js';
-import { type Finding, finding, type Goal, interleave, median, type Row, zip } from './row.js';
+import { type Placement, placements } from './placement.js';
+import { byPlacement, finding, type Goal, interleave, median, type Row, zip } from './row.js';
 import type { Place, Run, Stage } from './stage.js';
 
 /** A command that is neither cached nor merged. */
 export const COMMAND = '{"execute":"qom-list","id":"@@@@@"}\n';
 const QUERY = '{"execute":"query-status","id":"@@@@@"}\n';
+
+const REPLY_BYTES = 200_000;
+/** socat's own is 8 KiB. */
+const WIDE_BUFFER = 262_144;
 
 interface Shape {
   readonly clients: number;
@@ -15,8 +20,13 @@ interface Shape {
   readonly joined?: boolean;
 }
 
-function job(place: Place, shape: Shape, seconds: number): LoadJob {
-  return { kind: 'load', path: place.path, seconds, commands: [COMMAND], ...shape };
+/** @returns what loads a place, as `interleave` takes it. */
+function loader(stage: Stage, seconds: number) {
+  return (place: Place, shape: Shape) =>
+    (placement: Placement | null): Promise<Run> => {
+      const job: LoadJob = { kind: 'load', path: place.path, seconds, commands: [COMMAND], ...shape };
+      return stage.run(place, job, placement);
+    };
 }
 
 /** A responder each, with nothing, socat and qmpmux before it. */
@@ -50,29 +60,45 @@ function micros(seconds: number): string {
   return `${(seconds * 1e6).toFixed(2)} µs`;
 }
 
+/** One ratio a round. */
+function rateRatios(runs: readonly Run[], others: readonly Run[]): number[] {
+  return zip(runs, others, (run, other) => run.rate / other.rate);
+}
+
+function cpuRatios(runs: readonly Run[], others: readonly Run[]): number[] {
+  return zip(runs, others, (run, other) => run.cpu / other.cpu);
+}
+
+/** The CPU a message. */
+function listCpu(runs: Readonly<Record<string, readonly Run[]>>): string {
+  return Object.entries(runs)
+    .map(([name, all]) => `${name} ${micros(median(all.map((run) => run.cpu)))}`)
+    .join(', ');
+}
+
 export const latency: Row = {
   name: 'latency',
   needs: ['socat'],
   async measure(stage, { seconds, rounds }) {
     const places = await three(stage);
+    const load = loader(stage, seconds);
     const shape = { clients: 1, depth: 1 };
     const runs = await interleave(rounds, {
-      direct: () => stage.run(places.direct, job(places.direct, shape, seconds)),
-      socat: () => stage.run(places.socat, job(places.socat, shape, seconds)),
-      mux: () => stage.run(places.mux, job(places.mux, shape, seconds)),
+      direct: load(places.direct, shape),
+      socat: load(places.socat, shape),
+      mux: load(places.mux, shape),
     });
     const added = (through: readonly Run[]) => zip(through, runs.direct, (run, direct) => run.median - direct.median);
     const trips = Object.entries(runs).map(
       ([name, all]) => `${name} ${median(all.map((run) => run.median)).toFixed(1)} µs`,
     );
-    const cpu = [median(runs.mux.map((run) => run.cpu)), median(runs.socat.map((run) => run.cpu))] as const;
     return [
       finding(
         goal('added round-trip latency, 1 client, 1 in flight', "socat's", 'less', 1.3, 1),
         zip(added(runs.mux), added(runs.socat), (mux, socat) => mux / socat),
         [
           `median round trip: ${trips.join(', ')}`,
-          `CPU a message: mux ${micros(cpu[0])}, socat ${micros(cpu[1])}`,
+          `CPU a message: ${listCpu({ mux: runs.mux, socat: runs.socat })}`,
           usage('mux', runs.mux),
         ],
       ),
@@ -80,63 +106,71 @@ export const latency: Row = {
   },
 };
 
-function throughput(name: string, what: string, against: string, shape: Shape, must: number, aim: number): Row {
+const VARIANTS = 'merged: all send query-status; joined: commands that go out together are one write';
+
+/** The same work at each place; where there is no multiplexer, by one client that has as many commands in flight. */
+function sameWork(load: ReturnType<typeof loader>, places: Awaited<ReturnType<typeof three>>, shape: Shape) {
   const single = { clients: 1, depth: shape.clients * shape.depth };
   return {
-    name,
-    needs: ['socat'],
-    async measure(stage, { seconds, rounds }) {
-      const places = await three(stage);
-      const runs = await interleave(rounds, {
-        direct: () => stage.run(places.direct, job(places.direct, single, seconds)),
-        socat: () => stage.run(places.socat, job(places.socat, single, seconds)),
-        mux: () => stage.run(places.mux, job(places.mux, shape, seconds)),
-        merged: () => stage.run(places.mux, job(places.mux, { ...shape, commands: [QUERY] }, seconds)),
-        socatJoined: () => stage.run(places.socat, job(places.socat, { ...single, joined: true }, seconds)),
-        muxJoined: () => stage.run(places.mux, job(places.mux, { ...shape, joined: true }, seconds)),
-      });
-      const findings: Finding[] = [
-        finding(
-          goal(what, against, 'more', must, aim),
-          zip(runs.mux, runs.socat, (mux, socat) => mux.rate / socat.rate),
-          [
-            `${rates(runs)} (merged: all send query-status; joined: commands that go out together are one write)`,
-            usage('mux', runs.mux),
-          ],
-        ),
-      ];
-      if (shape.clients === 1) {
-        findings.push(
-          finding(
-            goal('CPU a message in the daemon, 1 client, 64 in flight', "socat's", 'less', 1.5, 1),
-            zip(runs.mux, runs.socat, (mux, socat) => mux.cpu / socat.cpu),
-            [
-              `mux ${micros(median(runs.mux.map((run) => run.cpu)))}, socat ${micros(median(runs.socat.map((run) => run.cpu)))}`,
-            ],
-          ),
-        );
-      }
-      return findings;
-    },
+    direct: load(places.direct, single),
+    socat: load(places.socat, single),
+    mux: load(places.mux, shape),
+    merged: load(places.mux, { ...shape, commands: [QUERY] }),
+    socatJoined: load(places.socat, { ...single, joined: true }),
+    muxJoined: load(places.mux, { ...shape, joined: true }),
   };
 }
 
-export const oneClient = throughput(
-  'pipeline',
-  'messages a second, 1 client, 64 in flight',
-  'socat',
-  { clients: 1, depth: 64 },
-  0.8,
-  1,
-);
-export const manyClients = throughput(
-  'clients',
-  'messages a second, 16 clients × 16 in flight',
-  'socat, 1 client × 256',
-  { clients: 16, depth: 16 },
-  0.8,
-  1.2,
-);
+export const oneClient: Row = {
+  name: 'pipeline',
+  needs: ['socat'],
+  async measure(stage, { seconds, rounds }) {
+    const places = await three(stage);
+    const placed = placements();
+    const subjects = sameWork(loader(stage, seconds), places, { clients: 1, depth: 64 });
+    const runs = await interleave(rounds, subjects, placed.all);
+    const rate = rateRatios(runs.mux, runs.socat);
+    const cpu = cpuRatios(runs.mux, runs.socat);
+    return [
+      finding(goal('messages a second, 1 client, 64 in flight', 'socat', 'more', 0.8, 1), rate, [
+        `${rates(runs)} (${VARIANTS})`,
+        byPlacement(placed, { rate, CPU: cpu }),
+        usage('mux', runs.mux),
+      ]),
+      finding(goal('CPU a message in the daemon, 1 client, 64 in flight', "socat's", 'less', 1.5, 1), cpu, [
+        listCpu({ mux: runs.mux, socat: runs.socat }),
+      ]),
+    ];
+  },
+};
+
+export const manyClients: Row = {
+  name: 'clients',
+  needs: ['socat'],
+  async measure(stage, { seconds, rounds }) {
+    const places = await three(stage);
+    const placed = placements();
+    const load = loader(stage, seconds);
+    const subjects = {
+      ...sameWork(load, places, { clients: 16, depth: 16 }),
+      socat64: load(places.socat, { clients: 1, depth: 64 }),
+    };
+    const runs = await interleave(rounds, subjects, placed.all);
+    const what = 'messages a second, 16 clients × 16 in flight';
+    const [rate, rate64] = [rateRatios(runs.mux, runs.socat), rateRatios(runs.mux, runs.socat64)];
+    return [
+      finding(goal(what, 'socat, 1 client × 256', 'more', 0.8, 1.2), rate, [
+        `${rates(runs)} (${VARIANTS})`,
+        byPlacement(placed, { rate, CPU: cpuRatios(runs.mux, runs.socat) }),
+        `CPU a message: ${listCpu({ mux: runs.mux, socat: runs.socat, socat64: runs.socat64 })}`,
+        usage('mux', runs.mux),
+      ]),
+      finding(goal(what, 'socat, 1 client × 64', 'more', 0.8, 1.2), rate64, [
+        byPlacement(placed, { rate: rate64, CPU: cpuRatios(runs.mux, runs.socat64) }),
+      ]),
+    ];
+  },
+};
 
 export const audited: Row = {
   name: 'audit',
@@ -146,27 +180,33 @@ export const audited: Row = {
     const without = await stage.qmpmux(await stage.responder());
     const plain = await stage.qmpmux(await stage.responder(), ['--audit', files.plain]);
     const chained = await stage.qmpmux(await stage.responder(), ['--audit', files.chained, '--audit-chain']);
+    const placed = placements();
+    const load = loader(stage, seconds);
     const shape = { clients: 16, depth: 16 };
-    const recorded = (place: Place, file: string) => async () => {
-      const run = await stage.run(place, job(place, shape, seconds));
+    const recorded = (place: Place, file: string) => async (placement: Placement | null) => {
+      const run = await load(place, shape)(placement);
       // Hundreds of megabytes a second are written.
       const { size } = statSync(file);
       truncateSync(file);
       return { ...run, written: size };
     };
-    const runs = await interleave<'without' | 'audit' | 'chain', Run & { written?: number }>(rounds, {
-      without: () => stage.run(without, job(without, shape, seconds)),
+    const subjects = {
+      without: load(without, shape),
       audit: recorded(plain, files.plain),
       chain: recorded(chained, files.chained),
-    });
+    };
+    const runs = await interleave<keyof typeof subjects, Run & { written?: number }>(rounds, subjects, placed.all);
     const against = 'itself without audit';
-    const ratios = (audit: readonly Run[]) => zip(audit, runs.without, (one, other) => one.rate / other.rate);
+    const [audit, chain] = [rateRatios(runs.audit, runs.without), rateRatios(runs.chain, runs.without)];
     const flow = median(runs.audit.map((run) => (run.written ?? 0) / 1e6));
     return [
-      finding(goal('16 clients × 16 in flight with an audit file', against, 'more', 0.6, 0.8), ratios(runs.audit), [
+      finding(goal('16 clients × 16 in flight with an audit file', against, 'more', 0.6, 0.8), audit, [
         `${rates(runs)}; ${flow.toFixed(0)} MB of audit a run`,
+        byPlacement(placed, { rate: audit, CPU: cpuRatios(runs.audit, runs.without) }),
       ]),
-      finding(goal('16 clients × 16 in flight, audit chained', against, 'more', 0.4, 0.6), ratios(runs.chain)),
+      finding(goal('16 clients × 16 in flight, audit chained', against, 'more', 0.4, 0.6), chain, [
+        byPlacement(placed, { rate: chain, CPU: cpuRatios(runs.chain, runs.without) }),
+      ]),
     ];
   },
 };
@@ -175,22 +215,26 @@ export const largeReplies: Row = {
   name: 'replies',
   needs: ['socat'],
   async measure(stage, { seconds, rounds }) {
-    const places = await three(stage, 200_000);
+    const places = await three(stage, REPLY_BYTES);
+    const wide = await stage.socat(await stage.responder(REPLY_BYTES), ['-b', String(WIDE_BUFFER)]);
+    const load = loader(stage, seconds);
     const shape = { clients: 1, depth: 4 };
     const runs = await interleave(rounds, {
-      direct: () => stage.run(places.direct, job(places.direct, shape, seconds)),
-      socat: () => stage.run(places.socat, job(places.socat, shape, seconds)),
-      mux: () => stage.run(places.mux, job(places.mux, shape, seconds)),
+      direct: load(places.direct, shape),
+      socat: load(places.socat, shape),
+      socatWide: load(wide, shape),
+      mux: load(places.mux, shape),
     });
     const flow = Object.entries(runs).map(
       ([name, all]) => `${name} ${median(all.map((run) => run.bytes / run.seconds / 1e6)).toFixed(0)} MB/s`,
     );
+    const what = '200 KB replies, bytes a second, 1 client, 4 in flight';
     return [
-      finding(
-        goal('200 KB replies, bytes a second, 1 client, 4 in flight', 'socat', 'more', 0.9, 1),
-        zip(runs.mux, runs.socat, (mux, socat) => mux.bytes / mux.seconds / (socat.bytes / socat.seconds)),
-        [flow.join(', '), usage('mux', runs.mux)],
-      ),
+      finding(goal(what, 'socat', 'more', 0.9, 1), rateRatios(runs.mux, runs.socat), [
+        flow.join(', '),
+        usage('mux', runs.mux),
+      ]),
+      finding(goal(what, `socat -b ${WIDE_BUFFER}`, 'more', 0.9, 1), rateRatios(runs.mux, runs.socatWide)),
     ];
   },
 };

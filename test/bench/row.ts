@@ -1,4 +1,5 @@
 /** A row of the table: what is measured, beside what, and how far it should and must get. */
+import type { Placement, Placements } from './placement.js';
 import { Stage } from './stage.js';
 
 /** What a row needs to be installed. */
@@ -67,21 +68,40 @@ export async function measure(row: Row, effort: Effort): Promise<readonly Findin
 
 /**
  * Runs subjects in turn, round by round, each round in another order; what the first round compiles and fills does not count.
+ * @param rounds at least; so many that each placement has as many
+ * @param placements of the subjects' processes, one a round; the same order of the subjects is gone through in each
  * @returns for each subject its runs, a round each.
  */
 export async function interleave<K extends string, R>(
   rounds: number,
-  subjects: Readonly<Record<K, () => Promise<R>>>,
+  subjects: Readonly<Record<K, (placement: Placement | null) => Promise<R>>>,
+  placements: readonly Placement[] = [],
 ): Promise<Record<K, R[]>> {
   // The keys of an object literal are the names the type was inferred from.
   const names = Object.keys(subjects) as K[];
   const runs = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<K, R[]>;
-  for (const name of names) await subjects[name]();
-  for (let round = 0; round < rounds; round++) {
-    const first = round % names.length;
-    for (const name of [...names.slice(first), ...names.slice(0, first)]) runs[name].push(await subjects[name]());
+  const cycle = Math.max(1, placements.length);
+  for (const name of names) await subjects[name](placements[0] ?? null);
+  for (let round = 0; round < Math.ceil(rounds / cycle) * cycle; round++) {
+    const placement = placements[round % cycle] ?? null;
+    const first = Math.floor(round / cycle) % names.length;
+    for (const name of [...names.slice(first), ...names.slice(0, first)]) {
+      runs[name].push(await subjects[name](placement));
+    }
   }
   return runs;
+}
+
+/** @param ratios by name, one a round @returns the median of each in each placement, for a note. */
+export function byPlacement({ all, lacking }: Placements, ratios: Readonly<Record<string, readonly number[]>>): string {
+  if (lacking !== null) return `not pinned, believe it with care: ${lacking}`;
+  const parts = all.map(({ name }, at) => {
+    const medians = Object.entries(ratios).map(([what, values]) => {
+      return `${what} ${median(values.filter((_, round) => round % all.length === at)).toFixed(2)}×`;
+    });
+    return `${name}: ${medians.join(', ')}`;
+  });
+  return `by placement: ${parts.join('; ')}`;
 }
 
 export function zip<A, B, R>(a: readonly A[], b: readonly B[], join: (a: A, b: B) => R): R[] {

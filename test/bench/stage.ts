@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startDaemon } from '../support/daemon.js';
 import type { DriverJob, LoadResult, ParentMessage, WorkerMessage } from './load.js';
+import { type Placement, Pins } from './placement.js';
 import { cpuSeconds, residentBytes } from './usage.js';
 
 /** What clients connect to. */
@@ -42,6 +43,7 @@ export class Stage {
   readonly #cleaning: (() => void | Promise<void>)[] = [() => rmSync(this.folder, { recursive: true, force: true })];
   /** The responders' processes, by the sockets they listen on. */
   readonly #responders = new Map<string, number>();
+  readonly #pins = new Pins();
   #driver: Worker | null = null;
   #paths = 0;
 
@@ -118,9 +120,13 @@ export class Stage {
     return { path, pid, ...(responder === undefined ? {} : { upstream: { path: upstream, pid: responder } }) };
   }
 
-  /** Runs a job with the clients' process. The clients stay connected until the next one, or `disconnect`. */
-  async run(place: Place, job: DriverJob): Promise<Run> {
+  /**
+   * Runs a job with the clients' process. The clients stay connected until the next one, or `disconnect`.
+   * @param placement null where the processes may run anywhere, as they may again behind a run that was placed
+   */
+  async run(place: Place, job: DriverJob, placement: Placement | null = null): Promise<Run> {
     const driver = await this.#connectedDriver();
+    this.#place(driver.pid, place, placement);
     driver.send(
       job.kind === 'load' && place.upstream !== undefined ? { repliesFrom: place.upstream.path, ...job } : job,
     );
@@ -134,6 +140,15 @@ export class Stage {
     const memory = place.pid === null ? 0 : residentBytes(place.pid);
     if (job.kind !== 'idle') await this.disconnect();
     return { ...result, rate: result.count / result.seconds, cpu: used / result.count, memory };
+  }
+
+  /** Before anyone connects: what socat forks for a client is where socat is. */
+  #place(driver: number, place: Place, placement: Placement | null): void {
+    this.#pins.pin(driver, placement?.driver ?? null);
+    if (place.pid !== null) this.#pins.pin(place.pid, placement?.proxy ?? null);
+    const responder = place.upstream?.pid ?? null;
+    if (responder === null) return;
+    this.#pins.pin(responder, (place.pid === null ? placement?.responderAlone : placement?.responder) ?? null);
   }
 
   /** Ends the clients of the last job. */
