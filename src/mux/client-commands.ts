@@ -5,6 +5,11 @@
  *   refusal) waits behind the client's commands that are still upstream.
  * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to whatever the client sent behind it.
  * - When a command has its answer, it gives back its place upstream, then the answers behind it are sent, then it is released.
+ * - QEMU runs no in-band command behind a `quit` that it has agreed to (monitor_cleanup), so no answer of ours is sent behind one either,
+ *   unless it turns out to live on.
+ *
+ * `#quit` goes none → expected (the client has sent a `quit`) → agreed (QEMU has said so) → expected (it has answered a later command,
+ * is lost, or is not waited for any longer).
  */
 import type { Envelope } from '../qmp/envelope.js';
 import { errorReply, genericError } from '../qmp/message.js';
@@ -21,6 +26,7 @@ import type { Usage } from './usage.js';
 /** What a command that is carried out here holds besides its bytes, about. */
 const EXTENSION_BYTES = 256;
 const NO_CHUNKS: readonly Uint8Array[] = [];
+export const QUIT = 'quit';
 
 export class ClientCommands {
   readonly #owner: SessionOwner;
@@ -31,6 +37,7 @@ export class ClientCommands {
   readonly #time: number;
   /** Those without an answer sent. */
   readonly #queue = new CommandQueue();
+  #quit: 'none' | 'expected' | 'agreed' = 'none';
 
   /** @param time how long one may take, in microseconds; 0 for ever */
   constructor(owner: SessionOwner, session: Session, output: ClientOutput, usage: Usage, time: number) {
@@ -109,6 +116,7 @@ export class ClientCommands {
   /** QEMU's reply to one of these commands. */
   deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
     const journal = this.#owner.journal;
+    if (this.#quit !== 'none' && !command.oob) this.#followQuit(command, isError);
     if (envelope.isContiguous) {
       const start = reserve(envelope.sizeWith(command.idLength));
       const slab = slabBytes();
@@ -125,6 +133,24 @@ export class ClientCommands {
       this.#output.send(chunks);
     }
     this.#settle(command);
+  }
+
+  /** The client sends a `quit` to QEMU. */
+  expectQuit(): void {
+    if (this.#quit === 'none') this.#quit = 'expected';
+  }
+
+  /** QEMU has answered an in-band command of a client that has sent a `quit`. */
+  #followQuit(command: PendingCommand, isError: boolean): void {
+    const livesOn = this.#quit === 'agreed';
+    this.#quit = 'expected';
+    if (livesOn) this.#drainAnswered();
+    if (command.name === QUIT && !isError) this.#quit = 'agreed';
+  }
+
+  /** Answers go on, whatever QEMU has agreed to. */
+  #waitForNoEnd(): void {
+    if (this.#quit === 'agreed') this.#quit = 'expected';
   }
 
   /** Answers a command here, with a reply in chunks, in its turn. The journal has been told. */
@@ -145,6 +171,7 @@ export class ClientCommands {
 
   /** The upstream is gone and the client stays: what has no answer gets an error. The journal knows what was upstream. */
   fail(reason: string): void {
+    this.#waitForNoEnd();
     for (const command of [...this.#queue.inBand, ...this.#queue.oob]) {
       // What is answered here does not need QEMU.
       if (command.stage === 'answered' || command.call !== null) continue;
@@ -213,7 +240,7 @@ export class ClientCommands {
   /** Sends a reply of our own behind the answers to all earlier in-band commands. */
   answerInTurn(reply: Uint8Array): void {
     this.#owner.touch(this.#session);
-    if (this.#queue.isEmpty) {
+    if (this.#queue.isEmpty && this.#quit !== 'agreed') {
       this.#output.send([reply]);
       return;
     }
@@ -242,6 +269,7 @@ export class ClientCommands {
     const overdue = [...this.#queue.oob, ...this.#queue.inBand].filter(
       ({ stage, receivedAt }) => (stage === 'waiting' || stage === 'inFlight') && now - receivedAt >= this.#time,
     );
+    if (overdue.length > 0) this.#waitForNoEnd();
     for (const command of overdue) {
       this.#owner.counters.timedOut++;
       const seconds = this.#time / 1_000_000;
@@ -349,7 +377,7 @@ export class ClientCommands {
   }
 
   #drainAnswered(): void {
-    for (let command = this.#queue.due; command !== null; command = this.#queue.due) {
+    for (let command = this.#queue.due; command !== null && this.#quit !== 'agreed'; command = this.#queue.due) {
       if (command.call !== null && !this.isHeldUp) this.#carryOut(command);
       if (command.stage !== 'answered') break;
       this.#output.sendHeld(command.reply);

@@ -11,7 +11,7 @@
  */
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import { OVERSIZED } from '../qmp/scanner.js';
-import { ClientCommands } from './client-commands.js';
+import { ClientCommands, QUIT } from './client-commands.js';
 import { ClientDescriptors } from './client-descriptors.js';
 import { ClientOutput } from './client-output.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
@@ -370,6 +370,7 @@ export class Session implements ClientPort, ClientView {
     const command = this.#intake.takeForQemu();
     command.use = use;
     if (use === null) this.#intake.learn();
+    if (command.name === QUIT) this.commands.expectQuit();
     this.commands.passOn(command);
   }
 

@@ -1,6 +1,6 @@
 /**
  * Many clients send whatever they like, in any interleaving, connect, stop sending and vanish, while a QEMU answers in order,
- * says events, goes away and comes back, and the journal fails now and then. Then:
+ * says events, ends when a client has it quit or of its own accord, comes back, and the journal fails now and then. Then:
  * - each client gets exactly the answers that its own bytes are due, in order, with its own ids, as if it were alone;
  * - QEMU executes exactly what the clients sent, but for queries that are shared, each client's commands in its order;
  * - each client gets every event from its negotiation on, once and in order;
@@ -11,7 +11,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
-import { ClientModel, scriptedReply } from '../support/client-model.js';
+import { ClientModel, isQuit, scriptedReply } from '../support/client-model.js';
 import { pieces } from '../support/client-input.js';
 import { fuzz } from '../support/fuzz.js';
 import { anyCommand, anyInput, anySizes } from '../support/json-text.js';
@@ -26,15 +26,15 @@ const NEGOTIATIONS = [
 /** A message, in which `%` stands for the client's own word. */
 const message = fc.oneof(
   {
-    weight: 4,
+    weight: 12,
     arbitrary: fc.constantFrom('{"execute":"mark","arguments":{"who":"%"},"id":"%"}', '{"execute":"fail","id":["%"]}'),
   },
   {
-    weight: 3,
+    weight: 9,
     arbitrary: fc.constantFrom('{"exec-oob":"oob","arguments":{"who":"%"},"id":{"%":1}}', '{"exec-oob":"fail-oob"}'),
   },
   {
-    weight: 4,
+    weight: 12,
     arbitrary: fc.constantFrom(
       '{"execute":"query-status","id":"%"}',
       '{"execute":"query-version"}',
@@ -42,11 +42,12 @@ const message = fc.oneof(
     ),
   },
   {
-    weight: 3,
+    weight: 9,
     arbitrary: fc.constantFrom('{"execute":7,"id":"%"}', '{"exec-oob":[]}', '[]', '{"x":"%"}', 'nul ', '$\n', ']'),
   },
-  { weight: 2, arbitrary: anyCommand },
-  { weight: 1, arbitrary: anyInput },
+  { weight: 6, arbitrary: anyCommand },
+  { weight: 3, arbitrary: anyInput },
+  { weight: 1, arbitrary: fc.constant('{"execute":"quit","id":"%"}') },
 );
 
 const script = fc.record({
@@ -169,13 +170,23 @@ it('each of many clients is served as if it were alone', () => {
         const events: string[] = [];
         const arrived: string[] = [];
         let isDisturbed = false;
+        let isEnding = false;
 
         const answer = (oob: boolean): void => {
+          // It has agreed to a quit, and answers nothing more in-band.
+          if (isEnding && !oob) return end();
           const at = world.qemu.waiting.findIndex((command) => command.oob === oob);
           const [command] = at < 0 ? [] : world.qemu.waiting.splice(at, 1);
           if (command === undefined) return;
           arrived.push(`${command.oob} ${command.name} ${command.args}`);
           world.qemu.say(scriptedReply(command.name, command.args, command.id));
+          if (isQuit(command)) isEnding = true;
+        };
+        const end = (): void => {
+          isDisturbed = true;
+          isEnding = false;
+          restart(world);
+          for (const one of players) one.cutOff();
         };
         const play = (each: Step): void => {
           const player = 'client' in each ? players[each.client % players.length] : undefined;
@@ -189,11 +200,7 @@ it('each of many clients is served as if it were alone', () => {
           else if (each.what === 'trouble') {
             world.journal.troubles.push(TROUBLE);
             isDisturbed = true;
-          } else {
-            isDisturbed = true;
-            restart(world);
-            for (const one of players) one.cutOff();
-          }
+          } else end();
         };
 
         for (const each of steps) play(each);
@@ -207,6 +214,7 @@ it('each of many clients is served as if it were alone', () => {
           world.settle();
           if (
             world.qemu.waiting.length === 0 &&
+            !isEnding &&
             players.every((player) => player.isFinished || player.state === 'vanished' || player.state === 'ended')
           )
             break;

@@ -12,6 +12,8 @@ interface Due {
   readonly oob: boolean;
   /** Place of its command in the client's input. */
   readonly place: number;
+  /** If this is the line that came, nothing more is due in-band. */
+  readonly last: string | null;
 }
 
 /** A command that QEMU is to execute. */
@@ -35,6 +37,11 @@ function errorLine(id: string | null, errorClass: string, desc: string): string 
   return `{${member}"error": {"class": "${errorClass}", "desc": ${quoted(desc)}}}`;
 }
 
+/** @returns whether the scripted QEMU ends behind its answer to the command, as QEMU does. */
+export function isQuit({ name, oob }: { readonly name: string; readonly oob: boolean }): boolean {
+  return name === 'quit' && !oob;
+}
+
 export class ClientModel {
   readonly executed: Executed[] = [];
   isNegotiated = false;
@@ -55,27 +62,29 @@ export class ClientModel {
       const place = this.#due.length;
       if ('error' in said) {
         const oob = said.oob && this.#isOobEnabled;
-        this.#due.push({ lines: [errorLine(said.id, 'GenericError', said.error)], oob, place });
+        this.#due.push({ lines: [errorLine(said.id, 'GenericError', said.error)], oob, place, last: null });
       } else if (this.isNegotiated) {
         const { name, args, id, oob } = said;
-        const lines = [scriptedReply(name, args, id), errorLine(id, 'GenericError', REFUSAL + this.#trouble)];
-        this.#due.push({ lines, oob, place });
+        const reply = scriptedReply(name, args, id);
+        const lines = [reply, errorLine(id, 'GenericError', REFUSAL + this.#trouble)];
+        this.#due.push({ lines, oob, place, last: isQuit(said) ? reply : null });
         this.executed.push({ name, args, oob });
       } else if (said.name !== 'qmp_capabilities') {
-        this.#due.push({ lines: [errorLine(said.id, 'CommandNotFound', EXPECTING)], oob: false, place });
+        this.#due.push({ lines: [errorLine(said.id, 'CommandNotFound', EXPECTING)], oob: false, place, last: null });
       } else {
         assert.ok(said.args === '{}' || said.args === '{"enable": ["oob"]}', 'the model knows no other negotiation');
         this.isNegotiated = true;
         this.#isOobEnabled = said.args !== '{}';
         const id = said.id === null ? '' : `, "id": ${said.id}`;
-        this.#due.push({ lines: [`{"return": {}${id}}`], oob: false, place });
+        this.#due.push({ lines: [`{"return": {}${id}}`], oob: false, place, last: null });
       }
     }
   }
 
   /**
    * Fails unless `received` (without greeting and events) is what the client is due: all in-band answers in order, the
-   * out-of-band ones in theirs, each of which before the answer to anything that was sent behind it.
+   * out-of-band ones in theirs, each of which before the answer to anything that was sent behind it. Behind an executed `quit` no
+   * in-band answer is due.
    * @param isAll whether all of it must have come; otherwise the beginning is enough
    */
   check(received: readonly string[], isAll: boolean): void {
@@ -90,8 +99,10 @@ export class ClientModel {
         const dueOob = oob[oobDone];
         if (dueOob?.lines.includes(line) === true) next.set(`${inBandDone} ${oobDone + 1}`, [inBandDone, oobDone + 1]);
         const isInTurn = dueOob === undefined || due === undefined || dueOob.place > due.place;
-        if (isInTurn && due?.lines.includes(line) === true)
-          next.set(`${inBandDone + 1} ${oobDone}`, [inBandDone + 1, oobDone]);
+        if (isInTurn && due?.lines.includes(line) === true) {
+          const done = due.last === line ? Number.POSITIVE_INFINITY : inBandDone + 1;
+          next.set(`${done} ${oobDone}`, [done, oobDone]);
+        }
       }
       if (next.size === 0) {
         const due = [...ways.values()].flatMap(([a, b]) => [inBand[a]?.lines[0], oob[b]?.lines[0]]);
