@@ -20,7 +20,7 @@ import type { ReplySource } from './journal.js';
 import { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';
 import type { SessionOwner } from './session-owner.js';
-import { commitTo, reserve, slabBytes } from './slab.js';
+import { commitTo, reserve, slabBytes, slabView } from './slab.js';
 import type { Usage } from './usage.js';
 
 /** What a command that is carried out here holds besides its bytes, about. */
@@ -87,6 +87,11 @@ export class ClientCommands {
     return this.#queue.waitingCount;
   }
 
+  /** In-band commands that have not gone upstream, some of which may have an answer from here. */
+  get unsentCount(): number {
+    return this.#queue.unsentCount;
+  }
+
   /** Commands of the client that are upstream. */
   get inFlightCount(): number {
     return this.#queue.inFlight + this.#queue.oobInFlight;
@@ -120,7 +125,7 @@ export class ClientCommands {
     if (envelope.isContiguous) {
       const start = reserve(envelope.sizeWith(command.idLength));
       const slab = slabBytes();
-      const end = envelope.writeTo(slab, start, command.idBytes, command.idStart, command.idEnd);
+      const end = envelope.writeTo(slab, slabView(), start, command.idBytes, command.idStart, command.idEnd);
       commitTo(end);
       if (journal !== null) {
         const isWanted = isError || journal.wantsRaw;

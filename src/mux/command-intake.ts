@@ -5,6 +5,7 @@
  * taken without a look at its tokens. That is sound only where its form tells all that there is to be judged: see `next`.
  */
 import { canonicalValue } from '../qmp/canonical.js';
+import { ID_MEMBER } from '../qmp/command.js';
 import { Form, LONGEST_OF_FORM } from '../qmp/form.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
 import type { TokenList } from '../qmp/tokens.js';
@@ -13,7 +14,7 @@ import { takesDescriptor } from './descriptor-desk.js';
 import { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';
 import type { SessionOwner } from './session-owner.js';
-import { commitTo, keep, put, reserve, slabBytes } from './slab.js';
+import { commitTo, keep, put, reserve, slabBytes, slabView } from './slab.js';
 
 /** So many forms of commands are remembered for a client; every so many'th command that is of none of them is. */
 const MOST_FORMS = 4;
@@ -176,10 +177,10 @@ export class CommandIntake {
     const { parser, reader } = this.#owner;
     const scanner = this.#scanner;
     const command = this.take();
-    const start = reserve(scanner.end - scanner.start);
+    const start = reserve(scanner.end - scanner.start + ID_MEMBER.length);
     const end = reader.writeWire(scanner, parser, slabBytes(), start);
     commitTo(end);
-    command.bytes = slabBytes();
+    command.wire = slabView();
     command.wireStart = start;
     command.wireEnd = end;
     command.isPlainQuery = isPlainQuery(command, reader.hasArguments);
@@ -193,8 +194,8 @@ export class CommandIntake {
     if (form === null) throw new Error('no command of a known form was found');
     const command = this.#newCommand(form.name);
     if (form.idStart >= 0) this.#keepId(command, form.idStart, form.idEnd);
-    command.bytes = form.wire;
-    command.wireEnd = form.wire.length;
+    command.wire = form.wire;
+    command.wireEnd = form.wire.byteLength;
     command.isPlainQuery = isPlainQuery(command, form.hasArguments);
     return command;
   }

@@ -1,6 +1,7 @@
 /** Waiting commands → QEMU: whose turn it is, how many go, and their bytes. A command never reaches QEMU before the journal has it. */
-import { ascii, copy } from '../qmp/ascii.js';
+import { bytesOf, copyWords } from '../qmp/ascii.js';
 import { errorReply, genericError } from '../qmp/message.js';
+import { Gathering } from './gathering.js';
 import type { Host, Link } from './link.js';
 import { COPY_BELOW } from './outbox.js';
 import type { Pacing } from './pacing.js';
@@ -9,14 +10,13 @@ import type { PendingCommand } from './pending-command.js';
 import { Scheduler } from './scheduler.js';
 import type { Session } from './session.js';
 import type { SessionOwner } from './session-owner.js';
-import { reserve, slabBytes } from './slab.js';
+import { reserve, slabView } from './slab.js';
 import { UpstreamOutbox } from './upstream-outbox.js';
 
 /** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
 const UPSTREAM_BACKLOG = 64 * 1024;
-const ID_MEMBER = ascii(',"id":');
-/** Bytes behind a command's wire form: the id's member with up to nine digits, and the brace. */
-const ID_ROOM = ID_MEMBER.length + 10;
+/** Bytes behind a command's wire form: up to nine digits, and the brace. */
+const ID_ROOM = 10;
 
 export class Dispatcher {
   readonly #owner: SessionOwner;
@@ -25,6 +25,7 @@ export class Dispatcher {
   readonly #pacing: Pacing;
   readonly #mayMerge: boolean;
   readonly #scheduler = new Scheduler();
+  readonly #gathering = new Gathering();
   readonly #upstreamOut = new UpstreamOutbox();
   /** Dispatched in this turn, not yet written. */
   readonly #batch: PendingCommand[] = [];
@@ -68,11 +69,12 @@ export class Dispatcher {
   clear(): void {
     this.#upstreamOut.clear();
     this.#scheduler.clear();
+    this.#gathering.reset();
   }
 
   /**
-   * Puts waiting commands in flight as far as the window allows, has them recorded, and writes them in one piece. Where they cannot be
-   * recorded, they are refused.
+   * Puts waiting commands in flight as far as the window allows, has them recorded, and writes them in one piece, or asks for another
+   * turn to do so. Where they cannot be recorded, they are refused.
    */
   dispatch(link: Link): void {
     if (!this.#scheduler.hasWaiting) return;
@@ -82,6 +84,23 @@ export class Dispatcher {
       if (command === null) break;
       this.#stage(command);
     }
+    if (this.#isGathering()) this.#host.schedule();
+    else this.#dispatchInBand(link);
+    if (this.#batch.length === 0) return;
+    const trouble = this.#owner.journal?.flush() ?? null;
+    if (trouble === null) {
+      this.#owner.traffic.toUpstream += this.#upstreamOut.length;
+      this.#upstreamOut.flush(link);
+    } else this.#refuseBatch(trouble);
+    this.#batch.length = 0;
+  }
+
+  /** Whether in-band commands wait for others to come. */
+  #isGathering(): boolean {
+    return this.#pacing.isFast && this.#gathering.isWorthwhile(this.#pending.inBandCount, this.#scheduler.waitingCount);
+  }
+
+  #dispatchInBand(link: Link): void {
     const { window = this.#pacing.window } = link;
     const { turn } = this.#pacing;
     while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG && !this.#owner.desk.isDelicate) {
@@ -95,13 +114,6 @@ export class Dispatcher {
       }
       this.#stage(command);
     }
-    if (this.#batch.length === 0) return;
-    const trouble = this.#owner.journal?.flush() ?? null;
-    if (trouble === null) {
-      this.#owner.traffic.toUpstream += this.#upstreamOut.length;
-      this.#upstreamOut.flush(link);
-    } else this.#refuseBatch(trouble);
-    this.#batch.length = 0;
   }
 
   /** Puts a command in flight and its bytes behind those to be written. */
@@ -114,19 +126,18 @@ export class Dispatcher {
     this.#owner.desk.sent(command);
     const descriptor = command.use?.handOver() ?? null;
     if (descriptor !== null) this.#upstreamOut.seal(null);
-    const { bytes, wireStart, wireEnd } = command;
+    const { wire, wireStart, wireEnd } = command;
     const isLarge = wireEnd - wireStart >= COPY_BELOW;
-    if (isLarge) this.#upstreamOut.appendShared(bytes.subarray(wireStart, wireEnd));
+    if (isLarge) this.#upstreamOut.appendShared(bytesOf(wire).subarray(wireStart, wireEnd));
     const start = reserve((isLarge ? 0 : wireEnd - wireStart) + ID_ROOM);
-    const slab = slabBytes();
-    let end = isLarge ? start : copy(bytes, wireStart, wireEnd, slab, start);
+    const slab = slabView();
+    let end = isLarge ? start : copyWords(wire, wireStart, wireEnd, slab, start);
     command.session.commands.forgetWire(command);
-    end = copy(ID_MEMBER, 0, ID_MEMBER.length, slab, end);
     const id = command.upstreamId;
-    if (id >= 100) slab[end++] = 0x30 + Math.floor(id / 100);
-    if (id >= 10) slab[end++] = 0x30 + (Math.floor(id / 10) % 10);
-    slab[end++] = 0x30 + (id % 10);
-    slab[end++] = 0x7d;
+    if (id >= 100) slab.setUint8(end++, 0x30 + Math.floor(id / 100));
+    if (id >= 10) slab.setUint8(end++, 0x30 + (Math.floor(id / 10) % 10));
+    slab.setUint8(end++, 0x30 + (id % 10));
+    slab.setUint8(end++, 0x7d);
     this.#upstreamOut.claim(start, end);
     if (descriptor !== null) this.#upstreamOut.seal(descriptor);
   }

@@ -107,12 +107,17 @@ export class Monitor {
     else this.#lines.push(this.#folder === null ? chunk : this.#folder.fold(chunk));
     if (this.#opening !== null) return;
     // The link goes away when a message says so (a handshake refused); what follows it is not read.
-    while (this.#link !== null && this.#lines.next()) {
-      this.#envelope.read(this.#lines);
-      if (!this.#envelope.isBlank) this.#dispatch();
-    }
+    while (this.#link !== null && this.#readNext()) if (!this.#envelope.isBlank) this.#dispatch();
     const most = this.#owner.mostReplyBytes;
     if (most > 0 && this.#lines.heldBytes > most) this.drop(`a message of more than ${most} bytes, and no end of it`);
+  }
+
+  /** @returns whether there was a message; the envelope has it */
+  #readNext(): boolean {
+    if (this.#envelope.readEmptyReturn(this.#lines)) return true;
+    if (!this.#lines.next()) return false;
+    this.#envelope.read(this.#lines);
+    return true;
   }
 
   #checkNext(name: UpstreamState['name']): void {

@@ -1,4 +1,5 @@
 /** A command between the client that sent it and its answer. Objects are pooled: a busy monitor makes none. */
+import { viewOf } from '../qmp/ascii.js';
 import type { DescriptorUse } from './descriptor-use.js';
 import type { ExtensionCall } from './extension.js';
 import type { ClientView, CommandView } from './journal.js';
@@ -13,6 +14,7 @@ import type { Session } from './session.js';
 export type CommandStage = 'free' | 'waiting' | 'inFlight' | 'answered' | 'running' | 'abandoned';
 
 const NOTHING = new Uint8Array(0);
+const NO_WIRE = viewOf(NOTHING);
 const NO_CHUNKS: readonly Uint8Array[] = [];
 const MOST_POOLED = 1024;
 const pool: PendingCommand[] = [];
@@ -26,14 +28,14 @@ export class PendingCommand implements CommandView {
   receivedAt = 0;
   sentAt = 0;
   mark = 0;
-  /** What goes upstream, but for the id and the closing brace: in `bytes` from `wireStart` to `wireEnd`. */
+  /** What goes upstream, up to the id (`{"execute":"stop","id":`): in `wire` from `wireStart` to `wireEnd`. */
+  wire: DataView = NO_WIRE;
   wireStart = 0;
   wireEnd = 0;
   /** The client's id as QEMU would send it back: in `idBytes` from `idStart` to `idEnd`; null for none. */
   idBytes: Uint8Array | null = null;
   idStart = 0;
   idEnd = 0;
-  bytes: Uint8Array = NOTHING;
   /** The reply of an `answered` command, in chunks. */
   reply: readonly Uint8Array[] = NO_CHUNKS;
   /** Whether it counts among those that its client has upstream. */
@@ -90,7 +92,7 @@ export class PendingCommand implements CommandView {
 
   /** Its bytes have been handed over. */
   forgetWire(): void {
-    this.bytes = NOTHING;
+    this.wire = NO_WIRE;
     this.wireStart = 0;
     this.wireEnd = 0;
   }

@@ -93,6 +93,13 @@ export class Scheduler {
     return this.#ring.length > 0 || this.#oobRing.length > 0;
   }
 
+  /** In-band commands of the clients in the ring that have not gone upstream. */
+  get waitingCount(): number {
+    let count = 0;
+    for (const session of this.#ring) count += session.commands.unsentCount;
+    return count;
+  }
+
   /** Forgets everything: the upstream is gone. */
   clear(): void {
     for (const session of this.#ring) session.isInRing = false;

@@ -3,11 +3,12 @@
  * their way down. A slab is filled from front to back and then left to the garbage collector: what was handed out is
  * never written again, so whoever holds a piece may hold it as long as it likes.
  */
-import { copy } from '../qmp/ascii.js';
+import { copy, viewOf } from '../qmp/ascii.js';
 
 const SIZE = 64 * 1024;
 
 let bytes = new Uint8Array(SIZE);
+let view = viewOf(bytes);
 let used = 0;
 
 /** The slab that was reserved from last. */
@@ -15,10 +16,16 @@ export function slabBytes(): Uint8Array {
   return bytes;
 }
 
+/** The same, as `copyWords` writes to it. */
+export function slabView(): DataView {
+  return view;
+}
+
 /** Makes sure of `size` free bytes in one slab. @returns the offset in `slabBytes()` from which to write. */
 export function reserve(size: number): number {
   if (size > bytes.length - used) {
     bytes = new Uint8Array(Math.max(SIZE, size));
+    view = viewOf(bytes);
     used = 0;
   }
   return used;

@@ -1,4 +1,4 @@
-/** Bytes of ASCII text, in a world without TextEncoder (this folder compiles without Node's or the browser's types). */
+/** Bytes of ASCII text, and moving bytes, in a world without TextEncoder (this folder compiles without Node's or the browser's types). */
 
 /** @returns the bytes of `text`, which must be ASCII: a higher code unit is a caller's bug and throws. */
 export function ascii(text: string): Uint8Array {
@@ -44,6 +44,37 @@ export function concat(chunks: readonly Uint8Array[]): Uint8Array {
     at += chunk.length;
   }
   return joined;
+}
+
+/** @returns `bytes` as `copyWords` and `isAt` take them */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** @returns the bytes that a view is of */
+export function bytesOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/**
+ * As `copy`, for short pieces: four bytes at a time take a third of the time that single ones do, and a view of which no part has to
+ * be made. (Not eight: as numbers they could be changed, and as integers of 64 bits they are objects.)
+ */
+export function copyWords(from: DataView, start: number, end: number, to: DataView, at: number): number {
+  let i = start;
+  let next = at;
+  for (; i + 4 <= end; i += 4, next += 4) to.setInt32(next, from.getInt32(i));
+  for (; i < end; i++) to.setUint8(next++, from.getUint8(i));
+  return next;
+}
+
+/** @returns whether all of `text` lies at `at`. The caller has seen to it that there are so many bytes. */
+export function isAt(bytes: DataView, at: number, text: DataView): boolean {
+  const length = text.byteLength;
+  let i = 0;
+  for (; i + 4 <= length; i += 4) if (bytes.getInt32(at + i) !== text.getInt32(i)) return false;
+  for (; i < length; i++) if (bytes.getUint8(at + i) !== text.getUint8(i)) return false;
+  return true;
 }
 
 /** Below this many bytes a loop is faster than making a view for `set`. */

@@ -3,7 +3,7 @@
  * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
  * that is not ours) is read with the full parser instead.
  */
-import { ascii, concat, copy, startsWith } from './ascii.js';
+import { ascii, concat, copy, copyWords, isAt, startsWith, viewOf } from './ascii.js';
 import type { LineReader } from './lines.js';
 import { Parser } from './parser.js';
 import { Scan, Scanner } from './scanner.js';
@@ -33,6 +33,13 @@ const EVENT_NAME_WITHIN = 160;
 /** No id of ours has more digits. */
 const LONGEST_ID = 9;
 
+/** What most commands are answered with, up to the id; and where the id's member begins in it. */
+const EMPTY_RETURN = viewOf(ascii('{"return": {}, "id": '));
+const EMPTY_RETURN_END = 13;
+/** Beginnings shorter than this are copied by words. In bytes. */
+const WORDS_BELOW = 80;
+const NO_VIEW = viewOf(new Uint8Array(0));
+
 /** One envelope serves a whole process: its registers hold what was found in the message read last. */
 export class Envelope {
   kind: MessageKindName = MessageKind.Unknown;
@@ -45,6 +52,9 @@ export class Envelope {
   isIdFirst = false;
 
   #first: Uint8Array = new Uint8Array(0);
+  /** `#first` as `copyWords` reads it, of the array that it was made of last. */
+  #view: DataView = NO_VIEW;
+  #viewed: Uint8Array = this.#first;
   #firstStart = 0;
   #last: Uint8Array = this.#first;
   #contentEnd = 0;
@@ -52,7 +62,45 @@ export class Envelope {
   #lineEnd = 0;
   #idStart = 0;
   #idEnd = 0;
+  /** Where the id itself begins, if all before it is as QEMU writes it; otherwise 0. */
+  #numberStart = 0;
   #pieces: Uint8Array[] | null = null;
+
+  /**
+   * Reads the next message of `lines`, if it is an empty return with an id of ours as QEMU writes it: that is known by its bytes alone.
+   * @returns whether it is; otherwise nothing has changed
+   */
+  readEmptyReturn(lines: LineReader): boolean {
+    const start = lines.nextStart;
+    const { view } = lines;
+    const idAt = start + EMPTY_RETURN.byteLength;
+    // Behind the id there are a brace and a line break, so one digit more than there is can be looked at.
+    const last = view.byteLength - 3;
+    if (start < 0 || idAt >= last || !isAt(view, start, EMPTY_RETURN)) return false;
+    let id = 0;
+    let at = idAt;
+    for (; at < last && at - idAt < LONGEST_ID; at++) {
+      const byte = view.getUint8(at);
+      if (!isDigit(byte)) break;
+      id = id * 10 + byte - 0x30;
+    }
+    if (at === idAt || view.getUint8(at) !== 0x7d || view.getUint16(at + 1) !== 0x0d0a) return false;
+    this.#view = view;
+    this.#first = this.#last = this.#viewed = lines.chunk;
+    this.#pieces = null;
+    this.kind = MessageKind.Return;
+    this.id = id;
+    this.eventName = '';
+    this.isIdFirst = false;
+    this.#firstStart = start;
+    this.#idStart = start + EMPTY_RETURN_END;
+    this.#numberStart = idAt;
+    this.#idEnd = at;
+    this.#contentEnd = at + 1;
+    this.#lineEnd = at + 3;
+    lines.skipTo(at + 3);
+    return true;
+  }
 
   /** Reads the message that `line` reported. */
   read(line: LineReader): void {
@@ -74,6 +122,7 @@ export class Envelope {
     while (this.#contentEnd > floor && isLineEnd(this.#last[this.#contentEnd - 1] ?? 0)) this.#contentEnd--;
     this.#lineEnd = lineEnd - this.#contentEnd === 2 && this.#last[this.#contentEnd] === 0x0d ? lineEnd : 0;
     this.id = NO_ID;
+    this.#numberStart = 0;
     this.eventName = '';
     this.isIdFirst = false;
     const first = this.#first;
@@ -123,11 +172,28 @@ export class Envelope {
   /**
    * Writes a contiguous reply with the id that lies in `id` from `idStart` to `idEnd` in place of its own (null: with none), CRLF
    * included.
+   * @param outView a view of all of `out`
    * @returns the end of what was written
    */
-  writeTo(out: Uint8Array, to: number, id: Uint8Array | null, idStart = 0, idEnd: number = id?.length ?? 0): number {
+  writeTo(
+    out: Uint8Array,
+    outView: DataView,
+    to: number,
+    id: Uint8Array | null,
+    idStart = 0,
+    idEnd: number = id?.length ?? 0,
+  ): number {
     const bytes = this.#first;
-    let at = copy(bytes, this.#firstStart, this.#idStart, out, to);
+    const start = this.#firstStart;
+    if (id !== null && this.#numberStart > 0 && this.#numberStart - start < WORDS_BELOW) {
+      let at = copyWords(this.#viewOfFirst(), start, this.#numberStart, outView, to);
+      at = copy(id, idStart, idEnd, out, at);
+      out[at++] = 0x7d;
+      out[at++] = 0x0d;
+      out[at++] = 0x0a;
+      return at;
+    }
+    let at = copy(bytes, start, this.#idStart, out, to);
     if (id !== null) {
       if (!this.isIdFirst) at = copy(ID_AT_END, 0, ID_AT_END.length, out, at);
       else at = copy(ERROR_WITH_ID, 1, ERROR_WITH_ID.length, out, at);
@@ -147,7 +213,7 @@ export class Envelope {
   withId(id: Uint8Array | null): Uint8Array[] {
     if (this.#pieces === null) {
       const out = new Uint8Array(this.sizeWith(id?.length ?? 0));
-      return [out.subarray(0, this.writeTo(out, 0, id))];
+      return [out.subarray(0, this.writeTo(out, viewOf(out), 0, id))];
     }
     const member = id === null ? [] : this.isIdFirst ? [ERROR_WITH_ID.subarray(1), id, ascii(', ')] : [ID_AT_END, id];
     const pieces = this.#pieces;
@@ -181,6 +247,7 @@ export class Envelope {
   readThoroughly(): boolean {
     const bytes = concat(this.chunks());
     this.#pieces = null;
+    this.#numberStart = 0;
     this.#first = this.#last = bytes;
     this.#firstStart = 0;
     this.#lineEnd = bytes.length;
@@ -241,6 +308,14 @@ export class Envelope {
     }
   }
 
+  #viewOfFirst(): DataView {
+    if (this.#viewed !== this.#first) {
+      this.#viewed = this.#first;
+      this.#view = viewOf(this.#first);
+    }
+    return this.#view;
+  }
+
   #findIdAtEnd(): void {
     const last = this.#last;
     const floor = last === this.#first ? this.#firstStart : 0;
@@ -251,6 +326,7 @@ export class Envelope {
     if (at < close && last[close] === 0x7d && member > floor && startsWith(last, member, at, ID_AT_END)) {
       this.id = digits(last, at, close);
       this.#idStart = member;
+      this.#numberStart = at;
       this.#idEnd = close;
     } else this.id = FOREIGN_ID;
   }

@@ -3,8 +3,8 @@
  * whole is remembered as the bytes before its id and those behind it. Where the same bytes come again with a plain id between
  * them, it is the same command, and there is nothing left to be judged: neither its syntax, nor its shape, nor what goes upstream.
  */
-import { asciiText } from './ascii.js';
-import type { CommandReader } from './command.js';
+import { asciiText, isAt, viewOf } from './ascii.js';
+import { type CommandReader, ID_MEMBER } from './command.js';
 import type { Parser } from './parser.js';
 import type { Scanner } from './scanner.js';
 import { Token } from './tokens.js';
@@ -34,19 +34,19 @@ export class Form {
   readonly name: string;
   /** Whether it has arguments that say anything. */
   readonly hasArguments: boolean;
-  /** What goes upstream, but for the id and the closing brace. */
-  readonly wire: Uint8Array;
-  readonly #head: Uint8Array;
+  /** What goes upstream, up to the id. */
+  readonly wire: DataView;
+  readonly #head: DataView;
   readonly #idKind: IdKind;
-  readonly #tail: Uint8Array;
+  readonly #tail: DataView;
 
   private constructor(head: Uint8Array, idKind: IdKind, tail: Uint8Array, reader: CommandReader, wire: Uint8Array) {
-    this.#head = head;
+    this.#head = viewOf(head);
     this.#idKind = idKind;
-    this.#tail = tail;
+    this.#tail = viewOf(tail);
     this.name = reader.name;
     this.hasArguments = reader.hasArguments;
-    this.wire = wire;
+    this.wire = viewOf(wire);
   }
 
   /**
@@ -68,7 +68,7 @@ export class Form {
     const key = `${idKind} ${idStart - start} ${asciiText(bytes, start, idStart)}${asciiText(bytes, idEnd, end)}`;
     let form = known.get(key);
     if (form === undefined) {
-      const wire = new Uint8Array(end - start);
+      const wire = new Uint8Array(end - start + ID_MEMBER.length);
       const length = reader.writeWire(scanner, parser, wire, 0);
       const tail = idToken < 0 ? NO_BYTES : bytes.slice(idEnd, end);
       form = new Form(bytes.slice(start, idStart), idKind, tail, reader, wire.slice(0, length));
@@ -82,28 +82,26 @@ export class Form {
    * Looks whether a message of this form begins at `at`, and lies whole before `limit`.
    * @returns its end, or -1 when it is none, or not all of it is there
    */
-  match(bytes: Uint8Array, at: number, limit: number): number {
+  match(bytes: DataView, at: number, limit: number): number {
     const head = this.#head;
     const tail = this.#tail;
-    if (limit - at < head.length + tail.length) return -1;
-    for (let i = 0; i < head.length; i++) if (bytes[at + i] !== head[i]) return -1;
-    let next = at + head.length;
+    if (limit - at < head.byteLength + tail.byteLength || !isAt(bytes, at, head)) return -1;
+    let next = at + head.byteLength;
     if (this.#idKind === 'none') return next;
     this.idStart = next;
     next = this.#idKind === 'text' ? textEnd(bytes, next, limit) : integerEnd(bytes, next, limit);
-    if (next < 0 || limit - next < tail.length) return -1;
+    if (next < 0 || limit - next < tail.byteLength) return -1;
     this.idEnd = next;
-    for (let i = 0; i < tail.length; i++) if (bytes[next + i] !== tail[i]) return -1;
-    return next + tail.length;
+    return isAt(bytes, next, tail) ? next + tail.byteLength : -1;
   }
 }
 
 /** @returns where a string of printable ASCII without escapes ends that begins at `at`; -1 when there is none. */
-function textEnd(bytes: Uint8Array, at: number, limit: number): number {
-  if (bytes[at] !== 0x22) return -1;
+function textEnd(bytes: DataView, at: number, limit: number): number {
+  if (at >= limit || bytes.getUint8(at) !== 0x22) return -1;
   const stop = Math.min(limit, at + LONGEST_ID);
   for (let next = at + 1; next < stop; next++) {
-    const byte = bytes[next] ?? 0;
+    const byte = bytes.getUint8(next);
     if (byte === 0x22) return next + 1;
     if (byte < 0x20 || byte > 0x7e || byte === 0x5c) return -1;
   }
@@ -111,11 +109,11 @@ function textEnd(bytes: Uint8Array, at: number, limit: number): number {
 }
 
 /** @returns where an integer ends that begins at `at`, and has no sign and no zero in front; -1 when there is none. */
-function integerEnd(bytes: Uint8Array, at: number, limit: number): number {
+function integerEnd(bytes: DataView, at: number, limit: number): number {
   const stop = Math.min(limit, at + MOST_DIGITS);
   let next = at;
-  while (next < stop && isDigit(bytes[next] ?? 0)) next++;
-  if (next === at || (bytes[at] === 0x30 && next > at + 1)) return -1;
+  while (next < stop && isDigit(bytes.getUint8(next))) next++;
+  if (next === at || (bytes.getUint8(at) === 0x30 && next > at + 1)) return -1;
   return next;
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
+import { viewOf } from '../../dist/qmp/ascii.js';
 import { Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../../dist/qmp/envelope.js';
 import { LineReader } from '../../dist/qmp/lines.js';
 import { pieces, readInput } from '../support/client-input.js';
@@ -21,14 +22,17 @@ const kinds = new Map<number, string>(Object.entries(MessageKind).map(([name, ki
 const ID = '"other"';
 
 /** What an envelope says of each message in `input`, read thoroughly where it is foreign, as the multiplexer does. */
-function seen(input: string, sizes: readonly number[] = [input.length]): Seen[] {
+function seen(input: string, sizes: readonly number[] = [input.length], mayShorten = true): Seen[] {
   const lines = new LineReader();
   const envelope = new Envelope();
   const all: Seen[] = [];
   for (const piece of pieces(input, sizes)) {
     lines.push(bytesOf(piece));
-    while (lines.next()) {
-      envelope.read(lines);
+    for (;;) {
+      if (!(mayShorten && envelope.readEmptyReturn(lines))) {
+        if (!lines.next()) break;
+        envelope.read(lines);
+      }
       if (envelope.isBlank) continue;
       if (envelope.kind === MessageKind.Unknown || envelope.id === FOREIGN_ID) envelope.readThoroughly();
       all.push(look(envelope));
@@ -46,7 +50,7 @@ function look(envelope: Envelope): Seen {
     spliced = [textOf(envelope.withId(bytesOf(ID))), textOf(envelope.withId(null))];
     if (isContiguous) {
       const out = new Uint8Array(envelope.sizeWith(ID.length) + 3);
-      assert.equal(textOf(out.subarray(3, envelope.writeTo(out, 3, bytesOf(ID)))), spliced[0]);
+      assert.equal(textOf(out.subarray(3, envelope.writeTo(out, viewOf(out), 3, bytesOf(ID)))), spliced[0]);
     }
   }
   return { kind, id: envelope.id, event: envelope.eventName, text: textOf(envelope.chunks()), spliced, isContiguous };
@@ -102,6 +106,30 @@ describe('an envelope', () => {
       }
     });
   }
+
+  it('reads an empty return by its bytes alone as it does the long way, wherever it is cut', () => {
+    const replies = [
+      '{"return": {}, "id": 0}\r\n',
+      '{"return": {}, "id": 12}\r\n',
+      '{"return": {}, "id": 123456789}\r\n',
+      '{"return": {}, "id": 1234567890}\r\n',
+      '{"return": {}, "id": }\r\n',
+      '{"return": {}, "id": 7}\n',
+      '{"return": {}, "id": 7} \r\n',
+      '{"return": {}, "id": 7, "id": 8}\r\n',
+      '{"return": {}}\r\n',
+      '{"return": {"a": 1}, "id": 3}\r\n',
+      '{"id": 7, "error": {"class": "GenericError", "desc": "no"}}\r\n',
+      '\r\n',
+    ];
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...replies), { maxLength: 12 }), anySizes, (chosen, sizes) => {
+        const input = chosen.join('');
+        for (const cut of [[input.length], sizes]) assert.deepEqual(seen(input, cut), seen(input, cut, false));
+      }),
+      { numRuns: 1000 },
+    );
+  });
 
   /** The parts of a reply around its id: before it, the id's own member as it stands, and behind. */
   const spellings: readonly (readonly [string, string, string])[] = [

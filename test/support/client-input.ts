@@ -3,7 +3,8 @@
  * reader, both told in the same form, so that they can be compared.
  */
 import { canonicalValue } from '../../dist/qmp/canonical.js';
-import { CommandReader } from '../../dist/qmp/command.js';
+import { bytesOf as viewedBytes } from '../../dist/qmp/ascii.js';
+import { CommandReader, ID_MEMBER } from '../../dist/qmp/command.js';
 import { Form } from '../../dist/qmp/form.js';
 import { Parser } from '../../dist/qmp/parser.js';
 import { Scan, Scanner } from '../../dist/qmp/scanner.js';
@@ -62,7 +63,7 @@ function takeKnown(read: Read, scanner: Scanner, known: readonly Known[]): boole
   const text = (start: number, end: number) => textOf(scanner.bytes.subarray(start, end));
   const id = form.idStart < 0 ? null : text(form.idStart, form.idEnd);
   read.told.push({ name, id, oob: false, args, raw: text(scanner.start, scanner.end) });
-  read.wires.push(textOf(form.wire));
+  read.wires.push(withoutIdMember(textOf(viewedBytes(form.wire))));
   read.known++;
   return true;
 }
@@ -123,12 +124,18 @@ function take(read: Read, scanner: Scanner, isMalformed: boolean, allowOob: bool
     raw: textOf(scanner.bytes.subarray(scanner.start, scanner.end)),
   });
   // Room before and behind, to see that only its own is written to.
-  const room = scanner.end - scanner.start;
+  const room = scanner.end - scanner.start + ID_MEMBER.length;
   const out = new Uint8Array(room + 8).fill(0xee);
   const end = reader.writeWire(scanner, parser, out, 4);
   if (end > 4 + room || out[3] !== 0xee || out[end] !== 0xee)
     throw new Error('the wire form is longer than the message');
-  read.wires.push(textOf(out.subarray(4, end)));
+  read.wires.push(withoutIdMember(textOf(out.subarray(4, end))));
+}
+
+function withoutIdMember(wire: string): string {
+  const member = textOf(ID_MEMBER);
+  if (!wire.endsWith(member)) throw new Error('the wire form does not end where the id is to stand');
+  return wire.slice(0, -member.length);
 }
 
 /** The same by the reference reader, which knows nothing of wire forms. */

@@ -1,0 +1,44 @@
+/**
+ * Whether commands for a fast QEMU wait a moment for others. Clients that have many under way send the next ones as they read
+ * their answers, one by one, and who looks at once finds only the first: then everything that costs something for each piece (reads,
+ * writes, waking QEMU) is paid for a few commands at a time. So while fewer have come than half of what is usually under way, the event
+ * loop is let go round; where that brings none twice in a row, they go as they are (docs/adr/0011-gathering.md).
+ */
+
+/** With fewer commands under way nothing is waited for. */
+const FEWEST = 32;
+/** So many are enough, whatever is usual. */
+const ENOUGH = 128;
+/** Passes of the event loop in a row that may bring nothing. */
+const PATIENCE = 2;
+/** How fast what is usual follows when less is under way, at each look. */
+const WEIGHT = 1 / 64;
+
+export class Gathering {
+  /** Commands under way, in flight or waiting: the most of late. */
+  #usual = 0;
+  /** How many were waiting at the last look, and how often in a row it was as many. */
+  #waiting = 0;
+  #looks = 0;
+
+  /** @returns whether to look again before anything is sent, given how many commands are in flight and how many wait. */
+  isWorthwhile(inFlight: number, waiting: number): boolean {
+    const sum = inFlight + waiting;
+    this.#usual = Math.max(sum, this.#usual - (this.#usual - sum) * WEIGHT);
+    if (waiting !== this.#waiting) {
+      this.#waiting = waiting;
+      this.#looks = 0;
+    }
+    if (this.#usual >= FEWEST && waiting < Math.min(this.#usual / 2, ENOUGH) && this.#looks++ < PATIENCE) return true;
+    this.#waiting = 0;
+    this.#looks = 0;
+    return false;
+  }
+
+  /** The upstream is another one now. */
+  reset(): void {
+    this.#usual = 0;
+    this.#waiting = 0;
+    this.#looks = 0;
+  }
+}
