@@ -1,7 +1,7 @@
 /** The journal that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
 import { performance } from 'node:perf_hooks';
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
-import type { ClientId, Descriptor } from '../mux/link.js';
+import type { Descriptor } from '../mux/link.js';
 import type { Log } from '../net/log.js';
 
 /** A message that is shown in the log is cut here. */
@@ -13,7 +13,6 @@ const TOLD_EVERY = 10_000;
 export class LogJournal implements Journal {
   readonly wantsRaw = false;
   readonly #log: Log;
-  readonly #connected = new Set<ClientId>();
   readonly #now: () => number;
   /** By what is told: how often since when. */
   readonly #told = new Map<string, { count: number; since: number }>();
@@ -29,7 +28,6 @@ export class LogJournal implements Journal {
   }
 
   connected(client: ClientView): void {
-    this.#connected.add(client.id);
     this.#log.debug({ client: client.id, listener: client.listener, peer: client.peer }, 'a client connected');
   }
 
@@ -38,7 +36,6 @@ export class LogJournal implements Journal {
   }
 
   disconnected(client: ClientView, reason: string): void {
-    this.#connected.delete(client.id);
     this.#log.debug({ client: client.id, listener: client.listener, reason }, 'a client is gone');
   }
 
@@ -71,7 +68,7 @@ export class LogJournal implements Journal {
       );
       return;
     }
-    if (this.#connected.has(command.client.id) || this.#isTooOften('dropped')) return;
+    if (command.client.isConnected || this.#isTooOften('dropped')) return;
     const fields = { client: command.client.id, command: command.name, isError, ...this.#lastCount };
     this.#log.info(fields, 'dropped the answer to a client that has left');
   }

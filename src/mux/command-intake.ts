@@ -195,7 +195,7 @@ export class CommandIntake {
     const command = this.#newCommand(form.name);
     if (form.idStart >= 0) this.#keepId(command, form.idStart, form.idEnd);
     command.wire = form.wire;
-    command.wireEnd = form.wire.byteLength;
+    command.wireEnd = form.wireLength;
     command.isPlainQuery = isPlainQuery(command, form.hasArguments);
     return command;
   }

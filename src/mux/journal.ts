@@ -11,6 +11,8 @@ export interface ClientView {
   /** The listener's address as configured, e.g. `unix:/run/vm.mux`. */
   readonly listener: string;
   readonly peer: Peer;
+  /** Whether it is still there: not so where an answer comes to who has left. */
+  readonly isConnected: boolean;
 }
 
 /** A command, as a journal sees it. The object is reused after its last call: copy what is kept. */

@@ -85,7 +85,7 @@ export class Outbox {
   }
 
   clear(): void {
-    this.#pieces.length = 0;
+    if (this.#pieces.length > 0) this.#pieces.length = 0;
     this.#runCount = 0;
     this.#slab = null;
     this.#length = 0;

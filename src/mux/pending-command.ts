@@ -92,7 +92,7 @@ export class PendingCommand implements CommandView {
 
   /** Its bytes have been handed over. */
   forgetWire(): void {
-    this.wire = NO_WIRE;
+    if (this.wire !== NO_WIRE) this.wire = NO_WIRE;
     this.wireStart = 0;
     this.wireEnd = 0;
   }
@@ -101,12 +101,15 @@ export class PendingCommand implements CommandView {
   release(): void {
     if (this.stage === 'free') throw new Error('a command is released twice');
     this.stage = 'free';
-    this.use?.release();
-    this.use = null;
+    // A pointer that is as it should be is not written again: each write is told to the garbage collector.
+    if (this.use !== null) {
+      this.use.release();
+      this.use = null;
+    }
     this.#session = null;
     this.name = '';
     this.oob = false;
-    this.raw = NOTHING;
+    if (this.raw !== NOTHING) this.raw = NOTHING;
     this.idBytes = null;
     this.idStart = 0;
     this.idEnd = 0;
@@ -116,11 +119,11 @@ export class PendingCommand implements CommandView {
     this.isTaken = false;
     this.isWarned = false;
     this.forgetWire();
-    this.reply = NO_CHUNKS;
+    if (this.reply !== NO_CHUNKS) this.reply = NO_CHUNKS;
     this.afterOob = 0;
     this.isPlainQuery = false;
-    this.call = null;
-    this.followers = NO_FOLLOWERS;
+    if (this.call !== null) this.call = null;
+    if (this.followers !== NO_FOLLOWERS) this.followers = NO_FOLLOWERS;
     if (pool.length < MOST_POOLED) pool.push(this);
   }
 }

@@ -46,7 +46,7 @@ export function concat(chunks: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
-/** @returns `bytes` as `copyWords` and `isAt` take them */
+/** @returns `bytes` as `copyWords` and `ShortText` take them */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
@@ -68,13 +68,25 @@ export function copyWords(from: DataView, start: number, end: number, to: DataVi
   return next;
 }
 
-/** @returns whether all of `text` lies at `at`. The caller has seen to it that there are so many bytes. */
-export function isAt(bytes: DataView, at: number, text: DataView): boolean {
-  const length = text.byteLength;
-  let i = 0;
-  for (; i + 4 <= length; i += 4) if (bytes.getInt32(at + i) !== text.getInt32(i)) return false;
-  for (; i < length; i++) if (bytes.getUint8(at + i) !== text.getUint8(i)) return false;
-  return true;
+/** Bytes as `isAt` looks for them. */
+export class ShortText {
+  readonly view: DataView;
+  /** Of the view, which takes a call to tell it. */
+  readonly length: number;
+
+  constructor(bytes: Uint8Array) {
+    this.view = viewOf(bytes);
+    this.length = bytes.length;
+  }
+
+  /** Whether all of the text lies in `bytes` at `at`. The caller has seen to it that there are so many bytes. */
+  isAt(bytes: DataView, at: number): boolean {
+    const { view, length } = this;
+    let i = 0;
+    for (; i + 4 <= length; i += 4) if (bytes.getInt32(at + i) !== view.getInt32(i)) return false;
+    for (; i < length; i++) if (bytes.getUint8(at + i) !== view.getUint8(i)) return false;
+    return true;
+  }
 }
 
 /** Below this many bytes a loop is faster than making a view for `set`. */

@@ -3,7 +3,7 @@
  * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
  * that is not ours) is read with the full parser instead.
  */
-import { ascii, concat, copy, copyWords, isAt, startsWith, viewOf } from './ascii.js';
+import { ascii, concat, copy, copyWords, ShortText, startsWith, viewOf } from './ascii.js';
 import type { LineReader } from './lines.js';
 import { Parser } from './parser.js';
 import { Scan, Scanner } from './scanner.js';
@@ -34,7 +34,7 @@ const EVENT_NAME_WITHIN = 160;
 const LONGEST_ID = 9;
 
 /** What most commands are answered with, up to the id; and where the id's member begins in it. */
-const EMPTY_RETURN = viewOf(ascii('{"return": {}, "id": '));
+const EMPTY_RETURN = new ShortText(ascii('{"return": {}, "id": '));
 const EMPTY_RETURN_END = 13;
 /** Beginnings shorter than this are copied by words. In bytes. */
 const WORDS_BELOW = 80;
@@ -73,10 +73,10 @@ export class Envelope {
   readEmptyReturn(lines: LineReader): boolean {
     const start = lines.nextStart;
     const { view } = lines;
-    const idAt = start + EMPTY_RETURN.byteLength;
+    const idAt = start + EMPTY_RETURN.length;
     // Behind the id there are a brace and a line break, so one digit more than there is can be looked at.
-    const last = view.byteLength - 3;
-    if (start < 0 || idAt >= last || !isAt(view, start, EMPTY_RETURN)) return false;
+    const last = lines.chunk.length - 3;
+    if (start < 0 || idAt >= last || !EMPTY_RETURN.isAt(view, start)) return false;
     let id = 0;
     let at = idAt;
     for (; at < last && at - idAt < LONGEST_ID; at++) {

@@ -3,7 +3,7 @@
  * whole is remembered as the bytes before its id and those behind it. Where the same bytes come again with a plain id between
  * them, it is the same command, and there is nothing left to be judged: neither its syntax, nor its shape, nor what goes upstream.
  */
-import { asciiText, isAt, viewOf } from './ascii.js';
+import { asciiText, ShortText, viewOf } from './ascii.js';
 import { type CommandReader, ID_MEMBER } from './command.js';
 import type { Parser } from './parser.js';
 import type { Scanner } from './scanner.js';
@@ -36,17 +36,19 @@ export class Form {
   readonly hasArguments: boolean;
   /** What goes upstream, up to the id. */
   readonly wire: DataView;
-  readonly #head: DataView;
+  readonly wireLength: number;
+  readonly #head: ShortText;
   readonly #idKind: IdKind;
-  readonly #tail: DataView;
+  readonly #tail: ShortText;
 
   private constructor(head: Uint8Array, idKind: IdKind, tail: Uint8Array, reader: CommandReader, wire: Uint8Array) {
-    this.#head = viewOf(head);
+    this.#head = new ShortText(head);
     this.#idKind = idKind;
-    this.#tail = viewOf(tail);
+    this.#tail = new ShortText(tail);
     this.name = reader.name;
     this.hasArguments = reader.hasArguments;
     this.wire = viewOf(wire);
+    this.wireLength = wire.length;
   }
 
   /**
@@ -85,14 +87,14 @@ export class Form {
   match(bytes: DataView, at: number, limit: number): number {
     const head = this.#head;
     const tail = this.#tail;
-    if (limit - at < head.byteLength + tail.byteLength || !isAt(bytes, at, head)) return -1;
-    let next = at + head.byteLength;
+    if (limit - at < head.length + tail.length || !head.isAt(bytes, at)) return -1;
+    let next = at + head.length;
     if (this.#idKind === 'none') return next;
     this.idStart = next;
     next = this.#idKind === 'text' ? textEnd(bytes, next, limit) : integerEnd(bytes, next, limit);
-    if (next < 0 || limit - next < tail.byteLength) return -1;
+    if (next < 0 || limit - next < tail.length) return -1;
     this.idEnd = next;
-    return isAt(bytes, next, tail) ? next + tail.byteLength : -1;
+    return tail.isAt(bytes, next) ? next + tail.length : -1;
   }
 }
 

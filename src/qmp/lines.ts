@@ -39,7 +39,7 @@ export class LineReader {
     return this.#chunk;
   }
 
-  /** The same, as `isAt` and `copyWords` take it. */
+  /** The same, as `ShortText` and `copyWords` take it. */
   get view(): DataView {
     return this.#view;
   }

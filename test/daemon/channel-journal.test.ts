@@ -10,7 +10,12 @@ import type { ClientId, UpstreamId } from '../../dist/mux/link.js';
 
 // a number a multiplexer would have counted
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-const client = { id: 7 as number as ClientId, listener: 'unix:/run/mux', peer: { kind: 'stdio' } } satisfies ClientView;
+const client = {
+  id: 7 as number as ClientId,
+  listener: 'unix:/run/mux',
+  peer: { kind: 'stdio' },
+  isConnected: true,
+} satisfies ClientView;
 const command: CommandView = {
   client,
   name: 'query-name',

@@ -7,7 +7,12 @@ import type { ClientId } from '../../dist/mux/link.js';
 const ids: readonly number[] = [1, 2];
 // a number a multiplexer would have counted
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-const client: ClientView = { id: ids[0] as ClientId, listener: 'unix:/run/mux', peer: { kind: 'stdio' } };
+const client: ClientView = {
+  id: ids[0] as ClientId,
+  listener: 'unix:/run/mux',
+  peer: { kind: 'stdio' },
+  isConnected: true,
+};
 const ok = [Buffer.from('{"return": {}}\r\n')];
 const unknown = [
   Buffer.from('{"id": 1, "error": {"class": "CommandNotFound", "desc": "The command x has not been found"}}\r\n'),

@@ -105,7 +105,7 @@ export function testClient(
   peer: Peer = { kind: 'unix', pid: 4711, uid: 1000, gid: 100, program: 'backup' },
 ): ClientView {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is the multiplexer's to give; here there is none
-  return { id: number as ClientView['id'], listener: 'unix:/run/vm.mux', peer };
+  return { id: number as ClientView['id'], listener: 'unix:/run/vm.mux', peer, isConnected: true };
 }
 
 /** @returns a command as the multiplexer shows it. */
