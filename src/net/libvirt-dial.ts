@@ -40,7 +40,9 @@ class Attempt {
   readonly #wanted: string;
   readonly #outcome: DialOutcome;
   readonly #keepAlive: KeepAliveOptions;
+  /** Whether it has come to its one end, told or about to be. */
   #isOver = false;
+  #isTakenBack = false;
   /** Undoes what has been done so far. */
   #undo: () => void = () => undefined;
 
@@ -55,6 +57,7 @@ class Attempt {
 
   abort(): void {
     this.#isOver = true;
+    this.#isTakenBack = true;
     this.#undo();
   }
 
@@ -91,9 +94,11 @@ class Attempt {
 
   /** Not within this turn: the caller has to know the attempt first. */
   fail(reason: string): void {
+    // From now on: an answer that came together with the end must not make a connection of it.
+    if (this.#isOver) return;
+    this.#isOver = true;
     setImmediate(() => {
-      if (this.#isOver) return;
-      this.#isOver = true;
+      if (this.#isTakenBack) return;
       this.#undo();
       this.#outcome.failed(reason);
     });

@@ -11,25 +11,12 @@ import * as fc from 'fast-check';
 import type { Connection } from '../../dist/net/connection.js';
 import { dialLibvirt } from '../../dist/net/libvirt-dial.js';
 import { XdrWriter } from '../../dist/net/xdr.js';
+import { type Call, DOMAIN, message, Program, reply, takeCalls, Type, usualAnswer } from '../support/fake-libvirt.js';
 
 const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
 const RUNS = Number(process.env['QMPMUX_FUZZ_RUNS'] ?? 300);
 /** So many calls an attempt makes that comes to its end, with the commands behind it. A script is shorter, so that all come to one. */
 const CALLS = 10;
-const HEADER = 28;
-const [REMOTE, QEMU] = [0x2000_8086, 0x2000_8087];
-const DOMAIN = new XdrWriter().text('web1').raw(Buffer.alloc(16, 7)).int(3).finish();
-const VERSION = '{"return": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}}';
-
-/** What a daemon answers, by program and procedure. */
-const ANSWERS = new Map<string, Uint8Array>([
-  [`${REMOTE} 66`, new XdrWriter().int(1).int(0).finish()],
-  [`${REMOTE} 60`, new XdrWriter().int(1).finish()],
-  [`${REMOTE} 67`, new XdrWriter().text('SCRAM-SHA-256,PLAIN').finish()],
-  [`${REMOTE} 23`, DOMAIN],
-  [`${REMOTE} 24`, DOMAIN],
-  [`${QEMU} 1`, new XdrWriter().text(VERSION).finish()],
-]);
 const FAULT = new XdrWriter().int(1).int(7).optionalText('it is broken').finish();
 
 /** What is done to one answer. */
@@ -55,7 +42,7 @@ const twist: fc.Arbitrary<Twist> = fc.oneof(
   fc.record({ kind: fc.constant('length' as const), value: word }),
   fc.record({
     kind: fc.constant('event' as const),
-    program: fc.constantFrom(REMOTE, QEMU, 0x6b65_6570, 5),
+    program: fc.constantFrom(Program.remote, Program.qemu, Program.keepAlive, 5),
     procedure: fc.constantFrom(1, 2, 6, 318),
     body: fc.oneof(
       fc.uint8Array({ maxLength: 80 }),
@@ -74,17 +61,10 @@ const sockets = new Set<Socket>();
 before(async () => {
   server = createServer((socket) => {
     sockets.add(socket);
-    socket.on('error', () => undefined);
     const twists = [...script];
-    let held = Buffer.alloc(0);
-    socket.on('data', (chunk) => {
-      held = Buffer.concat([held, chunk]);
-      while (held.length >= HEADER && held.length >= held.readUInt32BE(0)) {
-        const call = held.subarray(0, held.readUInt32BE(0));
-        held = held.subarray(call.length);
-        // Behind the script it ends.
-        answer(socket, call, twists.shift() ?? { kind: 'end' });
-      }
+    takeCalls(socket, (call) => {
+      // Behind the script it ends.
+      answer(socket, call, twists.shift() ?? { kind: 'end' });
     });
   });
   await new Promise<void>((resolve) => {
@@ -98,24 +78,8 @@ after(() => {
   server.close();
 });
 
-function message(
-  program: number,
-  procedure: number,
-  type: number,
-  serial: number,
-  status: number,
-  body: Uint8Array,
-): Buffer {
-  const header = new XdrWriter()
-    .int(HEADER + body.length)
-    .int(program)
-    .int(1);
-  return Buffer.from(header.int(procedure).int(type).int(serial).int(status).raw(body).finish());
-}
-
-function answer(socket: Socket, call: Buffer, change: Twist): void {
-  const [program, procedure, serial] = [call.readUInt32BE(4), call.readUInt32BE(12), call.readUInt32BE(20)];
-  let body = Buffer.from(ANSWERS.get(`${program} ${procedure}`) ?? new XdrWriter().int(1).finish());
+function answer(socket: Socket, call: Call, change: Twist): void {
+  let body = usualAnswer(call);
   let status = 0;
   switch (change.kind) {
     case 'none':
@@ -133,7 +97,7 @@ function answer(socket: Socket, call: Buffer, change: Twist): void {
       body = Buffer.from(change.bytes);
       break;
     case 'event':
-      socket.write(message(change.program, change.procedure, 2, 0, 0, change.body));
+      socket.write(message(change.program, change.procedure, Type.message, 0, 0, change.body));
       break;
     case 'length':
       break;
@@ -141,7 +105,7 @@ function answer(socket: Socket, call: Buffer, change: Twist): void {
       socket.end();
       return;
   }
-  const whole = message(program, procedure, 1, serial, status, body);
+  const whole = reply(call, body, status);
   if (change.kind === 'length') {
     whole.writeInt32BE(change.value | 0, 0);
     socket.end(whole);
