@@ -10,11 +10,17 @@ import { LibvirtConnection } from './libvirt-connection.js';
 import { askVersion, describeSilence, openDomain } from './libvirt-domain.js';
 import { KEEP_ALIVE, type KeepAliveOptions } from './libvirt-keepalive.js';
 import { logIn, offerKeepAlive } from './libvirt-login.js';
-import { LibvirtRpc, type RpcOwner } from './libvirt-rpc.js';
+import { cut, LibvirtRpc, type RpcOwner } from './libvirt-rpc.js';
 import { openTls } from './libvirt-tls.js';
 import { type LibvirtTarget, parseLibvirtUri } from './libvirt-uri.js';
 import { describeSystemError, errorCode } from './listen-error.js';
 import { describeTcp, openTcp } from './tcp.js';
+
+/** Of what a daemon tells by itself until the domain is found: an event or two, as a rule. And what each costs besides its bytes. */
+const MOST_EARLY_BYTES = 8 * 1024 * 1024;
+const EARLY_COST = 256;
+/** Of a reason, in characters: some of it is the other side's words. */
+const LONGEST_REASON = 2000;
 
 /** Dials; one of `connected` and `failed` follows, unless it is taken back. */
 export function dialLibvirt(
@@ -100,7 +106,7 @@ class Attempt {
     setImmediate(() => {
       if (this.#isTakenBack) return;
       this.#undo();
-      this.#outcome.failed(reason);
+      this.#outcome.failed(cut(reason, LONGEST_REASON));
     });
   }
 
@@ -147,9 +153,13 @@ class Attempt {
 
   async #talk(connection: Connection, { name, reach, logIn: wish }: LibvirtTarget): Promise<void> {
     const early: Parameters<RpcOwner['message']>[] = [];
+    let room = MOST_EARLY_BYTES;
     const rpc = new LibvirtRpc(connection, {
-      message: (...message) => {
-        early.push(message);
+      message: (program, procedure, body) => {
+        room -= body.length + EARLY_COST;
+        if (room < 0)
+          this.fail('what answers there says more by itself than a libvirt daemon does before it is asked to');
+        else early.push([program, procedure, body.copy()]);
       },
       closed: (reason) => {
         this.fail(`${reason}${this.#early}`);

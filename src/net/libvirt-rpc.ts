@@ -19,6 +19,10 @@ const MAX_MESSAGE_BYTES = 32 * 1024 * 1024 + 4;
 const Type = { call: 0, reply: 1, message: 2 } as const;
 const PING = 1;
 const PONG = 2;
+/** Who leaves so many bytes of ours unread is not told that we are there; otherwise its questions alone could fill our memory. */
+const MOST_UNREAD = 64 * 1024;
+/** Of what a daemon says went wrong, in characters: it goes into logs. */
+const LONGEST_FAULT = 1500;
 
 /** What the daemon says went wrong. Codes are those of libvirt/virterror.h. */
 export interface LibvirtFault {
@@ -149,7 +153,8 @@ export class LibvirtRpc {
     if (version !== VERSION) return;
     if (type === Type.message) {
       if (program !== Program.keepAlive) this.#owner.message(program, procedure, body);
-      else if (procedure === PING) this.#send(program, PONG, Type.message, 0, new Uint8Array(0));
+      else if (procedure === PING && this.backlog <= MOST_UNREAD)
+        this.#send(program, PONG, Type.message, 0, new Uint8Array(0));
       return;
     }
     const done = this.#calls.get(serial);
@@ -167,10 +172,15 @@ export class LibvirtRpc {
   }
 }
 
+/** @returns `text`, or as much of its beginning as `most` characters are */
+export function cut(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
+}
+
 /** The beginning of a virNetMessageError; what follows are parts of the same text. */
 function readFault(body: XdrReader): LibvirtFault {
   const code = body.int();
   body.int();
   const message = body.optionalText() ?? '';
-  return { code, message: message.trim() || `error ${code}` };
+  return { code, message: cut(message.trim(), LONGEST_FAULT) || `error ${code}` };
 }

@@ -53,6 +53,16 @@ export class XdrReader {
     this.#view = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
   }
 
+  /** Bytes of the whole message. */
+  get length(): number {
+    return this.#view.length;
+  }
+
+  /** @returns a reader of the same message, from its beginning, that keeps no other memory alive */
+  copy(): XdrReader {
+    return new XdrReader(Uint8Array.from(this.#view));
+  }
+
   /** Where the next field begins. */
   get position(): number {
     return this.#at;

@@ -1,9 +1,20 @@
 /** Attempts to reach a libvirt daemon, where something else answers that means no good. */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Connection } from '../../dist/net/connection.js';
 import { dialLibvirt } from '../../dist/net/libvirt-dial.js';
-import { type Call, fakeLibvirt, Procedure, Program, reply, usualAnswer } from '../support/fake-libvirt.js';
+import { XdrWriter } from '../../dist/net/xdr.js';
+import {
+  type Call,
+  fakeLibvirt,
+  message,
+  Procedure,
+  Program,
+  reply,
+  Type,
+  usualAnswer,
+} from '../support/fake-libvirt.js';
 
 /** @returns how it ends: the connection, or why there is none */
 function attempt(uri: string): Promise<Connection | string> {
@@ -45,3 +56,35 @@ test('answers that come a byte at a time are put together', async (t) => {
   });
   assert.match(await greeting(t, uri), /^\{"QMP": \{"version": /);
 });
+
+test('who says more by itself than a daemon would is left', async (t) => {
+  const event = message(Program.remote, 318, Type.message, 0, 0, Buffer.alloc(1024 * 1024));
+  const uri = await fakeLibvirt(t, (socket) => {
+    flood(socket, event);
+    return true;
+  });
+  assert.equal(
+    await greeting(t, uri),
+    'what answers there says more by itself than a libvirt daemon does before it is asked to',
+  );
+});
+
+test('what is said to be wrong is told as far as a line of a log is read', async (t) => {
+  const fault = new XdrWriter()
+    .int(1)
+    .int(7)
+    .optionalText('x'.repeat(1024 * 1024))
+    .finish();
+  const uri = await fakeLibvirt(t, (socket, call) => socket.write(reply(call, fault, 1)) || true);
+  const reason = await greeting(t, uri);
+  assert.match(reason, /^libvirt: x{1500}…$/);
+});
+
+/** Writes the same for as long as there is somebody. */
+function flood(socket: Socket, bytes: Buffer): void {
+  const go = () => {
+    while (!socket.destroyed && socket.write(bytes));
+    if (!socket.destroyed) socket.once('drain', go);
+  };
+  go();
+}

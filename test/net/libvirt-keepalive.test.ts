@@ -1,7 +1,10 @@
 /** When a silent libvirtd is asked whether it is there, and when it is given up. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import type { Connection } from '../../dist/net/connection.js';
 import { KEEP_ALIVE, KeepAlive } from '../../dist/net/libvirt-keepalive.js';
+import { LibvirtRpc } from '../../dist/net/libvirt-rpc.js';
+import { message, Program, Type } from '../support/fake-libvirt.js';
 
 function watch(t: TestContext): { readonly alive: KeepAlive; readonly said: string[]; readonly pass: () => void } {
   t.mock.timers.enable({ apis: ['setTimeout'] });
@@ -54,4 +57,42 @@ test('nothing is asked any more when it is over', (t) => {
   alive.stop();
   for (let count = 0; count < 20; count++) pass();
   assert.deepEqual(said, []);
+});
+
+test('who asks whether we are there, and does not read our answers, gets no more of them than it has room for', () => {
+  const ping = message(Program.keepAlive, 1, Type.message, 0, 0, new Uint8Array(0));
+  let unread = 0;
+  let receive: (chunk: Uint8Array) => void = () => undefined;
+  const nothing = () => undefined;
+  const write = (chunk: Uint8Array) => {
+    unread += chunk.length;
+  };
+  const connection: Connection = {
+    link: {
+      write,
+      writeRange: nothing,
+      writeAll: nothing,
+      get backlog() {
+        return unread;
+      },
+      end: nothing,
+      destroy: nothing,
+      pause: nothing,
+      resume: nothing,
+    },
+    attach: (receiver) => {
+      receive = (chunk) => {
+        receiver.receive(chunk);
+      };
+    },
+    close: () => Promise.resolve(),
+  };
+  void new LibvirtRpc(connection, { message: nothing, closed: nothing });
+  receive(ping);
+  assert.equal(unread, 28);
+  for (let count = 0; count < 10_000; count++) receive(ping);
+  assert.ok(unread <= 65_536 + 28, `${unread} bytes`);
+  unread = 0;
+  receive(ping);
+  assert.equal(unread, 28);
 });
