@@ -39,10 +39,23 @@ export class Deadline {
   /** Connects. @throws what QmpClient.connect throws, and LateError */
   async connect(target: Target, options: ConnectOptions = {}): Promise<QmpClient> {
     const limits = this.#signal === null ? {} : { signal: this.#signal, timeout: Number.POSITIVE_INFINITY };
+    let isGreeted = false;
+    const onMessage: ConnectOptions['onMessage'] = (direction, bytes) => {
+      // Nothing is sent before the greeting.
+      isGreeted ||= direction === 'sent';
+      options.onMessage?.(direction, bytes);
+    };
     try {
-      return await QmpClient.connect(await openTarget(target), { ...options, ...limits });
+      return await QmpClient.connect(await openTarget(target), { ...options, ...limits, onMessage });
     } catch (error) {
-      throw this.#late(error, target, 'no greeting', 'if it is QEMU itself, it may be serving another client');
+      throw isGreeted
+        ? this.#late(
+            error,
+            target,
+            'no answer to qmp_capabilities',
+            'QEMU hangs or is stopped, and no command was sent',
+          )
+        : this.#late(error, target, 'no greeting', 'if it is QEMU itself, it may be serving another client');
     }
   }
 

@@ -164,7 +164,7 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
     }
   });
 
-  test('ends with 69 where nobody answers: no socket, no QMP, no greeting, no reply in time', async (t) => {
+  test('ends with 69 where nobody answers: no socket, no QMP, no greeting, no answer to the handshake in time', async (t) => {
     assert.deepEqual(await runQmpmux(['exec', '/no/such/socket', 'stop']), {
       code: 69,
       output: '',
@@ -174,7 +174,7 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
     const messages = {
       silent: /no greeting within 0\.3 s; if it is QEMU/,
       web: /this is not a QMP server/,
-      mute: /within 0\.3 s/,
+      mute: /mute: no answer to qmp_capabilities within 0\.3 s; QEMU hangs or is stopped, and no command was sent\n$/,
     };
     for (const kind of ['silent', 'web', 'mute'] as const) {
       const path = join(scratch(t), kind);
