@@ -79,6 +79,11 @@ export function sshCommand({
   return [parameters.get('command') ?? 'ssh', ...options, '--', bare, `sh -c '${program}'`];
 }
 
+/** Whether ssh may end up on any host that answers, since nobody looks at its key. */
+export function isUnverified(parameters: ReadonlyMap<string, string>): boolean {
+  return Number(parameters.get('no_verify') ?? '0') > 0 || parameters.get('known_hosts_verify') === 'ignore';
+}
+
 /** Options for how the other host is known; or what is wrong. */
 function hostChecking(parameters: ReadonlyMap<string, string>): readonly string[] | string {
   const file = parameters.get('known_hosts');
@@ -90,7 +95,7 @@ function hostChecking(parameters: ReadonlyMap<string, string>): readonly string[
   if (wanted !== undefined && verify === undefined) {
     return `"known_hosts_verify" is normal, auto or ignore, not ${JSON.stringify(wanted)}`;
   }
-  const checking = parameters.get('no_verify') === '1' ? 'no' : verify;
+  const checking = isUnverified(parameters) ? 'no' : verify;
   return [
     ...(checking === undefined ? [] : ['-o', `StrictHostKeyChecking=${checking}`]),
     ...(file === undefined ? [] : ['-o', `UserKnownHostsFile=${file}`]),

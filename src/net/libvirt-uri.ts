@@ -12,7 +12,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { LogIn } from './libvirt-login.js';
-import { HOST, type SshPlace, sshCommand } from './libvirt-ssh.js';
+import { HOST, isUnverified, type SshPlace, sshCommand } from './libvirt-ssh.js';
 
 /** Which way leads to a daemon. */
 export type LibvirtReach =
@@ -97,6 +97,9 @@ export function parseLibvirtUri(uri: string, environment: NodeJS.ProcessEnv = pr
   if (files === undefined) return fault(`"mode" is auto, direct or legacy, not ${JSON.stringify(mode)}`);
   const socket = parameters.get('socket') ?? null;
   if (socket !== null && !socket.startsWith('/')) return fault('"socket" is a path that begins with /');
+  const trust = parameters.get('no_verify') ?? '0';
+  // As libvirt: what is no number, such as "no", is refused, and never switches the check off.
+  if (!/^\d{1,9}$/.test(trust)) return fault(`"no_verify" is 0 or 1, not ${JSON.stringify(trust)}`);
   const name = parameters.get('name') ?? `qemu://${path}`;
   if (!/^qemu:\/\/\/(?:system|session)$/.test(name)) return fault('"name" is qemu:///system or qemu:///session');
 
@@ -112,7 +115,12 @@ export function parseLibvirtUri(uri: string, environment: NodeJS.ProcessEnv = pr
   if (typeof reach === 'string') return fault(reach);
   const way = readWay(parameters.get('auth'));
   if (typeof way === 'string') return fault(way);
-  const logIn = { host: hostName(host), file: parameters.get('authfile') ?? null, way, wire: wireOf(reach) };
+  const logIn = {
+    host: hostName(host),
+    file: parameters.get('authfile') ?? null,
+    way,
+    wire: wireOf(reach, parameters),
+  };
   return { ok: true, target: { name, reach, logIn } };
 }
 
@@ -146,7 +154,7 @@ function readReach(transport: string, parts: Parts): LibvirtReach | string {
       if (typeof address === 'string') return address;
       if (transport === 'tcp') return { kind: 'tcp', ...address };
       const pki = parameters.get('pkipath') ?? null;
-      return { kind: 'tls', ...address, pki, verifies: !isSet(parameters.get('no_verify')) };
+      return { kind: 'tls', ...address, pki, verifies: Number(parameters.get('no_verify') ?? '0') === 0 };
     }
     default:
       return `the transport ${JSON.stringify(transport)} is not supported (known: unix, ssh, tls, tcp, ext)`;
@@ -158,9 +166,10 @@ function hostName(place: string): string {
   return host.startsWith('[') ? host.slice(1, -1) : host;
 }
 
-function wireOf(reach: LibvirtReach): LogIn['wire'] {
+function wireOf(reach: LibvirtReach, parameters: ReadonlyMap<string, string>): LogIn['wire'] {
   if (reach.kind === 'tcp') return 'clear';
-  return reach.kind === 'tls' && !reach.verifies ? 'unverified' : 'private';
+  const isBlind = reach.kind === 'tls' ? !reach.verifies : reach.kind === 'command' && isUnverified(parameters);
+  return isBlind ? 'unverified' : 'private';
 }
 
 /** `auth=`: sasl, sasl.MECHANISM, polkit or none. @returns it, or what is wrong */
@@ -200,17 +209,15 @@ function readParameters(query: string): ReadonlyMap<string, string> | string {
   return parameters;
 }
 
-function isSet(value: string | undefined): boolean {
-  return value !== undefined && value !== '0';
-}
-
 function fault(problem: string): ParsedLibvirtUri {
   return { ok: false, problem };
 }
 
+/** Null where it is none, or would end a path or a word early. */
 function decode(text: string): string | null {
   try {
-    return decodeURIComponent(text);
+    const decoded = decodeURIComponent(text);
+    return decoded.includes('\0') ? null : decoded;
   } catch {
     return null;
   }

@@ -8,10 +8,14 @@ import { scratch } from '../support/scratch.js';
 
 const environment = { XDG_RUNTIME_DIR: '/run/user/7', HOME: '/home/me' };
 
-function reach(uri: string): LibvirtTarget['reach'] {
+function target(uri: string): LibvirtTarget {
   const parsed = parseLibvirtUri(uri, environment);
   assert.ok(parsed.ok, parsed.ok ? '' : parsed.problem);
-  return parsed.target.reach;
+  return parsed.target;
+}
+
+function reach(uri: string): LibvirtTarget['reach'] {
+  return target(uri).reach;
 }
 
 test('a local URI leads to the sockets of the daemon for QEMU alone, then of the one for all', () => {
@@ -79,12 +83,28 @@ test('over TCP and TLS, the ports are libvirt’s own unless given; TLS is what 
   const tls = { kind: 'tls', host: 'host', port: 16514, pki: null, verifies: true };
   assert.deepEqual(reach('qemu://host/system'), tls);
   assert.deepEqual(reach('qemu+tls://host/system?no_verify=0&no_sanity=1&no_tty=1'), tls);
+  assert.deepEqual(reach('qemu+tls://host/system?known_hosts_verify=ignore'), tls);
   assert.deepEqual(reach('qemu+tls://host:8/system?pkipath=/p&no_verify=1'), {
     ...tls,
     port: 8,
     pki: '/p',
     verifies: false,
   });
+});
+
+test('whether others may read along, or be in the daemon’s place, depends on the way and on what is checked there', () => {
+  for (const [uri, wire] of [
+    ['qemu:///system?no_verify=1', 'private'],
+    ['qemu+tls://host/system', 'private'],
+    ['qemu+tls://host/system?no_verify=1', 'unverified'],
+    ['qemu+tls://host/system?known_hosts_verify=ignore', 'private'],
+    ['qemu+ssh://host/system', 'private'],
+    ['qemu+ssh://host/system?no_verify=1', 'unverified'],
+    ['qemu+libssh://host/system?known_hosts_verify=ignore', 'unverified'],
+    ['qemu+tcp://host/system', 'clear'],
+  ] as const) {
+    assert.equal(target(uri).logIn.wire, wire, uri);
+  }
 });
 
 test('a program is what "ext" runs', () => {
@@ -154,6 +174,12 @@ for (const [uri, problem] of [
   ['qemu:///system?sockt=/x', /unknown parameter "sockt" \(known: socket/],
   ['qemu:///system?socket=x', /begins with \//],
   ['qemu:///system?socket=%zz', /bad %-sequence/],
+  ['qemu:///system?socket=/a%00b', /bad %-sequence/],
+  ['qemu+ext:///system?command=/a%00b', /bad %-sequence/],
+  ['qemu+tls://host/system?no_verify=no', /"no_verify" is 0 or 1, not "no"/],
+  ['qemu+tls://host/system?no_verify=', /"no_verify" is 0 or 1, not ""/],
+  ['qemu+tls://host/system?no_verify', /"no_verify" is 0 or 1, not ""/],
+  ['qemu+ssh://host/system?no_verify=false', /"no_verify" is 0 or 1, not "false"/],
   ['qemu:///system?mode=fast', /auto, direct or legacy/],
   ['qemu+ssh://host/session?proxy=netcat', /give its socket/],
   ['qemu+ssh:///system', /is no \[USER@\]HOST/],
