@@ -2,7 +2,7 @@
 import { Action, ask, demand, describeFault, isLogInRefused, LibvirtRefusal } from './libvirt-calls.js';
 import { credentialsFile, readCredentials } from './libvirt-credentials.js';
 import { type LibvirtRpc, Program, type RpcAnswer } from './libvirt-rpc.js';
-import { chooseMechanism, type SaslExchange } from './sasl.js';
+import { chooseMechanism, type SaslExchange, type Wire } from './sasl.js';
 import { XdrReader, XdrWriter } from './xdr.js';
 
 /** What a URI says about logging in. */
@@ -16,8 +16,7 @@ export interface LogIn {
     | { readonly kind: 'none' | 'polkit' }
     | { readonly kind: 'sasl'; readonly mechanism: string | null }
     | null;
-  /** Whether others may read along, or be in the daemon's place; then the daemon demands encryption of SASL, or we do not trust it. */
-  readonly wire: 'private' | 'unverified' | 'clear';
+  readonly wire: Wire;
 }
 
 /** Of src/remote/remote_protocol.x. */
@@ -69,7 +68,7 @@ async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn): P
     .split(/[\s,]+/)
     .filter((name) => name !== '');
   const wanted = way?.kind === 'sasl' ? way.mechanism : null;
-  const mechanism = chooseMechanism(offered, wire === 'private', wanted);
+  const mechanism = chooseMechanism(offered, wire, wanted);
   if (typeof mechanism === 'string') {
     const advice =
       wire === 'clear' ? '; without TLS libvirt wants one that encrypts: use qemu+tls:// or qemu+ssh://' : '';

@@ -16,6 +16,9 @@ export interface SaslExchange {
   readonly isSatisfied: boolean;
 }
 
+/** A connection to a server: `unverified` when somebody else may be in the server's place, `clear` when anybody may read and write along. */
+export type Wire = 'private' | 'unverified' | 'clear';
+
 /** Who logs in. */
 export interface Credentials {
   readonly name: string;
@@ -58,21 +61,19 @@ function plain({ name, password }: Credentials): SaslExchange {
 
 /**
  * @param offered by the server
- * @param isTrusted whether it is certain who the server is, and that nobody listens
+ * @param wire whether others may read along, or be in the server's place
  * @param wanted a mechanism that was asked for, or null
  * @returns the best of those offered, or what is wrong
  */
-export function chooseMechanism(
-  offered: readonly string[],
-  isTrusted: boolean,
-  wanted: string | null,
-): Mechanism | string {
+export function chooseMechanism(offered: readonly string[], wire: Wire, wanted: string | null): Mechanism | string {
   const list = offered.join(', ') || 'nothing';
   if (wanted !== null && !offered.includes(wanted)) return `it does not offer ${wanted}, but ${list}`;
   const found = MECHANISMS.find(({ name }) => offered.includes(name) && (wanted === null || name === wanted));
   const known = `qmpmux knows ${MECHANISMS.map(({ name }) => name).join(', ')}`;
   if (found === undefined) return `it offers ${list}, and ${known}`;
-  if (found.tellsPassword && !isTrusted) {
+  // As libvirt's own clients: who may write along would have the connection, and our proof to guess the password from.
+  if (wire === 'clear') return `${found.name} does not encrypt what comes behind it`;
+  if (found.tellsPassword && wire !== 'private') {
     return `${found.name} would tell the password to whoever is there: use qemu+tls:// without no_verify`;
   }
   return found;

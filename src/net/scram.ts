@@ -6,6 +6,8 @@ import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'no
 import { promisify } from 'node:util';
 import type { SaslExchange, SaslStep } from './sasl.js';
 
+/** Of RFC 5802 and 7677. With fewer, whoever is in the server's place could guess the password from our proof the faster. */
+const LEAST_ROUNDS = 4096;
 /** More rounds than anyone asks for; a server may not keep us busy for minutes. */
 const MOST_ROUNDS = 2_000_000;
 /** Of a header that says: no channel binding, no other name to act as; and in base64. */
@@ -46,7 +48,7 @@ export class ScramExchange implements SaslExchange {
     if (nonce === '') return problem('its challenge is not of SCRAM');
     if (!nonce.startsWith(this.#nonce) || nonce.length === this.#nonce.length) return problem('its nonce is not ours');
     const count = Number(rounds);
-    if (count < 1 || count > MOST_ROUNDS) return problem(`it asks for ${rounds} rounds of SCRAM`);
+    if (count < LEAST_ROUNDS || count > MOST_ROUNDS) return problem(`it asks for ${rounds} rounds of SCRAM`);
     const length = createHash(this.#digest).digest().length;
     const salted = await derive(this.#password, Buffer.from(salt, 'base64'), count, length, this.#digest);
     const key = this.#hmac(salted, 'Client Key');

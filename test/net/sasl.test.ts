@@ -47,6 +47,7 @@ for (const [what, challenge, problem] of [
   ['with a nonce that is not ours', 'r=other,s=QSXCR+Q6sek8bf92,i=4096', 'its nonce is not ours'],
   ['with our nonce alone', `r=${SHA1.nonce},s=QSXCR+Q6sek8bf92,i=4096`, 'its nonce is not ours'],
   ['without rounds', `r=${SHA1.nonce}x,s=QSXCR+Q6sek8bf92,i=0`, 'it asks for 0 rounds of SCRAM'],
+  ['of too few rounds', `r=${SHA1.nonce}x,s=QSXCR+Q6sek8bf92,i=4095`, 'it asks for 4095 rounds of SCRAM'],
   ['of endless rounds', `r=${SHA1.nonce}x,s=QSXCR+Q6sek8bf92,i=999999999`, 'it asks for 999999999 rounds of SCRAM'],
   ['of nothing', '', 'its challenge is not of SCRAM'],
   ['of something else', 'm=x,r=a,s=QSXCR+Q6sek8bf92,i=1', 'its challenge is not of SCRAM'],
@@ -76,12 +77,18 @@ test('the best mechanism is taken, and a password is told only to whom it is saf
     return typeof mechanism === 'string' ? mechanism : mechanism.name;
   };
   const all = ['PLAIN', 'GSSAPI', 'SCRAM-SHA-1', 'SCRAM-SHA-256'];
-  assert.equal(name(all, false, null), 'SCRAM-SHA-256');
-  assert.equal(name(all, true, 'PLAIN'), 'PLAIN');
-  assert.match(name(all, false, 'PLAIN'), /^PLAIN would tell the password to whoever is there: /);
-  assert.match(name(['PLAIN'], false, null), /^PLAIN would tell the password to whoever is there: /);
-  assert.equal(name(['PLAIN'], true, null), 'PLAIN');
-  assert.equal(name(all, true, 'SCRAM-SHA-512'), `it does not offer SCRAM-SHA-512, but ${all.join(', ')}`);
-  assert.match(name(['GSSAPI', 'DIGEST-MD5'], true, null), /^it offers GSSAPI, DIGEST-MD5, and qmpmux knows SCRAM-/);
-  assert.match(name([], true, null), /^it offers nothing, /);
+  assert.equal(name(all, 'unverified', null), 'SCRAM-SHA-256');
+  assert.equal(name(all, 'private', 'PLAIN'), 'PLAIN');
+  assert.match(name(all, 'unverified', 'PLAIN'), /^PLAIN would tell the password to whoever is there: /);
+  assert.match(name(['PLAIN'], 'unverified', null), /^PLAIN would tell the password to whoever is there: /);
+  assert.equal(name(['PLAIN'], 'private', null), 'PLAIN');
+  assert.equal(name(all, 'private', 'SCRAM-SHA-512'), `it does not offer SCRAM-SHA-512, but ${all.join(', ')}`);
+  assert.match(
+    name(['GSSAPI', 'DIGEST-MD5'], 'private', null),
+    /^it offers GSSAPI, DIGEST-MD5, and qmpmux knows SCRAM-/,
+  );
+  for (const wanted of [null, 'PLAIN', 'SCRAM-SHA-1']) {
+    assert.match(name(all, 'clear', wanted), /^[\w-]+ does not encrypt what comes behind it$/);
+  }
+  assert.match(name([], 'private', null), /^it offers nothing, /);
 });
