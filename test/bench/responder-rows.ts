@@ -217,24 +217,31 @@ export const largeReplies: Row = {
   async measure(stage, { seconds, rounds }) {
     const places = await three(stage, REPLY_BYTES);
     const wide = await stage.socat(await stage.responder(REPLY_BYTES), ['-b', String(WIDE_BUFFER)]);
+    const placed = placements();
     const load = loader(stage, seconds);
     const shape = { clients: 1, depth: 4 };
-    const runs = await interleave(rounds, {
+    const subjects = {
       direct: load(places.direct, shape),
       socat: load(places.socat, shape),
       socatWide: load(wide, shape),
       mux: load(places.mux, shape),
-    });
+    };
+    const runs = await interleave(rounds, subjects, placed.all);
     const flow = Object.entries(runs).map(
       ([name, all]) => `${name} ${median(all.map((run) => run.bytes / run.seconds / 1e6)).toFixed(0)} MB/s`,
     );
     const what = '200 KB replies, bytes a second, 1 client, 4 in flight';
+    const [rate, rateWide] = [rateRatios(runs.mux, runs.socat), rateRatios(runs.mux, runs.socatWide)];
     return [
-      finding(goal(what, 'socat', 'more', 0.9, 1), rateRatios(runs.mux, runs.socat), [
+      finding(goal(what, 'socat', 'more', 0.9, 1), rate, [
         flow.join(', '),
+        byPlacement(placed, { rate, CPU: cpuRatios(runs.mux, runs.socat) }),
+        `CPU a reply: ${listCpu({ mux: runs.mux, socat: runs.socat, socatWide: runs.socatWide })}`,
         usage('mux', runs.mux),
       ]),
-      finding(goal(what, `socat -b ${WIDE_BUFFER}`, 'more', 0.9, 1), rateRatios(runs.mux, runs.socatWide)),
+      finding(goal(what, `socat -b ${WIDE_BUFFER}`, 'more', 0.9, 1), rateWide, [
+        byPlacement(placed, { rate: rateWide, CPU: cpuRatios(runs.mux, runs.socatWide) }),
+      ]),
     ];
   },
 };
