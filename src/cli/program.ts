@@ -45,5 +45,7 @@ export async function run(words: readonly string[]): Promise<void> {
   } catch (error) {
     tell(error);
     process.exitCode = exitCodeOf(error);
+    // What a fault has left open would keep the process for ever.
+    if (!(error instanceof QmpmuxError)) process.exit();
   }
 }

@@ -152,11 +152,16 @@ export class Daemon {
     return this.#config.drainTime + LAST_STEPS;
   }
 
-  /** Stops all monitors; resolves when their sockets are removed, their clients are told, and their children have ended. */
+  /**
+   * Stops all monitors; resolves when their sockets are removed, their clients are told, and their children have ended.
+   * @throws what kept one of them from that, when the others have
+   */
   async stop(reason: string): Promise<void> {
-    await Promise.all([...this.#services.values()].map((service) => service.stop(reason)));
+    const ends = await Promise.allSettled([...this.#services.values()].map((service) => service.stop(reason)));
     this.#metricsServer?.stop();
     await this.#audit?.close(reason);
+    // Only now: a fault in one is no reason to leave the others.
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
   /** Who connects to a socket of systemd's that no listener has would wait for ever. */

@@ -214,9 +214,18 @@ export class MonitorService {
    * EOF, and ends what carries the upstream.
    */
   async stop(reason: string): Promise<void> {
-    this.#doors.close();
-    await this.#drain(reason);
-    if (this.#ticker !== null) clearInterval(this.#ticker);
+    try {
+      this.#doors.close();
+      await this.#drain(reason);
+      if (this.#ticker !== null) clearInterval(this.#ticker);
+      await this.#takeLeave(reason);
+    } finally {
+      // QEMU's socket, above all.
+      await this.#takenPlace?.giveBack();
+    }
+  }
+
+  async #takeLeave(reason: string): Promise<void> {
     const upstreamStopped = this.#upstream.stop();
     this.#multiplexer.close(reason);
     const { links } = this.#doors;
@@ -228,7 +237,6 @@ export class MonitorService {
     clearTimeout(timer);
     for (const link of links) link.destroy();
     await upstreamStopped;
-    await this.#takenPlace?.giveBack();
   }
 
   #listenersOf(listen: readonly ListenerConfig[]): readonly ListenerConfig[] {

@@ -1,7 +1,7 @@
 /** What can happen to QEMU and to qmpmux itself, and what clients and operators see of it. docs/faults.md has the table. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, closeSync, readFileSync, renameSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -368,6 +368,42 @@ describe('a daemon that is told to end', () => {
     await daemon.logged(isMessage('ending'));
     daemon.kill('SIGTERM');
     assert.deepEqual(await daemon.exited, { code: 143, signal: null });
+  });
+});
+
+describe('a fault of qmpmux itself', { skip: missing('qemu') }, () => {
+  it('while it ends is told and ends it with 70, when other monitors and the audit log have come to their end', async (context) => {
+    const folder = scratch(context);
+    const [first, second] = await Promise.all([startQemu(context), startQemu(context)]);
+    const before = statSync(first.monitor).ino;
+    writeFileSync(
+      join(folder, 'qmpmux.toml'),
+      `audit.to = "${folder}/audit"
+      monitor.first = { upstream = "${first.monitor}", takeover = true }
+      monitor.second = { upstream = "${second.monitor}", listen = ["${folder}/mux"] }`,
+    );
+    // What the first monitor calls at its end throws, once.
+    const fault = `
+      const clear = clearInterval;
+      process.once('SIGTERM', () => {
+        globalThis.clearInterval = (timer) => {
+          globalThis.clearInterval = clear;
+          clear(timer);
+          throw new TypeError('made by a test');
+        };
+      });`;
+    const flags = `--import=data:text/javascript,${encodeURIComponent(fault)}`;
+    const daemon = startDaemon(context, ['--config', join(folder, 'qmpmux.toml')], { NODE_OPTIONS: flags });
+    await daemon.ready();
+    await daemon.ready();
+    const client = await negotiated(join(folder, 'mux'));
+    assert.deepEqual(await daemon.stop(), { code: 70, signal: null });
+    assert.match(daemon.errors, /^qmpmux: a fault of qmpmux itself: TypeError: made by a test\n +at /m);
+    assert.equal((await client.readToEnd()).length, 0);
+    assert.ok(!existsSync(join(folder, 'mux')));
+    assert.equal(statSync(first.monitor).ino, before, 'QEMU’s socket is back');
+    const last = readFileSync(join(folder, 'audit'), 'utf8').trimEnd().split('\n').at(-1);
+    assert.match(last ?? '', /"stop".*ended by SIGTERM/);
   });
 });
 
