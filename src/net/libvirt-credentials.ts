@@ -8,7 +8,7 @@
  *     [auth-libvirt-HOST]
  *     credentials=NAME
  */
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { userFolder } from './libvirt-conf.js';
 import { describeSystemError, errorCode } from './listen-error.js';
@@ -52,6 +52,18 @@ export function readCredentials(file: string, host: string): Credentials | strin
   if (name === undefined) return `${file}: [credentials-${set}] has no line authname=…`;
   if (password === undefined) return `${file}: [credentials-${set}] has no line password=…`;
   return { name, password };
+}
+
+/**
+ * Looks at who else could read passwords, by the rule of ssh for keys; but a file of somebody else's may be ours to read by its group.
+ * @param user ours
+ * @returns the file's mode, such as `0644`, if more than its reader has rights to it; null otherwise
+ */
+export function exposedMode(file: string, user: number | undefined = process.geteuid?.()): string | null {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found?.isFile() !== true) return null;
+  const tooMany = found.uid === user ? 0o077 : 0o007;
+  return (found.mode & tooMany) === 0 ? null : `0${(found.mode & 0o777).toString(8).padStart(3, '0')}`;
 }
 
 /** Reads a file of GLib's form. @returns groups of values by name, or the number of the first line that is none of it */

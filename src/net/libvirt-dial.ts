@@ -169,7 +169,9 @@ class Attempt {
       rpc.close(true);
     };
     try {
-      await logIn(rpc, wish);
+      await logIn(rpc, wish, (file, mode) => {
+        this.#outcome.exposed(file, mode);
+      });
       this.#early = '';
       await offerKeepAlive(rpc);
       const domain = await openDomain(rpc, name, this.#wanted);

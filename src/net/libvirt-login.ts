@@ -1,6 +1,6 @@
 /** Logging in to a libvirt daemon, by the way that it asks for. */
 import { Action, ask, demand, describeFault, isLogInRefused, LibvirtRefusal } from './libvirt-calls.js';
-import { credentialsFile, readCredentials } from './libvirt-credentials.js';
+import { credentialsFile, exposedMode, readCredentials } from './libvirt-credentials.js';
 import { type LibvirtRpc, Program, type RpcAnswer } from './libvirt-rpc.js';
 import { chooseMechanism, type SaslExchange, type Wire } from './sasl.js';
 import { XdrReader, XdrWriter } from './xdr.js';
@@ -36,8 +36,11 @@ const MOST_DATA = 65_536;
 /** More than any mechanism has. */
 const MOST_STEPS = 10;
 
+/** Is told of a file with a password that others can read, too, and its mode. */
+export type Exposed = (file: string, mode: string) => void;
+
 /** Logs in. Never resolves when the connection ends meanwhile. @throws LibvirtRefusal with the reason */
-export async function logIn(rpc: LibvirtRpc, wish: LogIn): Promise<void> {
+export async function logIn(rpc: LibvirtRpc, wish: LogIn, exposed: Exposed): Promise<void> {
   const list = await demand(rpc, Program.remote, Procedure.authList, new XdrWriter(), Action.open);
   const offered = Array.from({ length: Math.min(list.unsigned(), 20) }, () => list.int());
   const kinds = offered.length === 0 ? [Auth.none] : offered;
@@ -49,7 +52,7 @@ export async function logIn(rpc: LibvirtRpc, wish: LogIn): Promise<void> {
   const kind = wanted ?? [Auth.none, Auth.polkit, Auth.sasl].find((known) => kinds.includes(known));
   if (kind === Auth.none) return;
   if (kind === Auth.polkit) await demand(rpc, Program.remote, Procedure.authPolkit, new XdrWriter(), Action.open);
-  else if (kind === Auth.sasl) await logInBySasl(rpc, wish);
+  else if (kind === Auth.sasl) await logInBySasl(rpc, wish, exposed);
   else throw new LibvirtRefusal(`libvirt asks for a log-in by a method that is unknown here (${kinds.join(', ')})`);
 }
 
@@ -61,7 +64,7 @@ export async function offerKeepAlive(rpc: LibvirtRpc): Promise<void> {
   await ask(rpc, Program.remote, Procedure.supportsFeature, new XdrWriter().int(KEEP_ALIVE_FEATURE));
 }
 
-async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn): Promise<void> {
+async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn, exposed: Exposed): Promise<void> {
   const init = await demand(rpc, Program.remote, Procedure.saslInit, new XdrWriter(), Action.open);
   const offered = init
     .text()
@@ -79,6 +82,8 @@ async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn): P
   if (typeof credentials === 'string') {
     throw new LibvirtRefusal(`libvirt asks for a name and a password: ${credentials}`);
   }
+  const mode = exposedMode(path);
+  if (mode !== null) exposed(path, mode);
   const exchange = mechanism.make(credentials);
   const start = new XdrWriter().text(mechanism.name);
   let answer = await ask(rpc, Program.remote, Procedure.saslStart, writeData(start, exchange.begin()));

@@ -81,6 +81,8 @@ export class Upstream {
   /** Whether the log has told of a second QEMU that dialled us since the first one is there. */
   #hasRefused = false;
   readonly #linesSaid = new Set<string>();
+  /** Files with a password, and their modes, that the log has told of. */
+  readonly #exposed = new Set<string>();
   /** What is left of earlier connections. */
   readonly #leftovers = new Set<Promise<void>>();
 
@@ -233,6 +235,9 @@ export class Upstream {
       said: (line, pid) => {
         this.#said(line, pid);
       },
+      exposed: (file, mode) => {
+        this.#tellExposed(file, mode);
+      },
     });
     this.#state = { name: 'dialling', abort, deadline };
   }
@@ -357,6 +362,17 @@ export class Upstream {
     this.#linesSaid.add(pattern);
     if (isNew) this.#log.warn(fields, 'the command of the upstream says');
     else this.#log.debug(fields, 'the command of the upstream says again');
+  }
+
+  #tellExposed(file: string, mode: string): void {
+    const exposure = `${mode} ${file}`;
+    if (this.#exposed.has(exposure)) return;
+    this.#exposed.add(exposure);
+    const fields = { upstream: this.#place, file, mode };
+    this.#log.warn(
+      fields,
+      'others can read the file with the password for libvirt; take that right from them by chmod',
+    );
   }
 }
 

@@ -64,6 +64,7 @@ async function startRpc(stage: Stage, libvirt: Libvirt, domain: string): Promise
           failed(new Error(reason));
         },
         said: () => undefined,
+        exposed: () => undefined,
       },
     );
   });

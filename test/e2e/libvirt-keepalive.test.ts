@@ -75,6 +75,7 @@ function dialled(domain: string, uri: string): Promise<Connection> {
           reject(new Error(reason));
         },
         said: () => undefined,
+        exposed: () => undefined,
       },
       { interval: 100, count: 3 },
     );

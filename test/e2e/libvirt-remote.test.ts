@@ -196,7 +196,7 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
     test(`that says nothing by ${transport} is let go when the attempt is taken back`, async (t) => {
       const { address, spoken, closed } = await silent(t, transport);
       const fail = () => assert.fail('it was taken back');
-      const { abort } = dialLibvirt(address, { connected: fail, failed: fail, said: fail });
+      const { abort } = dialLibvirt(address, { connected: fail, failed: fail, said: fail, exposed: fail });
       await spoken();
       abort();
       await closed();

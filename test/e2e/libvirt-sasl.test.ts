@@ -116,6 +116,30 @@ describe('a libvirt that asks for a password', { skip: skip || missing('openssl'
     assert.equal(warnings(daemon).length, 1);
   });
 
+  test('lets in with a file that others can read, and the log warns of that once', async (t) => {
+    const path = credentials(t);
+    chmodSync(path, 0o644);
+    const { daemon } = share(t, remote.tls(`authfile=${path}`));
+    await daemon.ready();
+    await libvirt.stopDaemon();
+    await daemon.logged(isWaiting);
+    await libvirt.start();
+    await daemon.ready();
+    await daemon.stop();
+    const told = daemon.log.filter(({ msg }) => msg.startsWith('others can read'));
+    assert.deepEqual(
+      told.map(({ level, msg, file, mode }) => ({ level, msg, file, mode })),
+      [
+        {
+          level: 40,
+          msg: 'others can read the file with the password for libvirt; take that right from them by chmod',
+          file: path,
+          mode: '0644',
+        },
+      ],
+    );
+  });
+
   test('is not told a password that is not there', async (t) => {
     assert.equal(
       await refusal(t, remote.tls('authfile=/nowhere/auth.conf')),

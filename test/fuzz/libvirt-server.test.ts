@@ -131,6 +131,7 @@ function attempt(): Promise<string> {
         },
         failed: over,
         said: () => undefined,
+        exposed: () => undefined,
       },
     );
   });

@@ -1,9 +1,9 @@
 /** libvirt's auth.conf: which file it is, and what of it is taken. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { credentialsFile, readCredentials } from '../../dist/net/libvirt-credentials.js';
+import { credentialsFile, exposedMode, readCredentials } from '../../dist/net/libvirt-credentials.js';
 import { scratch } from '../support/scratch.js';
 
 const SECRET = 's3cret';
@@ -84,4 +84,28 @@ test('a file that is not there, or is none, is told as such', (t) => {
   const folder = scratch(t);
   assert.equal(readCredentials(folder, 'host'), `${folder}: it is a folder`);
   assert.equal(readCredentials(`${folder}/x`, 'host'), `there is no ${folder}/x`);
+});
+
+test('a file that more than its reader has rights to is told, with its mode', (t) => {
+  const path = file(t, '# secrets');
+  const { uid } = statSync(path);
+  const [own, others] = [uid, uid + 1];
+  for (const [mode, user, exposed] of [
+    [0o600, own, null],
+    [0o400, own, null],
+    [0o640, own, '0640'],
+    [0o644, own, '0644'],
+    [0o604, own, '0604'],
+    // Of root's, and readable by the group of the daemon.
+    [0o640, others, null],
+    [0o644, others, '0644'],
+    [0o004, others, '0004'],
+  ] as const) {
+    chmodSync(path, mode);
+    assert.equal(exposedMode(path, user), exposed, mode.toString(8));
+  }
+  chmodSync(path, 0o644);
+  assert.equal(exposedMode(path), '0644');
+  assert.equal(exposedMode('/nowhere'), null);
+  assert.equal(exposedMode('/dev/null'), null);
 });

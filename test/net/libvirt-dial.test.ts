@@ -21,7 +21,7 @@ function attempt(uri: string): Promise<Connection | string> {
   return new Promise((resolve) => {
     dialLibvirt(
       { kind: 'libvirt', domain: 'web1', uri },
-      { connected: resolve, failed: resolve, said: () => undefined },
+      { connected: resolve, failed: resolve, said: () => undefined, exposed: () => undefined },
     );
   });
 }
