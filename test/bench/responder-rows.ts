@@ -83,25 +83,25 @@ export const latency: Row = {
     const places = await three(stage);
     const load = loader(stage, seconds);
     const shape = { clients: 1, depth: 1 };
-    const runs = await interleave(rounds, {
+    const placed = placements();
+    const subjects = {
       direct: load(places.direct, shape),
       socat: load(places.socat, shape),
       mux: load(places.mux, shape),
-    });
+    };
+    const runs = await interleave(rounds, subjects, placed.all);
     const added = (through: readonly Run[]) => zip(through, runs.direct, (run, direct) => run.median - direct.median);
+    const ratios = zip(added(runs.mux), added(runs.socat), (mux, socat) => mux / socat);
     const trips = Object.entries(runs).map(
       ([name, all]) => `${name} ${median(all.map((run) => run.median)).toFixed(1)} µs`,
     );
     return [
-      finding(
-        goal('added round-trip latency, 1 client, 1 in flight', "socat's", 'less', 1.3, 1),
-        zip(added(runs.mux), added(runs.socat), (mux, socat) => mux / socat),
-        [
-          `median round trip: ${trips.join(', ')}`,
-          `CPU a message: ${listCpu({ mux: runs.mux, socat: runs.socat })}`,
-          usage('mux', runs.mux),
-        ],
-      ),
+      finding(goal('added round-trip latency, 1 client, 1 in flight', "socat's", 'less', 1.3, 1), ratios, [
+        byPlacement(placed, { added: ratios, CPU: cpuRatios(runs.mux, runs.socat) }),
+        `median round trip: ${trips.join(', ')}`,
+        `CPU a message: ${listCpu({ mux: runs.mux, socat: runs.socat })}`,
+        usage('mux', runs.mux),
+      ]),
     ];
   },
 };
