@@ -55,12 +55,11 @@ export class CommandIntake {
   /** When the bytes at hand were received. */
   #receivedAt = 0;
 
-  /** @param mayLearn whether a command may be taken for what others of its form were, as far as the client is concerned */
-  constructor(owner: SessionOwner, session: Session, mayLearn: boolean) {
+  constructor(owner: SessionOwner, session: Session) {
     this.#owner = owner;
     this.#session = session;
     // A command that is longer than allowed is not to be known.
-    this.#mayLearn = mayLearn && owner.limits.commandBytes > LONGEST_OF_FORM;
+    this.#mayLearn = owner.limits.commandBytes > LONGEST_OF_FORM;
     this.#scanner = new Scanner(owner.limits.commandBytes);
   }
 

@@ -76,8 +76,7 @@ export class Session implements ClientPort, ClientView {
     this.listener = options.listener;
     this.peer = options.peer;
     this.policyName = options.policy?.name ?? null;
-    // Whoever has a policy has every command judged by it.
-    this.#intake = new CommandIntake(owner, this, this.policyName === null);
+    this.#intake = new CommandIntake(owner, this);
     this.#gate = new CommandGate(owner, this, this.#intake, this.#descriptors, options);
     this.#usage = new Usage(owner.limits);
     this.#output = new ClientOutput(link, this.#usage, owner.limits);

@@ -25,7 +25,7 @@ function fateOf(input: string, situation: Situation = {}): string {
   // The port of a client is its session; here it only owns the command.
   const session = world.client().port as Session;
   if (situation.isLost === true) world.mux.upstreamClosed('gone');
-  const intake = new CommandIntake(world.mux, session, true);
+  const intake = new CommandIntake(world.mux, session);
   const descriptors = new ClientDescriptors();
   if (situation.descriptor !== undefined) descriptors.arrive(0, [situation.descriptor], null);
   const options = { listener: 'unix:/a', peer: { kind: 'unix' as const }, ...situation.client };

@@ -8,7 +8,6 @@ import { bytesOf as viewedBytes } from '../../dist/qmp/ascii.js';
 import { bytesOf, textOf, World } from '../support/world.js';
 
 interface Options {
-  readonly mayLearn?: boolean;
   readonly journal?: boolean;
   readonly limits?: Partial<Limits>;
 }
@@ -18,10 +17,10 @@ class Intake {
   readonly world: World;
   readonly intake: CommandIntake;
 
-  constructor({ mayLearn = true, journal = true, limits = {} }: Options = {}) {
+  constructor({ journal = true, limits = {} }: Options = {}) {
     this.world = World.running({ journal, mux: { limits } });
     // The port of a client is its session; here it only owns the commands.
-    this.intake = new CommandIntake(this.world.mux, this.world.client().port as Session, mayLearn);
+    this.intake = new CommandIntake(this.world.mux, this.world.client().port as Session);
   }
 
   /** Hands bytes in. @returns what was found, in words */
@@ -97,12 +96,12 @@ describe('what a client writes', () => {
 
   it('is read as the same in pieces of any size', () => {
     const input = '{"execute":"a","id":"x"}\n]{"execute":"b"}{"a":1}'.repeat(20);
-    const whole = new Intake({ mayLearn: false }).read(input);
+    const whole = new Intake().read(input, false);
     assert.equal(whole.length, 80);
     for (const size of [1, 3, 17]) {
-      const intake = new Intake({ mayLearn: false });
+      const intake = new Intake();
       const found: string[] = [];
-      for (let at = 0; at < input.length; at += size) found.push(...intake.read(input.slice(at, at + size)));
+      for (let at = 0; at < input.length; at += size) found.push(...intake.read(input.slice(at, at + size), false));
       assert.deepEqual(found, whole);
     }
   });
@@ -147,11 +146,10 @@ describe('a command that a client sends again and again', () => {
     assert.deepEqual(kinds(intake.read('{"execute":"query-a","id":9}', true)), ['known']);
   });
 
-  it('is never known where it is judged each time, may be too long, is out-of-band, or takes a descriptor', () => {
+  it('is never known where it may be too long, is out-of-band, or takes a descriptor', () => {
     const read = (options: Options, input: string) => new Set(kinds(new Intake(options).read(input.repeat(40))));
     assert.ok(read({}, '{"execute":"a"}').has('known'));
     for (const [options, input] of [
-      [{ mayLearn: false }, '{"execute":"a"}'],
       [{ limits: { commandBytes: 500 } }, '{"execute":"a"}'],
       [{}, '{"exec-oob":"a"}'],
       [{}, '{"execute":"getfd","arguments":{"fdname":"a"}}'],

@@ -49,6 +49,22 @@ describe('a client under a policy', () => {
     assert.deepEqual(client.take(), expected);
   });
 
+  it('has what it sends again and again let through, and nothing else', () => {
+    const world = World.running();
+    const client = readOnlyClient(world).negotiate();
+    const query = (id: number) => `{"execute":"query-stats","arguments":{"target":"vm"},"id":${id}}`;
+    const set = (id: number) => query(id).replace('query-stats', 'set_link');
+    for (let id = 0; id < 40; id++) {
+      client.send(query(id));
+      world.qemu.returns('[]');
+      world.settle();
+      assert.deepEqual(client.take(), [`{"return": [], "id": ${id}}`]);
+      assert.deepEqual(client.send(set(id)), [denied(`"id": ${id}, `, 'set_link')]);
+    }
+    assert.equal(world.mux.counters.denied, 40);
+    assert.deepEqual(world.qemu.waitingNames, []);
+  });
+
   it('does not change what another client may do', () => {
     const world = World.running();
     const limited = readOnlyClient(world).negotiate();
