@@ -1,7 +1,7 @@
 /** Waiting commands → QEMU: whose turn it is, how many go, and their bytes. A command never reaches QEMU before the journal has it. */
 import { bytesOf, copyWords } from '../qmp/ascii.js';
 import { errorReply, genericError } from '../qmp/message.js';
-import { Gathering } from './gathering.js';
+import { ENOUGH, Gathering } from './gathering.js';
 import type { Host, Link } from './link.js';
 import { COPY_BELOW } from './outbox.js';
 import type { Pacing } from './pacing.js';
@@ -97,7 +97,8 @@ export class Dispatcher {
 
   /** Whether in-band commands wait for others to come. */
   #isGathering(): boolean {
-    return this.#pacing.isFast && this.#gathering.isWorthwhile(this.#pending.inBandCount, this.#scheduler.waitingCount);
+    if (!this.#pacing.isFast) return false;
+    return this.#gathering.isWorthwhile(this.#pending.inBandCount, this.#scheduler.countWaiting(ENOUGH));
   }
 
   #dispatchInBand(link: Link): void {

@@ -8,7 +8,7 @@
 /** With fewer commands under way nothing is waited for. */
 const FEWEST = 32;
 /** So many are enough, whatever is usual. */
-const ENOUGH = 128;
+export const ENOUGH = 128;
 /** Passes of the event loop in a row that may bring nothing. */
 const PATIENCE = 2;
 /** How fast what is usual follows when less is under way, at each look. */
@@ -21,7 +21,10 @@ export class Gathering {
   #waiting = 0;
   #looks = 0;
 
-  /** @returns whether to look again before anything is sent, given how many commands are in flight and how many wait. */
+  /**
+   * @param waiting how many commands wait; `ENOUGH` stands for more as well
+   * @returns whether to look again before anything is sent
+   */
   isWorthwhile(inFlight: number, waiting: number): boolean {
     const sum = inFlight + waiting;
     this.#usual = Math.max(sum, this.#usual - (this.#usual - sum) * WEIGHT);

@@ -93,10 +93,13 @@ export class Scheduler {
     return this.#ring.length > 0 || this.#oobRing.length > 0;
   }
 
-  /** In-band commands of the clients in the ring that have not gone upstream. */
-  get waitingCount(): number {
+  /** @returns how many in-band commands of the clients in the ring have not gone upstream; no more than `most` are counted */
+  countWaiting(most: number): number {
     let count = 0;
-    for (const session of this.#ring) count += session.commands.unsentCount;
+    for (const session of this.#ring) {
+      count += session.commands.unsentCount;
+      if (count >= most) return most;
+    }
     return count;
   }
 

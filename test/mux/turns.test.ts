@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { World } from '../support/world.js';
+import { type TestClient, World } from '../support/world.js';
 
 const MEGABYTE = 1024 * 1024;
 
@@ -54,6 +54,61 @@ describe('a turn', () => {
     const client = world.client();
     world.mux.commit();
     assert.deepEqual(client.take(), []);
+  });
+});
+
+describe('a busy crowd before a fast QEMU', () => {
+  /** A client with 64 commands under way, of which QEMU has answered each batch at once for a while. */
+  function busyClient(world: World): TestClient {
+    const client = world.client().negotiate('oob');
+    for (let round = 0; round < 4; round++) {
+      client.write('{"execute":"a"}'.repeat(64));
+      for (let answered = 0; answered < 64; ) {
+        world.settle();
+        const { waitingNames } = world.qemu;
+        for (const _ of waitingNames) world.qemu.returns();
+        answered += waitingNames.length;
+      }
+      world.settle();
+      client.take();
+    }
+    return client;
+  }
+
+  it('has its commands gathered, until two turns in a row bring nothing', () => {
+    const world = World.running();
+    const client = busyClient(world);
+    for (const name of ['b', 'c', 'd']) {
+      client.write(`{"execute":"${name}"}`);
+      assert.equal(world.turn(), true);
+    }
+    assert.equal(world.turn(), true);
+    assert.deepEqual(world.qemu.waitingNames, []);
+    assert.equal(world.turn(), true);
+    assert.deepEqual(world.qemu.waitingNames, ['b', 'c', 'd']);
+    assert.equal(world.turn(), false);
+  });
+
+  it('has its out-of-band commands sent at once', () => {
+    const world = World.running();
+    const client = busyClient(world);
+    client.write('{"execute":"b"}{"exec-oob":"yank"}');
+    world.turn();
+    assert.deepEqual(world.qemu.waitingNames, ['yank']);
+    world.qemu.returnsOob();
+    world.settle();
+    assert.deepEqual(client.take(), ['{"return": {}}']);
+    assert.deepEqual(world.qemu.waitingNames, ['b']);
+  });
+
+  it('is answered as before when QEMU is lost meanwhile', () => {
+    const world = World.running();
+    const client = busyClient(world);
+    client.write('{"execute":"b"}');
+    world.turn();
+    world.mux.upstreamClosed('gone');
+    world.settle();
+    assert.equal(client.link.isEnded, true);
   });
 });
 
