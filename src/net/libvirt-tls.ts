@@ -157,16 +157,35 @@ function readOptions(places: TlsPlaces, verifies: boolean): ConnectionOptions | 
     return `there is ${there}, but no ${absent}`;
   }
   const own = cert === undefined || key === undefined ? {} : { cert, key };
-  const options = { ...own, ...(ca === undefined ? {} : { ca }), ...(crl === undefined || !verifies ? {} : { crl }) };
+  const lists = crl === undefined || !verifies ? [] : eachList(crl);
+  const options = {
+    ...own,
+    ...(ca === undefined ? {} : { ca }),
+    ...(lists.length === 0 ? {} : { crl: lists }),
+    // As for libvirt's own clients, what is in that file is trusted, also when another authority has signed it.
+    allowPartialTrustChain: true,
+  };
   try {
     // Node itself passes over what is none.
     for (const certificate of ca === undefined ? [] : [ca]) void new X509Certificate(certificate);
     createSecureContext(options);
   } catch (error) {
-    const names = [places.ca, ...(cert === undefined ? [] : [places.cert, places.key])].join(', ');
+    const read = [
+      places.ca,
+      ...(lists.length === 0 ? [] : [places.crl]),
+      ...(cert === undefined ? [] : [places.cert, places.key]),
+    ];
+    const names = read.join(', ');
     return `the certificates cannot be used (${names}): ${error instanceof Error ? error.message : String(error)}`;
   }
   return { ...options, rejectUnauthorized: verifies };
+}
+
+/** @returns each of the lists of revoked certificates in a file, of which Node reads one only; all of them are to be good. */
+function eachList(file: Buffer): Buffer[] {
+  const [before = '', ...lists] = file.toString('latin1').split(/(?=-----BEGIN X509 CRL-----)/);
+  const all = before.startsWith('-----BEGIN') || lists.length === 0 ? [before, ...lists] : lists;
+  return all.map((text) => Buffer.from(text, 'latin1'));
 }
 
 function refused({ cert }: TlsPlaces, how: string): string {
@@ -192,12 +211,21 @@ function describeTls(target: TlsTarget, places: TlsPlaces, error: Error): string
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'CERT_SIGNATURE_FAILURE':
       return `libvirtd's certificate is not signed by the authority in ${places.ca}`;
+    case 'INVALID_CA':
+    case 'INVALID_PURPOSE':
+      return "libvirtd's certificate is none of a server, or was signed by somebody who is no authority";
     case 'CERT_HAS_EXPIRED':
       return "libvirtd's certificate has expired";
     case 'CERT_NOT_YET_VALID':
       return "libvirtd's certificate is not valid yet: is the clock right?";
     case 'CERT_REVOKED':
       return `libvirtd's certificate is revoked by ${places.crl}`;
+    case 'UNABLE_TO_GET_CRL':
+      return `${places.crl} does not tell whether libvirtd's certificate is revoked: it must have a list of each authority from libvirtd's up`;
+    case 'CRL_HAS_EXPIRED':
+      return `${places.crl} does not tell whether libvirtd's certificate is revoked any more: a list in it has expired, put a new one there`;
+    case 'CRL_NOT_YET_VALID':
+      return `${places.crl}: a list in it is not valid yet: is the clock right?`;
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':

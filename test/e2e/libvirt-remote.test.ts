@@ -171,6 +171,32 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
     await daemon.ready();
   });
 
+  test('with an address of IPv6 and an authority below ours is reached, unless one of their lists has it', async (t) => {
+    const { authority } = remote;
+    authority.signAuthority('below');
+    authority.sign('lower', '/CN=lower', 'IP:::1', 'below');
+    const folder = scratch(t);
+    for (const name of ['cacert.pem', 'clientcert.pem', 'clientkey.pem']) {
+      copyFileSync(join(remote.pki, name), join(folder, name));
+    }
+    const list = join(folder, 'cacrl.pem');
+    const lower = authority.revoked('below');
+    writeFileSync(list, `${authority.revoked('ca')}${lower}`);
+    await libvirt.stopDaemon();
+    // libvirtd 9 itself does not look for its own authority behind its certificate.
+    remote.configure([...SETTINGS, 'tls_no_sanity_certificate = 1'], '::1', 'lower');
+    await libvirt.start();
+    const uri = remote.tls('', '[::1]', folder);
+    const { daemon, mux } = share(t, uri);
+    await daemon.ready();
+    assert.equal(await ask(await negotiated(t, mux), '{"execute":"query-name"}'), `{"return": {"name": "${vm.name}"}}`);
+    writeFileSync(list, `${authority.revoked('ca', 'below')}${lower}`);
+    assert.equal(await refusal(t, uri), `libvirtd's certificate is revoked by ${list}`);
+    await libvirt.stopDaemon();
+    remote.configure(SETTINGS);
+    await libvirt.start();
+  });
+
   for (const transport of ['tcp', 'tls'] as const) {
     test(`that says nothing by ${transport} is let go after a while, again and again`, async (t) => {
       const { address, spoken, closed } = await silent(t, transport);
