@@ -1,7 +1,7 @@
 /** What it costs a client that sends no descriptors that others may (fds=on beside fds=off). */
 import type { LoadJob } from './load.js';
-import { COMMAND } from './responder-rows.js';
 import { type Placement, placements } from './placement.js';
+import { COMMAND } from './responder-rows.js';
 import { byPlacement, finding, interleave, median, type Row, zip } from './row.js';
 import type { Place, Run } from './stage.js';
 

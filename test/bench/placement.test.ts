@@ -89,12 +89,13 @@ test('rounds go through all placements equally often, whatever number was asked 
   const three = placements('0-1', 'true').all;
   const seen: (string | undefined)[] = [];
   const subject = async (placement: Placement | null) => {
-    seen.push(placement?.name);
+    return seen.push(placement?.name) - 1;
   };
-  await interleave(4, { subject }, three);
+  const runs = await interleave(4, { subject }, three);
   const names = three.map(({ name }) => name);
-  // The first run is not counted.
-  assert.deepEqual(seen.slice(1), [...names, ...names]);
+  // Once without being counted, and twice.
+  assert.deepEqual(seen, [...names, ...names, ...names]);
+  assert.deepEqual(runs.subject, [3, 4, 5, 6, 7, 8]);
 });
 
 test('where there is one CPU or no taskset nothing is pinned, and a note says so', () => {

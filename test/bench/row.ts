@@ -67,7 +67,8 @@ export async function measure(row: Row, effort: Effort): Promise<readonly Findin
 }
 
 /**
- * Runs subjects in turn, round by round, each round in another order; what the first round compiles and fills does not count.
+ * Runs subjects in turn, round by round, each round in another order. What the first round compiles and fills does not count, with
+ * placements the first in each: of large replies a daemon has had a few thousand before its code is the fastest.
  * @param rounds at least; so many that each placement has as many
  * @param placements of the subjects' processes, one a round; the same order of the subjects is gone through in each
  * @returns for each subject its runs, a round each.
@@ -81,12 +82,12 @@ export async function interleave<K extends string, R>(
   const names = Object.keys(subjects) as K[];
   const runs = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<K, R[]>;
   const cycle = Math.max(1, placements.length);
-  for (const name of names) await subjects[name](placements[0] ?? null);
-  for (let round = 0; round < Math.ceil(rounds / cycle) * cycle; round++) {
-    const placement = placements[round % cycle] ?? null;
-    const first = Math.floor(round / cycle) % names.length;
+  for (let round = -cycle; round < rounds || round % cycle !== 0; round++) {
+    const placement = placements[(round + cycle) % cycle] ?? null;
+    const first = Math.max(0, Math.floor(round / cycle)) % names.length;
     for (const name of [...names.slice(first), ...names.slice(0, first)]) {
-      runs[name].push(await subjects[name](placement));
+      const run = await subjects[name](placement);
+      if (round >= 0) runs[name].push(run);
     }
   }
   return runs;
