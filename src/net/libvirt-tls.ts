@@ -226,6 +226,9 @@ function describeTls(target: TlsTarget, places: TlsPlaces, error: Error): string
       return `${places.crl} does not tell whether libvirtd's certificate is revoked any more: a list in it has expired, put a new one there`;
     case 'CRL_NOT_YET_VALID':
       return `${places.crl}: a list in it is not valid yet: is the clock right?`;
+    case 'ERR_SSL_UNSUPPORTED_PROTOCOL':
+    case 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION':
+      return 'libvirtd does not speak TLS of version 1.2 or later';
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':

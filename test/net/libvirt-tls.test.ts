@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
-import { createServer } from 'node:tls';
+import { createServer, type TlsOptions } from 'node:tls';
 import { openTls } from '../../dist/net/libvirt-tls.js';
 import { missing } from '../support/programs.js';
 import { Authority } from '../support/remote-libvirt.js';
@@ -16,6 +16,8 @@ interface Try {
   readonly ca?: string;
   readonly lists?: string;
   readonly host?: string;
+  /** How the daemon speaks TLS. */
+  readonly options?: TlsOptions;
 }
 
 describe('a libvirtd whose certificate', { skip: missing('openssl') }, () => {
@@ -33,14 +35,14 @@ describe('a libvirtd whose certificate', { skip: missing('openssl') }, () => {
   /** @returns null when the daemon is taken, or why it is not, with `cacert.pem` and the like for the names of files */
   async function refusal(
     t: TestContext,
-    { server, ca = 'ca', lists, host = 'localhost' }: Try,
+    { server, ca = 'ca', lists, host = 'localhost', options = {} }: Try,
   ): Promise<string | null> {
     const pki = join(scratch(t), 'pki');
     mkdirSync(pki);
     copyFileSync(join(authority.folder, `${ca}cert.pem`), join(pki, 'cacert.pem'));
     if (lists !== undefined) writeFileSync(join(pki, 'cacrl.pem'), lists);
     const [cert, key] = ['cert', 'key'].map((what) => readFileSync(join(authority.folder, `${server}${what}.pem`)));
-    const listener = createServer({ ...(cert && { cert }), ...(key && { key }) }, (socket) => {
+    const listener = createServer({ ...(cert && { cert }), ...(key && { key }), ...options }, (socket) => {
       socket.on('error', () => undefined);
       socket.write(Buffer.of(1));
     });
@@ -108,6 +110,14 @@ describe('a libvirtd whose certificate', { skip: missing('openssl') }, () => {
     assert.equal(
       await refusal(t, { server: 'server', lists: authority.expiredList() }),
       "cacrl.pem does not tell whether libvirtd's certificate is revoked any more: a list in it has expired, put a new one there",
+    );
+  });
+
+  test('is good, but whose TLS is of another time, is told as that', async (t) => {
+    const options = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' } as const;
+    assert.equal(
+      await refusal(t, { server: 'server', options }),
+      'libvirtd does not speak TLS of version 1.2 or later',
     );
   });
 });
