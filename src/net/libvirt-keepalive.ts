@@ -31,7 +31,7 @@ export class KeepAlive {
     this.#timer = this.#wait();
   }
 
-  /** Something came. Called for each message, so it does next to nothing. */
+  /** Something came. Called for each piece of it, so it does next to nothing. */
   heard(): void {
     this.#wasHeard = true;
   }

@@ -17,6 +17,7 @@ const HEADER_BYTES = 28;
 /** VIR_NET_MESSAGE_MAX and the length word. */
 const MAX_MESSAGE_BYTES = 32 * 1024 * 1024 + 4;
 const Type = { call: 0, reply: 1, message: 2 } as const;
+const NOTHING = new Uint8Array(0);
 const PING = 1;
 const PONG = 2;
 /** Who leaves so many bytes of ours unread is not told that we are there; otherwise its questions alone could fill our memory. */
@@ -47,8 +48,11 @@ export class LibvirtRpc {
   readonly #calls = new Map<number, (answer: RpcAnswer) => void>();
   #owner: RpcOwner;
   #serial = 0;
-  #held: Uint8Array[] = [];
-  #heldBytes = 0;
+  /** Of the next message's length word, what has come while it is not whole. */
+  #head: Uint8Array = NOTHING;
+  /** The message of which a part has come, so many bytes; it has its memory at once, so that small pieces cost no more than large ones. */
+  #partial: Buffer | null = null;
+  #filled = 0;
   #isOpen = true;
   #keepAlive: KeepAlive | null = null;
 
@@ -98,7 +102,7 @@ export class LibvirtRpc {
     this.#keepAlive ??= new KeepAlive(
       options,
       () => {
-        this.#send(Program.keepAlive, PING, Type.message, 0, new Uint8Array(0));
+        this.#send(Program.keepAlive, PING, Type.message, 0, NOTHING);
       },
       (silence) => {
         this.#end(`libvirtd has not answered for ${silence / 1000} s: its host or the way there may be down`);
@@ -121,31 +125,45 @@ export class LibvirtRpc {
   }
 
   #receive(chunk: Uint8Array): void {
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
-    // A message of many chunks is put together once, when all of it is there.
-    while (this.#isOpen && this.#heldBytes >= 4) {
-      if ((this.#held[0]?.length ?? 0) < 4) this.#join();
-      const length = new XdrReader(this.#held[0] ?? chunk).unsigned();
+    // A part of a message is a sign of life, too: a long one may take long.
+    this.#keepAlive?.heard();
+    let rest = chunk;
+    while (this.#isOpen && rest.length > 0) {
+      if (this.#partial !== null) {
+        rest = this.#fill(this.#partial, rest);
+        continue;
+      }
+      if (this.#head.length > 0) rest = Buffer.concat([this.#head, rest]);
+      this.#head = rest.length < 4 ? rest : NOTHING;
+      if (rest.length < 4) return;
+      const length = new XdrReader(rest).unsigned();
       if (length < HEADER_BYTES || length > MAX_MESSAGE_BYTES) {
         this.#end('what answers there is no libvirt daemon');
         return;
       }
-      if (this.#heldBytes < length) return;
-      this.#join();
-      const all = this.#held[0] ?? chunk;
-      this.#held = length < all.length ? [all.subarray(length)] : [];
-      this.#heldBytes -= length;
-      this.#dispatch(all.subarray(0, length));
+      if (rest.length < length) {
+        this.#partial = Buffer.allocUnsafeSlow(length);
+        this.#filled = 0;
+      } else {
+        this.#dispatch(rest.subarray(0, length));
+        rest = rest.subarray(length);
+      }
     }
   }
 
-  #join(): void {
-    if (this.#held.length > 1) this.#held = [Buffer.concat(this.#held, this.#heldBytes)];
+  /** @returns what does not belong to this message any more */
+  #fill(message: Buffer, bytes: Uint8Array): Uint8Array {
+    const count = Math.min(message.length - this.#filled, bytes.length);
+    message.set(bytes.subarray(0, count), this.#filled);
+    this.#filled += count;
+    if (this.#filled === message.length) {
+      this.#partial = null;
+      this.#dispatch(message);
+    }
+    return bytes.subarray(count);
   }
 
   #dispatch(message: Uint8Array): void {
-    this.#keepAlive?.heard();
     const header = new XdrReader(message.subarray(4, HEADER_BYTES));
     const [program, version, procedure] = [header.unsigned(), header.unsigned(), header.unsigned()];
     const [type, serial, status] = [header.unsigned(), header.unsigned(), header.unsigned()];
@@ -153,8 +171,7 @@ export class LibvirtRpc {
     if (version !== VERSION) return;
     if (type === Type.message) {
       if (program !== Program.keepAlive) this.#owner.message(program, procedure, body);
-      else if (procedure === PING && this.backlog <= MOST_UNREAD)
-        this.#send(program, PONG, Type.message, 0, new Uint8Array(0));
+      else if (procedure === PING && this.backlog <= MOST_UNREAD) this.#send(program, PONG, Type.message, 0, NOTHING);
       return;
     }
     const done = this.#calls.get(serial);

@@ -1,7 +1,7 @@
 /** When a silent libvirtd is asked whether it is there, and when it is given up. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { Connection } from '../../dist/net/connection.js';
+import type { Connection, ConnectionReceiver } from '../../dist/net/connection.js';
 import { KEEP_ALIVE, KeepAlive } from '../../dist/net/libvirt-keepalive.js';
 import { LibvirtRpc } from '../../dist/net/libvirt-rpc.js';
 import { message, Program, Type } from '../support/fake-libvirt.js';
@@ -59,40 +59,84 @@ test('nothing is asked any more when it is over', (t) => {
   assert.deepEqual(said, []);
 });
 
+/** The far end of a connection in memory, and what was written to it and not read. */
+class FarEnd {
+  unread = 0;
+  #receiver: ConnectionReceiver | null = null;
+
+  say(bytes: Uint8Array): void {
+    this.#receiver?.receive(bytes);
+  }
+
+  get connection(): Connection {
+    const nothing = () => undefined;
+    const backlog = () => this.unread;
+    return {
+      link: {
+        write: (chunk) => {
+          this.unread += chunk.length;
+        },
+        writeRange: nothing,
+        writeAll: nothing,
+        get backlog() {
+          return backlog();
+        },
+        end: nothing,
+        destroy: nothing,
+        pause: nothing,
+        resume: nothing,
+      },
+      attach: (receiver) => {
+        this.#receiver = receiver;
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+}
+
+const ignored = { message: () => undefined, closed: () => undefined };
+
 test('who asks whether we are there, and does not read our answers, gets no more of them than it has room for', () => {
   const ping = message(Program.keepAlive, 1, Type.message, 0, 0, new Uint8Array(0));
-  let unread = 0;
-  let receive: (chunk: Uint8Array) => void = () => undefined;
-  const nothing = () => undefined;
-  const write = (chunk: Uint8Array) => {
-    unread += chunk.length;
-  };
-  const connection: Connection = {
-    link: {
-      write,
-      writeRange: nothing,
-      writeAll: nothing,
-      get backlog() {
-        return unread;
-      },
-      end: nothing,
-      destroy: nothing,
-      pause: nothing,
-      resume: nothing,
-    },
-    attach: (receiver) => {
-      receive = (chunk) => {
-        receiver.receive(chunk);
-      };
-    },
-    close: () => Promise.resolve(),
-  };
-  void new LibvirtRpc(connection, { message: nothing, closed: nothing });
-  receive(ping);
-  assert.equal(unread, 28);
-  for (let count = 0; count < 10_000; count++) receive(ping);
-  assert.ok(unread <= 65_536 + 28, `${unread} bytes`);
-  unread = 0;
-  receive(ping);
-  assert.equal(unread, 28);
+  const far = new FarEnd();
+  void new LibvirtRpc(far.connection, ignored);
+  far.say(ping);
+  assert.equal(far.unread, 28);
+  for (let count = 0; count < 10_000; count++) far.say(ping);
+  assert.ok(far.unread <= 65_536 + 28, `${far.unread} bytes`);
+  far.unread = 0;
+  far.say(ping);
+  assert.equal(far.unread, 28);
+});
+
+test('who takes long for one message is not given up while some of it comes', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const ends: string[] = [];
+  const far = new FarEnd();
+  const rpc = new LibvirtRpc(far.connection, { ...ignored, closed: (reason) => ends.push(reason) });
+  rpc.keepAlive(KEEP_ALIVE);
+  const long = message(Program.remote, 1, Type.message, 0, 0, Buffer.alloc(100));
+  for (const byte of long) {
+    far.say(Buffer.of(byte));
+    t.mock.timers.tick(KEEP_ALIVE.interval);
+  }
+  assert.deepEqual(ends, []);
+  for (let count = 0; count < 6; count++) t.mock.timers.tick(KEEP_ALIVE.interval);
+  assert.equal(ends.length, 1);
+});
+
+test('a message that comes in small pieces takes no more memory than in large ones', () => {
+  const far = new FarEnd();
+  let came = 0;
+  void new LibvirtRpc(far.connection, { ...ignored, message: (_program, _procedure, body) => (came += body.length) });
+  const long = message(Program.remote, 1, Type.message, 0, 0, Buffer.alloc(600_000));
+  const memory = () => process.memoryUsage().heapUsed + process.memoryUsage().external;
+  const before = memory();
+  for (const byte of long) {
+    assert.equal(came, 0);
+    // As a socket hands them over, each in memory of its own.
+    far.say(Uint8Array.of(byte));
+  }
+  assert.equal(came, 600_000);
+  assert.ok(memory() - before < 64 * 1024 * 1024, `${memory() - before} bytes`);
 });
