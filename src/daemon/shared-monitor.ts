@@ -1,4 +1,5 @@
 /** Sharing a monitor from within another program: what `qmpmux serve` does for one monitor, without signals, files and a log. */
+import { setImmediate } from 'node:timers/promises';
 
 export interface ShareOptions {
   /** QEMU's monitor, as `--upstream` takes it. */
@@ -48,7 +49,11 @@ export async function shareMonitor({ upstream, listen, name }: ShareOptions): Pr
     },
   });
   await daemon.start();
-  const stop = () => daemon.stop('the program ends it');
+  const stop = async () => {
+    // Who asks for it may be a subscriber of a channel, and the turn that it is told in must come to its end.
+    await setImmediate();
+    await daemon.stop('the program ends it');
+  };
   return {
     ready,
     get status() {
