@@ -146,6 +146,11 @@ export class CommandIntake {
     return reader.shapeError === null ? Found.Command : Found.Misshapen;
   }
 
+  /** @returns whether another command of the form of the `Known` one comes next, which is at hand then */
+  isSameNext(): boolean {
+    return this.#known !== null && this.#scanner.nextIs(this.#known);
+  }
+
   /** Nothing is asked for until more bytes come. */
   rest(): void {
     this.#owner.parser.forget();

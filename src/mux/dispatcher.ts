@@ -55,6 +55,8 @@ export class Dispatcher {
 
   /** The session has a command waiting for its turn. */
   offer(session: Session): void {
+    // Whoever waits in the ring was offered in this turn, or is waited for by all that can make room.
+    if (session.isInRing) return;
     this.#scheduler.offer(session);
     this.#host.schedule();
   }

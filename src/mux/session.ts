@@ -279,7 +279,7 @@ export class Session implements ClientPort, ClientView {
   /** Reads commands until the bytes are used up or the queue is full. */
   #pump(): void {
     for (;;) {
-      if (this.#usage.isFull(this.commands.length) || this.#output.isHigh || this.#descriptors.isFull) {
+      if (this.#isFull()) {
         this.#isPaused = true;
         this.#intake.rest();
         this.#countPause();
@@ -291,7 +291,8 @@ export class Session implements ClientPort, ClientView {
         case Found.Nothing:
           return;
         case Found.Known:
-          this.commands.passOn(intake.takeKnown());
+          do this.commands.passOn(intake.takeKnown());
+          while (!this.#isFull() && intake.isSameNext());
           break;
         case Found.Command:
           this.#receiveCommand();
@@ -305,6 +306,11 @@ export class Session implements ClientPort, ClientView {
           break;
       }
     }
+  }
+
+  /** Whether no more is to be read from the client for now. */
+  #isFull(): boolean {
+    return this.#usage.isFull(this.commands.length) || this.#output.isHigh || this.#descriptors.isFull;
   }
 
   #countPause(): void {
