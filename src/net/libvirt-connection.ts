@@ -54,7 +54,7 @@ export class LibvirtConnection implements Connection {
   /** The reply to query-version, as libvirt wrote it. */
   readonly #version: Uint8Array;
   readonly #commands = new Scanner();
-  readonly #replies = new Scanner();
+  #replies = new Scanner();
   readonly #parser = new Parser();
   readonly #waiting: Waiting[] = [];
   #isBusy = false;
@@ -293,9 +293,16 @@ export class LibvirtConnection implements Connection {
 
   /** @returns the message in the scanner, and its members in the parser; null when it is no JSON object. */
   #read(message: Uint8Array): Scanner | null {
+    // What libvirt hands over is one message each: nothing of another one may be taken for its beginning.
+    if (this.#replies.heldBytes > 0 && (this.#replies.next() !== Scan.NeedMore || this.#replies.isInsideMessage)) {
+      this.#replies = new Scanner();
+    }
     const scanner = this.#replies;
     scanner.push(message);
-    if (scanner.next() !== Scan.Message) return null;
+    if (scanner.next() !== Scan.Message) {
+      this.#replies = new Scanner();
+      return null;
+    }
     this.#parser.parse(scanner.bytes, scanner.tokens);
     return this.#parser.isObject && this.#parser.error === null ? scanner : null;
   }
