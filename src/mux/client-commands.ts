@@ -126,12 +126,13 @@ export class ClientCommands {
       const start = reserve(envelope.sizeWith(command.idLength));
       const slab = slabBytes();
       const end = envelope.writeTo(slab, slabView(), start, command.idBytes, command.idStart, command.idEnd);
+      // Before anyone is told, who could have others write to the slab.
       commitTo(end);
+      this.#output.claim(start, end);
       if (journal !== null) {
         const isWanted = isError || journal.wantsRaw;
         journal.answered(command, isWanted ? [slab.subarray(start, end)] : NO_CHUNKS, isError, source);
       }
-      this.#output.claim(start, end);
     } else {
       const chunks = envelope.withId(command.id);
       journal?.answered(command, chunks, isError, source);
