@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Link } from '../mux/link.js';
 import { SendingLink } from './sending-link.js';
+import type { SharedReader } from './shared-reader.js';
 import { SocketLink } from './socket-link.js';
 
 export interface ConnectionReceiver {
@@ -30,9 +31,11 @@ export class SocketConnection implements Connection {
   readonly link: SocketLink;
   #receiver: ConnectionReceiver | null = null;
 
-  constructor(socket: Socket) {
+  /** @param reader what the socket was made to be read by; null for the stream */
+  constructor(socket: Socket, reader: SharedReader | null = null) {
     // Unix sockets have no address, and carry descriptors.
-    this.link = socket.remoteAddress === undefined ? new SendingLink(socket) : new SocketLink(socket, socket);
+    const isUnix = socket.remoteAddress === undefined;
+    this.link = isUnix ? new SendingLink(socket, reader) : new SocketLink(socket, socket, undefined, reader);
   }
 
   attach(receiver: ConnectionReceiver): void {

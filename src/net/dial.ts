@@ -8,6 +8,7 @@ import { type Connection, SocketConnection } from './connection.js';
 import { dialLibvirt } from './libvirt-dial.js';
 import { describeSystemError, errorCode } from './listen-error.js';
 import { kindOf } from './socket-file.js';
+import { SharedReader } from './shared-reader.js';
 import { describeTcp, openTcp } from './tcp.js';
 
 export interface DialOutcome {
@@ -40,14 +41,15 @@ export function dial(address: DialAddress, outcome: DialOutcome): { readonly abo
     });
   }
   if (address.kind === 'libvirt') return dialLibvirt(address, outcome);
-  const socket = openSocket(address);
+  const reader = address.kind === 'unix' ? new SharedReader() : null;
+  const socket = openSocket(address, reader);
   const failed = (error: Error) => {
     outcome.failed(address.kind === 'unix' ? describeUnix(address, error) : describeTcp(address.host, error));
   };
   socket.once('error', failed);
   socket.once('connect', () => {
     socket.off('error', failed);
-    outcome.connected(new SocketConnection(socket));
+    outcome.connected(new SocketConnection(socket, reader));
   });
   return {
     abort: () => {
@@ -63,9 +65,9 @@ function ignore(): void {
   // an attempt that nobody waits for any more
 }
 
-function openSocket(address: UnixAddress | TcpAddress): Socket {
-  if (address.kind === 'unix') return connect({ path: address.path, allowHalfOpen: true });
-  return openTcp(address.host, address.port, address.family);
+function openSocket(address: UnixAddress | TcpAddress, reader: SharedReader | null): Socket {
+  if (address.kind === 'tcp') return openTcp(address.host, address.port, address.family);
+  return connect({ path: address.path, allowHalfOpen: true, ...(reader === null ? {} : { onread: reader.options }) });
 }
 
 function describeUnix({ path }: UnixAddress, error: Error): string {

@@ -10,6 +10,7 @@ import { getSystemErrorName } from 'node:util';
 import type { Descriptor } from '../mux/link.js';
 import { EAGAIN, messageCalls } from './message-calls.js';
 import { ReceivedDescriptor } from './received-descriptor.js';
+import type { SharedReader } from './shared-reader.js';
 import { descriptorOf, SocketLink } from './socket-link.js';
 
 interface Held {
@@ -28,8 +29,9 @@ export class SendingLink extends SocketLink {
   #heldBytes = 0;
   #isEnding = false;
 
-  constructor(socket: Socket) {
-    super(socket, socket);
+  /** @param reader what the socket was made to be read by; null for the stream */
+  constructor(socket: Socket, reader: SharedReader | null = null) {
+    super(socket, socket, undefined, reader);
     this.#socket = socket;
     socket.once('close', () => {
       this.#drop();

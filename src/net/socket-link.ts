@@ -16,6 +16,7 @@ import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { Link } from '../mux/link.js';
+import type { SharedReader } from './shared-reader.js';
 import { Tail } from './tail.js';
 
 /** Who takes what comes from a connection. A `ClientPort` of the multiplexer is one. */
@@ -40,6 +41,7 @@ export class SocketLink implements Link {
   readonly #writable: Writable;
   readonly #readable: Readable;
   readonly #linger: number;
+  readonly #reader: SharedReader | null;
   /** The descriptor of a socket that takes plain bytes; -1 for others. Not used once the stream is not writable any more. */
   readonly #fd: number;
   #receiver: Receiver | null = null;
@@ -56,11 +58,13 @@ export class SocketLink implements Link {
    * @param writable towards the peer; a socket must have been made with `allowHalfOpen`.
    * @param readable from the peer; the same object for a socket.
    * @param linger how long a peer may stand still after `end`, in milliseconds.
+   * @param reader what the socket was made to be read by; null for the stream
    */
-  constructor(writable: Writable, readable: Readable, linger: number = LINGER) {
+  constructor(writable: Writable, readable: Readable, linger: number = LINGER, reader: SharedReader | null = null) {
     this.#writable = writable;
     this.#readable = readable;
     this.#linger = linger;
+    this.#reader = reader;
     this.#fd = plainDescriptorOf(writable);
     const streams = new Set<Readable | Writable>([writable, readable]);
     this.#openStreams = streams.size;
@@ -88,6 +92,12 @@ export class SocketLink implements Link {
     this.#readable.on('end', () => {
       this.receiveEnd();
     });
+    if (this.#reader !== null) {
+      this.#reader.start((chunk) => {
+        receiver.receive(chunk);
+      });
+      return;
+    }
     // Starts the flow.
     this.#readable.on('data', (chunk: Uint8Array) => {
       receiver.receive(chunk);
