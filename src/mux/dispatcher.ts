@@ -100,7 +100,8 @@ export class Dispatcher {
   /** Whether in-band commands wait for others to come. */
   #isGathering(): boolean {
     if (!this.#pacing.isFast) return false;
-    return this.#gathering.isWorthwhile(this.#pending.inBandCount, this.#scheduler.countWaiting(ENOUGH));
+    const waiting = this.#scheduler.countWaiting(ENOUGH);
+    return this.#gathering.isWorthwhile(this.#pending.inBandCount, waiting, this.#owner.clientCount);
   }
 
   #dispatchInBand(link: Link): void {

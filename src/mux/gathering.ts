@@ -5,8 +5,12 @@
  * loop is let go round; where that brings none twice in a row, they go as they are (docs/adr/0011-gathering.md).
  */
 
-/** With fewer commands under way nothing is waited for. */
+/**
+ * With fewer commands under way nothing is waited for, nor with fewer for each client: a crowd with one each sleeps between them, and
+ * is answered in better batches by who does so as well.
+ */
 const FEWEST = 32;
+const FEWEST_OF_EACH = 2;
 /** So many are enough, whatever is usual. */
 export const ENOUGH = 128;
 /** Passes of the event loop in a row that may bring nothing. */
@@ -23,16 +27,18 @@ export class Gathering {
 
   /**
    * @param waiting how many commands wait; `ENOUGH` stands for more as well
+   * @param clients how many clients there are
    * @returns whether to look again before anything is sent
    */
-  isWorthwhile(inFlight: number, waiting: number): boolean {
+  isWorthwhile(inFlight: number, waiting: number, clients: number): boolean {
     const sum = inFlight + waiting;
     this.#usual = Math.max(sum, this.#usual - (this.#usual - sum) * WEIGHT);
     if (waiting !== this.#waiting) {
       this.#waiting = waiting;
       this.#looks = 0;
     }
-    if (this.#usual >= FEWEST && waiting < Math.min(this.#usual / 2, ENOUGH) && this.#looks++ < PATIENCE) return true;
+    const fewest = Math.max(FEWEST, FEWEST_OF_EACH * clients);
+    if (this.#usual >= fewest && waiting < Math.min(this.#usual / 2, ENOUGH) && this.#looks++ < PATIENCE) return true;
     this.#waiting = 0;
     this.#looks = 0;
     return false;

@@ -23,6 +23,8 @@ export interface SessionOwner {
   readonly desk: DescriptorDesk;
   /** Whether the way to QEMU carries descriptors. */
   readonly carriesDescriptors: boolean;
+  /** Clients that are connected. */
+  readonly clientCount: number;
   /** How many commands of one client may be upstream at a time, in-band; and as many out-of-band. */
   readonly share: number;
   /** Why no command can be run now; null while they can. */

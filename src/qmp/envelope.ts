@@ -36,6 +36,8 @@ const LONGEST_ID = 9;
 /** What most commands are answered with, up to the id; and where the id's member begins in it. */
 const EMPTY_RETURN = new ShortText(ascii('{"return": {}, "id": '));
 const EMPTY_RETURN_END = 13;
+/** Replies from this length on are not copied. In bytes. */
+export const LONG: number = 8 * 1024;
 /** Beginnings shorter than this are copied by words. In bytes. */
 const WORDS_BELOW = 80;
 const NO_VIEW = viewOf(new Uint8Array(0));
@@ -164,6 +166,11 @@ export class Envelope {
     return this.#pieces === null;
   }
 
+  /** Bytes of the message without its line break, where it lies in one array. */
+  get length(): number {
+    return this.#contentEnd - this.#firstStart;
+  }
+
   /** The most bytes `writeTo` writes, for an id of `idLength` bytes. */
   sizeWith(idLength: number): number {
     return this.#contentEnd - this.#firstStart + idLength + 16;
@@ -211,16 +218,16 @@ export class Envelope {
 
   /** The reply with `id` in place of its own (null: with none), as chunks; large parts are not copied. */
   withId(id: Uint8Array | null): Uint8Array[] {
-    if (this.#pieces === null) {
+    if (this.#pieces === null && this.length < LONG) {
       const out = new Uint8Array(this.sizeWith(id?.length ?? 0));
       return [out.subarray(0, this.writeTo(out, viewOf(out), 0, id))];
     }
     const member = id === null ? [] : this.isIdFirst ? [ERROR_WITH_ID.subarray(1), id, ascii(', ')] : [ID_AT_END, id];
-    const pieces = this.#pieces;
+    const pieces = this.#pieces ?? [this.#first.subarray(0, this.#contentEnd)];
     const holder = this.isIdFirst ? 0 : pieces.length - 1;
     return [
       ...pieces.slice(0, holder),
-      (pieces[holder] ?? this.#first).subarray(0, this.#idStart),
+      (pieces[holder] ?? this.#first).subarray(holder === 0 ? this.#firstStart : 0, this.#idStart),
       ...member,
       (pieces[holder] ?? this.#first).subarray(
         this.#idEnd,
