@@ -4,15 +4,40 @@ import { parseArgs } from 'node:util';
 import { soak } from './soak.js';
 import { formatTable } from './table.js';
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '60' },
-    seed: { type: 'string', default: String(randomInt(1_000_000_000)) },
-    clients: { type: 'string', default: '1000' },
-    vanishing: { type: 'string', default: '100000' },
-    inputs: { type: 'string', default: '10000' },
-  },
-});
+const HELP = `Usage: npm run soak -- [--seconds S] [--seed N] [--clients N] [--vanishing N] [--inputs N]
+
+Floods a daemon from all sides, and prints a table of what that did to others.
+
+  --seconds S      how long clients are held and flooded (default 60)
+  --seed N         of what is random; printed first (default: another each time)
+  --clients N      clients that are connected all the time (default 1000)
+  --vanishing N    clients that come and go without a word (default 100000)
+  --inputs N       pieces of garbage that are sent (default 10000)
+`;
+
+const { values } = readOptions();
+if (values.help === true || Object.values(values).some((value) => typeof value === 'string' && !/^\d+$/.test(value))) {
+  process.stdout.write(HELP);
+  process.exit(values.help === true ? 0 : 64);
+}
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        help: { type: 'boolean' },
+        seconds: { type: 'string', default: '60' },
+        seed: { type: 'string', default: String(randomInt(1_000_000_000)) },
+        clients: { type: 'string', default: '1000' },
+        vanishing: { type: 'string', default: '100000' },
+        inputs: { type: 'string', default: '10000' },
+      },
+    });
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
+    process.exit(64);
+  }
+}
+
 const cleanings: (() => void | Promise<void>)[] = [];
 const scope = {
   after: (clean: () => void | Promise<void>) => {
