@@ -9,6 +9,7 @@
  * `#state` goes writing → failing (a write failed) → writing (a retry succeeded, and a record says so); either → closed.
  */
 import { chainHash, FIRST_HASH, HASH_MEMBER, LINE_END, TAIL_LENGTH } from './chain.js';
+import { ShortText, viewOf } from '../qmp/ascii.js';
 import { Clock, type TimeSource } from './clock.js';
 import { type Kind, type LeftOut, NOTHING_LEFT_OUT } from './kinds.js';
 import { LineBuffer } from './line-buffer.js';
@@ -73,12 +74,12 @@ type State =
     }
   | { readonly name: 'closed' };
 
-const HEAD = Buffer.from(`{"v":${SCHEMA_VERSION},"seq":`);
+const HEAD = new ShortText(Buffer.from(`{"v":${SCHEMA_VERSION},"seq":`));
 /** Room for `,"time":"2026-01-31T23:59:59.123456Z","mono":` and sixteen digits. */
 const MOST_STAMP = 64;
-const PLAIN_END = Buffer.from('}\n');
-const HASH_MEMBER_BYTES = Buffer.from(HASH_MEMBER);
-const LINE_END_BYTES = Buffer.from(LINE_END);
+const PLAIN_END = new ShortText(Buffer.from('}\n'));
+const HASH_MEMBER_TEXT = new ShortText(Buffer.from(HASH_MEMBER));
+const LINE_END_TEXT = new ShortText(Buffer.from(LINE_END));
 
 /** @returns the member that says of which kind a record is. */
 export function kindMember(kind: Kind): string {
@@ -103,6 +104,7 @@ export class AuditLog {
   #seq: number;
   /** The times of the records that are begun before the event loop goes on, as they are put. */
   readonly #stamp = Buffer.alloc(MOST_STAMP);
+  readonly #stampView = viewOf(this.#stamp);
   #stampLength = 0;
   #hasStamp = false;
   /** Where the record that is being put together begins. */
@@ -181,14 +183,14 @@ export class AuditLog {
       }
     }
     const seq = ++this.#seq;
-    line.putBytes(HEAD);
+    line.putText(HEAD);
     line.putNumber(seq);
     const start = line.end;
     if (!this.#hasStamp) {
       this.startedAt = this.clock.now();
       this.clock.put(line, this.startedAt);
       this.#keepStamp(start);
-    } else line.putBytes(this.#stamp, 0, this.#stampLength);
+    } else line.putView(this.#stampView, this.#stampLength);
     if (kind === 'command') this.#holdsCommand = true;
     return seq;
   }
@@ -214,10 +216,10 @@ export class AuditLog {
     const line = this.line;
     if (this.#chain) {
       const hash = chainHash(line.bytes.subarray(this.#lineStart - TAIL_LENGTH, line.end));
-      line.putBytes(HASH_MEMBER_BYTES);
+      line.putText(HASH_MEMBER_TEXT);
       line.putAscii(hash);
-      line.putBytes(LINE_END_BYTES);
-    } else line.putBytes(PLAIN_END);
+      line.putText(LINE_END_TEXT);
+    } else line.putText(PLAIN_END);
     this.#lineStart = line.end;
     if (this.#isWriteDue) return;
     this.#isWriteDue = true;

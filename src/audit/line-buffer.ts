@@ -3,6 +3,7 @@
  * no object and no string. Everything put is ASCII or UTF-8; what is not is spelled out by `putLatin1`.
  */
 import { constants } from 'node:buffer';
+import { copyWords, type ShortText, viewOf } from '../qmp/ascii.js';
 
 const FIRST_SIZE = 64 * 1024;
 /** A buffer that one huge message has grown is not kept beyond this. */
@@ -11,6 +12,8 @@ const LARGEST_KEPT = 4 * 1024 * 1024;
 const SHORT = 24;
 /** The same for a part of a chunk. */
 const SHORT_SLICE = 96;
+/** A message's line end, which is left out of records, is no longer than this. */
+const LINE_END_LENGTH = 2;
 
 const ZERO = 0x30;
 const QUOTE = 0x22;
@@ -37,9 +40,12 @@ export class LineBuffer {
   bytes: Buffer;
   /** Bytes from here on are free. */
   end = 0;
+  /** `bytes` as `copyWords` writes to it. */
+  #view: DataView;
 
   constructor(size = FIRST_SIZE) {
     this.bytes = Buffer.allocUnsafeSlow(size);
+    this.#view = viewOf(this.bytes);
   }
 
   /**
@@ -53,6 +59,7 @@ export class LineBuffer {
     const larger = Buffer.allocUnsafeSlow(Math.min(constants.MAX_LENGTH, Math.max(needed, this.bytes.length * 2)));
     this.bytes.copy(larger, 0, 0, this.end);
     this.bytes = larger;
+    this.#view = viewOf(larger);
   }
 
   /** Forgets everything from `length` on, and lets go of a buffer that has grown huge. */
@@ -61,6 +68,7 @@ export class LineBuffer {
       const smaller = Buffer.allocUnsafeSlow(FIRST_SIZE);
       this.bytes.copy(smaller, 0, 0, length);
       this.bytes = smaller;
+      this.#view = viewOf(smaller);
     }
     this.end = length;
   }
@@ -70,19 +78,30 @@ export class LineBuffer {
     this.bytes[this.end++] = byte;
   }
 
-  /** Puts text that is known to be ASCII. For a constant, `putBytes` is quicker. */
+  /** Puts text that is known to be ASCII. For a constant, `putText` is quicker. */
   putAscii(text: string): void {
     this.reserve(text.length);
     this.end += this.bytes.write(text, this.end, 'latin1');
   }
 
+  /** Puts a text that is put often. */
+  putText({ view, length }: ShortText): void {
+    this.putView(view, length);
+  }
+
+  /** Puts the first `length` bytes of `view`, which are few. */
+  putView(view: DataView, length: number): void {
+    this.reserve(length);
+    this.end = copyWords(view, 0, length, this.#view, this.end);
+  }
+
   /** Puts the bytes of `chunk` from `from` to `to`. */
   putBytes(chunk: Uint8Array, from = 0, to = chunk.length): void {
     const length = to - from;
-    this.reserve(length);
+    // Slicing makes an object, which a longer loop costs less than; a whole chunk needs none, nor one of which a line end is left out.
+    const isWhole = chunk.length - length <= LINE_END_LENGTH && from === 0;
+    this.reserve(isWhole ? chunk.length : length);
     const { bytes, end } = this;
-    // Slicing makes an object, which a longer loop costs less than; a whole chunk needs none.
-    const isWhole = length === chunk.length;
     if (length < (isWhole ? SHORT : SHORT_SLICE)) {
       for (let i = 0; i < length; i++) bytes[end + i] = chunk[from + i] ?? 0;
     } else bytes.set(isWhole ? chunk : chunk.subarray(from, to), end);

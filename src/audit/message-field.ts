@@ -9,19 +9,20 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { ShortText } from '../qmp/ascii.js';
 import type { LineBuffer } from './line-buffer.js';
 import { checkJson, Json } from './strict-json.js';
 
 /** The names of the members that hold a message, with their commas and colons. */
 export interface MessageNames {
-  readonly json: Uint8Array;
-  readonly text: Uint8Array;
-  readonly latin1: Uint8Array;
-  readonly cut: Uint8Array;
+  readonly json: ShortText;
+  readonly text: ShortText;
+  readonly latin1: ShortText;
+  readonly cut: ShortText;
 }
 
 function named(json: string, prefix: string): MessageNames {
-  const member = (name: string) => Buffer.from(`,"${name}":`);
+  const member = (name: string) => new ShortText(Buffer.from(`,"${name}":`));
   return {
     json: member(json),
     text: member(`${prefix}text`),
@@ -49,7 +50,7 @@ export function putMessage(
   limit: number,
 ): void {
   const before = line.end;
-  line.putBytes(names.json);
+  line.putText(names.json);
   const start = line.end;
   line.putBytes(bytes, from, to);
   if (limit > 0 && line.end - start > limit) {
@@ -66,16 +67,16 @@ export function putMessage(
   }
   const put = line.bytes;
   for (let i = start; i < line.end; i++) if (put[i] === 0x0a || put[i] === 0x0d) put[i] = 0x20;
-  line.putBytes(names.text);
+  line.putText(names.text);
   line.putUtf8(exact);
 }
 
 function putText(line: LineBuffer, names: MessageNames, exact: Uint8Array): void {
   if (isUtf8(exact)) {
-    line.putBytes(names.text);
+    line.putText(names.text);
     line.putUtf8(exact);
   } else {
-    line.putBytes(names.latin1);
+    line.putText(names.latin1);
     line.putLatin1(exact);
   }
 }
@@ -90,7 +91,7 @@ function putCut(line: LineBuffer, names: MessageNames, before: number, start: nu
   const beginning = Buffer.from(whole.subarray(0, isUtf8(whole.subarray(0, kept)) ? kept : limit));
   line.end = before;
   putText(line, names, beginning);
-  line.putBytes(names.cut);
+  line.putText(names.cut);
   line.putAscii(`{"length":${whole.length},"sha256":"${sha256}"}`);
 }
 

@@ -6,6 +6,7 @@
  */
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
 import type { Descriptor, UpstreamState } from '../mux/link.js';
+import { ShortText } from '../qmp/ascii.js';
 import { type AuditLog, kindMember } from './audit-log.js';
 import type { Kind } from './kinds.js';
 import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from './message-field.js';
@@ -29,12 +30,12 @@ const UNRECORDED = 'audit';
 const LOST = -1;
 /** Names of commands come from clients: no more are remembered than this. */
 const MOST_NAMES = 512;
-const SOURCES: Readonly<Record<ReplySource, Uint8Array>> = {
-  upstream: Buffer.from(',"source":"upstream"'),
-  cached: Buffer.from(',"source":"cached"'),
-  shared: Buffer.from(',"source":"shared"'),
-  local: Buffer.from(',"source":"local"'),
-  late: Buffer.from(',"source":"late"'),
+const SOURCES: Readonly<Record<ReplySource, ShortText>> = {
+  upstream: textOf(',"source":"upstream"'),
+  cached: textOf(',"source":"cached"'),
+  shared: textOf(',"source":"shared"'),
+  local: textOf(',"source":"local"'),
+  late: textOf(',"source":"late"'),
 };
 /** What is kept of unreadable input to be looked at with what follows: more than the longest of the words that are looked for. */
 const UNREAD_END = 128;
@@ -45,10 +46,10 @@ interface Unread {
   readonly end: Uint8Array;
 }
 
-const OF = Buffer.from(',"of":');
-const UPSTREAM = Buffer.from(',"upstream":');
-const LATENCY = Buffer.from(',"latency":');
-const QUEUED = Buffer.from(',"queued":');
+const OF = textOf(',"of":');
+const UPSTREAM = textOf(',"upstream":');
+const LATENCY = textOf(',"latency":');
+const QUEUED = textOf(',"queued":');
 
 export class Recorder implements Journal {
   readonly wantsRaw = true;
@@ -63,10 +64,10 @@ export class Recorder implements Journal {
   /** The same for records about the VM. */
   readonly #vmMembers = new Map<Kind, Uint8Array>();
   readonly #address: string | null;
-  readonly #names = new Map<string, Uint8Array>();
+  readonly #names = new Map<string, ShortText>();
   /** The name that was put last, and its member. */
   #lastName: string | null = null;
-  #lastNameMember: Uint8Array = new Uint8Array(0);
+  #lastNameMember: ShortText = textOf('');
   /** By the number of its record: what a command tells about the answer that is still due. */
   readonly #answers = new Map<number, AnswerSecrets>();
   /** For clients whose last input could not be read its end: what follows may belong to it. */
@@ -135,10 +136,10 @@ export class Recorder implements Journal {
     this.#putIds(command);
     this.#putLatency(command);
     if (source === 'upstream') {
-      line.putBytes(QUEUED);
+      line.putText(QUEUED);
       line.putNumber(Math.max(0, command.sentAt - command.receivedAt));
     }
-    line.putBytes(SOURCES[source]);
+    line.putText(SOURCES[source]);
     const whole = joined(reply);
     const redacted = this.#redactor.answer(command.name, secrets, whole);
     this.#put(MESSAGE, whole, lengthWithoutLineEnd(whole), redacted, this.#maxMessage);
@@ -152,7 +153,7 @@ export class Recorder implements Journal {
     this.#putOf(command.mark);
     this.#putIds(command);
     this.#putLatency(command);
-    line.putBytes(SOURCES.local);
+    line.putText(SOURCES.local);
     this.#put(MESSAGE, reply, lengthWithoutLineEnd(reply), null, this.#maxMessage);
     this.#log.end();
   }
@@ -309,7 +310,7 @@ export class Recorder implements Journal {
 
   #putLatency(command: CommandView): void {
     const { line, startedAt } = this.#log;
-    line.putBytes(LATENCY);
+    line.putText(LATENCY);
     line.putNumber(Math.max(0, startedAt - this.#clockDifference - command.receivedAt));
   }
 
@@ -317,7 +318,7 @@ export class Recorder implements Journal {
   #putOf(of: number): void {
     if (of <= 0) return;
     const { line } = this.#log;
-    line.putBytes(OF);
+    line.putText(OF);
     line.putNumber(of);
   }
 
@@ -326,13 +327,13 @@ export class Recorder implements Journal {
       this.#lastName = name;
       this.#lastNameMember = this.#memberOf(name);
     }
-    this.#log.line.putBytes(this.#lastNameMember);
+    this.#log.line.putText(this.#lastNameMember);
   }
 
-  #memberOf(name: string): Uint8Array {
+  #memberOf(name: string): ShortText {
     let member = this.#names.get(name);
     if (member === undefined) {
-      member = Buffer.from(`,"command":${JSON.stringify(name)}`);
+      member = textOf(`,"command":${JSON.stringify(name)}`);
       if (this.#names.size >= MOST_NAMES) this.#names.clear();
       this.#names.set(name, member);
     }
@@ -344,7 +345,7 @@ export class Recorder implements Journal {
     const { idBytes } = command;
     if (idBytes !== null) putMessage(line, ID, idBytes, command.idStart, command.idEnd, 0);
     if (command.upstreamId >= 0) {
-      line.putBytes(UPSTREAM);
+      line.putText(UPSTREAM);
       line.putNumber(command.upstreamId);
     }
   }
@@ -377,6 +378,10 @@ export class Recorder implements Journal {
     line.putAscii(names === REPLY ? ',"reply_redacted":' : ',"redacted":');
     line.putAscii(JSON.stringify(paths).replace(/[^\x20-\x7e]/g, escapeUnit));
   }
+}
+
+function textOf(text: string): ShortText {
+  return new ShortText(Buffer.from(text));
 }
 
 function joined(chunks: readonly Uint8Array[]): Uint8Array {
