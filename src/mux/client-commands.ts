@@ -11,7 +11,7 @@
  * `#quit` goes none → expected (the client has sent a `quit`) → agreed (QEMU has said so) → expected (it has answered a later command,
  * is lost, or is not waited for any longer).
  */
-import { type Envelope, LONG } from '../qmp/envelope.js';
+import type { Envelope } from '../qmp/envelope.js';
 import { errorReply, genericError } from '../qmp/message.js';
 import type { ClientOutput } from './client-output.js';
 import { CommandQueue } from './command-queue.js';
@@ -122,7 +122,7 @@ export class ClientCommands {
   deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
     const journal = this.#owner.journal;
     if (this.#quit !== 'none' && !command.oob) this.#followQuit(command, isError);
-    if (envelope.isContiguous && envelope.length < LONG) {
+    if (envelope.isCopied) {
       const start = reserve(envelope.sizeWith(command.idLength));
       const slab = slabBytes();
       const end = envelope.writeTo(slab, slabView(), start, command.idBytes, command.idStart, command.idEnd);

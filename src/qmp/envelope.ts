@@ -36,8 +36,9 @@ const LONGEST_ID = 9;
 /** What most commands are answered with, up to the id; and where the id's member begins in it. */
 const EMPTY_RETURN = new ShortText(ascii('{"return": {}, "id": '));
 const EMPTY_RETURN_END = 13;
-/** Replies from this length on are not copied. In bytes. */
-export const LONG: number = 8 * 1024;
+/** Replies from this length on are not copied, in bytes, but where they would keep alive more than so many times their length. */
+const LONG = 8 * 1024;
+const MOST_KEPT_ALIVE = 8;
 /** Beginnings shorter than this are copied by words. In bytes. */
 const WORDS_BELOW = 80;
 const NO_VIEW = viewOf(new Uint8Array(0));
@@ -171,6 +172,15 @@ export class Envelope {
     return this.#contentEnd - this.#firstStart;
   }
 
+  /**
+   * Whether the message is copied when it gets another id. A long one is not, unless it is a small part of what was read at once: a
+   * client that does not read it would hold all of that, and be charged for its own.
+   */
+  get isCopied(): boolean {
+    if (this.#pieces !== null) return false;
+    return this.length < LONG || this.length * MOST_KEPT_ALIVE < this.#first.buffer.byteLength;
+  }
+
   /** The most bytes `writeTo` writes, for an id of `idLength` bytes. */
   sizeWith(idLength: number): number {
     return this.#contentEnd - this.#firstStart + idLength + 16;
@@ -218,7 +228,7 @@ export class Envelope {
 
   /** The reply with `id` in place of its own (null: with none), as chunks; large parts are not copied. */
   withId(id: Uint8Array | null): Uint8Array[] {
-    if (this.#pieces === null && this.length < LONG) {
+    if (this.isCopied) {
       const out = new Uint8Array(this.sizeWith(id?.length ?? 0));
       return [out.subarray(0, this.writeTo(out, viewOf(out), 0, id))];
     }

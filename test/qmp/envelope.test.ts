@@ -222,3 +222,24 @@ describe('an envelope', () => {
     assert.equal(body(`${large}, "id": 7}\r\n`), large);
   });
 });
+
+describe('a long reply', () => {
+  it('is passed on without a copy, unless that would keep much more alive than itself', () => {
+    const reply = `{"return": "${'x'.repeat(9000)}", "id": 1}\r\n`;
+    for (const [others, isCopied] of [
+      [0, false],
+      [3, false],
+      [30, true],
+    ] as const) {
+      const chunk = bytesOf(reply.repeat(others + 1));
+      const lines = new LineReader();
+      const envelope = new Envelope();
+      lines.push(chunk);
+      assert.ok(lines.next());
+      envelope.read(lines);
+      const chunks = envelope.withId(bytesOf('7'));
+      assert.equal(textOf(chunks), reply.replace('"id": 1', '"id": 7'));
+      assert.equal(!chunks.some(({ buffer }) => buffer === chunk.buffer), isCopied, `${others} others`);
+    }
+  });
+});
