@@ -117,9 +117,11 @@ export class DescriptorDesk {
     if (command.use?.isTaker === true) this.#taker = command;
   }
 
-  /** A command that was to go upstream is not sent after all. */
-  withdrawn(command: PendingCommand): void {
-    if (this.#taker === command) this.#taker = null;
+  /** A command that was to go upstream is not sent after all. @returns whether others may take descriptors now */
+  withdrawn(command: PendingCommand): boolean {
+    if (this.#taker !== command) return false;
+    this.#taker = null;
+    return true;
   }
 
   /** QEMU has answered a command. @returns whether others may take descriptors now */

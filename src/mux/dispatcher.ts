@@ -149,9 +149,10 @@ export class Dispatcher {
   /** The journal could not record this turn's commands, so QEMU must not see them. */
   #refuseBatch(trouble: string): void {
     this.#upstreamOut.clear();
+    let mayTake = false;
     for (const command of this.#batch.toReversed()) {
       this.#pending.withdraw(command);
-      this.#owner.desk.withdrawn(command);
+      if (this.#owner.desk.withdrawn(command)) mayTake = true;
     }
     const fault = genericError(`qmpmux cannot record this command, so it was not run: ${trouble}`);
     for (const command of this.#batch.flatMap((leader) => [leader, ...leader.followers])) {
@@ -159,6 +160,8 @@ export class Dispatcher {
       this.#owner.journal?.denied(command, 'audit', reply);
       command.session.commands.answerLocally(command, [reply]);
     }
+    // Those who waited to take a descriptor have lost their turn meanwhile.
+    if (mayTake) this.#owner.offerAll();
     if (this.#scheduler.hasWaiting) this.#host.schedule();
   }
 }

@@ -290,6 +290,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#dispatcher.offer(session);
   }
 
+  offerAll(): void {
+    for (const session of this.#sessions) if (session.commands.hasWaiting) this.offer(session);
+  }
+
   offerOob(session: Session): void {
     this.#dispatcher.offerOob(session);
   }
@@ -413,7 +417,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     if (!command.oob) this.#pacing.answered(command.sentAt, this.#readAt);
     const { use } = command;
     if (use !== null && this.desk.answered(command, use, envelope, isError)) {
-      for (const session of this.#sessions) if (session.commands.hasWaiting) this.offer(session);
+      this.offerAll();
     }
     this.#replies.deliver(command, envelope, isError, this.#readAt);
     if (this.#dispatcher.hasWaiting) this.#host.schedule();

@@ -32,6 +32,8 @@ export interface SessionOwner {
   now(): number;
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;
+  /** The same for each session that has one. */
+  offerAll(): void;
   /** The session has an out-of-band command waiting for its turn. */
   offerOob(session: Session): void;
   /** Answers a plain query from memory. @returns whether there was an answer. */

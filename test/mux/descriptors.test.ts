@@ -66,6 +66,20 @@ describe('a descriptor', () => {
     assert.deepEqual(one.take(), ['{"return": {}, "id": "a"}']);
   });
 
+  test('is waited for no longer than until its command turns out not to be recorded', () => {
+    const world = worldThatCarries();
+    const [one, two] = [world.client().negotiate(), world.client().negotiate()];
+    world.journal.troubles.push('disk full');
+    one.write(getfd('a'));
+    two.write(getfd('b'));
+    world.settle();
+    assert.equal(one.take().length, 1);
+    assert.deepEqual(world.qemu.waitingNames, ['getfd']);
+    world.qemu.returns();
+    world.settle();
+    assert.deepEqual(two.take(), ['{"return": {}, "id": "b"}']);
+  });
+
   test('has not a byte behind it until QEMU has taken it: its threads would race for it, and QEMU die', () => {
     const world = worldThatCarries();
     const [one, two] = [world.client().negotiate(), world.client().negotiate('oob')];
