@@ -156,7 +156,8 @@ export class CommandQueue {
     substitute.oob = command.oob;
     substitute.afterOob = command.afterOob;
     const queue = command.oob ? this.#oob : this.#inBand;
-    queue[queue.indexOf(command)] = substitute;
+    // Objects are used again, so this one may also lie among those that have left.
+    queue[queue.indexOf(command, command.oob ? 0 : this.#head)] = substitute;
   }
 
   /** Takes out what has not gone upstream: in-band commands from the first without an answer on, then the out-of-band ones that wait. */

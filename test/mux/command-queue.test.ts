@@ -141,6 +141,16 @@ describe('the commands of a client', () => {
     assert.equal(nameOf(queue.next), 'b');
   });
 
+  it('can be replaced when they are objects that were used before in the same queue', () => {
+    const queue = queueOf('a', 'b');
+    const again = send(queue);
+    settle(queue, again);
+    queue.add(again);
+    settle(queue, send(queue));
+    queue.replace(send(queue), command('A'));
+    assert.equal(nameOf(queue.due), 'A');
+  });
+
   it('cost no more memory for those that have left', () => {
     const queue = new CommandQueue();
     queue.add(command('first'));
