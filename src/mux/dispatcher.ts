@@ -101,7 +101,7 @@ export class Dispatcher {
   #isGathering(): boolean {
     if (!this.#pacing.isFast) return false;
     const waiting = this.#scheduler.countWaiting(ENOUGH);
-    return this.#gathering.isWorthwhile(this.#pending.inBandCount, waiting, this.#owner.clientCount);
+    return this.#gathering.isWorthwhile(this.#pending.inBandCount, waiting, this.#owner.clientCount, this.#sentAt);
   }
 
   #dispatchInBand(link: Link): void {

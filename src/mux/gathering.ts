@@ -15,6 +15,8 @@ const FEWEST_OF_EACH = 2;
 export const ENOUGH = 128;
 /** Passes of the event loop in a row that may bring nothing. */
 const PATIENCE = 2;
+/** Nor does anyone wait longer than this for others, in microseconds: a pass can take long where there is much to be read in it. */
+const LONGEST = 200;
 /** How fast what is usual follows when less is under way, at each look. */
 const WEIGHT = 1 / 64;
 
@@ -24,30 +26,39 @@ export class Gathering {
   /** How many were waiting at the last look, and how often in a row it was as many. */
   #waiting = 0;
   #looks = 0;
+  /** When it was looked at first for what waits now; -1 for not yet. */
+  #since = -1;
 
   /**
    * @param waiting how many commands wait; `ENOUGH` stands for more as well
    * @param clients how many clients there are
+   * @param now in microseconds
    * @returns whether to look again before anything is sent
    */
-  isWorthwhile(inFlight: number, waiting: number, clients: number): boolean {
+  isWorthwhile(inFlight: number, waiting: number, clients: number, now: number): boolean {
     const sum = inFlight + waiting;
     this.#usual = Math.max(sum, this.#usual - (this.#usual - sum) * WEIGHT);
     if (waiting !== this.#waiting) {
       this.#waiting = waiting;
       this.#looks = 0;
     }
+    if (this.#since < 0) this.#since = now;
     const fewest = Math.max(FEWEST, FEWEST_OF_EACH * clients);
-    if (this.#usual >= fewest && waiting < Math.min(this.#usual / 2, ENOUGH) && this.#looks++ < PATIENCE) return true;
-    this.#waiting = 0;
-    this.#looks = 0;
+    const isEarly = this.#looks++ < PATIENCE && now - this.#since <= LONGEST;
+    if (isEarly && this.#usual >= fewest && waiting < Math.min(this.#usual / 2, ENOUGH)) return true;
+    this.#begin();
     return false;
   }
 
   /** The upstream is another one now. */
   reset(): void {
     this.#usual = 0;
+    this.#begin();
+  }
+
+  #begin(): void {
     this.#waiting = 0;
     this.#looks = 0;
+    this.#since = -1;
   }
 }

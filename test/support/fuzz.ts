@@ -10,6 +10,7 @@ const SHARES = {
   'the reference reader': 4000,
   'wire forms': 2000,
   'many clients': 2000,
+  'nobody waits': 700,
   'any bytes from the upstream': 2000,
   'lines in any chunking': 1500,
   'pretty printing in any chunking': 1500,
