@@ -5,12 +5,10 @@
  * loop is let go round; where that brings none twice in a row, they go as they are (docs/adr/0011-gathering.md).
  */
 
-/**
- * With fewer commands under way nothing is waited for, nor with fewer for each client: a crowd with one each sleeps between them, and
- * is answered in better batches by who does so as well.
- */
+import { MANY_OF_EACH } from './pacing.js';
+
+/** With fewer commands under way nothing is waited for, nor with fewer than `MANY_OF_EACH` for each client. */
 const FEWEST = 32;
-const FEWEST_OF_EACH = 2;
 /** So many are enough, whatever is usual. */
 export const ENOUGH = 128;
 /** Passes of the event loop in a row that may bring nothing. */
@@ -43,7 +41,7 @@ export class Gathering {
       this.#looks = 0;
     }
     if (this.#since < 0) this.#since = now;
-    const fewest = Math.max(FEWEST, FEWEST_OF_EACH * clients);
+    const fewest = Math.max(FEWEST, MANY_OF_EACH * clients);
     const isEarly = this.#looks++ < PATIENCE && now - this.#since <= LONGEST;
     if (isEarly && this.#usual >= fewest && waiting < Math.min(this.#usual / 2, ENOUGH)) return true;
     this.#begin();

@@ -22,7 +22,7 @@ import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
 import type { Words } from './negotiation.js';
-import { Pacing } from './pacing.js';
+import { MANY_OF_EACH, Pacing } from './pacing.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
 import { Replies } from './replies.js';
@@ -53,12 +53,8 @@ export interface MultiplexerOptions {
   readonly services?: ExtensionServices;
 }
 
-/**
- * So many commands that are in flight, or were answered together, make a monitor busy, if there are so many for each client as well:
- * a crowd with one each comes in better batches to who sleeps.
- */
+/** So many commands that are in flight, or were answered together, make a monitor busy, if there are `MANY_OF_EACH` for each client as well. */
 const MANY_AT_ONCE = 16;
-const MANY_OF_EACH = 2;
 /** Default of `warnAfter`. */
 const WARN_AFTER = 10_000;
 /** So many messages in a row that cannot be read, and the peer is no QMP server any more. */

@@ -18,6 +18,8 @@ const SHARE_HORIZON = 100;
 const SMALLEST_SHARE = 2;
 /** What one client sends in its turn, before the next one's, should be answered within this time, in microseconds. */
 const TURN_HORIZON = 16;
+/** A crowd with fewer commands for each client sleeps between them, and is answered in better batches by who does so as well. */
+export const MANY_OF_EACH = 2;
 /** Weight of the newest answer in the mean. */
 const WEIGHT = 1 / 16;
 
