@@ -3,7 +3,7 @@
  * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
  * that is not ours) is read with the full parser instead.
  */
-import { ascii, concat, copy, copyWords, ShortText, startsWith, viewOf } from './ascii.js';
+import { ascii, concat, copy, copyWords, LastView, ShortText, startsWith, viewOf } from './ascii.js';
 import type { LineReader } from './lines.js';
 import { Parser } from './parser.js';
 import { Scan, Scanner } from './scanner.js';
@@ -39,9 +39,6 @@ const EMPTY_RETURN_END = 13;
 /** Replies from this length on are not copied, in bytes, but where they would keep alive more than so many times their length. */
 const LONG = 8 * 1024;
 const MOST_KEPT_ALIVE = 8;
-/** Beginnings shorter than this are copied by words. In bytes. */
-const WORDS_BELOW = 80;
-const NO_VIEW = viewOf(new Uint8Array(0));
 
 /** One envelope serves a whole process: its registers hold what was found in the message read last. */
 export class Envelope {
@@ -55,9 +52,8 @@ export class Envelope {
   isIdFirst = false;
 
   #first: Uint8Array = new Uint8Array(0);
-  /** `#first` as `copyWords` reads it, of the array that it was made of last. */
-  #view: DataView = NO_VIEW;
-  #viewed: Uint8Array = this.#first;
+  /** `#first` as `copyWords` reads it. */
+  readonly #view = new LastView();
   #firstStart = 0;
   #last: Uint8Array = this.#first;
   #contentEnd = 0;
@@ -74,11 +70,11 @@ export class Envelope {
    * @returns whether it is; otherwise nothing has changed
    */
   readEmptyReturn(lines: LineReader): boolean {
-    const start = lines.nextStart;
-    const { view } = lines;
+    const { chunk, nextStart: start } = lines;
+    const view = this.#view.of(chunk);
     const idAt = start + EMPTY_RETURN.length;
     // Behind the id there are a brace and a line break, so one digit more than there is can be looked at.
-    const last = lines.chunk.length - 3;
+    const last = chunk.length - 3;
     if (start < 0 || idAt >= last || !EMPTY_RETURN.isAt(view, start)) return false;
     let id = 0;
     let at = idAt;
@@ -88,8 +84,7 @@ export class Envelope {
       id = id * 10 + byte - 0x30;
     }
     if (at === idAt || view.getUint8(at) !== 0x7d || view.getUint16(at + 1) !== 0x0d0a) return false;
-    this.#view = view;
-    this.#first = this.#last = this.#viewed = lines.chunk;
+    this.#first = this.#last = chunk;
     this.#pieces = null;
     this.kind = MessageKind.Return;
     this.id = id;
@@ -177,13 +172,13 @@ export class Envelope {
    * client that does not read it would hold all of that, and be charged for its own.
    */
   get isCopied(): boolean {
-    if (this.#pieces !== null) return false;
+    if (!this.isContiguous) return false;
     return this.length < LONG || this.length * MOST_KEPT_ALIVE < this.#first.buffer.byteLength;
   }
 
   /** The most bytes `writeTo` writes, for an id of `idLength` bytes. */
   sizeWith(idLength: number): number {
-    return this.#contentEnd - this.#firstStart + idLength + 16;
+    return this.length + idLength + 16;
   }
 
   /**
@@ -202,8 +197,8 @@ export class Envelope {
   ): number {
     const bytes = this.#first;
     const start = this.#firstStart;
-    if (id !== null && this.#numberStart > 0 && this.#numberStart - start < WORDS_BELOW) {
-      let at = copyWords(this.#viewOfFirst(), start, this.#numberStart, outView, to);
+    if (id !== null && this.#numberStart > 0) {
+      let at = copyWords(this.#view.of(bytes), start, this.#numberStart, outView, to);
       at = copy(id, idStart, idEnd, out, at);
       out[at++] = 0x7d;
       out[at++] = 0x0d;
@@ -323,14 +318,6 @@ export class Envelope {
         default:
       }
     }
-  }
-
-  #viewOfFirst(): DataView {
-    if (this.#viewed !== this.#first) {
-      this.#viewed = this.#first;
-      this.#view = viewOf(this.#first);
-    }
-    return this.#view;
   }
 
   #findIdAtEnd(): void {

@@ -5,7 +5,7 @@
  * A message inside one chunk is reported where it lies. One that spans chunks is copied together while it is small; a
  * large one is kept as a list of the chunks it came in, so that 20 MB pass through without being moved.
  */
-import { concat, viewOf } from './ascii.js';
+import { concat } from './ascii.js';
 
 /** Up to this size, pieces of a message are copied into one array. */
 const SMALL = 64 * 1024;
@@ -22,7 +22,6 @@ export class LineReader {
   pieces: Uint8Array[] | null = null;
 
   #chunk: Uint8Array = this.bytes;
-  #view: DataView = viewOf(this.bytes);
   #position = 0;
   #small: Uint8Array | null = null;
   #smallLength = 0;
@@ -39,11 +38,6 @@ export class LineReader {
     return this.#chunk;
   }
 
-  /** The same, as `ShortText` and `copyWords` take it. */
-  get view(): DataView {
-    return this.#view;
-  }
-
   /** Where the next message begins in `chunk`; -1 if it has begun before. */
   get nextStart(): number {
     return this.#smallLength === 0 && this.#largeLength === 0 ? this.#position : -1;
@@ -57,7 +51,6 @@ export class LineReader {
   /** Takes the next bytes. The chunk is kept as long as messages in it are; nobody changes it any more. */
   push(chunk: Uint8Array): void {
     this.#chunk = chunk;
-    this.#view = viewOf(chunk);
     this.#position = 0;
   }
 

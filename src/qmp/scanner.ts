@@ -8,7 +8,7 @@
  * Memory: nothing is kept between messages. Inside one, its bytes so far and its tokens, both bounded by QEMU's limits
  * (blanks count for nothing there, so they are squeezed out before they can pile up).
  */
-import { viewOf } from './ascii.js';
+import { LastView } from './ascii.js';
 import type { Form } from './form.js';
 import { returnTokenList, takeTokenList, Token, type TokenKind, type TokenList } from './tokens.js';
 import { decodeLossy } from './unicode.js';
@@ -97,7 +97,6 @@ function isDigit(byte: number): boolean {
 }
 
 const NOTHING = new Uint8Array(0);
-const NO_VIEW = viewOf(NOTHING);
 const FIRST_HOLD = 256;
 
 export class Scanner {
@@ -126,9 +125,8 @@ export class Scanner {
   #reported = false;
   /** Whether `bytes` is our own growing copy of an unfinished message, not a chunk. */
   #holding = false;
-  /** `bytes` as a form reads them, of the array that was asked about last. */
-  #view: DataView = NO_VIEW;
-  #viewed: Uint8Array = NOTHING;
+  /** `bytes` as a form reads them. */
+  readonly #view = new LastView();
 
   /** @param maxBytes the most bytes all tokens of one message may have: QEMU's own limit, or a smaller one. */
   constructor(maxBytes: number = MAX_TOKEN_BYTES) {
@@ -183,14 +181,10 @@ export class Scanner {
     if (this.#reported) this.#forget();
     if (this.#messageStart >= 0 || this.#state !== State.Start) return false;
     const { bytes } = this;
-    if (this.#viewed !== bytes) {
-      this.#viewed = bytes;
-      this.#view = viewOf(bytes);
-    }
     const limit = this.#limit;
     let at = this.#position;
     while (at < limit && beginTable[bytes[at] ?? 0] === Begin.Blank) at++;
-    const end = form.match(this.#view, at, limit);
+    const end = form.match(this.#view.of(bytes), at, limit);
     if (end < 0) return false;
     this.start = at;
     this.end = end;
@@ -396,8 +390,7 @@ export class Scanner {
   /** Nothing is unfinished: keeps neither bytes nor tokens. */
   #release(): void {
     this.bytes = NOTHING;
-    this.#viewed = NOTHING;
-    this.#view = NO_VIEW;
+    this.#view.forget();
     this.#holding = false;
     this.#position = 0;
     this.#limit = 0;
