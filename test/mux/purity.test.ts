@@ -1,4 +1,4 @@
-/** src/qmp and src/mux know nothing of Node, and it is the compiler that sees to it: shown by trying. */
+/** The pure folders of src know nothing of Node, and it is the compiler that sees to it: shown by trying. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -6,6 +6,13 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { removeFolder } from '../support/scratch.js';
+
+/** The pure folders, and those that each may import from. */
+const PURE: Readonly<Record<string, readonly string[]>> = {
+  shared: ['shared'],
+  qmp: ['qmp', 'shared'],
+  mux: ['mux', 'qmp', 'shared'],
+};
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -72,16 +79,18 @@ describe('the compiler', () => {
     assert.equal(compile({ types: ['node'] }), '');
   });
 
-  it('is asked about every file of src/qmp and src/mux', () => {
+  it('is asked about every file of the pure folders', () => {
     const config = readFileSync(join(root, 'src', 'core.tsconfig.json'), 'utf8');
-    assert.match(config, /"include": \["qmp\/\*\*\/\*\.ts", "mux\/\*\*\/\*\.ts"\]/);
-    for (const folder of ['qmp', 'mux']) {
+    const included = Object.keys(PURE).map((folder) => `"${folder}/**/*.ts"`);
+    assert.ok(config.includes(`"include": [${included.join(', ')}]`), config);
+    for (const [folder, allowed] of Object.entries(PURE)) {
       for (const file of readdirSync(join(root, 'src', folder))) {
         const text = readFileSync(join(root, 'src', folder, file), 'utf8');
         assert.doesNotMatch(text, /@ts-(ignore|nocheck|expect-error)|<reference/, file);
-        const imports = [...text.matchAll(/ from '([^']+)'/g)].map((match) => match[1] ?? '');
-        const allowed = folder === 'qmp' ? /^\.\/[a-z-]+\.js$/ : /^(\.\/|\.\.\/qmp\/)[a-z-]+\.js$/;
-        for (const from of imports) assert.match(from, allowed, file);
+        for (const [, from = ''] of text.matchAll(/ from '([^']+)'/g)) {
+          const [, up = '', name] = /^(?:\.\/|\.\.\/([a-z]+)\/)([a-z-]+\.js)$/.exec(from) ?? [];
+          assert.ok(name !== undefined && allowed.includes(up || folder), `${folder}/${file} imports ${from}`);
+        }
       }
     }
   });
