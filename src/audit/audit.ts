@@ -8,6 +8,7 @@ import { AuditOpenError, systemReason } from './errors.js';
 import { readPredecessor, readTail, type Tail } from './log-tail.js';
 import { Recorder } from './recorder.js';
 import { Redactor } from './redaction.js';
+import { keyOfLog, SecretMarks } from './secret-mark.js';
 import { type AuditSettings, checkDestinations } from './settings.js';
 import type { Report, Sink, Tap } from './sink.js';
 import { StreamSink } from './stream-sink.js';
@@ -55,12 +56,14 @@ export class Audit {
       context.report('warn', `the last line of ${sink?.name} was torn (${torn.length} bytes); it is kept, and marked`);
       log.daemon('torn', { length: torn.length, sha256: torn.sha256 });
     }
-    const audit = new Audit(log, settings, context.report);
+    const marks = openMarks(settings, context.report);
+    const audit = new Audit(log, settings, context.report, marks);
     const isContinued = head.seq > 0;
     audit.#recordSettings('start', {
       version: context.version,
       pid: process.pid,
       previous: isContinued ? head : null,
+      key: marks.fingerprint,
     });
     const trouble = log.flush();
     if (trouble !== null && onError === 'refuse') {
@@ -71,10 +74,10 @@ export class Audit {
     return audit;
   }
 
-  private constructor(log: AuditLog, settings: AuditSettings, report: Report) {
+  private constructor(log: AuditLog, settings: AuditSettings, report: Report, marks: SecretMarks) {
     this.#log = log;
     this.#settings = settings;
-    this.#redactor = new Redactor(settings.redact);
+    this.#redactor = new Redactor(settings.redact, marks);
     this.#report = report;
   }
 
@@ -148,6 +151,23 @@ export class Audit {
     const { seq, hash } = this.#log.head;
     this.#report('info', `audit log ${what}; head ${seq}${hash === null ? '' : `:${hash}`}`);
   }
+}
+
+/** @returns the marks of the log's own key; of a new one where it has no file, or none that can be used. */
+function openMarks(settings: AuditSettings, report: Report): SecretMarks {
+  for (const destination of settings.destinations) {
+    if (destination.kind !== 'file') continue;
+    try {
+      return new SecretMarks(keyOfLog(destination.path));
+    } catch (error) {
+      const reason = systemReason(error);
+      report(
+        'warn',
+        `the key for redacted values cannot be kept beside the audit log, so they cannot be compared across restarts: ${reason}`,
+      );
+    }
+  }
+  return new SecretMarks();
 }
 
 async function openSink(settings: AuditSettings, report: Report): Promise<OpenedSink> {

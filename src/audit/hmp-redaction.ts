@@ -4,7 +4,7 @@
  * chardev-add, chardev-change, migrate …) takes options or file names, which are looked through in every line.
  */
 import { harmlessMembers, isSecretProperty, lastPart, SECRET_MEMBERS } from './redaction-table.js';
-import { type Cut, cutOut, secretsInText, type NestedRedaction } from './text-redaction.js';
+import { type Cut, cutOut, type SecretReader, secretsInText } from './text-redaction.js';
 
 export interface HmpRedaction {
   /** The line without its secrets. */
@@ -22,22 +22,22 @@ interface Word {
 
 /**
  * @param line as QEMU gets it, decoded
- * @param nested how to look into a JSON text that stands in the line
+ * @param reader how to look into a JSON text that stands in the line, and what to put in place of a secret
  * @returns null when there is nothing to hide
  */
-export function redactHmp(line: string, nested: NestedRedaction): HmpRedaction | null {
+export function redactHmp(line: string, reader: SecretReader): HmpRedaction | null {
   const words = splitWords(line);
   const cuts: Cut[] = [];
-  const hidesAnswer = cutByCommand(line, words, cuts, nested);
+  const hidesAnswer = cutByCommand(line, words, cuts, reader);
   // What a row of the table has taken out, or judged as a whole, need not be looked at again.
   const judged = cuts.length === 0 ? (words[0]?.end ?? 0) : Number.POSITIVE_INFINITY;
-  for (const word of words) if (word.start >= judged) cutOptions(line, word, null, cuts, nested);
+  for (const word of words) if (word.start >= judged) cutOptions(line, word, null, cuts, reader);
   if (cuts.length === 0) return hidesAnswer ? { text: line, cuts, hidesAnswer } : null;
-  return { text: cutOut(line, cuts), cuts, hidesAnswer };
+  return { text: cutOut(line, cuts, reader.mark), cuts, hidesAnswer };
 }
 
 /** Applies the row for the line's command. @returns whether the answer is a secret. */
-function cutByCommand(line: string, words: readonly Word[], cuts: Cut[], nested: NestedRedaction): boolean {
+function cutByCommand(line: string, words: readonly Word[], cuts: Cut[], reader: SecretReader): boolean {
   const plain = words.filter((word, index) => index === 0 || !/^-\w$/.test(word.text));
   const [command, first, second] = plain;
   if (command === undefined) return false;
@@ -45,7 +45,7 @@ function cutByCommand(line: string, words: readonly Word[], cuts: Cut[], nested:
     if (word === undefined) return;
     const end = line.trimEnd().length;
     const text = line.slice(word.start, end);
-    cuts.push({ start: word.start, end, what: [what], values: [text, unquote(text)], replacement: null });
+    cuts.push({ start: word.start, end, what: [what], values: [unquote(text), text], replacement: null });
   };
   switch (command.text) {
     case 'set_password':
@@ -69,7 +69,7 @@ function cutByCommand(line: string, words: readonly Word[], cuts: Cut[], nested:
       if (first === undefined) return false;
       const rest: Word = { start: first.start, end: line.trimEnd().length, text: line.slice(first.start).trimEnd() };
       const harmless = harmlessMembers(objectKind(unquote(rest.text)));
-      if (harmless !== null || unquote(rest.text).startsWith('{')) cutOptions(line, rest, harmless, cuts, nested);
+      if (harmless !== null || unquote(rest.text).startsWith('{')) cutOptions(line, rest, harmless, cuts, reader);
       return false;
     }
     default:
@@ -83,33 +83,27 @@ function objectKind(options: string): string {
 }
 
 /** Cuts the secrets out of a word of options, a file name or JSON. `harmless`: keep no member but these. */
-function cutOptions(
-  line: string,
-  word: Word,
-  harmless: ReadonlySet<string> | null,
-  cuts: Cut[],
-  nested: NestedRedaction,
-) {
+function cutOptions(line: string, word: Word, harmless: ReadonlySet<string> | null, cuts: Cut[], reader: SecretReader) {
   const quoted = line.slice(word.start, word.end);
   if (!quoted.startsWith('"')) {
-    for (const cut of secretsInOptions(quoted, harmless, nested)) {
+    for (const cut of secretsInOptions(quoted, harmless, reader)) {
       cuts.push({ ...cut, start: word.start + cut.start, end: word.start + cut.end });
     }
     return;
   }
   const text = unquote(quoted);
-  const inner = secretsInOptions(text, harmless, nested);
+  const inner = secretsInOptions(text, harmless, reader);
   if (inner.length === 0) return;
   const what = inner.flatMap((cut) => cut.what);
   const values = inner.flatMap((cut) => cut.values);
-  const replacement = `"${cutOut(text, inner).replace(/["\\]/g, '\\$&')}"`;
+  const replacement = `"${cutOut(text, inner, reader.mark).replace(/["\\]/g, '\\$&')}"`;
   cuts.push({ start: word.start, end: word.end, what, values, replacement });
 }
 
 /** @returns the secrets in options (`a=b,c=d`), a file name or JSON, unquoted. */
-function secretsInOptions(text: string, harmless: ReadonlySet<string> | null, nested: NestedRedaction): Cut[] {
+function secretsInOptions(text: string, harmless: ReadonlySet<string> | null, reader: SecretReader): Cut[] {
   if (/^\s*\{/.test(text)) {
-    const inner = nested(text);
+    const inner = reader.nested(text);
     const all = { start: 0, end: text.length };
     if (inner !== null) return [{ ...all, what: inner.paths, values: inner.values, replacement: inner.text }];
     // Where secrets are expected, what cannot be read is not kept.
@@ -123,10 +117,10 @@ function secretsInOptions(text: string, harmless: ReadonlySet<string> | null, ne
     const isSecret = harmless === null ? SECRET_MEMBERS.has(lastPart(name)) : !harmless.has(name);
     if (!isSecret || value === '') continue;
     const start = match.index + key.length + 1;
-    const values = [value, value.replaceAll(',,', ',')];
+    const values = [value.replaceAll(',,', ','), value];
     cuts.push({ start, end: start + value.length, what: [name], values, replacement: null });
   }
-  return cuts.length > 0 ? cuts : secretsInText(text, nested);
+  return cuts.length > 0 ? cuts : secretsInText(text, reader);
 }
 
 /** Splits a line as QEMU does: at blanks, but not inside double quotes, where a backslash escapes. */

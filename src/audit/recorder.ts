@@ -10,7 +10,7 @@ import { ShortText } from '../qmp/ascii.js';
 import { type AuditLog, kindMember } from './audit-log.js';
 import type { Kind } from './kinds.js';
 import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from './message-field.js';
-import { type AnswerSecrets, type Redacted, type Redactor, withheld } from './redaction.js';
+import { type AnswerSecrets, type Redacted, type Redactor } from './redaction.js';
 
 export interface RecorderOptions {
   readonly log: AuditLog;
@@ -189,14 +189,20 @@ export class Recorder implements Journal {
   malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void {
     const before = this.#unread.get(client);
     let redacted = this.#redactor.malformed(raw, before?.end);
-    if (redacted === null && before?.isSuspect === true) redacted = withheld(raw);
+    if (redacted === null && before?.isSuspect === true) redacted = this.#redactor.withheld(raw);
     const isSuspect = redacted?.paths.includes('*') ?? false;
     this.#hasUnread = true;
     this.#unread.set(client, { isSuspect, end: Uint8Array.from(raw.subarray(-UNREAD_END)) });
     if (this.#begin('malformed', client) === 0) return;
     this.#put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
     // QEMU's errors quote what they complain of.
-    this.#put(REPLY, reply, lengthWithoutLineEnd(reply), redacted === null ? null : withheld(reply), this.#maxMessage);
+    this.#put(
+      REPLY,
+      reply,
+      lengthWithoutLineEnd(reply),
+      redacted === null ? null : this.#redactor.withheld(reply),
+      this.#maxMessage,
+    );
     this.#log.end();
   }
 

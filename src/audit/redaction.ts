@@ -17,7 +17,8 @@ import {
   SUSPECT_WORDS,
   TELLTALE_ANSWERS,
 } from './redaction-table.js';
-import { type Cut, cutOut, type NestedRedaction, PLACEHOLDER, secretsInText } from './text-redaction.js';
+import { SecretMarks } from './secret-mark.js';
+import { type Cut, cutOut, type NestedSecrets, type SecretReader, secretsInText } from './text-redaction.js';
 
 /** A message without its secrets. */
 export interface Redacted {
@@ -43,16 +44,29 @@ export interface RedactedCommand {
 
 const BRACE = 0x7b;
 const AT = 0x40;
-const quotedPlaceholder = Buffer.from(JSON.stringify(PLACEHOLDER));
 const NO_VALUES: readonly string[] = [];
 const NOTHING = new Uint8Array(0);
 
 export class Redactor {
   readonly #rules: RuleSet;
+  readonly #marks: SecretMarks;
 
-  /** @param extra the user's own rows, beside those of the table */
-  constructor(extra: readonly RedactionRule[] = []) {
+  /**
+   * @param extra the user's own rows, beside those of the table
+   * @param marks what to put in place of secrets
+   */
+  constructor(extra: readonly RedactionRule[] = [], marks = new SecretMarks()) {
     this.#rules = new RuleSet(extra);
+    this.#marks = marks;
+  }
+
+  /** @returns what is recorded of a message that cannot be shown at all. */
+  withheld(raw: Uint8Array): Redacted {
+    return { bytes: Buffer.from(JSON.stringify(this.#marks.withheld(raw))), paths: ['*'] };
+  }
+
+  #search(rules: CompiledRules, echoes: readonly string[], isAnswerSecret: boolean): Search {
+    return new Search(this.#marks, rules, echoes, isAnswerSecret);
   }
 
   /**
@@ -64,8 +78,8 @@ export class Redactor {
     // Without a second object there are no arguments: true for most commands, and quickly seen.
     if (raw.indexOf(BRACE, 1) < 0) return null;
     if (!this.#rules.concernsCommand(name) && !mentions(raw, name === 'qom-get' ? QUERY_HINTS : HINTS)) return null;
-    const search = new Search(this.#rules.forCommand(name), NO_VALUES, false);
-    if (!search.message(raw)) return { message: withheld(raw), answer: { values: [], hides: 'all' } };
+    const search = this.#search(this.#rules.forCommand(name), NO_VALUES, false);
+    if (!search.message(raw)) return { message: this.withheld(raw), answer: { values: [], hides: 'all' } };
     if (name === 'qom-get' && isSecretProperty(search.textAt('arguments.property'))) search.hidesAnswer = true;
     const message = search.result(raw);
     if (message === null && !search.hidesAnswer) return null;
@@ -83,16 +97,16 @@ export class Redactor {
     if (secrets === null && !this.#rules.concernsAnswers(name) && raw.indexOf(AT) < 0) {
       if (!TELLTALE_ANSWERS.has(name) || !mentions(raw, HINTS)) return null;
     }
-    if (secrets?.hides === 'all') return withheld(raw);
-    const search = new Search(this.#rules.forAnswer(name), secrets?.values ?? NO_VALUES, secrets?.hides === 'return');
-    return search.message(raw) ? search.result(raw) : withheld(raw);
+    if (secrets?.hides === 'all') return this.withheld(raw);
+    const search = this.#search(this.#rules.forAnswer(name), secrets?.values ?? NO_VALUES, secrets?.hides === 'return');
+    return search.message(raw) ? search.result(raw) : this.withheld(raw);
   }
 
   /** As `answer`, for events and for whatever else comes from QEMU. */
   other(raw: Uint8Array): Redacted | null {
     if (raw.indexOf(AT) < 0) return null;
-    const search = new Search(this.#rules.forAnswer(''), NO_VALUES, false);
-    return search.message(raw) ? search.result(raw) : withheld(raw);
+    const search = this.#search(this.#rules.forAnswer(''), NO_VALUES, false);
+    return search.message(raw) ? search.result(raw) : this.withheld(raw);
   }
 
   /**
@@ -101,20 +115,15 @@ export class Redactor {
    * @returns null when there is nothing to remove
    */
   malformed(raw: Uint8Array, before: Uint8Array = NOTHING): Redacted | null {
-    const search = new Search(this.#rules.forCommand(null), NO_VALUES, false);
+    const search = this.#search(this.#rules.forCommand(null), NO_VALUES, false);
     if (search.message(raw)) return search.result(raw);
     const text = Buffer.concat([before, raw])
       .toString('latin1')
       .replace(/\\u([0-9a-f]{4})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
       .toLowerCase();
     const isSuspect = [...SUSPECT_WORDS, ...this.#rules.userWords].some((word) => text.includes(word));
-    return isSuspect ? withheld(raw) : null;
+    return isSuspect ? this.withheld(raw) : null;
   }
-}
-
-/** @returns what is recorded of a message that cannot be shown at all. */
-export function withheld(raw: Uint8Array): Redacted {
-  return { bytes: Buffer.from(`"[${raw.length} bytes withheld]"`), paths: ['*'] };
 }
 
 /** A piece of a secret that is shorter than this is not looked for in answers. */
@@ -163,7 +172,12 @@ class Search {
   #close = new Int32Array(0);
   #tokens: TokenList;
 
-  constructor(rules: CompiledRules, echoes: readonly string[], isAnswerSecret: boolean, depth = 0) {
+  readonly #marks: SecretMarks;
+  readonly #reader: SecretReader;
+
+  constructor(marks: SecretMarks, rules: CompiledRules, echoes: readonly string[], isAnswerSecret: boolean, depth = 0) {
+    this.#marks = marks;
+    this.#reader = { mark: marks.mark, nested: (text) => this.#nested(text) };
     this.#rules = rules;
     this.#echoes = echoes;
     this.#isAnswerSecret = isAnswerSecret;
@@ -303,7 +317,7 @@ class Search {
           return true;
         case 'hmp': {
           const line = this.#text(value);
-          const found = line === null ? null : redactHmp(line, this.#nested);
+          const found = line === null ? null : redactHmp(line, this.#reader);
           if (found === null) break;
           if (found.hidesAnswer) this.hidesAnswer = true;
           if (found.cuts.length > 0) this.#replace(value, found.text, found.cuts);
@@ -318,19 +332,19 @@ class Search {
     const text = this.#text(token) ?? '';
     if (this.#echoes.some((echo) => (echo.length < 3 ? text === echo : text.includes(echo))))
       return this.#remove(token);
-    const cuts = secretsInText(text, this.#nested);
-    if (cuts.length > 0) this.#replace(token, cutOut(text, cuts), cuts);
+    const cuts = secretsInText(text, this.#reader);
+    if (cuts.length > 0) this.#replace(token, cutOut(text, cuts, this.#marks.mark), cuts);
   }
 
   /** Looks into a JSON text within a text, with the rows that are for any command. */
-  readonly #nested: NestedRedaction = (text) => {
-    if (this.#depth === NESTED_LIMIT) return { text: PLACEHOLDER, paths: ['(too deep)'], values: [] };
-    const inner = new Search(compileRules(null, []), NO_VALUES, false, this.#depth + 1);
+  #nested(text: string): NestedSecrets | null {
+    if (this.#depth === NESTED_LIMIT) return { text: this.#marks.mark(text), paths: ['(too deep)'], values: [] };
+    const inner = new Search(this.#marks, compileRules(null, []), NO_VALUES, false, this.#depth + 1);
     const raw = Buffer.from(text);
     if (!inner.message(raw)) return null;
     const found = inner.result(raw);
     return found === null ? null : { text: found.bytes.toString(), paths: found.paths, values: inner.values };
-  };
+  }
 
   /** Removes a whole value. */
   #remove(token: number): void {
@@ -341,7 +355,11 @@ class Search {
       else if (this.#tokens.kind(i) === Token.Integer) this.values.push(this.#spelling(i));
     }
     this.#paths.push(this.#path.join('.'));
-    this.#edits.push({ start: this.#tokens.start(token), end: this.#tokens.end(last), by: quotedPlaceholder });
+    const start = this.#tokens.start(token);
+    const end = this.#tokens.end(last);
+    const text = this.#text(token);
+    const mark = text === null ? this.#marks.markOf(this.#scanner.bytes.subarray(start, end)) : this.#marks.mark(text);
+    this.#edits.push({ start, end, by: Buffer.from(JSON.stringify(mark)) });
   }
 
   /** Replaces a text by one without the secrets that were cut out of it. */

@@ -1,7 +1,5 @@
 /** Secrets inside of one string: a URL's password, a key in an rbd: name, the members of a json: file name. */
-
-/** What stands in the log where a secret stood. */
-export const PLACEHOLDER = '[redacted]';
+import type { Mark } from './secret-mark.js';
 
 /** A piece of a text that is to be taken out. */
 export interface Cut {
@@ -9,18 +7,28 @@ export interface Cut {
   readonly end: number;
   /** What it is, for the list of what was removed. */
   readonly what: readonly string[];
-  /** The secrets themselves, so that their echo can be found in the answer. */
+  /** The secrets themselves, decoded, so that their echo can be found in the answer. The mark is made of the first. */
   readonly values: readonly string[];
-  /** What to put there, or null for the placeholder. */
+  /** What to put there, or null for the mark of the first of `values`. */
   readonly replacement: string | null;
 }
 
-/** Looks into a JSON text; null when it holds no secret or is no JSON. */
-export type NestedRedaction = (text: string) => {
+/** What the readers of texts share: how to look into a JSON text, and what to put in place of a secret. */
+export interface SecretReader {
+  readonly mark: Mark;
+  /**
+   * @param text a JSON value in QEMU's dialect, and nothing else
+   * @returns null when it holds no secret. A text that cannot be read is withheld where it may hold one
+   */
+  nested(text: string): NestedSecrets | null;
+}
+
+export interface NestedSecrets {
+  /** The text without its secrets. */
   readonly text: string;
   readonly paths: readonly string[];
   readonly values: readonly string[];
-} | null;
+}
 
 /** `scheme://user:password@`; iSCSI names of QEMU's write `user%password@`. The last `@` before the path ends it. */
 const URL_PASSWORD = /\b([a-z][a-z0-9+.-]*):\/\/([^/?#\s"':@%]*)([:%])([^/?#\s"']*)@/gi;
@@ -30,9 +38,9 @@ const URL_TOKEN = /[?&;]([\w.-]*(?:passw(?:or)?d|secret|token|signature|credenti
 const RBD_KEY = /:(key)=((?:\\.|[^:\\])*)/g;
 
 /** @returns the secrets in a string value, in order; none in nearly every string. */
-export function secretsInText(text: string, nested: NestedRedaction): Cut[] {
+export function secretsInText(text: string, reader: SecretReader): Cut[] {
   if (text.startsWith('json:')) {
-    const inner = nested(text.slice(5));
+    const inner = reader.nested(text.slice(5));
     if (inner === null) return [];
     return [{ start: 5, end: text.length, what: inner.paths, values: inner.values, replacement: inner.text }];
   }
@@ -64,12 +72,12 @@ function collect(text: string, pattern: RegExp, nameGroup: number, valueGroup: n
 }
 
 /** @returns `text` with the pieces replaced; pieces that overlap an earlier one are part of it. */
-export function cutOut(text: string, cuts: readonly Cut[]): string {
+export function cutOut(text: string, cuts: readonly Cut[], mark: Mark): string {
   let result = '';
   let from = 0;
   for (const cut of cuts.toSorted((a, b) => a.start - b.start)) {
     if (cut.start < from) continue;
-    result += text.slice(from, cut.start) + (cut.replacement ?? PLACEHOLDER);
+    result += text.slice(from, cut.start) + (cut.replacement ?? mark(cut.values[0] ?? ''));
     from = cut.end;
   }
   return result + text.slice(from);

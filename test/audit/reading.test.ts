@@ -107,7 +107,7 @@ describe('the exact message of a record', () => {
       [raw, raw.length],
       ["{'execute':'stop'}", 18],
       ['{"execute":\n"stop"}', 19],
-      [null, '{"execute":"x","arguments":{"password":"[redacted]"}}'.length],
+      [null, '{"execute":"x","arguments":{"password":"[redacted 1 byte #00000000]"}}'.length],
     ]);
     assert.equal(memberText(lines[0] ?? '', 'upstream'), '3');
     assert.equal(memberText(lines[0] ?? '', 'monitor'), '"vm1"');
