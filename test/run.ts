@@ -1,6 +1,6 @@
 /**
  * Runs the tests of the named kinds: `node build/run.js unit e2e`, or `node build/run.js path/to/one.test.ts`.
- * A kind is a folder below test/ (`unit` is every folder that mirrors src/; `core` are those of src/shared, src/qmp and src/mux, which
+ * A kind is a folder below test/ (`unit` is every folder that mirrors src/; `core` are those of src/shared, src/qmp, src/hmp and src/mux, which
  * are measured for coverage, and `rest` are the others). Fails when no test was found.
  */
 import { spawn } from 'node:child_process';
@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const sources = fileURLToPath(new URL('../test', import.meta.url));
-const core = ['shared', 'qmp', 'mux'];
+const core = ['shared', 'qmp', 'hmp', 'mux'];
 const kinds = ['conformance', 'fuzz', 'e2e', 'bench', 'soak'];
 
 function testFiles(below: string): string[] {

@@ -6,6 +6,7 @@
  * QEMU also completes file names (of its host, seen from its folder), and names of network clients and snapshots. Those are left out.
  */
 
+import { splitHmpWords } from '../hmp/words.js';
 import type { Schema } from '../qmp/schema.js';
 import { isJsonArray, isJsonObject, type JsonValue } from '../qmp/value.js';
 
@@ -33,11 +34,6 @@ export interface HmpWord {
   readonly start: string;
   readonly question: HmpQuestion;
 }
-
-/** QEMU reads so many words of a line when it completes. */
-const MOST_WORDS = 16;
-/** Bytes of one word. */
-const LONGEST_WORD = 1023;
 
 /**
  * Commands that take a block device: the kinds of their arguments as far as that, `-` for an option (hmp-commands.hx, the same
@@ -94,49 +90,6 @@ const BLOCK: HmpQuestion = { kind: 'query', command: 'query-block', args: '', li
 const ON_OFF: HmpQuestion = { kind: 'words', words: ['on', 'off'] };
 const COMMANDS: HmpQuestion = { kind: 'help', line: 'help' };
 const TOPICS: HmpQuestion = { kind: 'help', line: 'help info' };
-
-const ESCAPES = new Map([
-  ['n', '\n'],
-  ['r', '\r'],
-  ['\\', '\\'],
-  ["'", "'"],
-  ['"', '"'],
-]);
-
-/** @returns the words of a line as QEMU splits them to complete one; null where it gives up */
-export function splitHmpWords(line: string): string[] | null {
-  const words: string[] = [];
-  let at = 0;
-  for (;;) {
-    while (isBlank(line[at])) at++;
-    if (at >= line.length) break;
-    if (words.length === MOST_WORDS) return null;
-    let word = '';
-    if (line[at] === '"') {
-      at++;
-      for (; at < line.length && line[at] !== '"'; at++) {
-        if (line[at] !== '\\') word += line[at] ?? '';
-        else {
-          const char = ESCAPES.get(line[++at] ?? '');
-          if (char === undefined) return null;
-          word += char;
-        }
-      }
-      if (at >= line.length) return null;
-      at++;
-    } else for (; at < line.length && !isBlank(line[at]); at++) word += line[at] ?? '';
-    words.push(word.slice(0, LONGEST_WORD));
-  }
-  if (isBlank(line.at(-1))) {
-    if (words.length === MOST_WORDS) return null;
-    words.push('');
-  }
-  return words;
-}
-
-function isBlank(char: string | undefined): boolean {
-  return char !== undefined && ' \t\n\v\f\r'.includes(char);
-}
 
 function keyToComplete(words: Names, question: HmpQuestion): HmpWord | null {
   const word = words[1] ?? '';

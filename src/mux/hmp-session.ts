@@ -19,7 +19,7 @@ import { EventFilter } from './events.js';
 import { decodeUtf8, encodeUtf8 } from './hmp-bytes.js';
 import { wordToComplete } from './hmp-completion.js';
 import { HmpEditor, type HmpRequest, PASSWORD_PROMPT } from './hmp-editor.js';
-import { parseHmpLine } from './hmp-line.js';
+import { parseHmpLine } from '../hmp/line.js';
 import { type Answer, HmpNames } from './hmp-names.js';
 import type { ClientId, Descriptor, Link } from './link.js';
 

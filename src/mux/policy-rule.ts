@@ -14,7 +14,7 @@
  * Where a path leads to several values, a deny rule applies when one of them is so, an allow rule only when all of them are:
  * a list that hides one forbidden item among allowed ones gets no further than the item alone.
  */
-import { canonicalVerb } from './hmp-line.js';
+import { canonicalVerb } from '../hmp/line.js';
 
 /** The command that carries lines of the human monitor. No pattern meets it, only its own name, and rules for `hmp`. */
 export const HMP_COMMAND = 'human-monitor-command';

@@ -11,7 +11,7 @@
 import type { ArgumentList, Leaf } from './arguments.js';
 import { takesDescriptor } from './descriptor-desk.js';
 import { matchesGlob } from './glob.js';
-import { parseHmpLine } from './hmp-line.js';
+import { parseHmpLine } from '../hmp/line.js';
 import { HMP_COMMAND, type Condition, type Rule } from './policy-rule.js';
 import { isReadOnly } from './read-only.js';
 

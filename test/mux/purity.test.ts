@@ -11,7 +11,8 @@ import { removeFolder } from '../support/scratch.js';
 const PURE: Readonly<Record<string, readonly string[]>> = {
   shared: ['shared'],
   qmp: ['qmp', 'shared'],
-  mux: ['mux', 'qmp', 'shared'],
+  hmp: ['hmp', 'shared'],
+  mux: ['mux', 'hmp', 'qmp', 'shared'],
 };
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

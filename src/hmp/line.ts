@@ -1,0 +1,49 @@
+/**
+ * What a line of the human monitor would run, read as QEMU reads it (monitor/hmp.c, `get_command_name` and `monitor_parse_command`,
+ * the same from 2.12 to 11.1): blanks in front are skipped, the verb ends at a blank or at a slash (`x/10i`, but also
+ * `qom-set/objects/s data 1`), and of `info` the next word counts too. QEMU takes no abbreviations and no other case of letters;
+ * a command's other names are listed in its table.
+ */
+import { isBlankAt, skipBlanks, untilNul } from './words.js';
+
+/** What a line would run. */
+export interface HmpLine {
+  /** The command's first name, whichever of its names was written; empty for a line of blanks. */
+  readonly verb: string;
+  /** What follows `info`; empty where there is none, and for other verbs. */
+  readonly topic: string;
+  /** Where the verb, and the topic where there is one, end in the line. */
+  readonly end: number;
+}
+
+/** Other names of commands (hmp-commands.hx, the same from QEMU 2.12 to 11.1). */
+const OTHER_NAMES = new Map([
+  ['?', 'help'],
+  ['q', 'quit'],
+  ['p', 'print'],
+  ['s', 'stop'],
+  ['c', 'cont'],
+]);
+
+function nameEnd(line: string, from: number): number {
+  let at = from;
+  while (at < line.length && line[at] !== '/' && !isBlankAt(line, at)) at++;
+  return at;
+}
+
+/** @returns a verb's first name. */
+export function canonicalVerb(verb: string): string {
+  return OTHER_NAMES.get(verb) ?? verb;
+}
+
+/** @param text the line, decoded; QEMU sees none of it from a NUL on */
+export function parseHmpLine(text: string): HmpLine {
+  const line = untilNul(text);
+  const start = skipBlanks(line, 0);
+  const end = nameEnd(line, start);
+  const verb = canonicalVerb(line.slice(start, end));
+  if (verb !== 'info') return { verb, topic: '', end };
+  const topic = skipBlanks(line, end);
+  const topicEnd = nameEnd(line, topic);
+  return topicEnd === topic ? { verb, topic: '', end } : { verb, topic: line.slice(topic, topicEnd), end: topicEnd };
+}

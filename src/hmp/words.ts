@@ -1,0 +1,137 @@
+/**
+ * Words of a line of the human monitor, as QEMU's `get_str` reads them (monitor/hmp.c, the same from 2.12 to 11.1): up to a blank,
+ * or in double quotes with escapes. Behind the closing quote no blank is needed: `"vnc"secret` is two words.
+ *
+ * Every function looks at each character once, and none calls itself: a line may have 16 MB.
+ */
+
+/** A word, and where it stands in the line. */
+export interface HmpWord {
+  readonly start: number;
+  readonly end: number;
+  /** Without quotes and escapes, however long. */
+  readonly whole: string;
+  /** What QEMU keeps of it: 1023 bytes. */
+  readonly text: string;
+}
+
+/** Bytes of a word that QEMU keeps. */
+const LONGEST_WORD = 1023;
+/** QEMU reads so many words of a line when it completes one. */
+const MOST_COMPLETED = 16;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** What may follow a backslash, and what it stands for. */
+const ESCAPES: ReadonlyMap<number, number> = new Map([
+  [0x6e, 0x0a],
+  [0x72, 0x0d],
+  [BACKSLASH, BACKSLASH],
+  [0x27, 0x27],
+  [QUOTE, QUOTE],
+]);
+
+/** Whether C's isspace in the POSIX locale takes the character at `at` for a blank; not behind the end of the line. */
+export function isBlankAt(line: string, at: number): boolean {
+  const code = line.charCodeAt(at);
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d);
+}
+
+/** @returns where the blanks end that begin at `from` */
+export function skipBlanks(line: string, from: number): number {
+  let at = from;
+  while (isBlankAt(line, at)) at++;
+  return at;
+}
+
+/** @returns where the first blank is from `from` on, or the end of the line */
+export function findBlank(line: string, from: number): number {
+  let at = from;
+  while (at < line.length && !isBlankAt(line, at)) at++;
+  return at;
+}
+
+/** QEMU's lines are C strings. @returns a line up to a NUL in it */
+export function untilNul(line: string): string {
+  const end = line.indexOf('\0');
+  return end < 0 ? line : line.slice(0, end);
+}
+
+/** @returns the word that begins behind the blanks at `from`; null where there is none, or its quotes or escapes are wrong */
+export function readHmpWord(line: string, from: number): HmpWord | null {
+  const start = skipBlanks(line, from);
+  if (start >= line.length) return null;
+  if (line.charCodeAt(start) === QUOTE) return readQuoted(line, start);
+  const end = findBlank(line, start);
+  return word(start, end, line.slice(start, end));
+}
+
+function word(start: number, end: number, whole: string): HmpWord {
+  return { start, end, whole, text: keptOf(whole) };
+}
+
+function readQuoted(line: string, start: number): HmpWord | null {
+  let at = start + 1;
+  let escapes = 0;
+  for (; ; at++) {
+    const code = line.charCodeAt(at);
+    // Behind the end of the line it is NaN.
+    if (Number.isNaN(code)) return null;
+    if (code === QUOTE) break;
+    if (code !== BACKSLASH) continue;
+    if (!ESCAPES.has(line.charCodeAt(++at))) return null;
+    escapes++;
+  }
+  const inner = line.slice(start + 1, at);
+  return word(start, at + 1, escapes === 0 ? inner : unescaped(inner, inner.length - escapes));
+}
+
+/** @param length of what comes out of it */
+function unescaped(inner: string, length: number): string {
+  const codes = new Uint16Array(length);
+  let at = 0;
+  for (let i = 0; i < length; i++, at++) {
+    let code = inner.charCodeAt(at);
+    if (code === BACKSLASH) code = ESCAPES.get(inner.charCodeAt(++at)) ?? 0;
+    codes[i] = code;
+  }
+  let text = '';
+  // So many arguments a call takes anywhere.
+  for (let i = 0; i < length; i += 4096) text += String.fromCharCode(...codes.subarray(i, i + 4096));
+  return text;
+}
+
+/** @returns as much of `text` as has its place in QEMU's buffer; of a character that is cut in two, nothing */
+function keptOf(text: string): string {
+  // A character has three bytes at most for each of its code units.
+  if (text.length * 3 <= LONGEST_WORD) return text;
+  let bytes = 0;
+  let at = 0;
+  while (at < text.length) {
+    const code = text.codePointAt(at) ?? 0;
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    if (bytes > LONGEST_WORD) break;
+    at += code < 0x10000 ? 1 : 2;
+  }
+  return text.slice(0, at);
+}
+
+/**
+ * Splits what stands before the cursor as QEMU does to complete it (`parse_cmdline`): behind a blank at the end an empty word begins.
+ * @returns null where QEMU gives up: wrong quotes, or more than 16 words
+ */
+export function splitHmpWords(line: string): string[] | null {
+  const words: string[] = [];
+  for (let at = skipBlanks(line, 0); at < line.length; at = skipBlanks(line, at)) {
+    if (words.length === MOST_COMPLETED) return null;
+    const found = readHmpWord(line, at);
+    if (found === null) return null;
+    words.push(found.text);
+    at = found.end;
+  }
+  if (isBlankAt(line, line.length - 1)) {
+    if (words.length === MOST_COMPLETED) return null;
+    words.push('');
+  }
+  return words;
+}
