@@ -60,7 +60,7 @@ import {
   type MonitorConfig,
   refuseClashes,
   refuseUnknownPolicies,
-  TAKEOVER_RULE,
+  takeoverFault,
 } from './config.js';
 import { type KeyPath, lineOf } from './config-lines.js';
 import { LimitError, parseLimits } from './limit-settings.js';
@@ -92,6 +92,7 @@ const LISTENER_KEYS = {
   mode: v.optional(text('permission bits as a string, such as "0660"')),
   user: v.optional(text('the name or number of a user, as a string')),
   group: v.optional(text('the name or number of a group, as a string')),
+  'shared-folder': v.optional(onOrOff),
   protocol: v.optional(text('"qmp" or "hmp"')),
   negotiate: v.optional(text('"always" or "auto"')),
   policy: v.optional(text('a policy: "full", "read-only", "learn", the name of a [policy.NAME], or a /file of rules')),
@@ -164,6 +165,7 @@ const LISTENER_OPTIONS = [
   'mode',
   'user',
   'group',
+  'shared-folder',
   'protocol',
   'negotiate',
   'policy',
@@ -288,7 +290,8 @@ function parsePart(content: string, file: string): Part {
     };
   });
   for (const { name, upstream, takeover } of monitors) {
-    if (takeover && upstream.kind !== 'unix') throw fault(['monitor', name, 'takeover'], TAKEOVER_RULE);
+    const problem = takeover ? takeoverFault(upstream) : null;
+    if (problem !== null) throw fault(['monitor', name, 'takeover'], problem);
   }
   const { audit, log, metrics, 'drain-timeout': drain } = checked.output;
   return {

@@ -5,6 +5,7 @@
 import type { AuditSettings } from '../audit/settings.js';
 import { QmpmuxError } from '../errors.js';
 import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../net/address.js';
+import { takeoverProblem } from '../net/takeover.js';
 import { suggestion } from '../spelling.js';
 import type { Limits } from '../mux/limits.js';
 import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
@@ -96,7 +97,8 @@ export function singleMonitor(
     ...DEFAULT_SERVICE,
     ...service,
   };
-  if (monitor.takeover && upstream.kind !== 'unix') throw new ConfigError(TAKEOVER_RULE);
+  const why = monitor.takeover ? takeoverFault(upstream) : null;
+  if (why !== null) throw new ConfigError(why);
   if (!MONITOR_NAME.test(monitor.name)) {
     throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);
   }
@@ -108,6 +110,11 @@ export function singleMonitor(
 
 /** Why only some upstreams can be taken over. */
 export const TAKEOVER_RULE = 'only an upstream that is a unix socket, made by QEMU, can be taken over';
+
+/** @returns why an upstream cannot be taken over, or null. */
+export function takeoverFault(upstream: UpstreamAddress): string | null {
+  return upstream.kind === 'unix' ? takeoverProblem(upstream.path) : TAKEOVER_RULE;
+}
 
 /** A short name for a monitor, from where its QEMU is: `vm` for unix:/run/vm.qmp. */
 function nameOf(upstream: UpstreamAddress): string {

@@ -1,6 +1,7 @@
 /** QEMU's place at its own path, which a monitor takes and gives back; tells the log what was done. See net/takeover.ts. */
 import type { UnixAddress } from '../net/address.js';
 import { formatPlace } from '../net/address.js';
+import { joinCommand } from '../net/command-words.js';
 import type { Log } from '../net/log.js';
 import { Takeover } from '../net/takeover.js';
 import type { ListenerConfig } from './config.js';
@@ -92,7 +93,8 @@ export class TakenPlace {
       if (await this.#takeover.restore()) this.#log.info({ path, aside }, 'put the socket of QEMU back');
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#log.error({ path, aside, reason }, 'cannot put the socket of QEMU back; qmpmux restore does it later');
+      const remedy = joinCommand(['qmpmux', 'serve', '--upstream', formatPlace({ kind: 'unix', path }), '--restore']);
+      this.#log.error({ path, aside, reason }, `cannot put the socket of QEMU back; later this does it: ${remedy}`);
     }
   }
 }

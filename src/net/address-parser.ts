@@ -22,7 +22,7 @@ import { parseLibvirtUri } from './libvirt-uri.js';
 type AddressRole = 'upstream' | 'listener';
 
 /** Bytes of a path in a sockaddr_un, the closing NUL left out (unix(7)). */
-const MAX_PATH_BYTES = 107;
+export const MAX_PATH_BYTES = 107;
 
 /** Reads the address of an upstream. @throws AddressError */
 export function parseUpstream(text: string): UpstreamAddress {
@@ -211,6 +211,10 @@ class AddressParser {
         case 'user':
         case 'group':
           made = { ...made, [option.name]: this.#text.value(option) };
+          madeAt ??= option;
+          break;
+        case 'shared-folder':
+          if (this.#text.isOn(option)) made = { ...made, sharedFolder: true };
           madeAt ??= option;
           break;
         default:

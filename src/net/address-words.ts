@@ -59,6 +59,7 @@ export const OPTIONS = [
   'mode',
   'user',
   'group',
+  'shared-folder',
   'server',
   'ipv4',
   'ipv6',

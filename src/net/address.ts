@@ -7,7 +7,7 @@
  *     exec:command word 'a word'    upstream only: QMP over the standard input and output of a command (see command-words.ts)
  *     libvirt:domain                upstream only: a VM of libvirt's, by name, id or UUID; also libvirt:domain?uri=qemu+ssh://host/system
  *
- * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=` where we make a unix socket;
+ * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=`, `shared-folder=on` where we make a unix socket;
  * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp; `tls=FOLDER`, `insecure`, `telnet` on a
  * tcp listener; on a listener also what is
  * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
@@ -31,6 +31,8 @@ export interface UnixListenAddress extends UnixAddress {
   /** Name or number of the account that is to own the socket file. */
   readonly user?: string;
   readonly group?: string;
+  /** Whether root makes it in a folder that others may write to as well (see socket-folder.ts). */
+  readonly sharedFolder?: boolean;
   /** A socket whose owner and mode it is to have where nothing else is said: that of the QEMU whose place it takes. Never in a text. */
   readonly like?: string;
 }
@@ -117,12 +119,13 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
     }
     case 'unix': {
       // An address without these options and one we only dial look alike; both are written the same.
-      const { mode, user, group }: UnixListenAddress = address;
+      const { mode, user, group, sharedFolder }: UnixListenAddress = address;
       return (
         formatPlace(address) +
         (mode === undefined ? '' : `,mode=${formatMode(mode)}`) +
         (user === undefined ? '' : `,user=${doubleCommas(user)}`) +
-        (group === undefined ? '' : `,group=${doubleCommas(group)}`)
+        (group === undefined ? '' : `,group=${doubleCommas(group)}`) +
+        (sharedFolder === true ? ',shared-folder=on' : '')
       );
     }
   }

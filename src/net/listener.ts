@@ -22,13 +22,12 @@ import { type HandshakeOptions, Handshakes } from './handshakes.js';
 import { copyInherited } from './inherited.js';
 import { describeSystemError, errorCode, ListenError } from './listen-error.js';
 import {
-  applyOwnership,
   checkSocketPath,
   clearSocketPath,
   closeKeepingOthers,
   type FileIdentity,
-  identify,
   isGone,
+  MadeSocket,
   ownershipOf,
 } from './socket-file.js';
 import { readTlsFiles, type TlsFiles } from './tls-files.js';
@@ -60,7 +59,7 @@ const HANDSHAKE_TIME = 10_000;
 interface Bound {
   readonly server: Server;
   /** The socket file, null for TCP. */
-  readonly file: { readonly path: string; readonly identity: FileIdentity } | null;
+  readonly file: { readonly path: string; readonly identity: FileIdentity | null } | null;
 }
 
 export class Listener {
@@ -193,27 +192,31 @@ async function bindUnix(address: UnixListenAddress, accept: Accept): Promise<rea
   const ownership = ownershipOf(address);
   await clearSocketPath(address);
   const server = newServer(accept);
-  // Node binds and listens before listen() returns, so nothing else of ours is made under this mask.
+  // Node binds and listens before listen() returns, so nothing else of ours is made under this mask; and what we bound is held from then on.
   const before = process.umask(0o177);
   try {
     server.listen({ path: address.path, backlog: BACKLOG });
   } finally {
     process.umask(before);
   }
+  let made: MadeSocket | null = null;
+  let identity: FileIdentity | null = null;
   try {
+    if (server.listening) {
+      made = new MadeSocket(address);
+      ({ identity } = made);
+      made.give(ownership);
+    }
     await once(server, 'listening');
   } catch (error) {
+    if (server.listening) release({ server, file: { path: address.path, identity } });
+    if (error instanceof ListenError) throw error;
     const problem = errorCode(error) === 'EADDRINUSE' ? 'it is in use by another program' : describeSystemError(error);
     throw new ListenError(formatPlace(address), problem, { cause: error });
+  } finally {
+    made?.close();
   }
-  const bound = { server, file: { path: address.path, identity: identify(address.path) } };
-  try {
-    applyOwnership(address, ownership);
-  } catch (error) {
-    release(bound);
-    throw error;
-  }
-  return [bound];
+  return [{ server, file: { path: address.path, identity } }];
 }
 
 async function bindTcp(

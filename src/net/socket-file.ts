@@ -1,8 +1,8 @@
 /**
  * The file of a unix socket that we make: whether its path is free, who owns it, and its removal.
  *
- * What must hold: nothing but a dead socket, or our own, is ever removed. Two daemons that start on one stale path at the same
- * instant could still race between the look and the removal; the kernel offers nothing better for sockets.
+ * What must hold, also while others change what is in the folder: nothing but a dead socket, or our own, is removed, and nothing but our
+ * own gets another owner or mode. So what was looked at is held by a descriptor (file-handle.ts) until it has been used.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -10,20 +10,21 @@ import {
   chownSync,
   closeSync,
   fchownSync,
+  linkSync,
   lstatSync,
   openSync,
-  realpathSync,
   renameSync,
   type Stats,
-  statSync,
   unlinkSync,
 } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { groupId, userId } from './accounts.js';
-import { formatMode, formatPlace, type UnixListenAddress } from './address.js';
+import { formatPlace, type UnixListenAddress } from './address.js';
+import { FileHandle } from './file-handle.js';
 import { describeSystemError, errorCode, ListenError } from './listen-error.js';
 import { unixPeer } from './peer-credentials.js';
+import { checkFolders } from './socket-folder.js';
 
 /** Who is to own a socket file; -1 leaves it as it is. */
 export interface Ownership {
@@ -37,7 +38,11 @@ export interface FileIdentity {
   readonly ino: number;
 }
 
-type Occupant = { readonly is: 'nobody' } | { readonly is: 'stale'; readonly file: FileIdentity };
+/** A stale socket comes with a handle, which keeps its inode number from being given to another; to be closed. */
+type Occupant = { readonly is: 'nobody' } | { readonly is: 'stale'; readonly file: FileHandle };
+
+/** The identity of no file. */
+const NO_FILE: FileIdentity = { dev: -1, ino: -1 };
 
 /** The accounts named in the address. @throws ListenError for a name that is unknown here. */
 export function ownershipOf(address: UnixListenAddress): Ownership {
@@ -63,7 +68,8 @@ function unknownAccount(address: UnixListenAddress, what: 'user' | 'group', name
 export async function checkSocketPath(address: UnixListenAddress): Promise<void> {
   const ownership = ownershipOf(address);
   checkFolders(address);
-  await occupantOf(address);
+  const occupant = await occupantOf(address);
+  if (occupant.is === 'stale') occupant.file.close();
   const folder = dirname(address.path);
   let what = `in the folder ${folder}`;
   try {
@@ -86,77 +92,110 @@ export async function checkSocketPath(address: UnixListenAddress): Promise<void>
   }
 }
 
-/**
- * The folders above a socket must not be open to everyone: who may write there may put a socket of their own in its place, and be taken
- * for the VM. A sticky folder such as /tmp will do: there only owners remove what is theirs.
- * @throws ListenError
- */
-function checkFolders(address: UnixListenAddress): void {
-  let folder: string;
-  try {
-    folder = realpathSync(dirname(address.path));
-  } catch {
-    // That it is not there is told where the path itself is looked at.
-    return;
-  }
-  for (;;) {
-    const { mode } = statSync(folder);
-    if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0) {
-      throw new ListenError(
-        formatPlace(address),
-        `anyone can write to the folder ${folder} (mode ${formatMode(mode & 0o7777)}), and replace the socket; chmod o-w ${folder}`,
-      );
-    }
-    const above = dirname(folder);
-    if (above === folder) return;
-    folder = above;
-  }
-}
-
 /** Makes the path free for a new socket: a socket nobody listens on any more is removed. @throws ListenError */
 export async function clearSocketPath(address: UnixListenAddress): Promise<void> {
   checkFolders(address);
   const occupant = await occupantOf(address);
   if (occupant.is === 'nobody') return;
   try {
-    if (isFile(address.path, occupant.file)) unlinkSync(address.path);
+    removeOnly(address.path, occupant.file.stat);
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return;
     throw new ListenError(formatPlace(address), `a stale socket is in the way: ${describeSystemError(error)}`, {
       cause: error,
     });
+  } finally {
+    occupant.file.close();
   }
 }
 
-/** Gives a socket that was just made to its owner, then opens it to others. */
-export function applyOwnership(address: UnixListenAddress, ownership: Ownership): void {
-  try {
-    if (ownership.uid !== -1 || ownership.gid !== -1) chownSync(address.path, ownership.uid, ownership.gid);
-    if (address.mode !== undefined) chmodSync(address.path, address.mode);
-    if (address.like !== undefined) {
-      const { uid, gid, mode } = statSync(address.like);
-      if (ownership.uid === -1 && ownership.gid === -1) chownSync(address.path, uid, gid);
-      if (address.mode === undefined) chmodSync(address.path, mode & 0o777);
+/**
+ * Removes what is at `path` if it is `file`. It is moved away first, and what turns out to be another's is put back: between a look and
+ * the removal a second daemon could have replaced the stale socket with its own.
+ * @throws Error of the system
+ */
+function removeOnly(path: string, file: FileIdentity): void {
+  if (!isFile(path, file)) return;
+  const away = join(dirname(path), `.qmpmux-${randomUUID()}`);
+  renameSync(path, away);
+  if (!isFile(away, file)) {
+    try {
+      // Unlike a rename, this replaces nothing.
+      linkSync(away, path);
+    } catch (error) {
+      if (errorCode(error) !== 'EEXIST') {
+        renameSync(away, path);
+        return;
+      }
     }
-  } catch (error) {
-    throw new ListenError(formatPlace(address), `cannot set its owner or mode: ${describeSystemError(error)}`, {
-      cause: error,
-    });
   }
+  unlinkSync(away);
 }
 
-/** @returns what `path` names now. */
-export function identify(path: string): FileIdentity {
-  const { dev, ino } = lstatSync(path);
-  return { dev, ino };
+/** A socket file that was just made, held so that whatever is put in its place since is left alone. */
+export class MadeSocket {
+  readonly #address: UnixListenAddress;
+  readonly #handle: FileHandle;
+
+  /**
+   * To be called right after the socket was bound with a umask of 0177.
+   * @throws ListenError when what is at the path cannot be the socket that was bound: somebody has replaced it
+   */
+  constructor(address: UnixListenAddress) {
+    this.#address = address;
+    try {
+      this.#handle = new FileHandle(address.path);
+    } catch (error) {
+      throw new ListenError(formatPlace(address), `it was removed at once: ${describeSystemError(error)}`, {
+        cause: error,
+      });
+    }
+    const { stat } = this.#handle;
+    if (stat.isSocket() && stat.uid === process.geteuid?.() && (stat.mode & 0o777) === 0o600 && stat.nlink === 1)
+      return;
+    this.#handle.close();
+    throw new ListenError(
+      formatPlace(address),
+      `${kindOf(stat)} was put in its place at once; find out what writes to ${dirname(address.path)}`,
+    );
+  }
+
+  get identity(): FileIdentity {
+    return this.#handle.stat;
+  }
+
+  /** Gives the socket to its owner, then opens it to others. @throws ListenError */
+  give(ownership: Ownership): void {
+    const { mode, like } = this.#address;
+    const { path } = this.#handle;
+    try {
+      if (ownership.uid !== -1 || ownership.gid !== -1) chownSync(path, ownership.uid, ownership.gid);
+      if (mode !== undefined) chmodSync(path, mode);
+      if (like === undefined) return;
+      const model = lstatSync(like);
+      if (!model.isSocket()) throw new Error(`${kindOf(model)} is at ${like}, where the socket of QEMU was`);
+      if (ownership.uid === -1 && ownership.gid === -1) chownSync(path, model.uid, model.gid);
+      if (mode === undefined) chmodSync(path, model.mode & 0o777);
+    } catch (error) {
+      throw new ListenError(formatPlace(this.#address), `cannot set its owner or mode: ${describeSystemError(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Lets go of the handle; the socket stays. */
+  close(): void {
+    this.#handle.close();
+  }
 }
 
 /**
  * Calls `close`, during which libuv removes whatever is at `path`, in such a way that only `ours` goes.
+ * @param ours null when nothing there is ours
  */
-export function closeKeepingOthers(path: string, ours: FileIdentity, close: () => void): void {
+export function closeKeepingOthers(path: string, ours: FileIdentity | null, close: () => void): void {
   const aside = `${path}.${process.pid}~`;
-  let foreign = exists(path) && !isFile(path, ours);
+  let foreign = exists(path) && !isFile(path, ours ?? NO_FILE);
   try {
     if (foreign) renameSync(path, aside);
   } catch {
@@ -173,9 +212,9 @@ export function closeKeepingOthers(path: string, ours: FileIdentity, close: () =
 async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
   const { path } = address;
   const place = formatPlace(address);
-  let found: Stats;
+  let file: FileHandle;
   try {
-    found = lstatSync(path);
+    file = new FileHandle(path);
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') {
       const problem = errorCode(error) === 'ENOTDIR' ? `${dirname(path)} is no folder` : describeSystemError(error);
@@ -185,24 +224,30 @@ async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
       throw new ListenError(place, `the folder ${dirname(path)} does not exist; make it first`);
     return { is: 'nobody' };
   }
-  if (!found.isSocket()) {
-    throw new ListenError(
-      place,
-      `${kindOf(found)} is there, and qmpmux removes nothing but dead sockets; move it away`,
-    );
-  }
-  const { code, owner } = await connectTo(path);
-  switch (code) {
-    case 'ECONNREFUSED':
-      return { is: 'stale', file: { dev: found.dev, ino: found.ino } };
-    case 'ENOENT':
-      return { is: 'nobody' };
-    case 'EACCES':
-    case 'EPERM':
-      throw new ListenError(place, 'a socket is there that we may not open; it may be in use');
-    default:
-      // It took the connection, or has too many waiting (EAGAIN), or is a datagram socket (EPROTOTYPE): somebody is there.
-      throw new ListenError(place, `it is in use by ${owner ?? 'another program'}; ${remedy(owner)}`);
+  let isStale = false;
+  try {
+    if (!file.stat.isSocket()) {
+      throw new ListenError(
+        place,
+        `${kindOf(file.stat)} is there, and qmpmux removes nothing but dead sockets; move it away`,
+      );
+    }
+    const { code, owner } = await connectTo(file.path);
+    switch (code) {
+      case 'ECONNREFUSED':
+        isStale = true;
+        return { is: 'stale', file };
+      case 'ENOENT':
+        return { is: 'nobody' };
+      case 'EACCES':
+      case 'EPERM':
+        throw new ListenError(place, 'a socket is there that we may not open; it may be in use');
+      default:
+        // It took the connection, or has too many waiting (EAGAIN), or is a datagram socket (EPROTOTYPE): somebody is there.
+        throw new ListenError(place, `it is in use by ${owner ?? 'another program'}; ${remedy(owner)}`);
+    }
+  } finally {
+    if (!isStale) file.close();
   }
 }
 
@@ -255,5 +300,6 @@ export function kindOf(found: Stats): string {
   if (found.isSymbolicLink()) return 'a symbolic link';
   if (found.isFIFO()) return 'a named pipe';
   if (found.isFile()) return 'a regular file';
+  if (found.isSocket()) return 'another socket';
   return 'a device';
 }
