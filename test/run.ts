@@ -2,6 +2,9 @@
  * Runs the tests of the named kinds: `node build/run.js unit e2e`, or `node build/run.js path/to/one.test.ts`.
  * A kind is a folder below test/ (`unit` is every folder that mirrors src/; `core` are those of src/shared, src/qmp, src/hmp and src/mux, which
  * are measured for coverage, and `rest` are the others). Fails when no test was found.
+ *
+ * QMPMUX_QEMU names the QEMU of the tests, or several, separated by colons. Everything runs with the first; `qemus` runs what
+ * depends on QEMU's version with each of the others, one after the other.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -25,8 +28,28 @@ function testFiles(below: string): string[] {
   );
 }
 
+/** What depends on QEMU's version; libvirt does not belong here, since it goes with the QEMU of its own release. */
+const ofEachQemu = [
+  'cli/exec.qemu',
+  'cli/shell.qemu',
+  'client/qmp-client.qemu',
+  'conformance/conformance',
+  'conformance/descriptors',
+  'conformance/hmp',
+  'demo/simulated-monitor',
+  'e2e/clients-hmp',
+  'e2e/clients-oob',
+  'e2e/demo',
+  'e2e/descriptors',
+  'e2e/own-commands',
+  'e2e/serve',
+  'e2e/shell',
+  'mux/read-only.qemu',
+];
+
 const all = testFiles(root);
 const wanted = process.argv.slice(2);
+const [first = '', ...otherQemus] = (process.env['QMPMUX_QEMU'] ?? '').split(':');
 const files = all.filter((file) => {
   const name = relative(root, file);
   const kind = name.split('/')[0] ?? '';
@@ -35,6 +58,7 @@ const files = all.filter((file) => {
       want === kind ||
       (want === 'unit' && !kinds.includes(kind)) ||
       (want === 'core' && core.includes(kind)) ||
+      (want === 'qemus' && ofEachQemu.includes(name.replace(/\.test\.js$/, ''))) ||
       (want === 'rest' && !kinds.includes(kind) && !core.includes(kind)) ||
       name === want.replace(/^test\//, '').replace(/\.ts$/, '.js'),
   );
@@ -48,31 +72,47 @@ if (files.length === 0) {
 const jobs = process.env['QMPMUX_TEST_JOBS'] ?? String(availableParallelism());
 /** No test takes a tenth of it; it only keeps one that waits for ever from holding up all others. In milliseconds. */
 const BOUND = 300_000;
-const child = spawn(
-  process.execPath,
-  [
-    '--test',
-    '--test-reporter=spec',
-    `--test-concurrency=${jobs}`,
-    `--test-timeout=${BOUND}`,
-    '--enable-source-maps',
-    ...files,
-  ],
-  { stdio: ['ignore', 'pipe', 'inherit'] },
-);
-// The summary may be followed by pages of failures, so it is looked for as the output goes by.
-let found = '0';
-let tail = '';
-child.stdout.on('data', (chunk: Buffer) => {
-  process.stdout.write(chunk);
-  tail += chunk.toString('latin1');
-  found = /^\S+ tests (\d+)$/m.exec(tail)?.[1] ?? found;
-  tail = tail.slice(-200);
-});
-child.on('close', (code, signal) => {
+
+/** @returns the status to end with */
+async function run(qemu: string): Promise<number> {
+  const env = qemu === '' ? process.env : { ...process.env, QMPMUX_QEMU: qemu };
+  const child = spawn(
+    process.execPath,
+    [
+      '--test',
+      '--test-reporter=spec',
+      `--test-concurrency=${jobs}`,
+      `--test-timeout=${BOUND}`,
+      '--enable-source-maps',
+      ...files,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'], env },
+  );
+  // The summary may be followed by pages of failures, so it is looked for as the output goes by.
+  let found = '0';
+  let tail = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    process.stdout.write(chunk);
+    tail += chunk.toString('latin1');
+    found = /^\S+ tests (\d+)$/m.exec(tail)?.[1] ?? found;
+    tail = tail.slice(-200);
+  });
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
+    child.on('close', (...end) => {
+      resolve(end);
+    });
+  });
   if (found === '0') {
     process.stderr.write('the run found no test\n');
-    process.exit(1);
+    return 1;
   }
-  process.exit(code ?? (signal === null ? 1 : 128));
-});
+  return code ?? (signal === null ? 1 : 128);
+}
+
+if (wanted.includes('qemus')) {
+  if (otherQemus.length === 0) process.stdout.write('QMPMUX_QEMU names no other QEMUs: nothing to repeat\n');
+  for (const qemu of otherQemus) {
+    process.stdout.write(`\nwith ${qemu}\n`);
+    process.exitCode = (await run(qemu)) || process.exitCode;
+  }
+} else process.exitCode = await run(first);
