@@ -36,7 +36,6 @@ const ofEachQemu = [
   'conformance/conformance',
   'conformance/descriptors',
   'conformance/hmp',
-  'demo/simulated-monitor',
   'e2e/clients-hmp',
   'e2e/clients-oob',
   'e2e/demo',

@@ -123,6 +123,9 @@ const dialogue: readonly string[] = [
   execute('query-status') + execute('quit'),
 ];
 
+/** The simulated monitor says what a QEMU of this version was recorded to say. */
+const RECORDED = '7.2.';
+
 async function transcript(path: string): Promise<string[]> {
   const client = await RawClient.connect(path);
   const lines = [await client.readLine()];
@@ -141,12 +144,14 @@ describe('the simulated monitor', () => {
   it('answers byte for byte as a real QEMU does', { skip: missing('qemu') }, async (t) => {
     const [, simulated] = await start(t);
     const qemu = await startQemu(t, haltingMachine(t));
+    if (!qemu.version.startsWith(RECORDED)) return t.skip(`the QEMU here is a ${qemu.version}`);
     assert.deepEqual(await transcript(simulated), await transcript(qemu.monitor));
   });
 
   it('writes many lines as a real QEMU with pretty=on does', { skip: missing('qemu') }, async (t) => {
     const [, simulated] = await start(t, { pretty: true });
     const qemu = await startQemu(t, { ...haltingMachine(t), monitors: [{ pretty: true }] });
+    if (!qemu.version.startsWith(RECORDED)) return t.skip(`the QEMU here is a ${qemu.version}`);
     const texts: string[] = [];
     for (const path of [simulated, qemu.monitor]) {
       const client = await RawClient.connect(path);

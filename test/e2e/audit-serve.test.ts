@@ -12,6 +12,7 @@ import { brokenDisk } from '../support/broken-disk.js';
 import { startDaemon } from '../support/daemon.js';
 import { cannotMount, mountTmpfs } from '../support/filesystem.js';
 import { missing } from '../support/programs.js';
+import { written } from '../support/qemu.js';
 import { RawClient, type Target } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 import { shareVm } from '../support/shared-vm.js';
@@ -169,7 +170,7 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
     // The VM goes on to tell what happens to it.
     await vm.qemu.execute('cont');
     assert.match(await client.readLine(), /"event": "RESUME"/);
-    assert.deepEqual(await vm.qemu.execute('query-status'), { running: true, singlestep: false, status: 'running' });
+    assert.match(written(await vm.qemu.execute('query-status')), /"running": true/);
     await vm.daemon.logged((line) => line.level === 50 && line.msg.includes('commands are refused until it can'));
     free();
     await vm.daemon.logged((line) => line.msg.includes('is written again'));

@@ -8,8 +8,8 @@ import type { Scope } from '../support/scratch.js';
 import { shareVm } from '../support/shared-vm.js';
 
 const name = '{"return": {"name": "oob"}, "id": 1}';
-const paused =
-  '{"class": "GenericError", "desc": "migrate-pause is currently only supported during postcopy-active state"}';
+/** The rest of an error of migrate-pause; its text depends on the version. */
+const paused = '"error": {"class": "GenericError", "desc": "migrate-pause is currently only supported during ';
 
 async function oobClient(t: Scope, target: Target): Promise<RawClient> {
   const client = await RawClient.connect(target);
@@ -28,7 +28,7 @@ async function overtake(t: Scope, target: Target): Promise<void> {
   await busy.begun;
   // faults of in-band commands wait their turn, those of out-of-band ones do not
   await client.write('{"id":"fault"}{"execute":7}help\n{"exec-oob":"migrate-pause","id":"oob"}');
-  assert.equal(await client.readLine(), `{"id": "oob", "error": ${paused}}`);
+  assert.ok((await client.readLine()).startsWith(`{"id": "oob", ${paused}`));
   await client.write(
     '{"exec-oob":7,"id":"oob fault"}{"exec-oob":"query-name","id":"not oob"}{"exec-oob":"query-yank"}',
   );
@@ -64,7 +64,7 @@ describe('while QEMU is busy', { skip: missing('qemu') }, () => {
     await busy.begun;
     for (let round = 0; round < 10; round++) {
       await client.write(`${'{"execute":"query-name","id":1}'.repeat(20)}{"exec-oob":"migrate-pause","id":${round}}`);
-      assert.equal(await client.readLine(), `{"id": ${round}, "error": ${paused}}`);
+      assert.ok((await client.readLine()).startsWith(`{"id": ${round}, ${paused}`));
     }
     busy.release();
     assert.equal(await client.readLine(), `{"id": "busy", "error": ${busy.error}}`);
@@ -86,8 +86,12 @@ describe('while QEMU is busy', { skip: missing('qemu') }, () => {
         for (let round = 0; round < rounds; round++) {
           await client.write(`{"exec-oob":"migrate-pause","id":[${who},${round}]}{"execute":"query-name","id":1}`);
         }
-        const expected = Array.from({ length: rounds }, (_, round) => `{"id": [${who}, ${round}], "error": ${paused}}`);
-        assert.deepEqual(await client.readLines(rounds), expected);
+        const expected = Array.from({ length: rounds }, (_, round) => `{"id": [${who}, ${round}], ${paused}`);
+        const answers = await client.readLines(rounds);
+        assert.deepEqual(
+          answers.map((answer) => answer.slice(0, answer.indexOf(paused) + paused.length)),
+          expected,
+        );
       }),
     );
     busy.release();

@@ -23,7 +23,10 @@ describe('qmpmux status', { skip: missing('qemu') }, () => {
     await RawClient.negotiated(mux);
     const { code, output, errors } = await runQmpmux(['status', control]);
     assert.deepEqual([code, errors], [0, '']);
-    assert.match(output, new RegExp(`^qemu {6}7\\.2\\.\\d+.*, connected for .*\nupstream  unix:${qemu.monitor}$`, 'm'));
+    assert.match(
+      output,
+      new RegExp(`^qemu {6}\\d+\\.\\d+\\.\\d+.*, connected for .*\nupstream  unix:${qemu.monitor}$`, 'm'),
+    );
     assert.match(output, /^clients {3}2$/m);
     assert.match(output, new RegExp(`^unix:${mux} +1 {2}full +off$`, 'm'));
     assert.ok(!output.includes('\x1b'));
@@ -40,7 +43,7 @@ describe('qmpmux status', { skip: missing('qemu') }, () => {
   it('--check speaks as a plugin of Nagios does', async (context) => {
     const { control, mux, watch, daemon } = await serve(context);
     const check = (...words: string[]) => runQmpmux(['status', '--check', ...words]);
-    assert.match((await check(control)).output, /^QMPMUX OK - m0: QEMU 7\.2\.\d+.*, 1 client \| clients=1 .*\n$/);
+    assert.match((await check(control)).output, /^QMPMUX OK - m0: QEMU \d+\.\d+\.\d+.*, 1 client \| clients=1 .*\n$/);
     assert.equal((await check(watch)).code, 0);
     const pure = await check(mux);
     assert.equal(pure.code, 3);

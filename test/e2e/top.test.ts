@@ -35,7 +35,7 @@ describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
     const { socket } = await serve(context);
     const terminal = await start(context, socket);
     const screen = await terminal.shows(/commands {2}\d/);
-    assert.match(screen, /^m0: QEMU 7\.2\.\d+.*, connected for .*, 1 client {2}\d\d:\d\d:\d\d\n/);
+    assert.match(screen, /^m0: QEMU \d+\.\d+\.\d+.*, connected for .*, 1 client {2}\d\d:\d\d:\d\d\n/);
     assert.match(screen, /\nblocking {2}nobody\n\nCLIENT +CMD\/S +LATENCY .*LISTENER *\n +\d\* +0 +- /);
     const blocked = await blockage(context);
     const blocker = await RawClient.negotiated(`unix:${socket}`);

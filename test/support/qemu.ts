@@ -58,6 +58,11 @@ export interface Qemu {
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
+/** @returns a value that `execute` returned as QEMU writes it; for values without commas and colons in their texts. */
+export function written(value: unknown): string {
+  return JSON.stringify(value).replaceAll(',', ', ').replaceAll(':', ': ');
+}
+
 const running = new Set<number>();
 
 function killAll(): void {
