@@ -8,12 +8,12 @@
  *   any of these → lost        the connection ended, or the peer is no QMP server
  *   lost → greeting            a new connection
  *
- * QEMU keeps an answer that is due to a client that has left and gives it to the next connection, between its greeting
- * and the answer to its own qmp_capabilities. So what comes before the answer to our handshake, which carries an id that
- * nobody can guess, is nobody's.
+ * QEMU keeps an answer that is due to a client that has left and gives it to the next connection, before its greeting or between
+ * that and the answer to its own qmp_capabilities; events on their way to the earlier client come before the greeting, too. So what
+ * comes before the answer to our handshake, which carries an id that nobody can guess, is nobody's.
  */
 import { ascii, asciiText, concat } from '../qmp/ascii.js';
-import { Envelope } from '../qmp/envelope.js';
+import { Envelope, MessageKind } from '../qmp/envelope.js';
 import { LineReader } from '../qmp/lines.js';
 import { PrettyFolder } from '../qmp/pretty.js';
 import type { Host, Link, UpstreamState } from './link.js';
@@ -43,9 +43,15 @@ const NEXT: Record<UpstreamState['name'], readonly UpstreamState['name'][]> = {
 
 /** What comes before a greeting is shown up to this many bytes. */
 const SHOWN = 80;
-/** A first line longer than this is no greeting. */
+/** A line longer than this that does not begin as a message does is no greeting. */
 const LONGEST_GREETING = 64 * 1024;
+/** What may come before the greeting, in messages and bytes: what QEMU had ready for an earlier client. */
+const MOST_EARLY_MESSAGES = 1000;
+const MOST_EARLY_BYTES = 64 * 1024 * 1024;
 const CARRIAGE_RETURN = 0x0d;
+const LINE_FEED = 0x0a;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 
 export class Monitor {
   /** QEMU's greeting in its one-line form, for clients. Empty before the first. */
@@ -58,8 +64,12 @@ export class Monitor {
   #link: Link | null = null;
   #lines = new LineReader();
   #folder: PrettyFolder | null = null;
-  /** The start of the stream, until its first line tells whether the upstream is pretty-printing. */
+  /** The start of the stream, three bytes at most, until it tells whether the upstream is pretty-printing. */
   #opening: Uint8Array | null = new Uint8Array(0);
+  /** What has come before the greeting. */
+  #earlyMessages = 0;
+  #earlyBytes = 0;
+  #beginsWithBrace = false;
   #nonce = '';
   #probes: Probe[] = [];
   readonly #envelope = new Envelope();
@@ -86,6 +96,9 @@ export class Monitor {
     this.#lines = new LineReader();
     this.#folder = null;
     this.#opening = new Uint8Array(0);
+    this.#earlyMessages = 0;
+    this.#earlyBytes = 0;
+    this.#beginsWithBrace = false;
     this.#become({ name: 'greeting' });
   }
 
@@ -103,11 +116,13 @@ export class Monitor {
   }
 
   receive(chunk: Uint8Array): void {
+    if (this.#state.name === 'greeting') this.#earlyBytes += chunk.length;
     if (this.#opening !== null) this.#open(concat([this.#opening, chunk]));
     else this.#lines.push(this.#folder === null ? chunk : this.#folder.fold(chunk));
     if (this.#opening !== null) return;
     // The link goes away when a message says so (a handshake refused); what follows it is not read.
     while (this.#link !== null && this.#readNext()) if (!this.#envelope.isBlank) this.#dispatch();
+    if (this.#state.name === 'greeting') this.#lookForGreeting();
     const most = this.#owner.mostReplyBytes;
     if (most > 0 && this.#lines.heldBytes > most) this.drop(`a message of more than ${most} bytes, and no end of it`);
   }
@@ -132,21 +147,27 @@ export class Monitor {
     this.#owner.upstreamChanged(state);
   }
 
-  /** A pretty-printing QEMU begins its greeting with a brace alone on its line. */
+  /** A pretty-printing QEMU begins each message, the greeting too, with a brace alone on its line. */
   #open(bytes: Uint8Array): void {
     let from = 0;
     while (from < bytes.length && (bytes[from] ?? 0) <= 0x20) from++;
-    const lineFeed = bytes.indexOf(0x0a, from);
-    if (lineFeed < 0) {
-      this.#opening = bytes;
-      if (bytes.length > LONGEST_GREETING) this.drop('not a QMP server: no line break in its first 64 KiB');
-      return;
-    }
-    const end = bytes[lineFeed - 1] === CARRIAGE_RETURN ? lineFeed - 1 : lineFeed;
-    this.#opening = null;
-    if (end - from === 1 && bytes[from] === 0x7b) this.#folder = new PrettyFolder();
+    this.#beginsWithBrace = bytes[from] === OPENING_BRACE;
+    const lineEnd = bytes[from + 1] === CARRIAGE_RETURN ? from + 2 : from + 1;
+    const isUndecided = from >= bytes.length || (this.#beginsWithBrace && lineEnd >= bytes.length);
+    this.#opening = isUndecided ? bytes.subarray(from) : null;
+    if (isUndecided) return;
+    if (this.#beginsWithBrace && bytes[lineEnd] === LINE_FEED) this.#folder = new PrettyFolder();
     const rest = bytes.subarray(from);
     this.#lines.push(this.#folder === null ? rest : this.#folder.fold(rest));
+  }
+
+  /** Gives up on a peer that sends much and no greeting. */
+  #lookForGreeting(): void {
+    if (!this.#beginsWithBrace && this.#earlyMessages === 0 && this.#lines.heldBytes > LONGEST_GREETING) {
+      this.drop('not a QMP server: no line break in its first 64 KiB');
+    } else if (this.#earlyBytes > MOST_EARLY_BYTES) {
+      this.drop(`not a QMP server: no greeting in its first ${MOST_EARLY_BYTES / 1048576} MiB`);
+    }
   }
 
   #dispatch(): void {
@@ -169,8 +190,16 @@ export class Monitor {
   }
 
   #greet(): void {
-    const message = concat(this.#envelope.chunks());
-    const greeting = readGreeting(message);
+    const chunks = this.#envelope.chunks();
+    if (this.#isForEarlierClient(chunks)) {
+      this.#earlyMessages++;
+      if (this.#earlyMessages > MOST_EARLY_MESSAGES)
+        this.drop(`not a QMP server: ${MOST_EARLY_MESSAGES} messages, and no greeting`);
+      else this.#owner.stray(chunks, 'from before the greeting');
+      return;
+    }
+    const message = concat(chunks);
+    const greeting = message.length > LONGEST_GREETING ? null : readGreeting(message);
     if (greeting === null) {
       const shown = asciiText(message.subarray(0, SHOWN).filter((byte) => byte >= 0x20 && byte < 0x7f));
       this.drop(`not a QMP server: its first line is ${JSON.stringify(shown)}`);
@@ -192,6 +221,22 @@ export class Monitor {
     link?.write(ascii(request));
   }
 
+  /** Whether a message before the greeting is an answer or an event that an earlier client was due, or the rest of one. */
+  #isForEarlierClient(chunks: readonly Uint8Array[]): boolean {
+    const envelope = this.#envelope;
+    if (envelope.kind === MessageKind.Unknown) envelope.readThoroughly();
+    switch (envelope.kind) {
+      case MessageKind.Return:
+      case MessageKind.Error:
+      case MessageKind.Event:
+        return true;
+      case MessageKind.Greeting:
+        return false;
+      case MessageKind.Unknown:
+        return this.#earlyMessages === 0 && !this.#beginsWithBrace && lastByte(chunks) === CLOSING_BRACE;
+    }
+  }
+
   #negotiate(): void {
     const chunks = this.#envelope.chunks();
     const reply = readReply(concat(chunks));
@@ -210,6 +255,11 @@ export class Monitor {
     const probe = this.#probes.find((_, index) => reply.id === `${this.#nonce}${index}`);
     if (reply.desc !== null) probe?.learn(this.words, reply.desc);
   }
+}
+
+/** @returns the last byte of a message, before its line break */
+function lastByte(chunks: readonly Uint8Array[]): number | undefined {
+  return concat(chunks.slice(-2)).findLast((byte) => byte > 0x20);
 }
 
 function parseObject(message: Uint8Array): Record<string, unknown> | null {

@@ -37,6 +37,12 @@ class Alone {
   }
 }
 
+/** @returns a message with QEMU's blanks and line ends */
+function asQemu(message: unknown, indent: number | undefined): string {
+  const text = JSON.stringify(message, null, indent).replaceAll('\n', '\r\n');
+  return indent === undefined ? text.replaceAll('":', '": ').replaceAll(',"', ', "') : text;
+}
+
 /** What can happen to a monitor. */
 const happenings: Readonly<Record<string, (alone: Alone) => void>> = {
   opened: (alone) => alone.open(),
@@ -45,6 +51,8 @@ const happenings: Readonly<Record<string, (alone: Alone) => void>> = {
   refusal: (alone) => alone.say('{"id": "nonce", "error": {"class": "GenericError", "desc": "no"}}\r\n'),
   probe: (alone) => alone.say('{"id": "nonce0", "error": {"class": "GenericError", "desc": "words"}}\r\n'),
   reply: (alone) => alone.say('{"return": {}, "id": 3}\r\n'),
+  event: (alone) => alone.say('{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}\r\n'),
+  rest: (alone) => alone.say('vice": "drive0"}], "id": "libvirt-77"}\r\n'),
   garbage: (alone) => alone.say('garbage\r\n'),
   closed: (alone) => alone.monitor.closed('closed'),
   drop: (alone) => alone.monitor.drop('dropped'),
@@ -66,7 +74,16 @@ describe('the upstream state', () => {
     ['opened greeting refusal answer reply', 'greeting negotiating lost'],
     ['opened garbage', 'greeting lost'],
     ['opened garbage greeting answer', 'greeting lost'],
-    ['opened reply', 'greeting lost'],
+    ['opened reply', 'greeting stray from before the greeting'],
+    ['opened event', 'greeting stray from before the greeting'],
+    ['opened rest', 'greeting stray from before the greeting'],
+    ['opened rest rest', 'greeting stray from before the greeting lost'],
+    ['opened event garbage', 'greeting stray from before the greeting lost'],
+    [
+      'opened event reply greeting answer reply',
+      'greeting stray from before the greeting stray from before the greeting negotiating running message 3',
+    ],
+    ['opened rest greeting answer', 'greeting stray from before the greeting negotiating running'],
     ['opened closed', 'greeting lost'],
     ['opened drop', 'greeting lost'],
     ['opened greeting closed', 'greeting negotiating lost'],
@@ -80,7 +97,7 @@ describe('the upstream state', () => {
       'opened greeting answer closed opened greeting answer',
       'greeting negotiating running lost greeting negotiating running',
     ],
-    ['opened greeting closed opened answer', 'greeting negotiating lost greeting lost'],
+    ['opened greeting closed opened answer', 'greeting negotiating lost greeting stray from before the greeting'],
     ['closed', ''],
     ['drop', ''],
     ['garbage', ''],
@@ -104,6 +121,59 @@ describe('the upstream state', () => {
       for (let at = 0; at < text.length; at += size) alone.say(text.slice(at, at + size));
       assert.equal(alone.told.join(' '), told);
     }
+  });
+
+  it('is reached past what was meant for an earlier client, pretty or not, in pieces of any size', () => {
+    const early = [
+      { return: { status: 'running', text: 'a "QMP" in it }' }, id: 'libvirt-7' },
+      { id: { a: [1] }, error: { class: 'GenericError', desc: 'no' } },
+      { timestamp: { seconds: 1, microseconds: 2 }, event: 'RESUME', data: {} },
+      { id: 3, return: {} },
+    ];
+    for (const indent of [undefined, 4]) {
+      const all = [...early, JSON.parse(GREETING), { return: {}, id: 'nonce' }, { return: 1, id: 7 }];
+      const text = all.map((message) => `${asQemu(message, indent)}\r\n`).join('');
+      const told = `greeting ${'stray from before the greeting '.repeat(early.length)}negotiating running message 7`;
+      for (const size of [1, 2, 7, 100_000]) {
+        const alone = new Alone();
+        alone.open();
+        for (let at = 0; at < text.length; at += size) alone.say(text.slice(at, at + size));
+        assert.equal(alone.told.join(' '), told);
+      }
+    }
+  });
+
+  it('is reached past a long answer to an earlier client, longer than any greeting', () => {
+    const alone = new Alone();
+    alone.open();
+    const text = `{"return": [${'{"name": "x"},'.repeat(100_000)}{}]}\r\n${GREETING}${HANDSHAKE_ANSWER}`;
+    for (let at = 0; at < text.length; at += 65_536) alone.say(text.slice(at, at + 65_536));
+    assert.equal(alone.told.join(' '), 'greeting stray from before the greeting negotiating running');
+  });
+
+  it('is given up after a thousand messages, or 64 MiB, without a greeting', () => {
+    const many = new Alone();
+    many.open();
+    for (let i = 0; i < 2000; i++) many.say('{"return": {}}\r\n');
+    assert.equal(many.told.length, 1002);
+    assert.equal(many.told.at(-1), 'lost');
+    const long = new Alone();
+    long.open();
+    long.say('{"return": "');
+    const chunk = bytesOf('x'.repeat(1024 * 1024));
+    for (let i = 0; i < 70; i++) long.monitor.receive(chunk);
+    assert.equal(long.told.join(' '), 'greeting lost');
+  });
+
+  it('takes bytes before a greeting without looking at them again and again', () => {
+    // A list of pieces that were joined for each byte would take minutes.
+    const alone = new Alone();
+    alone.open();
+    const byte = bytesOf(' ');
+    for (let i = 0; i < 500_000; i++) alone.monitor.receive(byte);
+    const letter = bytesOf('x');
+    for (let i = 0; i < 64 * 1024 + 1; i++) alone.monitor.receive(letter);
+    assert.equal(alone.told.join(' '), 'greeting lost');
   });
 
   it('does not allow a connection while there is one: that is a fault of the caller', () => {
