@@ -46,6 +46,8 @@ export interface MonitorServiceOptions {
 
 /** How often the multiplexer looks at what has a time limit, in milliseconds. */
 const TICK = 500;
+/** When the next look comes later than this, the process was stopped, or the host asleep, and saw nothing of the time between. In milliseconds. */
+const LONGEST_TICK = 2000;
 /** How often it is looked whether all is answered when the service stops, in milliseconds. */
 const DRAIN_LOOK = 10;
 /** How long clients may take for the rest of what they are due when the service stops, in milliseconds. */
@@ -199,10 +201,15 @@ export class MonitorService {
 
   /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen. */
   async start(): Promise<void> {
+    let before = multiplexerTime();
     this.#ticker = setInterval(() => {
+      const now = multiplexerTime();
+      const passed = now - before;
+      before = now;
+      const missed = passed > LONGEST_TICK * 1000 ? passed - TICK * 1000 : 0;
       // What has come is read first: if this process was stopped for a while, nobody is late who is not.
       setImmediate(() => {
-        this.#multiplexer.tick();
+        this.#multiplexer.tick(missed);
         this.#doors.look();
       });
     }, TICK);

@@ -272,8 +272,10 @@ export class ClientCommands {
   /** Gives errors in place of answers that take longer than the client allows. */
   abandonOverdue(now: number): void {
     if (this.#time === 0) return;
+    const { seenTime } = this.#owner;
     const overdue = [...this.#queue.oob, ...this.#queue.inBand].filter(
-      ({ stage, receivedAt }) => (stage === 'waiting' || stage === 'inFlight') && now - receivedAt >= this.#time,
+      ({ stage, receivedAt }) =>
+        (stage === 'waiting' || stage === 'inFlight') && seenTime.between(receivedAt, now) >= this.#time,
     );
     if (overdue.length > 0) this.#waitForNoEnd();
     for (const command of overdue) {

@@ -5,6 +5,7 @@
 import type { Limits } from './limits.js';
 import type { Link } from './link.js';
 import { Outbox } from './outbox.js';
+import type { SeenTime } from './seen-time.js';
 import type { Usage } from './usage.js';
 
 /** Why a client is to be disconnected. */
@@ -19,13 +20,17 @@ export class ClientOutput {
   readonly #limits: Limits;
   /** null once the connection is gone. */
   #link: Link | null;
+  readonly #seenTime: SeenTime;
   /** Bytes of replies that were given here and wait for earlier answers. */
   #dueBytes = 0;
+  /** Bytes handed to the connection. */
+  #given = 0;
 
-  constructor(link: Link, usage: Usage, limits: Limits) {
+  constructor(link: Link, usage: Usage, limits: Limits, seenTime: SeenTime) {
     this.#link = link;
     this.#usage = usage;
     this.#limits = limits;
+    this.#seenTime = seenTime;
   }
 
   /** Bytes that go out at the end of the turn. */
@@ -85,17 +90,20 @@ export class ClientOutput {
 
   /** Hands everything to the connection. */
   flush(): void {
-    if (this.#link !== null) this.#outbox.flush(this.#link);
+    if (this.#link === null) return;
+    this.#given += this.#outbox.length;
+    this.#outbox.flush(this.#link);
   }
 
   /** Looks at what is unread. @param now in microseconds @returns why the client is to be disconnected, or null */
   judge(now: number): OutputFault | null {
     const unread = this.#link?.backlog ?? 0;
-    const limit = this.#usage.judge(unread, now);
+    const progress = this.#link?.progress ?? this.#given - unread;
+    const limit = this.#usage.judge({ unread, progress }, now, this.#seenTime);
     if (limit === null) return null;
     const amount = `${(unread / 1048576).toFixed(1)} MiB unread`;
     const { outputHighWater, outputGrace } = this.#limits;
-    const above = `${amount}, above ${outputHighWater} bytes for ${outputGrace / 1000} s`;
+    const above = `${amount}, above ${outputHighWater} bytes, none read for ${outputGrace / 1000} s`;
     return { limit, what: limit === 'slow' ? above : amount };
   }
 

@@ -163,6 +163,9 @@ class HmpSession implements ClientPort {
       get backlog() {
         return link.backlog;
       },
+      get progress() {
+        return link.progress ?? -link.backlog;
+      },
       end: () => {
         this.#state = { name: 'over' };
         this.#flush();

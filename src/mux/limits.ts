@@ -15,10 +15,10 @@ export interface Limits {
   readonly queuedBytes: number;
   /**
    * Bytes that a client has not read yet. Beyond it is given nothing but events and the answers to what is upstream already,
-   * and after `outputGrace` it is disconnected.
+   * and when it reads none of it for `outputGrace` it is disconnected.
    */
   readonly outputHighWater: number;
-  /** How long a client may stay above its high-water mark, in milliseconds. */
+  /** How long a client above its high-water mark may read nothing at all, in milliseconds. */
   readonly outputGrace: number;
   /** Bytes unread at which a client is disconnected at once. */
   readonly outputCap: number;

@@ -34,6 +34,11 @@ export interface Link {
   readonly window?: number;
   /** Bytes taken by `write` that the kernel has not accepted yet. */
   readonly backlog: number;
+  /**
+   * A number that changes whenever the kernel accepts some of the backlog, if only a piece of a chunk. Absent where only the backlog
+   * tells.
+   */
+  readonly progress?: number;
   /** Sends what was written, then EOF. Reading goes on. */
   end(): void;
   /** Closes at once; what was not sent is lost. */

@@ -26,6 +26,7 @@ import { MANY_OF_EACH, Pacing } from './pacing.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
 import { Replies } from './replies.js';
+import { SeenTime } from './seen-time.js';
 import { Session } from './session.js';
 import type { SessionOwner } from './session-owner.js';
 import type { TimeTally } from './tally.js';
@@ -78,6 +79,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly extensions: Extensions;
   readonly admission: Admission;
   readonly enablesOob: boolean;
+  readonly seenTime: SeenTime = new SeenTime();
 
   readonly #host: Host;
   readonly #memory: HeldMemory;
@@ -227,14 +229,19 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     if (this.#memory.isOver) this.#memory.shed(this.#sessions);
   }
 
-  /** Time has passed; to be called about once a second. What has a time limit is looked at here. */
-  tick(): void {
+  /**
+   * Time has passed; to be called about once a second. What has a time limit is looked at here.
+   * @param missed how much of that time this process could not do anything in, since it was stopped; in microseconds
+   */
+  tick(missed: number = 0): void {
     const now = this.#host.now();
+    this.seenTime.miss(now, missed);
     for (const session of this.#sessions) session.tick(now);
     // Out-of-band commands wait for a descriptor to be taken, but not for long.
     if (this.desk.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
     if (this.#warnAfter === 0) return;
     for (const command of this.#pending.stuck(now - this.#warnAfter)) {
+      if (this.seenTime.between(command.sentAt, now) < this.#warnAfter) continue;
       command.isWarned = true;
       this.journal?.stuck?.(command, now - command.sentAt);
     }

@@ -8,6 +8,7 @@ import type { Journal } from './journal.js';
 import type { Limits } from './limits.js';
 import type { Words } from './negotiation.js';
 import type { PendingCommand } from './pending-command.js';
+import type { SeenTime } from './seen-time.js';
 import type { Session } from './session.js';
 
 export interface SessionOwner {
@@ -29,6 +30,7 @@ export interface SessionOwner {
   readonly share: number;
   /** Why no command can be run now; null while they can. */
   readonly outage: string | null;
+  readonly seenTime: SeenTime;
   now(): number;
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;

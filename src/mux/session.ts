@@ -79,7 +79,7 @@ export class Session implements ClientPort, ClientView {
     this.#intake = new CommandIntake(owner, this);
     this.#gate = new CommandGate(owner, this, this.#intake, this.#descriptors, options);
     this.#usage = new Usage(owner.limits);
-    this.#output = new ClientOutput(link, this.#usage, owner.limits);
+    this.#output = new ClientOutput(link, this.#usage, owner.limits, owner.seenTime);
     this.commands = new ClientCommands(owner, this, this.#output, this.#usage, (options.commandTime ?? 0) * 1000);
     this.connectedAt = owner.now();
     this.#maySkip = options.maySkipNegotiation === true;
@@ -174,7 +174,7 @@ export class Session implements ClientPort, ClientView {
   /** Time has passed. */
   tick(now: number): void {
     const { limits } = this.#owner;
-    const age = now - this.connectedAt;
+    const age = this.#owner.seenTime.between(this.connectedAt, now);
     if (!this.isConnected) return;
     const isLate = this.#phase.name === 'negotiating' && !this.#hasSkipped;
     if (isLate && limits.negotiationTime > 0 && age >= limits.negotiationTime * 1000) {

@@ -1,5 +1,14 @@
-/** What one client holds of what it may hold, and since when it has had too much. */
+/** What one client holds of what it may hold, and since when it has had too much and read none of it. */
 import type { Limits } from './limits.js';
+import type { SeenTime } from './seen-time.js';
+
+/** How far a client is with what it was sent. */
+export interface Reading {
+  /** Bytes that it has not read. */
+  readonly unread: number;
+  /** A number that changes whenever it has read some. */
+  readonly progress: number;
+}
 
 export class Usage {
   /** Bytes of its commands that wait for an answer. */
@@ -9,8 +18,9 @@ export class Usage {
   /** All bytes held for the client, when they were last summed up. */
   held = 0;
   readonly #limits: Limits;
-  /** When `unread` went above the high-water mark; -1 while it is below. */
-  #highSince = -1;
+  /** Since when `unread` has been above the high-water mark and nothing was read; -1 while it is below. */
+  #stillSince = -1;
+  #progress = 0;
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -33,19 +43,20 @@ export class Usage {
   }
 
   /**
-   * Takes note of what is unread now.
+   * Takes note of what is unread now. A client that reads, however slowly, is not complained of below the cap.
    * @param now in microseconds
    * @returns why the client is to be disconnected, or null
    */
-  judge(unread: number, now: number): 'slow' | 'overfull' | null {
+  judge({ unread, progress }: Reading, now: number, seenTime: SeenTime): 'slow' | 'overfull' | null {
     this.unread = unread;
     const { outputCap, outputGrace } = this.#limits;
     if (outputCap > 0 && unread > outputCap) return 'overfull';
     if (!this.isHigh(0)) {
-      this.#highSince = -1;
+      this.#stillSince = -1;
       return null;
     }
-    if (this.#highSince < 0) this.#highSince = now;
-    return now - this.#highSince >= outputGrace * 1000 ? 'slow' : null;
+    if (this.#stillSince < 0 || progress !== this.#progress) this.#stillSince = now;
+    this.#progress = progress;
+    return seenTime.between(this.#stillSince, now) >= outputGrace * 1000 ? 'slow' : null;
   }
 }

@@ -4,6 +4,15 @@
  */
 import { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { Countdown } from './countdown.js';
+
+/** How long a client may take to agree on TLS, in milliseconds. */
+const HANDSHAKE_TIME = 10_000;
+
+interface Waiting {
+  readonly socket: Socket;
+  readonly deadline: Countdown;
+}
 
 export interface HandshakeOptions {
   /** How many there may be at a time. */
@@ -17,7 +26,7 @@ export interface HandshakeOptions {
 export class Handshakes {
   readonly #options: HandshakeOptions;
   /** By `nameOf`, the one that has taken longest first. */
-  readonly #waiting = new Map<string, Socket>();
+  readonly #waiting = new Map<string, Waiting>();
 
   constructor(options: HandshakeOptions) {
     this.#options = options;
@@ -33,24 +42,39 @@ export class Handshakes {
     }
     const [oldest] = this.#waiting;
     if (this.#waiting.size >= most && oldest !== undefined) {
-      const [name, slow] = oldest;
-      this.#waiting.delete(name);
-      slow.destroy();
+      const [name] = oldest;
+      this.#giveUp(name);
       failed('slow', `no TLS with ${name} yet, and ${most} others are at it`);
     }
     const name = nameOf(socket);
-    this.#waiting.set(name, socket);
+    const deadline = new Countdown(HANDSHAKE_TIME, () => {
+      this.#giveUp(name);
+      failed('slow', `no TLS with ${name} within ${HANDSHAKE_TIME / 1000} s`);
+    });
+    this.#waiting.set(name, { socket, deadline });
     socket.once('close', () => {
       // Why it came to nothing is told after that.
       setImmediate(() => {
-        if (this.#waiting.get(name) === socket) this.#waiting.delete(name);
+        if (this.#waiting.get(name)?.socket === socket) this.#forget(name);
       });
     });
     return true;
   }
 
   agreed(socket: TLSSocket): void {
-    this.#waiting.delete(nameOf(socket));
+    this.#forget(nameOf(socket));
+  }
+
+  #giveUp(name: string): void {
+    const waiting = this.#waiting.get(name);
+    this.#forget(name);
+    waiting?.socket.destroy();
+  }
+
+  /** @returns whether it was waited for */
+  #forget(name: string): boolean {
+    this.#waiting.get(name)?.deadline.stop();
+    return this.#waiting.delete(name);
   }
 
   failed(error: Error, socket: TLSSocket): void {
@@ -58,7 +82,7 @@ export class Handshakes {
     const beneath: unknown = Reflect.get(socket, '_parent');
     const name = nameOf(beneath instanceof Socket ? beneath : socket);
     // One that had to go was told of then.
-    if (!this.#waiting.delete(name)) return;
+    if (!this.#forget(name)) return;
     const reason: unknown = Reflect.get(error, 'reason');
     // OpenSSL's name for what is wrong with the certificate; it is typed as an error, and is a text.
     const fault: unknown = socket.authorizationError;

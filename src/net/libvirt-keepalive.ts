@@ -2,6 +2,7 @@
  * Notices that a peer is gone which does not say so: a host without power, a network that is down, a process that hangs. As libvirt's own
  * clients do, it is asked when it was silent for a while, and given up when it does not answer several times in a row.
  */
+import { Countdown } from './countdown.js';
 
 export interface KeepAliveOptions {
   /** How long a silence may last until the peer is asked, and again until it is asked the next time. In milliseconds. */
@@ -17,7 +18,7 @@ export class KeepAlive {
   readonly #options: KeepAliveOptions;
   readonly #ask: () => void;
   readonly #dead: (silence: number) => void;
-  #timer: NodeJS.Timeout;
+  #timer: Countdown;
   #wasHeard = false;
   #unanswered = 0;
   /** While we do not read, a silence is our own. */
@@ -37,13 +38,13 @@ export class KeepAlive {
   }
 
   stop(): void {
-    clearTimeout(this.#timer);
+    this.#timer.stop();
   }
 
-  #wait(): NodeJS.Timeout {
-    return setTimeout(() => {
+  #wait(): Countdown {
+    return new Countdown(this.#options.interval, () => {
       this.#look();
-    }, this.#options.interval);
+    });
   }
 
   #look(): void {

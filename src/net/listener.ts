@@ -53,8 +53,8 @@ const UNLIMITED: HandshakeOptions = {
   failed: () => undefined,
 };
 
-/** How long a client may take to agree on TLS, in milliseconds. */
-const HANDSHAKE_TIME = 10_000;
+/** Node's own limit, which also counts time in which this process was stopped; `Handshakes` has ours. In milliseconds. */
+const LONGEST_HANDSHAKE = 3_600_000;
 
 interface Bound {
   readonly server: Server;
@@ -257,7 +257,7 @@ function newTlsServer(files: TlsFiles, accept: Accept, settings: HandshakeOption
     requestCert: true,
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
-    handshakeTimeout: HANDSHAKE_TIME,
+    handshakeTimeout: LONGEST_HANDSHAKE,
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,

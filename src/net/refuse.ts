@@ -1,5 +1,6 @@
 /** Says one thing to a client that is not let in, and closes. */
 import type { Socket } from 'node:net';
+import { Countdown } from './countdown.js';
 
 /** How long a client may take to read why it was refused, in milliseconds. */
 const PATIENCE = 1000;
@@ -18,13 +19,12 @@ export function refuseSocket(socket: Socket, message: Uint8Array): void {
     return;
   }
   waitedFor++;
-  const timer = setTimeout(() => {
+  const timer = new Countdown(PATIENCE, () => {
     socket.destroy();
-  }, PATIENCE);
-  timer.unref();
+  }).unref();
   socket.once('close', () => {
     waitedFor--;
-    clearTimeout(timer);
+    timer.stop();
   });
   // What it sends is thrown away; when it closes in its turn, the socket goes.
   socket.resume();

@@ -16,6 +16,7 @@ import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { Link } from '../mux/link.js';
+import { Countdown } from './countdown.js';
 import type { SharedReader } from './shared-reader.js';
 import { Tail } from './tail.js';
 
@@ -139,6 +140,12 @@ export class SocketLink implements Link {
     return this.#writable.writableLength + this.#tail.length;
   }
 
+  /** Node counts a chunk as waiting until all of it is gone; its handle counts bytes. */
+  get progress(): number {
+    const dispatched = handleProperty(this.#writable, 'bytesWritten') ?? 0;
+    return dispatched - (handleProperty(this.#writable, 'writeQueueSize') ?? 0);
+  }
+
   /** Whether small pieces may wait here; not where others write to the socket past this. */
   protected get collects(): boolean {
     return true;
@@ -172,13 +179,15 @@ export class SocketLink implements Link {
     this.#passTail();
     this.#writable.end();
     let before = Number.POSITIVE_INFINITY;
-    const watch = setInterval(() => {
+    const look = () => {
       const now = unsentBytes(this.#writable);
       if (this.#writable.writableFinished || now >= before) this.destroy();
+      else watch = new Countdown(this.#linger, look);
       before = now;
-    }, this.#linger);
+    };
+    let watch = new Countdown(this.#linger, look);
     this.#writable.once('close', () => {
-      clearInterval(watch);
+      watch.stop();
     });
   }
 

@@ -10,6 +10,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Link, UpstreamState } from '../mux/link.js';
 import { type DialAddress, formatAddress, type ListenAddress, type UpstreamAddress } from './address.js';
+import { Countdown } from './countdown.js';
 import { type Connection, type ConnectionReceiver, SocketConnection } from './connection.js';
 import { dial } from './dial.js';
 import { Listener } from './listener.js';
@@ -42,8 +43,8 @@ export interface UpstreamOptions {
 type State =
   | { readonly name: 'idle' }
   /** Until the next attempt. */
-  | { readonly name: 'pausing'; readonly timer: NodeJS.Timeout }
-  | { readonly name: 'dialling'; readonly abort: () => void; readonly deadline: NodeJS.Timeout }
+  | { readonly name: 'pausing'; readonly timer: Countdown }
+  | { readonly name: 'dialling'; readonly abort: () => void; readonly deadline: Countdown }
   /** QEMU is to dial us. */
   | { readonly name: 'listening' }
   /** Connected; the multiplexer has not said `running` yet. */
@@ -51,7 +52,7 @@ type State =
       readonly name: 'greeting';
       readonly connection: Connection;
       readonly isGreeted: boolean;
-      readonly deadline: NodeJS.Timeout;
+      readonly deadline: Countdown;
     }
   | { readonly name: 'running'; readonly connection: Connection; readonly since: number }
   | { readonly name: 'stopped' };
@@ -130,7 +131,7 @@ export class Upstream {
         break;
       case 'running':
         if (state.name !== 'greeting') break;
-        clearTimeout(state.deadline);
+        state.deadline.stop();
         this.#state = { name: 'running', connection: state.connection, since: performance.now() };
         this.#reported = null;
         this.#linesSaid.clear();
@@ -153,14 +154,14 @@ export class Upstream {
       case 'stopped':
         break;
       case 'pausing':
-        clearTimeout(before.timer);
+        before.timer.stop();
         break;
       case 'dialling':
-        clearTimeout(before.deadline);
+        before.deadline.stop();
         before.abort();
         break;
       case 'greeting':
-        clearTimeout(before.deadline);
+        before.deadline.stop();
         this.#close(before.connection, true);
         break;
       case 'running':
@@ -212,11 +213,11 @@ export class Upstream {
     address: DialAddress,
     prepare: () => Promise<string | null>,
     isWanted: () => boolean,
-    deadline: NodeJS.Timeout,
+    deadline: Countdown,
   ): Promise<void> {
     const problem = await prepare();
     if (!isWanted()) return;
-    clearTimeout(deadline);
+    deadline.stop();
     if (problem === null) this.#dial(address);
     else this.#missed(problem);
   }
@@ -229,7 +230,7 @@ export class Upstream {
         this.#opened(connection, deadline);
       },
       failed: (reason) => {
-        clearTimeout(deadline);
+        deadline.stop();
         this.#missed(reason);
       },
       said: (line, pid) => {
@@ -242,8 +243,8 @@ export class Upstream {
     this.#state = { name: 'dialling', abort, deadline };
   }
 
-  #newDeadline(): NodeJS.Timeout {
-    return setTimeout(() => {
+  #newDeadline(): Countdown {
+    return new Countdown(this.#attemptTimeout, () => {
       const state = this.#state;
       if (state.name === 'dialling') {
         state.abort();
@@ -251,7 +252,7 @@ export class Upstream {
       } else if (state.name === 'greeting') {
         this.#tellEnd(state.connection, this.#describeSilence(state.isGreeted));
       }
-    }, this.#attemptTimeout);
+    });
   }
 
   #describeSilence(isGreeted: boolean): string {
@@ -261,7 +262,7 @@ export class Upstream {
     return `no greeting ${time}: another client probably holds this monitor (QEMU serves one at a time)`;
   }
 
-  #opened(connection: Connection, deadline: NodeJS.Timeout): void {
+  #opened(connection: Connection, deadline: Countdown): void {
     this.#state = { name: 'greeting', connection, isGreeted: false, deadline };
     this.#hasRefused = false;
     const receiver: ConnectionReceiver = {
@@ -303,7 +304,7 @@ export class Upstream {
   /** A connection that was made is over. */
   #end(connection: Connection, reason: string): void {
     const before = this.#state;
-    if (before.name === 'greeting') clearTimeout(before.deadline);
+    if (before.name === 'greeting') before.deadline.stop();
     if (before.name === 'running') {
       if (performance.now() - before.since >= STABLE) this.#nextPause = this.#firstPause;
       this.#log.warn({ upstream: this.#place, reason }, this.#lostText);
@@ -329,13 +330,13 @@ export class Upstream {
     // From half of it to all of it, so that the daemons of a host do not knock in step.
     const pause = this.#nextPause * (0.5 + this.#random() / 2);
     this.#nextPause = Math.min(this.#nextPause * 2, this.#longestPause);
-    const timer = setTimeout(() => {
+    const timer = new Countdown(pause, () => {
       // A command of the last attempt still holds the monitor; another one would only wait behind it.
       Promise.all(this.#leftovers).then(() => {
         if (this.#state.name === 'pausing' && this.#state.timer === timer) this.#attempt(address);
         return undefined;
       });
-    }, pause);
+    });
     this.#state = { name: 'pausing', timer };
   }
 

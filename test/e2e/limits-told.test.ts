@@ -111,7 +111,7 @@ const cases: readonly Case[] = [
     counter: 'slow',
     log: DISCONNECTED,
     record: 'disconnect',
-    reason: /MiB unread, above 65536 bytes for 0\.3 s/,
+    reason: /MiB unread, above 65536 bytes, none read for 0\.3 s/,
   },
   {
     limit: 'output-cap',

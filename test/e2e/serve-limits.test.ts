@@ -61,7 +61,7 @@ describe('a client of the daemon', { skip: missing('qemu') }, () => {
     const line = await daemon.logged(({ msg }) => msg === 'disconnected a client that reached a limit');
     assert.equal(line['limit'], 'slow');
     assert.equal(line['client'], 1);
-    assert.match(String(line['what']), /unread, above 65536 bytes for 0\.5 s/);
+    assert.match(String(line['what']), /unread, above 65536 bytes, none read for 0\.5 s/);
     assert.ok(await isServed(other));
     stuck.resume();
     const all = await stuck.readToEnd();

@@ -3,14 +3,15 @@ import { describe, it } from 'node:test';
 import { ClientOutput } from '../../dist/mux/client-output.js';
 import { DEFAULT_LIMITS } from '../../dist/mux/limits.js';
 import { put } from '../../dist/mux/slab.js';
+import { SeenTime } from '../../dist/mux/seen-time.js';
 import { Usage } from '../../dist/mux/usage.js';
 import { bytesOf, MemoryLink } from '../support/world.js';
 
 const SECOND = 1_000_000;
 
-function outputTo(link: MemoryLink): ClientOutput {
+function outputTo(link: MemoryLink, seenTime = new SeenTime()): ClientOutput {
   const limits = { ...DEFAULT_LIMITS, outputHighWater: 100, outputGrace: 5000, outputCap: 2 * 1024 * 1024 };
-  return new ClientOutput(link, new Usage(limits), limits);
+  return new ClientOutput(link, new Usage(limits), limits, seenTime);
 }
 
 describe('the output of a client', () => {
@@ -51,9 +52,41 @@ describe('the output of a client', () => {
     link.backlog = 101;
     assert.equal(output.judge(1 * SECOND), null);
     assert.equal(output.judge(5 * SECOND), null);
-    assert.deepEqual(output.judge(6 * SECOND), { limit: 'slow', what: '0.0 MiB unread, above 100 bytes for 5 s' });
+    assert.deepEqual(output.judge(6 * SECOND), { limit: 'slow', what: '0.0 MiB unread, above 100 bytes, none read for 5 s' });
     link.backlog = 3 * 1024 * 1024;
     assert.deepEqual(output.judge(6 * SECOND), { limit: 'overfull', what: '3.0 MiB unread' });
+  });
+
+  it('is not complained of while the client reads, however slowly, nor for a time that was not seen', () => {
+    const link = new MemoryLink();
+    const seenTime = new SeenTime();
+    const output = outputTo(link, seenTime);
+    output.send([bytesOf('x'.repeat(10_000))]);
+    output.flush();
+    for (let second = 0; second < 60; second += 4) {
+      link.backlog = 10_000 - second;
+      assert.equal(output.judge(second * SECOND), null);
+    }
+    // what comes behind it is no reading
+    output.send([bytesOf('y'.repeat(10_000))]);
+    output.flush();
+    link.backlog += 10_000;
+    assert.equal(output.judge(60 * SECOND), null);
+    seenTime.miss(100 * SECOND, 40 * SECOND);
+    assert.equal(output.judge(100 * SECOND), null);
+    assert.equal(output.judge(101 * SECOND)?.limit, 'slow');
+  });
+
+  it('counts as read what the connection tells of within a chunk', () => {
+    const link = new MemoryLink() as MemoryLink & { progress: number };
+    const output = outputTo(link);
+    link.backlog = 10_000;
+    for (let second = 0; second < 60; second += 4) {
+      link.progress = second;
+      assert.equal(output.judge(second * SECOND), null);
+    }
+    assert.equal(output.judge(60 * SECOND), null);
+    assert.equal(output.judge(61 * SECOND)?.limit, 'slow');
   });
 
   it('is swallowed once the connection is gone', () => {

@@ -44,8 +44,8 @@ describe('the output of a client', () => {
     assert.deepEqual(other.take(), [event]);
     assert.equal(world.mux.counters.slow, 1);
     assert.deepEqual(world.logged('disconnected', 'limited'), [
-      'disconnected 1 0.0 MiB unread, above 1000 bytes for 5 s',
-      'limited 1 unix:/run/vm.mux slow 0.0 MiB unread, above 1000 bytes for 5 s',
+      'disconnected 1 0.0 MiB unread, above 1000 bytes, none read for 5 s',
+      'limited 1 unix:/run/vm.mux slow 0.0 MiB unread, above 1000 bytes, none read for 5 s',
     ]);
     assert.equal(world.mux.clientCount, 1);
   });
