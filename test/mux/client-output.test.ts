@@ -52,7 +52,10 @@ describe('the output of a client', () => {
     link.backlog = 101;
     assert.equal(output.judge(1 * SECOND), null);
     assert.equal(output.judge(5 * SECOND), null);
-    assert.deepEqual(output.judge(6 * SECOND), { limit: 'slow', what: '0.0 MiB unread, above 100 bytes, none read for 5 s' });
+    assert.deepEqual(output.judge(6 * SECOND), {
+      limit: 'slow',
+      what: '0.0 MiB unread, above 100 bytes, none read for 5 s',
+    });
     link.backlog = 3 * 1024 * 1024;
     assert.deepEqual(output.judge(6 * SECOND), { limit: 'overfull', what: '3.0 MiB unread' });
   });

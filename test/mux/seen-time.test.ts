@@ -30,7 +30,9 @@ describe('a daemon that was stopped for an hour', () => {
   const HOUR = 3600 * SECOND;
 
   function stoppedWorld(): { readonly world: World; readonly sleep: () => void } {
-    const world = World.running({ mux: { limits: { negotiationTime: 5000, outputHighWater: 1000, outputGrace: 5000 } } });
+    const world = World.running({
+      mux: { limits: { negotiationTime: 5000, outputHighWater: 1000, outputGrace: 5000 } },
+    });
     return {
       world,
       sleep: () => {
