@@ -12,11 +12,14 @@ describe('a countdown', () => {
     const ended: string[] = [];
     await new Promise<void>((resolve) => {
       const stopped = new Countdown(5, () => ended.push('stopped'));
-      new Countdown(1250, () => {
-        ended.push('long');
-        resolve();
-      });
-      new Countdown(20, () => ended.push('short'));
+      const others = [
+        new Countdown(1250, () => {
+          ended.push('long');
+          resolve();
+        }),
+        new Countdown(20, () => ended.push('short')),
+      ];
+      assert.equal(others.length, 2);
       stopped.stop();
     });
     assert.deepEqual(ended, ['short', 'long']);
@@ -25,10 +28,11 @@ describe('a countdown', () => {
   it('does not end before what came while the process could do nothing', async () => {
     const happened: string[] = [];
     await new Promise<void>((resolve) => {
-      new Countdown(300, () => {
+      const countdown = new Countdown(300, () => {
         happened.push('over');
         resolve();
       });
+      assert.ok(countdown);
       setTimeout(() => happened.push('came meanwhile'), 310);
       sleep(2600);
     });
