@@ -4,7 +4,7 @@
  */
 import { ascii, copy, equals } from './ascii.js';
 import { canonicalValue, isCanonical } from './canonical.js';
-import { walkOrder } from './dictionary.js';
+import { bucketOfToken } from './dictionary.js';
 import type { Parser } from './parser.js';
 import type { Scanner } from './scanner.js';
 import { Token, type TokenList } from './tokens.js';
@@ -24,6 +24,15 @@ const memberNames = new Map<string, number>([
   ['id', Member.Id],
 ]);
 
+/** No key of a command is longer than this, however it is spelt: nine characters, each as `\uXXXX`, and quotes. */
+const LONGEST_KEY = 64;
+/** A longer name is none of QEMU's, nor of anyone else's. It is cut for who judges it or tells of it; QEMU gets all of it. In bytes. */
+const LONGEST_NAME = 1024;
+/** What an error quotes of a client's key is cut behind so many bytes. QEMU quotes all of it. */
+const LONGEST_QUOTED = 64 * 1024;
+/** Registers for more members than this are not kept for the next command. */
+const MOST_KEPT = 1024;
+
 /** Names seen lately, so that the same few commands are not decoded for every client anew. */
 const NAME_SLOTS = 256;
 const LONGEST_CACHED_NAME = 64;
@@ -32,7 +41,10 @@ const cachedNames: { bytes: Uint8Array; text: string }[] = [];
 function nameText(parser: Parser, bytes: Uint8Array, tokens: TokenList, at: number): string {
   const start = tokens.start(at);
   const end = tokens.end(at);
-  if (tokens.kind(at) !== Token.PlainString || end - start > LONGEST_CACHED_NAME) return parser.text(at);
+  if (tokens.kind(at) !== Token.PlainString || end - start > LONGEST_CACHED_NAME) {
+    const text = parser.text(at, LONGEST_NAME);
+    return end - start > LONGEST_NAME + 2 ? `${text}…` : text;
+  }
   let hash = 0;
   for (let i = start + 1; i < end - 1; i++) hash = (Math.imul(hash, 31) + (bytes[i] ?? 0)) | 0;
   const slot = (hash ^ (hash >>> 8)) & (NAME_SLOTS - 1);
@@ -62,7 +74,14 @@ export class CommandReader {
     return this.argumentsToken >= 0 && this.argumentsEnd - this.argumentsToken > 2;
   }
 
-  readonly #kinds: number[] = [];
+  #kinds: number[] = [];
+  /** The token after the id's value. */
+  #idEnd = -1;
+
+  /** Bytes of the id as it is written, blanks included; 0 where there is none. */
+  idBytes({ tokens }: Scanner): number {
+    return this.idToken < 0 ? 0 : tokens.end(this.#idEnd - 1) - tokens.start(this.idToken);
+  }
 
   /** @returns the id, which `scanner` has, as QEMU would send it back; null for none. A fresh array each time. */
   id(scanner: Scanner): Uint8Array | null {
@@ -84,6 +103,7 @@ export class CommandReader {
     this.shapeError = null;
     this.idToken = -1;
     this.argumentsToken = -1;
+    if (this.#kinds.length > MOST_KEPT) this.#kinds = [];
     let execute = -1;
     let execOob = -1;
     let isPlain = true;
@@ -94,6 +114,7 @@ export class CommandReader {
       switch (kind) {
         case Member.Id:
           this.idToken = value;
+          this.#idEnd = parser.endToken(i);
           break;
         case Member.Execute:
           execute = value;
@@ -114,7 +135,7 @@ export class CommandReader {
     }
     this.isOutOfBand = execOob >= 0 && execute < 0;
     if (!isPlain || execute >= 0 === execOob >= 0) {
-      this.shapeError = this.#judgeShape(parser, tokens, allowOob);
+      this.shapeError = this.#judgeShape(parser, scanner, allowOob);
       return;
     }
     this.name = nameText(parser, bytes, tokens, this.isOutOfBand ? execOob : execute);
@@ -149,9 +170,10 @@ export class CommandReader {
 
   #memberKind(parser: Parser, bytes: Uint8Array, tokens: TokenList, index: number): number {
     const key = parser.keyToken(index);
-    if (tokens.kind(key) !== Token.PlainString) return memberNames.get(parser.key(index)) ?? Member.Other;
     const start = tokens.start(key);
     const end = tokens.end(key);
+    if (end - start > LONGEST_KEY) return Member.Other;
+    if (tokens.kind(key) !== Token.PlainString) return memberNames.get(parser.key(index)) ?? Member.Other;
     if (equals(bytes, start, end, EXECUTE)) return Member.Execute;
     if (equals(bytes, start, end, ID)) return Member.Id;
     if (equals(bytes, start, end, ARGUMENTS)) return Member.Arguments;
@@ -159,23 +181,47 @@ export class CommandReader {
   }
 
   /** The first fault in the order in which QEMU walks the members. */
-  #judgeShape(parser: Parser, tokens: TokenList, allowOob: boolean): string {
-    const keys = Array.from({ length: parser.memberCount }, (_, index) => parser.key(index));
-    let executeKey: string | null = null;
-    for (const index of walkOrder(keys)) {
-      const key = keys[index] ?? '';
+  #judgeShape(parser: Parser, { bytes, tokens }: Scanner, allowOob: boolean): string {
+    let first: string | null = null;
+    let firstAt: Place = { bucket: 0, index: 0 };
+    let execute: (Place & { readonly key: string }) | null = null;
+    for (let index = 0; index < parser.memberCount; index++) {
       const kind = this.#kinds[index];
       const value = tokens.kind(parser.valueToken(index));
+      if (kind === Member.Id || (kind === Member.Arguments && value === Token.LeftBrace)) continue;
+      const keyToken = parser.keyToken(index);
+      let at: Place = { bucket: bucketOfToken(bytes, tokens.start(keyToken), tokens.end(keyToken)), index };
+      let fault: string | null = null;
       if (kind === Member.Execute || (kind === Member.ExecOob && allowOob)) {
-        if (!isString(value)) return `QMP input member '${key}' must be a string`;
-        if (executeKey !== null) return `QMP input member '${key}' clashes with '${executeKey}'`;
-        executeKey = key;
-      } else if (kind === Member.Arguments) {
-        if (value !== Token.LeftBrace) return "QMP input member 'arguments' must be an object";
-      } else if (kind !== Member.Id) return `QMP input member '${key}' is unexpected`;
+        const key = parser.key(index);
+        if (!isString(value)) fault = `QMP input member '${key}' must be a string`;
+        else if (execute === null) execute = { key, ...at };
+        else {
+          const isBehind = isBefore(execute, at);
+          fault = `QMP input member '${isBehind ? key : execute.key}' clashes with '${isBehind ? execute.key : key}'`;
+          if (!isBehind) at = execute;
+        }
+      } else if (first === null || isBefore(at, firstAt)) {
+        const key = parser.key(index, LONGEST_QUOTED);
+        const isArguments = kind === Member.Arguments;
+        fault = `QMP input member '${key}' ${isArguments ? 'must be an object' : 'is unexpected'}`;
+      }
+      if (fault === null || (first !== null && !isBefore(at, firstAt))) continue;
+      first = fault;
+      firstAt = at;
     }
-    return "QMP input lacks member 'execute'";
+    return first ?? "QMP input lacks member 'execute'";
   }
+}
+
+/** Where a member stands in the order in which QEMU walks an object. */
+interface Place {
+  readonly bucket: number;
+  readonly index: number;
+}
+
+function isBefore(one: Place, other: Place): boolean {
+  return one.bucket < other.bucket || (one.bucket === other.bucket && one.index > other.index);
 }
 
 function isString(kind: number): boolean {

@@ -3,7 +3,7 @@
  * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
  * that is not ours) is read with the full parser instead.
  */
-import { ascii, concat, copy, copyWords, LastView, ShortText, startsWith, viewOf } from './ascii.js';
+import { ascii, asciiText, concat, copy, copyWords, LastView, ShortText, startsWith, viewOf } from './ascii.js';
 import type { LineReader } from './lines.js';
 import { Parser } from './parser.js';
 import { Scan, Scanner } from './scanner.js';
@@ -30,6 +30,12 @@ const AFTER_FIRST_ID = ascii(', "error": ');
 const LINE_END = ascii('\r\n');
 /** An event's name begins within this many bytes: `{"timestamp": {"seconds": …, "microseconds": …}, "event": "`. */
 const EVENT_NAME_WITHIN = 160;
+/** No event's name is longer; a message with a longer one is none of QEMU's. In bytes. */
+const LONGEST_NAME = 256;
+/** Keys of interest are shorter, however they are spelt. In bytes. */
+const LONGEST_KEY = 64;
+/** A longer message is not read as a whole: only small ones of other servers than QEMU need it. In bytes. */
+const LONGEST_READ = 4 * 1024 * 1024;
 /** No id of ours has more digits. */
 const LONGEST_ID = 9;
 
@@ -257,6 +263,10 @@ export class Envelope {
    * @returns whether it is
    */
   readThoroughly(): boolean {
+    if (this.#totalLength > LONGEST_READ) {
+      this.kind = MessageKind.Unknown;
+      return false;
+    }
     const bytes = concat(this.chunks());
     this.#pieces = null;
     this.#numberStart = 0;
@@ -279,6 +289,10 @@ export class Envelope {
     return isGood;
   }
 
+  get #totalLength(): number {
+    return this.#pieces === null ? this.length : this.#pieces.reduce((sum, { length }) => sum + length, 0);
+  }
+
   #readMembers(bytes: Uint8Array): void {
     const tokens = scanner.tokens;
     this.kind = MessageKind.Unknown;
@@ -287,7 +301,7 @@ export class Envelope {
     this.#idStart = this.#idEnd = tokens.end(0);
     for (let i = 0; i < parser.memberCount; i++) {
       const value = parser.valueToken(i);
-      switch (parser.key(i)) {
+      switch (parser.key(i, LONGEST_KEY)) {
         case 'return':
           this.kind = MessageKind.Return;
           break;
@@ -298,7 +312,7 @@ export class Envelope {
           this.kind = MessageKind.Greeting;
           break;
         case 'event':
-          if (tokens.kind(value) < Token.PlainString) break;
+          if (tokens.kind(value) < Token.PlainString || tokens.end(value) - tokens.start(value) > LONGEST_NAME) break;
           this.kind = MessageKind.Event;
           this.eventName = parser.text(value);
           break;
@@ -353,8 +367,8 @@ export class Envelope {
     for (let at = start + EVENT.length; at < stop; at++) {
       if (first[at] !== 0x22 || !startsWith(first, at, end, EVENT_NAME)) continue;
       const from = at + EVENT_NAME.length;
-      const close = first.indexOf(0x22, from);
-      if (close < 0 || close > end) break;
+      const close = indexOfQuote(first, from, Math.min(end, from + LONGEST_NAME + 1));
+      if (close < 0) break;
       this.kind = MessageKind.Event;
       this.eventName = eventText(first, from, close);
       return;
@@ -366,6 +380,11 @@ export class Envelope {
 /** For `readThoroughly`. A message from QEMU may be larger than one to it, but not by what a token may hold. */
 let scanner = new Scanner();
 const parser = new Parser();
+
+function indexOfQuote(bytes: Uint8Array, from: number, end: number): number {
+  for (let at = from; at < end; at++) if (bytes[at] === 0x22) return at;
+  return -1;
+}
 
 function isLineEnd(byte: number): boolean {
   return byte === 0x0a || byte === 0x0d;
@@ -401,8 +420,7 @@ function eventText(bytes: Uint8Array, start: number, end: number): string {
     for (let at = start; at < end && same; at++) same = known.charCodeAt(at - start) === bytes[at];
     if (same) return known;
   }
-  let text = '';
-  for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] ?? 0);
+  const text = asciiText(bytes, start, end);
   if (eventNames.size < 512) eventNames.set(hash, text);
   return text;
 }

@@ -1,4 +1,5 @@
 /** Numbers as QEMU reads and writes them back (qobject/json-parser.c, qobject/json-writer.c). */
+import { asciiText } from './ascii.js';
 
 const INT64_MIN = -(2n ** 63n);
 const UINT64_MAX = 2n ** 64n - 1n;
@@ -12,23 +13,12 @@ export function formatDouble(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return 'inf';
   if (value === Number.NEGATIVE_INFINITY) return '-inf';
   if (value === 0) return Object.is(value, -0) ? '-0' : '0';
-  // Rounded here, from many more digits than are kept: C rounds a tie to even, toExponential rounds it up. 80 digits
-  // tell a tie from what only looks like one.
-  const exact = Math.abs(value).toExponential(80);
-  const [mantissa = '', power = '0'] = exact.split('e');
-  const all = mantissa.replace('.', '');
-  let exponent = Number(power);
-  let digits = BigInt(all.slice(0, PRECISION));
-  const rest = all.slice(PRECISION);
-  const half = rest.charCodeAt(0) - 0x35;
-  const isTie = half === 0 && /^50*$/.test(rest);
-  if (half > 0 || (half === 0 && !isTie) || (isTie && digits % 2n === 1n)) digits += 1n;
-  let text = digits.toString();
-  if (text.length > PRECISION) {
-    text = text.slice(0, PRECISION);
-    exponent++;
-  }
-  const significant = text.replace(/0+$/, '');
+  const [mantissa = '', power = '0'] = roundedToEven(Math.abs(value)).split('e');
+  const exponent = Number(power);
+  const text = mantissa.replace('.', '');
+  let last = text.length;
+  while (text[last - 1] === '0') last--;
+  const significant = text.slice(0, last);
   const sign = value < 0 ? '-' : '';
   if (exponent < -4 || exponent >= PRECISION) {
     const fraction = significant.length > 1 ? `.${significant.slice(1)}` : '';
@@ -38,6 +28,65 @@ export function formatDouble(value: number): string {
   if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${significant}`;
   if (significant.length <= exponent + 1) return sign + significant.padEnd(exponent + 1, '0');
   return `${sign}${significant.slice(0, exponent + 1)}.${significant.slice(exponent + 1)}`;
+}
+
+/** @returns a positive double with 17 significant digits, as `toExponential` writes it but for ties. */
+function roundedToEven(value: number): string {
+  const rounded = value.toExponential(PRECISION - 1);
+  // C rounds a tie to even, toExponential rounds it up. Four more digits rule most of them out, and 80 tell a tie from what only
+  // looks like one.
+  const [closer = ''] = value.toExponential(PRECISION + 3).split('e');
+  if (!closer.endsWith('5000')) return rounded;
+  const [mantissa = '', power = '0'] = value.toExponential(80).split('e');
+  const all = mantissa.replace('.', '');
+  const rest = all.slice(PRECISION);
+  const isTie = rest === '5'.padEnd(rest.length, '0');
+  const isOdd = Number(all[PRECISION - 1]) % 2 === 1;
+  // Rounded down it ends as it is; a tie between two is never at the end of a row of nines, whose last is odd.
+  return isTie && !isOdd ? `${all[0]}.${all.slice(1, PRECISION)}e${power}` : rounded;
+}
+
+/** Significant digits that are read of a long number; no double needs more to be told from its neighbours (767), but whether there are others. */
+const MOST_DIGITS = 800;
+
+/**
+ * @returns the double nearest to a number token, which may have any number of digits; infinite for what is too large.
+ * Only the digits that can decide are looked at as a number.
+ */
+export function decimalValue(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start <= MOST_DIGITS) return Number(asciiText(bytes, start, end));
+  const isNegative = bytes[start] === 0x2d;
+  let digits = '';
+  /** The power of ten by which `digits`, as an integer, is to be multiplied. */
+  let power = 0;
+  let isFraction = false;
+  let hasMore = false;
+  let at = isNegative ? start + 1 : start;
+  for (; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0x2e) isFraction = true;
+    else if (byte < 0x30 || byte > 0x39) break;
+    else {
+      const isCounted = digits.length < MOST_DIGITS;
+      if (isCounted && (digits.length > 0 || byte !== 0x30)) digits += String.fromCharCode(byte);
+      else if (!isCounted && byte !== 0x30) hasMore = true;
+      if (isFraction && isCounted) power--;
+      else if (!isFraction && !isCounted) power++;
+    }
+  }
+  const text = `${isNegative ? '-' : ''}${digits === '' ? '0' : digits}${hasMore ? '1' : ''}`;
+  return Number(`${text}e${power - (hasMore ? 1 : 0) + exponentOf(bytes, at, end)}`);
+}
+
+/** @returns the exponent that is written from `at` on, or one that is beyond every double in its place; 0 where there is none. */
+function exponentOf(bytes: Uint8Array, at: number, end: number): number {
+  const FAR = 1e9;
+  let from = at + 1;
+  const isNegative = bytes[from] === 0x2d;
+  if (isNegative || bytes[from] === 0x2b) from++;
+  let value = 0;
+  for (let next = from; next < end && value < FAR; next++) value = value * 10 + (bytes[next] ?? 0) - 0x30;
+  return isNegative ? -value : value;
 }
 
 /** @returns an integer token as QEMU sends it back: exact within int64 and uint64, a double beyond. */

@@ -2,105 +2,34 @@
  * The tokens of a message → whether QEMU's parser accepts it, its error text if not, and where its top-level members lie
  * (qobject/json-parser.c). One pass over the tokens, in QEMU's order, since the first error found is the one reported.
  * Nothing is built: values stay where they are in the message's bytes.
+ *
+ * What is open is on a stack of its own, so nesting takes nothing of the engine's; and a large message can be parsed in steps
+ * (`begin`, then `step` until it is done), between which others are served.
  */
 import { asciiText, equals } from './ascii.js';
+import { KeyHash, KeyTable } from './key-table.js';
+import { checkString, decodeString, readCharacter, characterEnd, stringError } from './string-token.js';
 import { Token, type TokenList } from './tokens.js';
-import { decodeLossy, INVALID, isValidCodePoint, readCodePoint, sequenceEnd } from './unicode.js';
 
 /** QEMU formats what it says of a parse error into a buffer of 1024 bytes, NUL included. */
 const LONGEST_ERROR = 1023;
-/** From this many members on, or with a key longer than this, an object's keys are compared through a set, not with each other. */
+/** From this many members on, or with a key longer than this, an object's keys are looked up in a table, not compared with each other. */
 const MANY_KEYS = 24;
 const SHORT_KEY = 64;
+/** What a token costs of a step's budget, besides the bytes of a string that has to be looked at. */
+const TOKEN_COST = 8;
+/** More levels than `Scanner` lets through. */
+const MOST_OPEN = 1100;
+/** Registers for more members than this are not kept for the next message. */
+const MOST_KEPT = 1024;
 
 const TRUE = new Uint8Array([0x74, 0x72, 0x75, 0x65]);
 const FALSE = new Uint8Array([0x66, 0x61, 0x6c, 0x73, 0x65]);
 const NULL = new Uint8Array([0x6e, 0x75, 0x6c, 0x6c]);
-
-function hexValue(bytes: Uint8Array, at: number, end: number): number {
-  let value = 0;
-  for (let i = at; i < at + 4; i++) {
-    const byte = i < end ? (bytes[i] ?? 0) : 0;
-    if (byte >= 0x30 && byte <= 0x39) value = value * 16 + byte - 0x30;
-    else if ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66) value = value * 16 + (byte | 0x20) - 0x57;
-    else return -1;
-  }
-  return value;
-}
-
-const ESCAPES = new Map<number, string>([
-  [0x22, '"'],
-  [0x27, "'"],
-  [0x5c, '\\'],
-  [0x2f, '/'],
-  [0x62, '\b'],
-  [0x66, '\f'],
-  [0x6e, '\n'],
-  [0x72, '\r'],
-  [0x74, '\t'],
-]);
-
-/** What `decodeString` found wrong, or null: a register beside its result. */
-export let stringError: string | null = null;
-
-/**
- * Decodes a string token, quotes included in `start` to `end`.
- * @returns its text; meaningless when `stringError` is set to what QEMU says of it.
- */
-export function decodeString(bytes: Uint8Array, start: number, end: number): string {
-  stringError = null;
-  const last = end - 1;
-  let text = '';
-  let run = start + 1;
-  let at = run;
-  while (at < last) {
-    const byte = bytes[at] ?? 0;
-    if (byte !== 0x5c && byte < 0x80) {
-      at++;
-      continue;
-    }
-    text += asciiText(bytes, run, at);
-    if (byte !== 0x5c) {
-      const codePoint = readCodePoint(bytes, at, end);
-      if (codePoint === INVALID) {
-        stringError = 'invalid UTF-8 sequence in string';
-        return '';
-      }
-      text += String.fromCodePoint(codePoint);
-      at = sequenceEnd;
-    } else {
-      const kind = bytes[at + 1] ?? 0;
-      const simple = ESCAPES.get(kind);
-      if (simple !== undefined) {
-        text += simple;
-        at += 2;
-      } else if (kind === 0x75) {
-        const from = at;
-        let codePoint = hexValue(bytes, at + 2, end);
-        at += 6;
-        if (codePoint >= 0xd800 && codePoint <= 0xdbff && bytes[at] === 0x5c && bytes[at + 1] === 0x75) {
-          const trailing = hexValue(bytes, at + 2, end);
-          if (trailing >= 0xdc00 && trailing <= 0xdfff) {
-            codePoint = 0x10000 + ((codePoint & 0x3ff) << 10) + (trailing & 0x3ff);
-            at += 6;
-          } else codePoint = INVALID;
-        }
-        if (!isValidCodePoint(codePoint)) {
-          stringError = `${decodeLossy(bytes, from, Math.min(at, end))} is not a valid Unicode character`;
-          return '';
-        }
-        text += String.fromCodePoint(codePoint);
-      } else {
-        stringError = 'invalid escape sequence in string';
-        return '';
-      }
-    }
-    run = at;
-  }
-  return text + asciiText(bytes, run, last);
-}
-
 const NOTHING = new Uint8Array(0);
+
+/** What is being read of something that is open. QEMU reads a value where a key should be, and judges it then. */
+const Inside = { Array: 0, Key: 1, Value: 2 } as const;
 
 /** One parser serves a whole process: its registers hold what it found in the message parsed last. */
 export class Parser {
@@ -114,24 +43,114 @@ export class Parser {
   #bytes: Uint8Array = NOTHING;
   #tokens: TokenList | null = null;
   #at = 0;
+  /** Where to go on in the string token at `#at`; 0 at its beginning. */
+  #within = 0;
   /** Of top-level members: the token of the key, the first token of the value, and the token after the value. */
-  readonly #keyTokens: number[] = [];
-  readonly #valueTokens: number[] = [];
-  readonly #endTokens: number[] = [];
-  /** Key tokens of the objects that are open, innermost last. */
-  readonly #keys: number[] = [];
+  #keyTokens: number[] = [];
+  #valueTokens: number[] = [];
+  #endTokens: number[] = [];
+  /** Key tokens of the open objects whose keys are compared with each other, innermost last. */
+  #keys: number[] = [];
+  /** Brackets that are open, and of each: what is read inside it; of objects also the key at hand, that key's hash, … */
+  #depth = 0;
+  readonly #inside = new Uint8Array(MOST_OPEN);
+  readonly #key = new Int32Array(MOST_OPEN);
+  readonly #hash = new Int32Array(MOST_OPEN);
+  /** … the first of its keys in `#keys`, and its number where they are in `#table`; otherwise 0. */
+  readonly #firstKey = new Int32Array(MOST_OPEN);
+  readonly #object = new Int32Array(MOST_OPEN);
+  #objectCount = 0;
+  #table = new KeyTable();
+  readonly #keyHash = new KeyHash();
+  /** The first token of the value of the top-level member at hand. */
+  #value = 0;
 
   /** Parses a message as `Scanner` reported it. */
   parse(bytes: Uint8Array, tokens: TokenList): void {
+    this.begin(bytes, tokens);
+    this.step(Number.POSITIVE_INFINITY);
+  }
+
+  /** Begins with a message as `Scanner` reported it; `step` does the rest. */
+  begin(bytes: Uint8Array, tokens: TokenList): void {
     this.#bytes = bytes;
     this.#tokens = tokens;
     this.#at = 0;
-    this.#keys.length = 0;
+    this.#within = 0;
+    this.#depth = 0;
+    if (this.#keys.length > 0) this.#keys.length = 0;
+    if (this.#objectCount > 0) this.#table.clear();
+    this.#objectCount = 0;
     this.error = null;
     this.memberCount = 0;
     this.isObject = tokens.kind(0) === Token.LeftBrace;
-    if (this.isObject) this.#object(tokens, true);
-    else this.#value(tokens);
+  }
+
+  /**
+   * Parses on.
+   * @param budget how much to do at most, about: bytes of strings, and 8 for each token
+   * @returns whether the message is parsed, or `error` set
+   */
+  step(budget: number): boolean {
+    const tokens = this.#tokens;
+    if (tokens === null) return true;
+    let left = budget;
+    for (;;) {
+      if (left <= 0) return false;
+      left -= TOKEN_COST;
+      const at = this.#at;
+      switch (tokens.kind(at)) {
+        case Token.PlainString:
+          if (this.#isHashed(tokens, at)) {
+            left = this.#readString(tokens, at, left, true);
+            if (left < 0) return this.error !== null;
+          }
+          break;
+        case Token.RichString:
+          left = this.#readString(tokens, at, left, this.#isHashed(tokens, at));
+          if (left < 0) return this.error !== null;
+          break;
+        case Token.Integer:
+        case Token.Float:
+          break;
+        case Token.LeftBrace:
+          if (tokens.kind(at + 1) !== Token.RightBrace) {
+            if (!this.#open(Inside.Key)) return true;
+            this.#key[this.#depth - 1] = at + 1;
+            continue;
+          }
+          this.#at = at + 1;
+          break;
+        case Token.LeftBracket:
+          if (tokens.kind(at + 1) !== Token.RightBracket) {
+            if (!this.#open(Inside.Array)) return true;
+            continue;
+          }
+          this.#at = at + 1;
+          break;
+        case Token.Keyword:
+          if (!this.#isKeyword(tokens.start(at), tokens.end(at))) return true;
+          break;
+        case 0:
+          return this.#fail('premature EOI');
+        default:
+          return this.#fail('expecting value');
+      }
+      this.#at++;
+      if (this.#goOn(tokens)) return true;
+    }
+  }
+
+  /** Takes over all registers of a parser that is done with a message, which takes this one's in exchange. */
+  exchange(other: Parser): void {
+    this.error = other.error;
+    this.isObject = other.isObject;
+    [this.memberCount, other.memberCount] = [other.memberCount, this.memberCount];
+    [this.#bytes, other.#bytes] = [other.#bytes, this.#bytes];
+    [this.#tokens, other.#tokens] = [other.#tokens, this.#tokens];
+    [this.#keyTokens, other.#keyTokens] = [other.#keyTokens, this.#keyTokens];
+    [this.#valueTokens, other.#valueTokens] = [other.#valueTokens, this.#valueTokens];
+    [this.#endTokens, other.#endTokens] = [other.#endTokens, this.#endTokens];
   }
 
   /** Lets go of the message parsed last, and of its bytes, which may be many: their client may be gone before there is another. */
@@ -139,6 +158,18 @@ export class Parser {
     this.#bytes = NOTHING;
     this.#tokens = null;
     this.memberCount = 0;
+    if (this.#keyTokens.length > MOST_KEPT) {
+      this.#keyTokens = [];
+      this.#valueTokens = [];
+      this.#endTokens = [];
+    }
+    if (this.#objectCount > 0) this.#table.clear();
+    this.#objectCount = 0;
+  }
+
+  /** Bytes of memory that are held besides the message, where it has many members. */
+  get heldBytes(): number {
+    return this.#objectCount === 0 ? 0 : this.#table.bytes + this.memberCount * 12;
   }
 
   /** @returns the token of the key of top-level member `index`. */
@@ -156,135 +187,187 @@ export class Parser {
     return this.#endTokens[index] ?? 0;
   }
 
-  /** @returns the decoded key of top-level member `index`. */
-  key(index: number): string {
-    return this.text(this.keyToken(index));
+  /** @returns the decoded key of top-level member `index`. @param most as for `text` */
+  key(index: number, most?: number): string {
+    return this.text(this.keyToken(index), most);
   }
 
-  /** @returns the decoded text of string token `at` of the message parsed last, which the parser has accepted. */
-  text(at: number): string {
+  /**
+   * @param most the text is cut behind about so many bytes of the token
+   * @returns the decoded text of string token `at` of the message parsed last, which the parser has accepted.
+   */
+  text(at: number, most: number = Number.POSITIVE_INFINITY): string {
     const tokens = this.#tokens;
     if (tokens === null) return '';
     const start = tokens.start(at);
     const end = tokens.end(at);
     return tokens.kind(at) === Token.PlainString
-      ? asciiText(this.#bytes, start + 1, end - 1)
-      : decodeString(this.#bytes, start, end);
+      ? asciiText(this.#bytes, start + 1, Math.min(end - 1, start + 1 + most))
+      : decodeString(this.#bytes, start, end, most);
   }
 
-  #fail(message: string): false {
+  #fail(message: string): true {
     this.error ??= `JSON parse error, ${message.slice(0, LONGEST_ERROR)}`;
-    return false;
+    return true;
   }
 
-  #value(tokens: TokenList): boolean {
-    const at = this.#at;
-    switch (tokens.kind(at)) {
-      case Token.PlainString:
-      case Token.Integer:
-      case Token.Float:
-        this.#at = at + 1;
-        return true;
-      case Token.LeftBrace:
-        return this.#object(tokens, false);
-      case Token.LeftBracket:
-        return this.#array(tokens);
-      case Token.RichString:
-        this.#at = at + 1;
-        decodeString(this.#bytes, tokens.start(at), tokens.end(at));
-        return stringError === null ? true : this.#fail(stringError);
-      case Token.Keyword:
-        this.#at = at + 1;
-        return this.#keyword(tokens.start(at), tokens.end(at));
-      case 0:
-        return this.#fail('premature EOI');
-      default:
-        return this.#fail('expecting value');
-    }
+  /** @returns false when `error` is set. */
+  #open(inside: number): boolean {
+    const depth = this.#depth;
+    // Not reached behind a Scanner, which counts them.
+    if (depth === MOST_OPEN) return !this.#fail('too many brackets');
+    this.#inside[depth] = inside;
+    this.#firstKey[depth] = this.#keys.length;
+    this.#object[depth] = 0;
+    this.#depth = depth + 1;
+    this.#at++;
+    return true;
   }
 
-  #keyword(start: number, end: number): boolean {
+  #isKeyword(start: number, end: number): boolean {
     const bytes = this.#bytes;
     if (equals(bytes, start, end, TRUE) || equals(bytes, start, end, FALSE) || equals(bytes, start, end, NULL)) {
       return true;
     }
-    return this.#fail(`invalid keyword '${asciiText(bytes, start, Math.min(end, start + LONGEST_ERROR))}'`);
+    return !this.#fail(`invalid keyword '${asciiText(bytes, start, Math.min(end, start + LONGEST_ERROR))}'`);
   }
 
-  #array(tokens: TokenList): boolean {
-    this.#at++;
-    if (tokens.kind(this.#at) === Token.RightBracket) {
-      this.#at++;
-      return true;
-    }
-    for (;;) {
-      if (!this.#value(tokens)) return false;
-      const kind = tokens.kind(this.#at++);
-      if (kind === Token.RightBracket) return true;
-      if (kind === 0) return this.#fail('premature EOI');
-      if (kind !== Token.Comma) return this.#fail('expected separator in list');
-    }
+  /** Whether the string is a key that will be looked up in the table. */
+  #isHashed(tokens: TokenList, at: number): boolean {
+    const top = this.#depth - 1;
+    if (top < 0 || this.#inside[top] !== Inside.Key || this.#key[top] !== at) return false;
+    return (this.#object[top] ?? 0) > 0 || tokens.end(at) - tokens.start(at) > SHORT_KEY;
   }
 
-  #object(tokens: TokenList, isTop: boolean): boolean {
-    this.#at++;
-    if (tokens.kind(this.#at) === Token.RightBrace) {
-      this.#at++;
-      return true;
-    }
-    const keys = this.#keys;
-    const firstKey = keys.length;
-    let seen: Set<string> | null = null;
-    for (;;) {
-      const key = this.#at;
-      const keyKind = tokens.kind(key);
-      if (!this.#value(tokens)) return false;
-      if (keyKind !== Token.PlainString && keyKind !== Token.RichString) {
-        return this.#fail('key is not a string in object');
-      }
-      const colon = tokens.kind(this.#at++);
-      if (colon === 0) return this.#fail('premature EOI');
-      if (colon !== Token.Colon) return this.#fail('missing : in object pair');
-      const value = this.#at;
-      if (!this.#value(tokens)) return false;
-      // Looked for only now: in QEMU an error inside the value comes first.
-      if (seen === null && keys.length - firstKey < MANY_KEYS && tokens.end(key) - tokens.start(key) <= SHORT_KEY) {
-        for (let i = firstKey; i < keys.length; i++) {
-          if (this.#sameKey(tokens, keys[i] ?? 0, key)) return this.#fail('duplicate key');
-        }
-      } else {
-        seen ??= new Set(keys.slice(firstKey).map((each) => this.text(each)));
-        const text = this.text(key);
-        if (seen.has(text)) return this.#fail('duplicate key');
-        seen.add(text);
-      }
-      keys.push(key);
-      if (isTop) {
-        this.#keyTokens[this.memberCount] = key;
-        this.#valueTokens[this.memberCount] = value;
-        this.#endTokens[this.memberCount] = this.#at;
-        this.memberCount++;
-      }
-      const kind = tokens.kind(this.#at++);
-      if (kind === Token.RightBrace) {
-        keys.length = firstKey;
-        return true;
-      }
-      if (kind === 0) return this.#fail('premature EOI');
-      if (kind !== Token.Comma) return this.#fail('expected separator in dict');
-    }
-  }
-
-  #sameKey(tokens: TokenList, one: number, other: number): boolean {
-    if (tokens.kind(one) === Token.RichString || tokens.kind(other) === Token.RichString) {
-      return this.text(one) === this.text(other);
-    }
+  /**
+   * Judges the string at hand, from where the last step ended in it, and hashes it if it `isHashed`.
+   * @returns what is left of the budget; below 0 when the string is not through, or `error` set
+   */
+  #readString(tokens: TokenList, at: number, budget: number, isHashed: boolean): number {
     const bytes = this.#bytes;
-    const start = tokens.start(one);
-    const length = tokens.end(one) - start;
-    const otherStart = tokens.start(other);
-    if (tokens.end(other) - otherStart !== length) return false;
-    for (let i = 1; i < length; i++) if (bytes[start + i] !== bytes[otherStart + i]) return false;
+    const start = tokens.start(at);
+    const end = tokens.end(at);
+    const from = start + Math.max(1, this.#within);
+    let until = budget < end - from ? from + Math.max(1, budget) : end;
+    let next = from;
+    if (isHashed) {
+      if (this.#within === 0) this.#keyHash.begin();
+      const stop = Math.min(until, end - 1);
+      next = this.#keyHash.take(bytes, from, stop, end);
+      // Says what is wrong there.
+      until = next < stop ? end : next;
+    }
+    next = checkString(bytes, next, end, until);
+    if (stringError !== null) {
+      this.#fail(stringError);
+      return -1;
+    }
+    if (next < end - 1) {
+      this.#within = next - start;
+      return -1;
+    }
+    this.#within = 0;
+    if (isHashed) this.#hash[this.#depth - 1] = this.#keyHash.finish();
+    return Math.max(0, budget - (next - from));
+  }
+
+  /** Behind a value: goes to where the next one begins. @returns whether there is none, or `error` is set */
+  #goOn(tokens: TokenList): boolean {
+    while (this.#depth > 0) {
+      const top = this.#depth - 1;
+      const kind = tokens.kind(this.#at++);
+      const inside = this.#inside[top];
+      if (inside === Inside.Key) {
+        const keyKind = tokens.kind(this.#key[top] ?? 0);
+        if (keyKind !== Token.PlainString && keyKind !== Token.RichString) {
+          return this.#fail('key is not a string in object');
+        }
+        if (kind === 0) return this.#fail('premature EOI');
+        if (kind !== Token.Colon) return this.#fail('missing : in object pair');
+        this.#inside[top] = Inside.Value;
+        if (top === 0) this.#value = this.#at;
+        return false;
+      }
+      if (inside === Inside.Array) {
+        if (kind === Token.Comma) return false;
+        if (kind === 0) return this.#fail('premature EOI');
+        if (kind !== Token.RightBracket) return this.#fail('expected separator in list');
+      } else {
+        // Looked for only now: in QEMU an error inside the value comes first.
+        if (this.#isDuplicate(tokens, top)) return this.#fail('duplicate key');
+        if (top === 0) this.#takeMember(this.#at - 1);
+        if (kind === Token.Comma) {
+          this.#inside[top] = Inside.Key;
+          this.#key[top] = this.#at;
+          return false;
+        }
+        if (kind === 0) return this.#fail('premature EOI');
+        if (kind !== Token.RightBrace) return this.#fail('expected separator in dict');
+        const firstKey = this.#firstKey[top] ?? 0;
+        if (this.#keys.length > firstKey) this.#keys.length = firstKey;
+      }
+      this.#depth = top;
+    }
     return true;
   }
+
+  #takeMember(end: number): void {
+    const index = this.memberCount++;
+    this.#keyTokens[index] = this.#key[0] ?? 0;
+    this.#valueTokens[index] = this.#value;
+    this.#endTokens[index] = end;
+  }
+
+  /** Whether the object has the key at hand; if not, it has it now. */
+  #isDuplicate(tokens: TokenList, top: number): boolean {
+    const keys = this.#keys;
+    const key = this.#key[top] ?? 0;
+    const firstKey = this.#firstKey[top] ?? 0;
+    let object = this.#object[top] ?? 0;
+    if (object === 0) {
+      if (keys.length - firstKey < MANY_KEYS && tokens.end(key) - tokens.start(key) <= SHORT_KEY) {
+        for (let i = firstKey; i < keys.length; i++) if (this.#isSame(keys[i] ?? 0, key)) return true;
+        keys.push(key);
+        return false;
+      }
+      object = this.#object[top] = ++this.#objectCount;
+      for (let i = firstKey; i < keys.length; i++) {
+        const each = keys[i] ?? 0;
+        this.#table.has(object, each, this.#hashOf(tokens, each), this.#isSame);
+      }
+      keys.length = firstKey;
+      // A short one was not hashed when it was read, for then its object had few.
+      if (tokens.end(key) - tokens.start(key) <= SHORT_KEY) this.#hash[top] = this.#hashOf(tokens, key);
+    }
+    return this.#table.has(object, key, this.#hash[top] ?? 0, this.#isSame);
+  }
+
+  #hashOf(tokens: TokenList, key: number): number {
+    this.#keyHash.begin();
+    this.#keyHash.take(this.#bytes, tokens.start(key) + 1, tokens.end(key) - 1, tokens.end(key));
+    return this.#keyHash.finish();
+  }
+
+  /** Whether two string tokens say the same. */
+  readonly #isSame = (one: number, other: number): boolean => {
+    const tokens = this.#tokens;
+    if (tokens === null) return false;
+    const bytes = this.#bytes;
+    let at = tokens.start(one) + 1;
+    let otherAt = tokens.start(other) + 1;
+    const last = tokens.end(one) - 1;
+    const otherLast = tokens.end(other) - 1;
+    if (tokens.kind(one) === Token.PlainString && tokens.kind(other) === Token.PlainString) {
+      if (last - at !== otherLast - otherAt) return false;
+      while (at < last) if (bytes[at++] !== bytes[otherAt++]) return false;
+      return true;
+    }
+    while (at < last && otherAt < otherLast) {
+      const codePoint = readCharacter(bytes, at, last + 1);
+      at = characterEnd;
+      if (readCharacter(bytes, otherAt, otherLast + 1) !== codePoint) return false;
+      otherAt = characterEnd;
+    }
+    return at >= last && otherAt >= otherLast;
+  };
 }

@@ -18,6 +18,9 @@ export const MAX_TOKEN_BYTES = 64 * 1024 * 1024;
 export const MAX_TOKEN_COUNT = 2 * 1024 * 1024;
 export const MAX_NESTING = 1024;
 
+/** What an error quotes of a stray token is cut behind so many bytes. QEMU quotes all of it. */
+const LONGEST_QUOTED = 64 * 1024;
+
 /** What is wrong with a message of too many bytes, in QEMU's words. */
 export const OVERSIZED = 'JSON token size limit exceeded';
 
@@ -145,9 +148,10 @@ export class Scanner {
     return this.#messageStart >= 0 && !this.#reported;
   }
 
-  /** Bytes kept for an unfinished message or not yet scanned. */
+  /** Bytes kept for an unfinished message or not yet scanned, and for what is known of a large one. */
   get heldBytes(): number {
-    return this.#holding ? this.bytes.length : this.#limit - this.#position;
+    const bytes = this.#holding ? this.bytes.length : this.#limit - this.#position;
+    return bytes + (this.#tokens?.largeBytes ?? 0);
   }
 
   /** Bytes taken that lie behind what `next` reported last. */
@@ -239,6 +243,13 @@ export class Scanner {
             else if (inside === Inside.High) {
               this.#rich = true;
               at++;
+            } else if (
+              inside === Inside.Backslash &&
+              at + 1 < stop &&
+              insideTable[bytes[at + 1] ?? 0] !== Inside.Forbidden
+            ) {
+              this.#rich = true;
+              at += 2;
             } else break;
           }
           if (at === stop) break;
@@ -336,7 +347,8 @@ export class Scanner {
         this.#state = State.Recovery;
         this.#position = at;
         // A NUL ends the text: QEMU formats the token as a C string.
-        return this.#malformed(`JSON parse error, stray '${decodeLossy(bytes, this.#tokenStart, at)}'`, at);
+        const stray = decodeLossy(bytes, this.#tokenStart, at, LONGEST_QUOTED);
+        return this.#malformed(`JSON parse error, stray '${stray}'`, at);
       }
     }
     this.#position = at;

@@ -21,6 +21,8 @@ export const Token = {
 export type TokenKind = (typeof Token)[keyof typeof Token];
 
 const INITIAL_CAPACITY = 64;
+const BYTES_PER_TOKEN = 9;
+const LARGEST_UNCOUNTED = 4096;
 
 export class TokenList {
   count = 0;
@@ -28,6 +30,11 @@ export class TokenList {
   kinds: Uint8Array = new Uint8Array(INITIAL_CAPACITY);
   starts: Int32Array = new Int32Array(INITIAL_CAPACITY);
   ends: Int32Array = new Int32Array(INITIAL_CAPACITY);
+
+  /** Bytes of memory, where they are many. */
+  get largeBytes(): number {
+    return this.kinds.length > LARGEST_UNCOUNTED ? this.kinds.length * BYTES_PER_TOKEN : 0;
+  }
 
   push(kind: TokenKind, start: number, end: number): void {
     const at = this.count++;
@@ -76,7 +83,7 @@ export class TokenList {
 const spare: TokenList[] = [];
 const MOST_SPARE = 8;
 /** A list that one huge message has grown is not kept. */
-const LARGEST_SPARE = 65536;
+const LARGEST_SPARE = LARGEST_UNCOUNTED;
 
 export function takeTokenList(): TokenList {
   return spare.pop() ?? new TokenList();

@@ -3,6 +3,10 @@
  * noncharacters are invalid just like surrogates, overlong forms and everything beyond U+10FFFF.
  */
 
+import { asciiText } from './ascii.js';
+import { ByteWriter } from './byte-writer.js';
+import { TextWriter } from './text-writer.js';
+
 /** What `readCodePoint` returns for bytes that are no valid character. */
 export const INVALID = -1;
 
@@ -58,55 +62,41 @@ export function encode(text: string, out: number[]): void {
   }
 }
 
-const HEX = '0123456789ABCDEF';
-
-function escapeUnit(unit: number): string {
-  return `\\u${HEX[unit >> 12]}${HEX[(unit >> 8) & 15]}${HEX[(unit >> 4) & 15]}${HEX[unit & 15]}`;
-}
-
-/** @returns one character as QEMU's JSON writer spells it inside a string (qobject/json-writer.c, `quoted_str`). */
-function quotedCodePoint(codePoint: number): string {
-  switch (codePoint) {
-    case 0x22:
-      return '\\"';
-    case 0x5c:
-      return '\\\\';
-    case 0x08:
-      return '\\b';
-    case 0x0c:
-      return '\\f';
-    case 0x0a:
-      return '\\n';
-    case 0x0d:
-      return '\\r';
-    case 0x09:
-      return '\\t';
-    default:
-      if (codePoint >= 0x20 && codePoint < 0x7f) return String.fromCharCode(codePoint);
-      if (codePoint <= 0xffff) return escapeUnit(codePoint);
-      return escapeUnit(0xd800 + ((codePoint - 0x10000) >> 10)) + escapeUnit(0xdc00 + ((codePoint - 0x10000) & 0x3ff));
-  }
-}
-
 /** @returns `text` as a JSON string in QEMU's spelling: ASCII, `\uXXXX` in capitals, in double quotes. */
 export function quote(text: string): string {
-  let quoted = '"';
-  for (const character of text) {
-    const codePoint = character.codePointAt(0) ?? 0;
-    quoted += quotedCodePoint(codePoint >= 0xd800 && codePoint <= 0xdfff ? 0xfffd : codePoint);
+  if (!/[^ !#-[\]-~]/.test(text)) return `"${text}"`;
+  return asciiText(quotedBytes(text));
+}
+
+/** The same as bytes. */
+export function quotedBytes(text: string): Uint8Array {
+  const out = new ByteWriter(text.length + 2);
+  writeQuoted(text, out);
+  return out.finish();
+}
+
+/** Writes the same. */
+export function writeQuoted(text: string, out: ByteWriter): void {
+  out.byte(0x22);
+  for (let at = 0; at < text.length; at++) {
+    const codePoint = text.codePointAt(at) ?? 0;
+    if (codePoint > 0xffff) at++;
+    out.quoted(codePoint >= 0xd800 && codePoint <= 0xdfff ? 0xfffd : codePoint);
   }
-  return `${quoted}"`;
+  out.byte(0x22);
 }
 
 /**
  * Decodes bytes as QEMU does when it prints them: up to the first NUL (they are a C string there),
  * bad sequences as U+FFFD.
+ * @param most the text is cut behind about so many bytes, at a character's end
  */
-export function decodeLossy(bytes: Uint8Array, start: number, end: number): string {
-  let text = '';
-  for (let at = start; at < end && bytes[at] !== 0; at = sequenceEnd) {
+export function decodeLossy(bytes: Uint8Array, start: number, end: number, most: number = end - start): string {
+  const text = new TextWriter(end - start);
+  const stop = Math.min(end, start + most);
+  for (let at = start; at < stop && bytes[at] !== 0; at = sequenceEnd) {
     const codePoint = readCodePoint(bytes, at, end);
-    text += codePoint === INVALID ? '\ufffd' : String.fromCodePoint(codePoint);
+    text.add(codePoint === INVALID ? 0xfffd : codePoint);
   }
-  return text;
+  return text.finish();
 }

@@ -32,10 +32,13 @@ export function isJsonArray(value: JsonValue | undefined): value is readonly Jso
 }
 
 const sixteenDigits = /\d{16}/;
+/** Integers with more digits are refused: making one takes time in proportion to the square of its digits. */
+const MOST_DIGITS = 4096;
 
 /**
- * Parses strict JSON. Integers beyond ±(2^53 - 1) become bigints, whatever their length.
- * Never throws: text that is not JSON, or nested too deep for the engine, is the value `{ ok: false }`.
+ * Parses strict JSON. Integers beyond ±(2^53 - 1) become bigints.
+ * Never throws: text that is not JSON, or nested too deep for the engine, or with an integer of more than 4096 digits, is the
+ * value `{ ok: false }`.
  */
 export function parseJson(text: string): ParsedJson {
   try {
@@ -46,9 +49,6 @@ export function parseJson(text: string): ParsedJson {
     return { ok: false, reason: error instanceof Error ? error.message : String(error) };
   }
 }
-
-const blanks = /[ \t\r\n]*/y;
-const numberToken = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?/y;
 
 /** The slow way, for texts with long numbers: recursive descent that leaves strings to the engine. Throws SyntaxError. */
 class ExactParser {
@@ -111,14 +111,36 @@ class ExactParser {
     return value;
   }
 
+  /** By hand: on a long run of digits the engine's regular expressions overflow their stack. */
   #number(): number | bigint {
-    numberToken.lastIndex = this.#at;
-    const match = numberToken.exec(this.#text);
-    if (match === null) return this.#fail();
-    this.#at = numberToken.lastIndex;
-    const number = Number(match[0]);
-    const integer = match[1] === undefined && match[2] === undefined;
-    return integer && !Number.isSafeInteger(number) ? BigInt(match[0]) : number;
+    const start = this.#at;
+    if (this.#text[this.#at] === '-') this.#at++;
+    const digits = this.#at;
+    if (this.#text[this.#at] === '0') this.#at++;
+    else this.#digits();
+    let isInteger = true;
+    if (this.#text[this.#at] === '.') {
+      isInteger = false;
+      this.#at++;
+      this.#digits();
+    }
+    if (this.#text[this.#at] === 'e' || this.#text[this.#at] === 'E') {
+      isInteger = false;
+      this.#at++;
+      if (this.#text[this.#at] === '-' || this.#text[this.#at] === '+') this.#at++;
+      this.#digits();
+    }
+    const written = this.#text.slice(start, this.#at);
+    const number = Number(written);
+    if (!isInteger || Number.isSafeInteger(number)) return number;
+    if (this.#at - digits > MOST_DIGITS) throw new SyntaxError(`an integer of ${this.#at - digits} digits`);
+    return BigInt(written);
+  }
+
+  #digits(): void {
+    const start = this.#at;
+    while (isDigit(this.#text.charCodeAt(this.#at))) this.#at++;
+    if (this.#at === start) this.#fail();
   }
 
   #keyword<T extends JsonValue>(word: string, value: T): T {
@@ -136,9 +158,7 @@ class ExactParser {
   }
 
   #skipBlanks(): void {
-    blanks.lastIndex = this.#at;
-    blanks.test(this.#text);
-    this.#at = blanks.lastIndex;
+    while (isBlank(this.#text.charCodeAt(this.#at))) this.#at++;
   }
 
   #fail(): never {
@@ -149,6 +169,14 @@ class ExactParser {
         : `Unexpected token ${found} in JSON at position ${this.#at}`,
     );
   }
+}
+
+function isDigit(unit: number): boolean {
+  return unit >= 0x30 && unit <= 0x39;
+}
+
+function isBlank(unit: number): boolean {
+  return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
 }
 
 /** Where the string that opens at `open` closes, or -1. */

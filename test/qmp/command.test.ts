@@ -58,13 +58,34 @@ describe('the shape of a command', () => {
   });
 
   it('has a name that is not mistaken for one seen before', () => {
-    const names = ['query-name', 'query-nama', 'a', '', 'x'.repeat(64), 'x'.repeat(65), 'x'.repeat(5000), 'query-name'];
+    const names = ['query-name', 'query-nama', 'a', '', 'x'.repeat(64), 'x'.repeat(65), 'x'.repeat(1024), 'query-name'];
     // Names by the thousand, so that they meet in the store of names seen lately.
     for (let i = 0; i < 3000; i++) names.push(`n${i % 1500}`);
     for (const name of names) {
       const [told] = readInput(`{"execute":"${name}"}`).told;
       assert.equal(told !== undefined && 'name' in told && told.name, `"${name}"`);
     }
+  });
+
+  it('is told by a name that is cut behind 1024 bytes, and goes to QEMU with all of it', () => {
+    for (const [written, cut] of [
+      ['x'.repeat(1025), `${'x'.repeat(1024)}\\u2026`],
+      ['\\u0078'.repeat(300), `${'x'.repeat(171)}\\u2026`],
+      ['x'.repeat(100_000), `${'x'.repeat(1024)}\\u2026`],
+    ] as const) {
+      const { told, wires } = readInput(`{"execute":"${written}"}`);
+      const [only] = told;
+      assert.equal(only !== undefined && 'name' in only && only.name, `"${cut}"`);
+      assert.equal(wires[0], `{"execute":"${written}"`);
+    }
+  });
+
+  it('with an unexpected member of any length draws an error that quotes 64 KiB of it', () => {
+    const [told] = readInput(`{"execute":"a","${'k'.repeat(1_000_000)}":1}`).told;
+    assert.equal(
+      told !== undefined && 'error' in told && told.error.length,
+      65_536 + `"QMP input member '' is unexpected"`.length,
+    );
   });
 
   it('and all else about any command is as the reference reader says', () => {

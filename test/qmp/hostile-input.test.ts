@@ -31,7 +31,9 @@ function readAll(input: readonly Uint8Array[], scanner = new Scanner()): number 
       count++;
       if (found === Scan.Malformed) continue;
       parser.parse(scanner.bytes, scanner.tokens);
-      if (parser.error === null && parser.isObject) reader.read(scanner, parser, true);
+      if (parser.error !== null || !parser.isObject) continue;
+      reader.read(scanner, parser, true);
+      reader.id(scanner);
     }
   }
   return count;
@@ -61,6 +63,16 @@ describe('a client that means to be slow to read', () => {
     ['many keys', 5000, (size) => `{"id":{${keys(size, (at) => `"k${at}"`)}}}`],
     ['many keys at top level', 5000, (size) => `{${keys(size, (at) => `"k${at}"`)}}`],
     ['many keys with escapes', 5000, (size) => `{"id":{${keys(size, (at) => `"\\u006b${at}"`)}}}`],
+    ['keys of one length that is beyond what the engine hashes', 60, (size) => `{"id":{${keys(size, longKey)}}}`],
+    ['keys that are decimal numbers', 5000, (size) => `{"id":{${keys(size, (at) => `"${at * 1024}"`)}}}`],
+    ['many objects with the same many keys', 50, (size) => `{"id":[${objects(size)}]}`],
+    ['objects nested deep in the last of many keys', 300, (size) => `{"id":${nested(size)}}`],
+    ['many members of a wrong shape', 5000, (size) => `{${keys(size, (at) => `"e${at}"`)},"execute":1}`],
+    [
+      'a long text in an id that is deep',
+      50_000,
+      (size) => `{"id":${'[1,'.repeat(1000)}"${'\\n'.repeat(size)}"${']'.repeat(1000)}}`,
+    ],
     ['many keys of one chain of the hash table', 1000, (size) => `{"id":{${keys(size, collidingKey)}}}`],
   ];
   for (const [what, size, make] of inputs) {
@@ -142,6 +154,20 @@ describe('a client that means to be slow to read', () => {
     }
   });
 });
+
+/** Of 17,000 characters, of which the last differ. */
+function longKey(at: number): string {
+  return `"${'x'.repeat(17_000)}${String(at).padStart(6, '0')}"`;
+}
+
+function objects(count: number): string {
+  return Array.from({ length: count }, () => `{${keys(30, (at) => `"k${at}"`)}}`).join(',');
+}
+
+/** Objects of a few members, one in the other, 500 deep; `count` strings in the innermost. */
+function nested(count: number): string {
+  return `${'{"a":1,"b":'.repeat(500)}[${'"x",'.repeat(count)}1]${'}'.repeat(500)}`;
+}
 
 function keys(count: number, key: (at: number) => string): string {
   return Array.from({ length: count }, (_, at) => `${key(at)}:0`).join(',');

@@ -4,10 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { formatDouble, formatInteger } from '../../dist/qmp/number.js';
+import { decimalValue, formatDouble, formatInteger } from '../../dist/qmp/number.js';
 import { missing } from '../support/programs.js';
 import { seventeenDigits } from '../support/reference-reader.js';
 import { scratch } from '../support/scratch.js';
+import { bytesOf } from '../support/world.js';
 
 /** What C's `printf("%.17g")` makes of some doubles (glibc). */
 const recorded: readonly (readonly [number, string])[] = [
@@ -129,5 +130,44 @@ describe('an integer', () => {
     ] as const) {
       assert.equal(formatInteger(token), text);
     }
+  });
+});
+
+describe('a number of any length', () => {
+  const value = (text: string): number => decimalValue(bytesOf(text), 0, text.length);
+
+  it('is the double that the engine reads', () => {
+    const digits = fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 40 }).map((all) => all.join(''));
+    const long = fc
+      .tuple(digits, fc.integer({ min: 0, max: 1500 }))
+      .map(([text, times]) => text.repeat(Math.ceil(times / text.length) + 1));
+    fc.assert(
+      fc.property(
+        fc.boolean(),
+        fc.oneof(
+          fc.constant('0'),
+          long.map((text) => `1${text}`),
+        ),
+        fc.option(fc.tuple(fc.integer({ min: 0, max: 1200 }), long)),
+        fc.option(fc.integer({ min: -3000, max: 3000 })),
+        (isNegative, integer, fraction, exponent) => {
+          const point = fraction === null ? '' : `.${'0'.repeat(fraction[0])}${fraction[1]}`;
+          const text = `${isNegative ? '-' : ''}${integer}${point}${exponent === null ? '' : `e${exponent}`}`;
+          assert.ok(Object.is(value(text), Number(text)), text);
+        },
+      ),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('is rounded by all its digits, and scaled by all its exponent', () => {
+    // 2^53 + 1 lies between two doubles: the last of a million digits decides.
+    assert.equal(value(`9007199254740993.${'0'.repeat(1_000_000)}`), 9007199254740992);
+    assert.equal(value(`9007199254740993.${'0'.repeat(1_000_000)}1`), 9007199254740994);
+    assert.equal(value(`0.${'0'.repeat(1_000_000)}5e1000001`), 5);
+    assert.equal(value(`5${'0'.repeat(1_000_000)}e-1000000`), 5);
+    assert.equal(value(`1e${'0'.repeat(1_000_000)}2`), 100);
+    assert.equal(value(`1e${'9'.repeat(1_000_000)}`), Number.POSITIVE_INFINITY);
+    assert.equal(value(`-1e-${'9'.repeat(1_000_000)}`), -0);
   });
 });

@@ -101,7 +101,9 @@ function take(read: Read, scanner: Scanner, isMalformed: boolean, allowOob: bool
     told.push({ error: quote(scanner.error), id: null, oob: false });
     return;
   }
-  parser.parse(scanner.bytes, scanner.tokens);
+  // In steps of many sizes, which make no difference.
+  parser.begin(scanner.bytes, scanner.tokens);
+  for (let budget = 1; !parser.step(budget); budget = (budget % 60) + 7);
   if (parser.error !== null || !parser.isObject) {
     told.push({ error: quote(parser.error ?? 'QMP input must be a JSON object'), id: null, oob: false });
     return;
