@@ -5,7 +5,7 @@
  */
 import { HMP_COMMANDS } from './commands.js';
 import { parseHmpLine } from './line.js';
-import { isBlankAt, type HmpWord, readHmpWord, skipBlanks, untilNul } from './words.js';
+import { isBlankAt, type HmpWord, readHmpWord, skipBlanks } from './words.js';
 
 /** An argument that is there. */
 export interface HmpArgument extends HmpWord {
@@ -44,9 +44,8 @@ export interface HmpCommandLine {
   readonly at: number;
 }
 
-/** @param text the line, decoded; QEMU sees none of it from a NUL on */
-export function readHmpLine(text: string): HmpCommandLine {
-  const line = untilNul(text);
+/** @param line decoded; a NUL in it is a character like any other, as it is for QEMU */
+export function readHmpLine(line: string): HmpCommandLine {
   const { verb, topic, end } = parseHmpLine(line);
   const found = HMP_COMMANDS.get(topic === '' ? verb : `info ${topic}`);
   // `info/x` looks for a topic without a name.
@@ -239,7 +238,7 @@ function sizeEnd(line: string, from: number): number {
   while (isDigit(line, at)) at++;
   if (at - from === 1 && line[from] === '0' && integerEnd(line, from) > at) at = integerEnd(line, from);
   else if (line[at] === '.') for (at++; isDigit(line, at); ) at++;
-  if (at === from) return from;
+  if (at === from || (at === from + 1 && line[from] === '.')) return from;
   return 'bkmgtpeBKMGTPE'.includes(line[at] ?? ' ') ? at + 1 : at;
 }
 

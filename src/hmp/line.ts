@@ -4,7 +4,7 @@
  * `qom-set/objects/s data 1`), and of `info` the next word counts too. QEMU takes no abbreviations and no other case of letters;
  * a command's other names are listed in its table.
  */
-import { isBlankAt, skipBlanks, untilNul } from './words.js';
+import { isBlankAt, skipBlanks } from './words.js';
 
 /** What a line would run. */
 export interface HmpLine {
@@ -36,9 +36,8 @@ export function canonicalVerb(verb: string): string {
   return OTHER_NAMES.get(verb) ?? verb;
 }
 
-/** @param text the line, decoded; QEMU sees none of it from a NUL on */
-export function parseHmpLine(text: string): HmpLine {
-  const line = untilNul(text);
+/** @param line decoded; a NUL in it is a character like any other, as it is for QEMU */
+export function parseHmpLine(line: string): HmpLine {
   const start = skipBlanks(line, 0);
   const end = nameEnd(line, start);
   const verb = canonicalVerb(line.slice(start, end));

@@ -51,12 +51,6 @@ export function findBlank(line: string, from: number): number {
   return at;
 }
 
-/** QEMU's lines are C strings. @returns a line up to a NUL in it */
-export function untilNul(line: string): string {
-  const end = line.indexOf('\0');
-  return end < 0 ? line : line.slice(0, end);
-}
-
 /** @returns the word that begins behind the blanks at `from`; null where there is none, or its quotes or escapes are wrong */
 export function readHmpWord(line: string, from: number): HmpWord | null {
   const start = skipBlanks(line, from);
@@ -109,7 +103,8 @@ function keptOf(text: string): string {
   let at = 0;
   while (at < text.length) {
     const code = text.codePointAt(at) ?? 0;
-    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    // QEMU keeps a NUL as C0 80, so that it ends nothing.
+    bytes += code < 0x80 && code > 0 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
     if (bytes > LONGEST_WORD) break;
     at += code < 0x10000 ? 1 : 2;
   }
