@@ -18,6 +18,8 @@ const SHARES = {
   'secrets in audit records': 500,
   'extension commands': 500,
   'forms of commands': 3000,
+  globs: 4000,
+  'paths of globs': 2000,
 } as const;
 export type Share = keyof typeof SHARES;
 
