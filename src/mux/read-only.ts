@@ -1,11 +1,11 @@
 /**
  * What `policy=read-only` lets through: commands that change neither the VM nor the host, make QEMU open or write nothing, and
- * hand out no secret. Taken one by one from what query-qmp-schema names in QEMU 7.2 and 10.0 (x86_64), and for other targets and
- * 10.1 from qapi/*.json. A command that is not on the list is denied, so one of a newer QEMU is until it has been looked at.
+ * hand out no secret. Taken one by one from what query-qmp-schema names in QEMU 7.2, 10.0 and 11.1 (x86_64), and for other targets of
+ * older ones from qapi/*.json. A command that is not on the list is denied, so one of a newer QEMU is until it has been looked at.
  *
  * Left out on purpose, though they look harmless:
  * - `human-monitor-command`: a line of HMP can do anything.
- * - `qom-get`: it runs the property's getter, and the `data` of a `secret` object is the secret.
+ * - `qom-get`, `qom-list-get`: they run the getters of properties, and the `data` of a `secret` object is the secret.
  * - `qom-list-properties`, `device-list-properties`: they create an object of any type asked for, to look at it.
  * - `query-rx-filter`: it arms NIC_RX_FILTER_CHANGED again (net.json), so one who asks takes events from another.
  * - `query-sev-attestation-report`, `query-sev-capabilities`, `query-sgx-capabilities`, `query-gic-capabilities`: they put the

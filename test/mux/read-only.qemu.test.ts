@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { isReadOnly, readOnlyCommands } from '../../dist/mux/read-only.js';
 import { missing, type Qemu, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
+import { QEMU_VERSIONS, recordedCommands } from '../support/recorded-commands.js';
 import type { Scope } from '../support/scratch.js';
 
 interface SchemaEntry {
@@ -38,6 +39,19 @@ describe('the read-only policy on an installed QEMU', { skip: missing('qemu') },
     const names = new Set(commands);
     const unknown = readOnlyCommands().filter((name) => !names.has(name));
     context.diagnostic(`not in this QEMU: ${unknown.join(' ')}`);
+  });
+
+  it('has been held against each of its commands, or here are those that nobody has looked at', async (context) => {
+    const { vm, commands } = await start(context);
+    const seen = new Set(QEMU_VERSIONS.flatMap((version) => [...recordedCommands(version).keys()]));
+    const unseen = commands.filter((name) => !seen.has(name));
+    const isRecorded = QEMU_VERSIONS.some((version) => vm.version.startsWith(`${version}.`));
+    context.diagnostic(
+      `QEMU ${vm.version} has ${unseen.length} commands that no recorded QEMU has: ${unseen.join(' ')}`,
+    );
+    for (const name of unseen.filter(isReadOnly)) context.diagnostic(`${name}: let through all the same`);
+    // Of a version that is recorded every command is known, however it was built.
+    if (isRecorded) assert.deepEqual(unseen, []);
   });
 
   it('lets through nothing that changes the VM, its devices, its memory map or its open files', async (context) => {

@@ -1,5 +1,5 @@
 /**
- * The read-only list against the commands of two QEMUs, by name: what looks like reading and is denied all the same is denied on
+ * The read-only list against the commands of three QEMUs, by name: what looks like reading and is denied all the same is denied on
  * purpose, for a reason that stands in src/mux/read-only.ts; a command nobody has looked at fails here until somebody has.
  */
 import assert from 'node:assert/strict';
@@ -8,24 +8,20 @@ import { describe, it } from 'node:test';
 import { isReadOnly, readOnlyCommands } from '../../dist/mux/read-only.js';
 import { readOnlyPolicy } from '../../dist/mux/policy.js';
 import type { ArgumentList } from '../../dist/mux/arguments.js';
-import { recordedSchema } from '../support/recorded-schema.js';
+import { QEMU_VERSIONS, recordedCommands } from '../support/recorded-commands.js';
 
 const root = new URL('../../', import.meta.url);
 const NO_ARGUMENTS: ArgumentList = Object.create(null);
 
-const qemus: readonly (readonly [version: string, commands: readonly string[]])[] = [
-  ['7.2', [...recordedSchema().commands.keys()]],
-  [
-    '10.0',
-    readFileSync(new URL('test/mux/qemu-10-commands.txt', root), 'utf8')
-      .split('\n')
-      .filter((line) => line !== '' && !line.startsWith('#')),
-  ],
-];
+/** The commands of a QEMU, without what transactions carry. */
+function commandsOf(version: (typeof QEMU_VERSIONS)[number]): string[] {
+  return [...recordedCommands(version).keys()].filter((name) => !name.includes('/'));
+}
 
 /** Looked at, and left out. */
 const DENIED_ON_PURPOSE: ReadonlySet<string> = new Set([
   'qom-get',
+  'qom-list-get',
   'qom-list-properties',
   'device-list-properties',
   'query-rx-filter',
@@ -33,12 +29,14 @@ const DENIED_ON_PURPOSE: ReadonlySet<string> = new Set([
   'query-sev-capabilities',
   'query-sgx-capabilities',
   'query-gic-capabilities',
+  'query-firmware-log',
   'ringbuf-read',
   'trace-event-get-state',
   'xen-event-list',
 ]);
 
-for (const [version, commands] of qemus) {
+for (const version of QEMU_VERSIONS) {
+  const commands = commandsOf(version);
   describe(`the read-only policy on the commands of QEMU ${version}`, () => {
     it('lets through only what its name calls a query or a list', () => {
       const allowed = commands.filter(isReadOnly);
@@ -58,6 +56,29 @@ for (const [version, commands] of qemus) {
 }
 
 describe('the read-only policy', () => {
+  it('has been looked at for what QEMU 11.1 has and 10.0 has not', () => {
+    const before = new Set(commandsOf('10.0'));
+    const added = commandsOf('11.1').filter((name) => !before.has(name));
+    assert.deepEqual(added.filter(isReadOnly), [
+      'query-accelerators',
+      'query-cpu-model-baseline',
+      'query-cpu-model-comparison',
+      'query-s390x-cpu-polarization',
+    ]);
+    assert.deepEqual(
+      added.filter((name) => !isReadOnly(name)),
+      [
+        'dump-skeys',
+        'inject-ghes-v2-error',
+        'qom-list-get',
+        'query-firmware-log',
+        'query-gic-capabilities',
+        'set-cpu-topology',
+        'x-accel-stats',
+      ],
+    );
+  });
+
   it('denies what it does not know: names of no QEMU, of a later one, and other spellings of those on the list', () => {
     const policy = readOnlyPolicy();
     const judged = (name: string) => policy.judge(name, NO_ARGUMENTS).allowed;
