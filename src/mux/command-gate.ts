@@ -78,13 +78,17 @@ export class CommandGate {
   /** @returns the policy's refusal; null when it allows the command */
   #askPolicy(policy: Policy): Fate | null {
     const { name } = this.#owner.reader;
-    const { allowed, rule } = policy.judge(name, this.#intake.argumentList);
+    const { allowed, rule, action } = policy.judge(name, this.#intake.argumentList);
     if (allowed) return null;
     this.#owner.counters.denied++;
     // It would have taken what waits.
     if (takesDescriptor(name)) this.#descriptors.take(this.#intake.readBytes)?.descriptor?.close();
     const shown = name.slice(0, LONGEST_NAME_SHOWN);
-    return refused(rule, `Command '${shown}' is not allowed here (policy ${policy.name})`);
+    const what =
+      action === undefined
+        ? `Command '${shown}'`
+        : `Action '${action.slice(0, LONGEST_NAME_SHOWN)}' of command '${shown}'`;
+    return refused(`policy ${policy.name}: ${rule}`, `${what} is not allowed here (policy ${policy.name})`);
   }
 
   #askDesk(): Fate {

@@ -5,21 +5,23 @@
  * - Commands are judged by their decoded name, the one QEMU looks up, out-of-band ones like any other.
  * - A line of the human monitor can do anything, so no pattern over command names meets `human-monitor-command`: only its own
  *   name does, and rules for `hmp`. Where none of these fits, it is denied, whatever the default.
+ * - A transaction carries commands: it is allowed if it is itself, and each of its actions as the command of that name.
  *
  * What can be decided by the name alone is decided once for each name.
  */
-import type { ArgumentList, Leaf } from './arguments.js';
-import { takesDescriptor } from './descriptor-desk.js';
-import { matchesGlob } from './glob.js';
 import { parseHmpLine } from '../hmp/line.js';
-import { HMP_COMMAND, type Condition, type Rule } from './policy-rule.js';
-import { isReadOnly } from './read-only.js';
+import { readArguments } from './argument-text.js';
+import type { ArgumentList, Leaf } from './arguments.js';
+import { HMP_COMMAND, type Rule } from './policy-rule.js';
+import { JudgedArguments, RuleMatcher } from './rule-matcher.js';
 
 /** A decision, and what made it. */
 export interface Verdict {
   readonly allowed: boolean;
   /** The deciding rule's text, or what stood in for one. */
   readonly rule: string;
+  /** The action of a transaction that is denied, by its type. */
+  readonly action?: string;
 }
 
 export interface Policy {
@@ -40,60 +42,99 @@ const LONGEST_NAME = 128;
 /** What commands are called. Nothing else is learnt: a client could otherwise write rules. */
 const PLAIN_WORD = /^[A-Za-z_][\w.-]{0,127}$/;
 
+/** The command that carries others. */
+const TRANSACTION = 'transaction';
+
 /** Negotiation is qmpmux's own affair; when it is complete, QEMU answers a further one with an error. */
 const ALWAYS: Verdict = { allowed: true, rule: 'negotiation is always allowed' };
 const TOO_LARGE: Verdict = { allowed: false, rule: 'arguments too large to be judged' };
-const NO_HMP_RULE: Verdict = { allowed: false, rule: 'no rule for hmp fits' };
+const NO_HMP_RULE: Verdict = { allowed: false, rule: 'no hmp rule matches' };
 
 /** How a name is judged: at once, or by the rules that are left once the name is known. */
 type Judgement =
   | { readonly kind: 'decided'; readonly verdict: Verdict }
-  | { readonly kind: 'open'; readonly rules: readonly Rule[]; readonly otherwise: Verdict };
+  | { readonly kind: 'open'; readonly rules: readonly OpenRule[]; readonly otherwise: Verdict };
+
+interface OpenRule {
+  readonly matcher: RuleMatcher;
+  /** Whether it fits whatever the arguments are. */
+  readonly isSure: boolean;
+}
 
 export class RulePolicy implements Policy {
   readonly name: string;
-  readonly #rules: readonly Rule[];
+  readonly #rules: readonly RuleMatcher[];
   readonly #default: Verdict;
   readonly #seen = new Map<string, Judgement>();
 
   /** @param allowByDefault what happens to commands that no rule fits */
   constructor(name: string, rules: readonly Rule[], allowByDefault: boolean) {
     this.name = name;
-    this.#rules = rules;
+    this.#rules = rules.map((rule) => new RuleMatcher(rule));
     this.#default = { allowed: allowByDefault, rule: `default ${allowByDefault ? 'allow' : 'deny'}` };
   }
 
   judge(name: string, list: ArgumentList): Verdict {
+    if (name === HMP_COMMAND) return this.#judgeLine(list);
+    const verdict = this.#judgeBy(this.#judgementOf(name), name, () => list.leaves());
+    return name === TRANSACTION && verdict.allowed ? this.#judgeActions(verdict, list) : verdict;
+  }
+
+  #judgementOf(name: string): Judgement {
     let judgement = this.#seen.get(name);
-    if (judgement === undefined) {
-      judgement = name === HMP_COMMAND ? this.#judgeMonitor() : this.#judgeName(name);
-      if (name.length <= LONGEST_NAME) {
-        if (this.#seen.size >= MOST_NAMES) this.#seen.clear();
-        this.#seen.set(name, judgement);
-      }
+    if (judgement !== undefined) return judgement;
+    judgement = this.#judgeName(name);
+    if (name.length <= LONGEST_NAME) {
+      if (this.#seen.size >= MOST_NAMES) this.#seen.clear();
+      this.#seen.set(name, judgement);
     }
-    if (judgement.kind === 'decided') return judgement.verdict;
-    return name === HMP_COMMAND ? judgeLine(judgement.rules, list) : judgeArguments(judgement, list);
+    return judgement;
   }
 
   #judgeName(name: string): Judgement {
     if (name === 'qmp_capabilities') return { kind: 'decided', verdict: ALWAYS };
-    const rules = this.#rules.filter(({ target }) => {
-      if (target.kind === 'command') return matchesGlob(target.name, name);
-      if (target.kind === 'descriptors') return takesDescriptor(name);
-      return target.kind === 'read-only' && isReadOnly(name);
-    });
+    const rules: OpenRule[] = [];
+    for (const matcher of this.#rules) {
+      const concern = matcher.concerns(name);
+      if (concern !== 'never') rules.push({ matcher, isSure: concern === 'always' });
+    }
     const [first] = rules;
     if (first === undefined) return { kind: 'decided', verdict: this.#default };
-    if (first.conditions.length === 0) return { kind: 'decided', verdict: verdictOf(first) };
+    if (first.isSure) return { kind: 'decided', verdict: verdictOf(first.matcher.rule) };
     return { kind: 'open', rules, otherwise: this.#default };
   }
 
-  #judgeMonitor(): Judgement {
-    const rules = this.#rules.filter(
-      ({ target }) => target.kind === 'hmp' || (target.kind === 'command' && target.name === HMP_COMMAND),
-    );
-    return { kind: 'open', rules, otherwise: NO_HMP_RULE };
+  #judgeBy(judgement: Judgement, name: string, leavesOf: () => readonly Leaf[] | null): Verdict {
+    if (judgement.kind === 'decided') return judgement.verdict;
+    const leaves = leavesOf();
+    if (leaves === null) return TOO_LARGE;
+    const judged = new JudgedArguments(name, leaves);
+    if (!judged.isPlain) return TOO_LARGE;
+    const found = judgement.rules.find(({ matcher, isSure }) => isSure || matcher.meets(judged));
+    return found === undefined ? judgement.otherwise : verdictOf(found.matcher.rule);
+  }
+
+  /** @param verdict that on the transaction itself, which stands where none of its actions is denied */
+  #judgeActions(verdict: Verdict, list: ArgumentList): Verdict {
+    const actions = actionsOf(list);
+    if (actions === null) return TOO_LARGE;
+    const isNamed = this.#rules.some(({ rule }) => rule.text === verdict.rule && namesActions(rule));
+    for (const { type, leaves } of actions) {
+      const each = type === HMP_COMMAND ? NO_HMP_RULE : this.#judgeBy(this.#judgementOf(type), type, () => leaves);
+      // `abort` does nothing but make all others fail: there is no command of this name that a default could be about.
+      const isExempt = each === this.#default && (isNamed || type === 'abort');
+      if (!each.allowed && !isExempt) return { ...each, action: type };
+    }
+    return verdict;
+  }
+
+  #judgeLine(list: ArgumentList): Verdict {
+    const { verb, topic } = parseHmpLine(list.string('command-line') ?? '');
+    const found = this.#rules.find(({ rule: { target } }, index) => {
+      if (target.kind === 'command') return target.name === HMP_COMMAND;
+      return this.#rules[index]?.meetsLine(verb, topic);
+    });
+    return found === undefined ? NO_HMP_RULE : verdictOf(found.rule);
   }
 }
 
@@ -101,55 +142,39 @@ function verdictOf(rule: Rule): Verdict {
   return { allowed: rule.allow, rule: rule.text };
 }
 
-function judgeLine(rules: readonly Rule[], list: ArgumentList): Verdict {
-  const { verb, topic } = parseHmpLine(list.string('command-line') ?? '');
-  const found = rules.find(
-    ({ target }) => target.kind !== 'hmp' || (matchesGlob(target.verb, verb) && matchesGlob(target.topic, topic)),
-  );
-  return found === undefined ? NO_HMP_RULE : verdictOf(found);
+/** @returns whether a rule that allows transactions says itself which actions they may have: all of them fit it. */
+function namesActions({ conditions }: Rule): boolean {
+  return conditions.some(({ path }) => ['actions.*.type', '**.type'].includes(path.join('.')));
 }
 
-function judgeArguments(judgement: Judgement & { kind: 'open' }, list: ArgumentList): Verdict {
+interface Action {
+  readonly type: string;
+  readonly leaves: Leaf[];
+}
+
+/**
+ * What a transaction consists of (qapi/transaction.json): for each action its type, and its `data` as the arguments of the command of that
+ * name. QEMU refuses one without a type, or with two.
+ * @returns null where it is too large to be judged
+ */
+function actionsOf(list: ArgumentList): Action[] | null {
   const leaves = list.leaves();
-  if (leaves === null) return TOO_LARGE;
-  const found = judgement.rules.find((rule) =>
-    rule.conditions.every((condition) => isMet(condition, leaves, rule.allow)),
-  );
-  return found === undefined ? judgement.otherwise : verdictOf(found);
+  if (leaves === null) return null;
+  const types = new Map<string, string[]>();
+  const data = new Map<string, Leaf[]>();
+  for (const { path, text } of leaves) {
+    const [argument, index, member] = path;
+    if (argument !== 'actions' || index === undefined) continue;
+    if (member === 'type') addTo(types, index, text);
+    else if (member === 'data' && path.length > 3) addTo(data, index, { path: path.slice(3), text });
+  }
+  return [...types].flatMap(([index, names]) => names.map((type): Action => ({ type, leaves: data.get(index) ?? [] })));
 }
 
-/** @param byAll whether all values at the path must be so, or one of them is enough */
-function isMet(condition: Condition, leaves: readonly Leaf[], byAll: boolean): boolean {
-  let isFound = false;
-  for (const leaf of leaves) {
-    if (!matchesPath(condition.path, leaf.path)) continue;
-    isFound = matchesGlob(condition.value, leaf.text);
-    if (isFound !== byAll) return isFound;
-  }
-  return isFound;
-}
-
-/** As `matchesGlob`, over parts: `**` is any number of them. */
-function matchesPath(wanted: readonly string[], path: readonly string[]): boolean {
-  let at = 0;
-  let inWanted = 0;
-  let star = -1;
-  let starPath = 0;
-  while (at < path.length) {
-    const part = wanted[inWanted];
-    if (part === '**') {
-      star = inWanted++;
-      starPath = at;
-    } else if (part !== undefined && matchesGlob(part, path[at] ?? '')) {
-      inWanted++;
-      at++;
-    } else if (star >= 0) {
-      inWanted = star + 1;
-      at = ++starPath;
-    } else return false;
-  }
-  while (wanted[inWanted] === '**') inWanted++;
-  return inWanted === wanted.length;
+function addTo<T>(lists: Map<string, T[]>, key: string, item: T): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [item]);
+  else list.push(item);
 }
 
 /** What a listener with `policy=read-only` lets through. */
@@ -159,6 +184,21 @@ export function readOnlyPolicy(): Policy {
     [{ text: 'allow @read-only', allow: true, target: { kind: 'read-only' }, conditions: [] }],
     false,
   );
+}
+
+/** @returns whether a client under this policy (null: under none) may add another monitor, from QEMU 11.1 on, by a command or a line. */
+export function mayAddMonitors(policy: Policy | null): boolean {
+  // One that learns allows everything, and is not to learn from this.
+  if (policy === null || policy instanceof LearningPolicy) return true;
+  const asked: readonly (readonly [name: string, args: string])[] = [
+    ['object-add', '{"qom-type":"monitor-qmp","id":"m","chardev":"c"}'],
+    ['object-add', '{"qom-type":"monitor-hmp","id":"m","chardev":"c"}'],
+    [HMP_COMMAND, '{"command-line":"object_add monitor-qmp,id=m,chardev=c"}'],
+  ];
+  return asked.some(([name, args]) => {
+    const list = readArguments(args);
+    return list !== null && policy.judge(name, list).allowed;
+  });
 }
 
 /** Allows everything, and tells each rule that a policy would need for it, once. */
@@ -174,14 +214,20 @@ export class LearningPolicy implements Policy {
 
   judge(name: string, list: ArgumentList): Verdict {
     if (name !== HMP_COMMAND) {
-      // `hmp` would read as a rule for lines.
-      if (name !== 'qmp_capabilities' && name !== 'hmp' && PLAIN_WORD.test(name)) this.#learn(name);
+      this.#learnCommand(name);
+      if (name === TRANSACTION)
+        for (const { type } of actionsOf(list) ?? []) if (type !== 'abort') this.#learnCommand(type);
       return LEARNING;
     }
     const { verb, topic } = parseHmpLine(list.string('command-line') ?? '');
     if (PLAIN_WORD.test(verb) && (topic === '' || PLAIN_WORD.test(topic)))
       this.#learn(`hmp ${verb} ${topic}`.trimEnd());
     return LEARNING;
+  }
+
+  #learnCommand(name: string): void {
+    // `hmp` would read as a rule for lines.
+    if (name !== 'qmp_capabilities' && name !== 'hmp' && PLAIN_WORD.test(name)) this.#learn(name);
   }
 
   #learn(target: string): void {

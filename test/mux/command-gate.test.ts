@@ -64,12 +64,12 @@ describe('a command that was read', () => {
     const client = { policy: denyAll, extensions: true };
     assert.equal(
       fateOf(ours, { client, isLost: true, world: { mux: { keepClients: true } } }),
-      "refused by default deny: Command '__org.qmpmux_query-status' is not allowed here (policy none)",
+      "refused by policy none: default deny: Command '__org.qmpmux_query-status' is not allowed here (policy none)",
     );
     const long = 'x'.repeat(150);
     assert.equal(
       fateOf(`{"execute":"${long}"}`, { client }),
-      `refused by default deny: Command '${long.slice(0, 100)}' is not allowed here (policy none)`,
+      `refused by policy none: default deny: Command '${long.slice(0, 100)}' is not allowed here (policy none)`,
     );
   });
 
@@ -92,7 +92,10 @@ describe('a command that was read', () => {
     assert.equal(fateOf(getfd, { descriptor, world: { carries: true } }), 'passed on with /disk');
     assert.equal(descriptor.isClosed, false);
     const other = new FakeDescriptor('/other');
-    assert.match(fateOf(getfd, { descriptor: other, client: { policy: denyAll } }), /^refused by default deny/);
+    assert.match(
+      fateOf(getfd, { descriptor: other, client: { policy: denyAll } }),
+      /^refused by policy none: default deny/,
+    );
     assert.equal(other.isClosed, true);
     const third = new FakeDescriptor('/third');
     assert.match(fateOf(getfd, { descriptor: third }), /^refused by no way for descriptors/);

@@ -1,49 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ArgumentList } from '../../dist/mux/arguments.js';
 import { matchesGlob } from '../../dist/mux/glob.js';
 import { parseHmpLine } from '../../dist/hmp/line.js';
-import { LearningPolicy, type Policy, readOnlyPolicy, RulePolicy } from '../../dist/mux/policy.js';
-import { parseRule, type Rule } from '../../dist/mux/policy-rule.js';
+import { LearningPolicy, readOnlyPolicy } from '../../dist/mux/policy.js';
+import { parseRule } from '../../dist/mux/policy-rule.js';
 import { readOnlyCommands } from '../../dist/mux/read-only.js';
-import { CommandReader } from '../../dist/qmp/command.js';
-import { Parser } from '../../dist/qmp/parser.js';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
-
-function rule(text: string): Rule {
-  const parsed = parseRule(text);
-  if ('problem' in parsed) throw new Error(`${text}: ${parsed.problem}`);
-  return parsed;
-}
-
-function policy(rules: readonly string[], allowByDefault = false): Policy {
-  return new RulePolicy('test', rules.map(rule), allowByDefault);
-}
-
-/** @returns what the policy says of a command, given as a client would write it */
-function judge(judged: Policy, command: string) {
-  const scanner = new Scanner();
-  const parser = new Parser();
-  const reader = new CommandReader();
-  scanner.push(Buffer.from(command));
-  assert.equal(scanner.next(), Scan.Message, command);
-  parser.parse(scanner.bytes, scanner.tokens);
-  assert.equal(parser.error, null, command);
-  reader.read(scanner, parser, true);
-  assert.equal(reader.shapeError, null, command);
-  return judged.judge(reader.name, new ArgumentList(scanner.bytes, scanner.tokens, parser, reader.argumentsToken));
-}
-
-function run(name: string, args?: unknown): string {
-  return JSON.stringify({ execute: name, ...(args === undefined ? {} : { arguments: args }) });
-}
+import { command as run, hmpCommand as hmp, judge, policyOf as policy, ruleOf as rule } from '../support/policies.js';
 
 function channel(transport: string) {
   return { 'channel-type': 'main', addr: { transport } };
-}
-
-function hmp(line: string): string {
-  return run('human-monitor-command', { 'command-line': line });
 }
 
 describe('globs', () => {

@@ -95,7 +95,7 @@ describe('a client under a policy', () => {
     const client = readOnlyClient(world).negotiate();
     client.send('{ "execute": "stop" }{"execute":"query-name"}');
     assert.deepEqual(world.logged('denied', 'command'), [
-      `denied 1 stop default deny ${denied('', 'stop')}`,
+      `denied 1 stop policy read-only: default deny ${denied('', 'stop')}`,
       'command 1 query-name raw {"execute":"query-name"}',
     ]);
   });

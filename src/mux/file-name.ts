@@ -1,0 +1,71 @@
+/**
+ * What a deny rule makes of a text that may be the name of a file: the ways in which QEMU, or Linux below it, could come to the same file.
+ *
+ * - `//` and `/./` are `/`, and a `/` at the end does nothing.
+ * - A protocol stands in front (`file:`, `fat:rw:`, `blkdebug:CONFIG:`), options behind (`,offset=`, `?socket=`): each piece between such
+ *   signs that begins with `/` is looked at.
+ * - A name that begins with no `/` depends on QEMU's working directory, `..` on what links there are, and what lies in `/proc` or `/dev/fd`
+ *   on what is open: such a name can lead anywhere.
+ *
+ * This is no fence: links and mounts are seen by nobody who only reads names.
+ */
+
+/** Linux opens no longer name (PATH_MAX), and what can stand around one is short. A longer text may lead anywhere. */
+const LONGEST = 8192;
+/** More pieces than these make a text that may lead anywhere. */
+const MOST_PIECES = 64;
+
+export interface FileName {
+  /** Ways to write it, itself included. */
+  readonly readings: readonly string[];
+  /** Whether it may lead anywhere. */
+  readonly isAnywhere: boolean;
+}
+
+const MAGIC = ['/proc/', '/dev/fd', '/dev/stdin', '/dev/stdout', '/dev/stderr'];
+
+/** Reads a text as a name. The work is linear in its length. */
+export function readFileName(text: string): FileName {
+  if (text.length > LONGEST) return { readings: [text], isAnywhere: true };
+  const readings = new Set([text]);
+  let isAbsolute = false;
+  let isAnywhere = hasUpward(text);
+  let pieces = 0;
+  let start = 0;
+  for (let at = 0; at <= text.length; at++) {
+    if (at < text.length && !SIGNS.includes(text[at] ?? '')) continue;
+    const piece = text.slice(start, at);
+    if (++pieces > MOST_PIECES) return { readings: [text], isAnywhere: true };
+    if (piece.startsWith('/')) {
+      const short = withoutEmptyParts(piece);
+      readings.add(withoutEmptyParts(text.slice(start))).add(short);
+      if (MAGIC.some((place) => `${short}/`.startsWith(place))) isAnywhere = true;
+      // Behind protocols a name is absolute; behind a name it is a part of that.
+      if (!text.slice(0, start).includes('/')) isAbsolute = true;
+    }
+    start = at + 1;
+  }
+  return { readings: [...readings], isAnywhere: isAnywhere || !isAbsolute };
+}
+
+/** What separates names from what stands around them. */
+const SIGNS = ':,=?&';
+
+/** @returns whether a part of a name is `..`, behind a protocol too */
+export function hasUpward(text: string): boolean {
+  for (let at = text.indexOf('..'); at >= 0; at = text.indexOf('..', at + 1)) {
+    const before = text[at - 1] ?? '/';
+    const after = text[at + 2] ?? '/';
+    if ((before === '/' || SIGNS.includes(before)) && (after === '/' || SIGNS.includes(after))) return true;
+  }
+  return false;
+}
+
+/** Also for a rule's own text, in which `*` is a character like any other. @returns `path` without what does nothing in it */
+export function withoutEmptyParts(path: string): string {
+  if (!path.startsWith('/')) return path;
+  return `/${path
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .join('/')}`;
+}
