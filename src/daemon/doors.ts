@@ -10,6 +10,7 @@ import { type ClientService, isSameService, newClientService } from './client-se
 import type { ListenerConfig } from './config.js';
 import type { Descriptors } from './descriptors.js';
 import { Door } from './door.js';
+import { mayAddMonitors } from '../mux/policy.js';
 import type { PolicyRules } from './policies.js';
 
 export interface DoorsOptions {
@@ -60,6 +61,11 @@ export class Doors {
       policy: client.policy?.name ?? 'full',
       extensions: settings.extensions,
     }));
+  }
+
+  /** Where clients may add another monitor to a QEMU that can have one added. */
+  get openToMonitors(): readonly string[] {
+    return this.#doors.filter(({ service }) => mayAddMonitors(service.client.policy ?? null)).map(({ place }) => place);
   }
 
   /** The connections of all clients. */

@@ -9,6 +9,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import type { Journal } from '../mux/journal.js';
 import type { Host, UpstreamState } from '../mux/link.js';
+import { canAddMonitors } from '../mux/monitor-commands.js';
 import { Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress } from '../net/address.js';
 import type { Log } from '../net/log.js';
@@ -73,6 +74,9 @@ export class MonitorService {
   /** How long commands in flight may take when the service stops, in milliseconds. */
   drainTime: number;
   #ticker: NodeJS.Timeout | null = null;
+  #isAudited = false;
+  /** Listeners of which it was said that their clients can add monitors. */
+  readonly #warnedOf = new Set<string>();
 
   constructor(options: MonitorServiceOptions) {
     const { config, log } = options;
@@ -251,6 +255,7 @@ export class MonitorService {
   }
 
   #newJournal(audit: Journal | null): Journal {
+    this.#isAudited = audit !== null;
     const first = [audit, this.#metrics].filter((journal) => journal !== null);
     return new Journals([...first, ...this.#ownJournals]);
   }
@@ -280,12 +285,25 @@ export class MonitorService {
     if (left > 0) this.#log.warn({ commands: left }, 'ending though commands have no answer yet (--drain-timeout)');
   }
 
+  /** Says which listeners let clients make a way round the audit log, once for each. */
+  #warnOfMonitors(version: string): void {
+    if (!this.#isAudited || !canAddMonitors(version)) return;
+    const listeners = this.#doors.openToMonitors.filter((place) => !this.#warnedOf.has(place));
+    for (const place of listeners) this.#warnedOf.add(place);
+    if (listeners.length === 0) return;
+    this.#log.warn(
+      { version, listeners },
+      'clients of these listeners can add monitors to this QEMU, which the audit log does not see; to prevent it, put "deny @monitors" first in a policy',
+    );
+  }
+
   #upstreamChanged(state: UpstreamState): void {
     if (state.name !== 'running') this.#doors.close();
     this.#upstream.follow(state);
     if (state.name !== 'running') return;
     const { version, oob, pretty } = state;
     this.#log.info({ version, oob, pretty }, 'connected to QEMU');
+    this.#warnOfMonitors(version);
     this.#doors.open();
   }
 }

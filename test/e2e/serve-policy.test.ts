@@ -1,6 +1,8 @@
 /** What a listener's options say of its clients, on a real QEMU. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { startDaemon } from '../support/daemon.js';
@@ -50,7 +52,7 @@ describe('a listener', { skip: missing('qemu') }, () => {
     assert.equal(JSON.stringify(await qemu.execute('query-status')).includes('"running":true'), true);
     const line = await daemon.logged(({ msg }) => msg === 'refused a command');
     assert.equal(line['command'], 'cont');
-    assert.equal(line['rule'], 'default deny');
+    assert.equal(line['rule'], 'policy read-only: default deny');
   });
 
   it('with a policy of the config judges arguments and HMP lines', async (context) => {
@@ -76,6 +78,61 @@ describe('a listener', { skip: missing('qemu') }, () => {
     assert.match(await asked(client, hmp('  info status')), /VM status/);
     assert.match(await asked(client, hmp('? info')), /"return": "info/);
     assert.match(await asked(client, hmp('c')), /is not allowed here/);
+  });
+
+  it('with a rule against a command denies it as an action of a transaction too, which QEMU then does not see', async (context) => {
+    const qemu = await startQemu(context);
+    const rules = join(qemu.folder, 'rules');
+    writeFileSync(rules, 'default allow\ndeny block-dirty-bitmap-add\n');
+    const mux = join(qemu.folder, 'mux');
+    await startDaemon(context, ['--upstream', qemu.monitor, '--listen', `${mux},policy=${rules}`]).ready();
+    const client = await negotiated(mux);
+    const disk = '{"execute":"blockdev-add","arguments":{"driver":"null-co","node-name":"d","size":1048576}}';
+    assert.equal(await asked(client, disk), '{"return": {}}');
+    const data = '"data":{"node":"d","name":"b"}';
+    const add = `{"execute":"transaction","arguments":{"actions":[{"type":"block-dirty-bitmap-add",${data}}]},"id":1}`;
+    assert.equal(
+      await asked(client, add),
+      `{"id": 1, "error": {"class": "GenericError", "desc": "Action 'block-dirty-bitmap-add' of command 'transaction' is not allowed here (policy ${rules})"}}`,
+    );
+    assert.doesNotMatch(JSON.stringify(await qemu.execute('query-named-block-nodes')), /"dirty-bitmaps"/);
+    const none = '{"execute":"transaction","arguments":{"actions":[]}}';
+    assert.equal(await asked(client, none), '{"return": {}}');
+  });
+
+  it('whose clients could add a monitor past the audit log is named at the start, where QEMU can have one added', async (context) => {
+    const qemu = await startQemu(context);
+    const folder = qemu.folder;
+    const newer = join(folder, 'newer');
+    const relay = createServer((socket) => {
+      const upstream = connect(qemu.monitor);
+      upstream.once('data', (greeting: Buffer) => {
+        const version = '"qemu": {"micro": 3, "minor": 1, "major": 11}';
+        socket.write(greeting.toString().replace(/"qemu": \{[^}]*\}/, version));
+        upstream.pipe(socket);
+      });
+      socket.pipe(upstream);
+      for (const end of [socket, upstream]) end.on('error', () => undefined);
+    });
+    relay.listen(newer);
+    await once(relay, 'listening');
+    context.after(() => relay.close());
+    writeFileSync(join(folder, 'rules'), 'default allow\ndeny @monitors\n');
+    const [open, closed, reading] = ['open', 'closed', 'reading'].map((name) => join(folder, name));
+    const listen = [open, `${closed},policy=${folder}/rules`, `${reading},policy=read-only`].flatMap((each) => [
+      '--listen',
+      each ?? '',
+    ]);
+    const serving = async (flags: readonly string[]) => {
+      const daemon = startDaemon(context, ['--upstream', newer, ...listen, ...flags]);
+      await daemon.ready();
+      await daemon.stop();
+      return daemon.log.filter(({ msg }) => /can add monitors/.test(msg));
+    };
+    const [line, ...more] = await serving(['--audit', join(folder, 'audit')]);
+    assert.deepEqual([line?.['listeners'], more], [[`unix:${open}`], []]);
+    assert.match(String(line?.msg), /"deny @monitors"/);
+    assert.deepEqual(await serving([]), [], 'without an audit log there is nothing to go past');
   });
 
   it('with policy=learn allows everything and writes the rules that it would have needed', async (context) => {
