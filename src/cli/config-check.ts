@@ -1,7 +1,7 @@
 /** `qmpmux config check`: whether a config can be used, without using it. */
 import { statSync } from 'node:fs';
 import { readConfig, readConfigFolder } from '../daemon/config-file.js';
-import { outlineOf } from './config-outline.js';
+import { outlineOf, policyNotes } from './config-outline.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
 
@@ -18,6 +18,7 @@ export const configCheck = subcommand({
   ],
   notes: [
     'Read is what serve reads, files of policies included. Whether sockets can be made is not tried.',
+    'What the rules of policies leave open is noted on standard error, with the rule to add.',
     'Exit codes: 0 it can be used, 64 wrong command line, 78 it cannot; standard error says where and why.',
   ].join('\n'),
 
@@ -27,7 +28,10 @@ export const configCheck = subcommand({
     const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
     const config = isFolder ? readConfigFolder(path) : readConfig(path);
     const outline = outlineOf(config);
-    if (flags.quiet !== true) process.stdout.write(outline);
+    if (flags.quiet !== true) {
+      process.stdout.write(outline);
+      for (const note of policyNotes(config)) process.stderr.write(`qmpmux: note: ${note}\n`);
+    }
     return Promise.resolve(EXIT.ok);
   },
 });

@@ -1,6 +1,7 @@
 /** What a config does, in words for people. */
 import type { DaemonConfig } from '../daemon/config.js';
-import { rulesOf } from '../daemon/policies.js';
+import { readPolicyFile, rulesOf } from '../daemon/policies.js';
+import { notesOn } from '../mux/policy-notes.js';
 import { formatAddress } from '../net/address.js';
 
 /** @returns a line a monitor. @throws ConfigError when a policy cannot be read */
@@ -11,4 +12,15 @@ export function outlineOf({ monitors, policies }: DaemonConfig): string {
     return `${name}: ${formatAddress(upstream)} is served at ${sockets}\n`;
   });
   return lines.length === 0 ? 'no monitor\n' : lines.join('');
+}
+
+/** @returns what the rules of each policy leave open, for people. @throws ConfigError when a policy cannot be read */
+export function policyNotes({ monitors, policies }: DaemonConfig): string[] {
+  const files = monitors.flatMap(({ listen }) =>
+    listen.flatMap(({ settings: { policy } }) => (policy.kind === 'file' ? [policy.file] : [])),
+  );
+  const named = [...policies, ...[...new Set(files)].map((file) => [file, readPolicyFile(file)] as const)];
+  return named.flatMap(([name, { rules, allowByDefault }]) =>
+    notesOn(rules, allowByDefault).map((note) => `policy ${name}: ${note}`),
+  );
 }

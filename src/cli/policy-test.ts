@@ -3,6 +3,7 @@ import { ConfigError } from '../daemon/config.js';
 import { type PolicyRules, readPolicyFile } from '../daemon/policies.js';
 import { ArgumentList } from '../mux/arguments.js';
 import { type Policy, readOnlyPolicy, RulePolicy, type Verdict } from '../mux/policy.js';
+import { notesOn } from '../mux/policy-notes.js';
 import { CommandReader } from '../qmp/command.js';
 import { Parser } from '../qmp/parser.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
@@ -21,10 +22,10 @@ export const policyTest = subcommand({
     policy: {
       type: 'string',
       requiresArg: true,
-      describe: 'which of the policies of a config file; not needed when it has one',
+      describe: 'which policy of a config file; needed if it has more than one',
     },
     hmp: { type: 'boolean', describe: 'COMMAND is a line of the human monitor' },
-    quiet: { type: 'boolean', alias: 'q', describe: 'tell only the exit code' },
+    quiet: { type: 'boolean', alias: 'q', describe: 'print nothing; the exit code says it' },
   },
   examples: [
     ['$0 policy test /etc/qmpmux/backup.rules query-block', 'a file of rules, as with policy=/etc/qmpmux/backup.rules'],
@@ -36,24 +37,40 @@ export const policyTest = subcommand({
   ],
   notes: [
     'FILE is a config file (*.toml), a file of rules, or read-only. COMMAND is JSON, or name key=value… as in qmp-shell.',
+    'What the rules of the policy leave open is noted on standard error, with the rule to add.',
     'Exit codes: 0 allowed, 1 denied, 64 wrong command line, 78 a file that cannot be used.',
   ].join('\n'),
 
   async run(flags, operands) {
     const [file, ...words] = operands;
     if (file === undefined || words.length === 0) throw new UsageError('name a file of rules and a command');
-    const policy = await policyOf(file, flags.policy);
+    const { policy, notes } = await policyOf(file, flags.policy);
     const syntax = new ExecSyntax(flags.hmp === true, false);
-    const { allowed, rule } = judge(policy, syntax.complete(syntax.words(words)));
-    if (flags.quiet !== true) process.stdout.write(`${allowed ? 'allowed' : 'denied'} by: ${rule}\n`);
-    return allowed ? EXIT.ok : DENIED;
+    const verdict = judge(policy, syntax.complete(syntax.words(words)));
+    if (flags.quiet !== true) {
+      process.stdout.write(`${textOf(verdict)}\n`);
+      for (const note of notes) process.stderr.write(`qmpmux: note: ${note}\n`);
+    }
+    return verdict.allowed ? EXIT.ok : DENIED;
   },
 });
 
-async function policyOf(file: string, name: string | undefined): Promise<Policy> {
+interface Tried {
+  readonly policy: Policy;
+  /** What its rules leave open, for people. */
+  readonly notes: readonly string[];
+}
+
+function textOf({ allowed, rule, action }: Verdict): string {
+  const what = allowed ? 'allowed' : 'denied';
+  const where = action === undefined ? '' : `, for action ${JSON.stringify(action)} of the transaction`;
+  return /^(allow|deny|default) /.test(rule) ? `${what} by: ${rule}${where}` : `${what}: ${rule}${where}`;
+}
+
+async function policyOf(file: string, name: string | undefined): Promise<Tried> {
   if (!file.endsWith('.toml')) {
     if (name !== undefined) throw new UsageError('--policy is for a config file (*.toml)');
-    if (file === 'read-only') return readOnlyPolicy();
+    if (file === 'read-only') return { policy: readOnlyPolicy(), notes: [] };
     return ofRules(file, readPolicyFile(file));
   }
   const { readConfig } = await import('../daemon/config-file.js');
@@ -70,8 +87,8 @@ async function policyOf(file: string, name: string | undefined): Promise<Policy>
   return ofRules(wanted, rules);
 }
 
-function ofRules(name: string, { rules, allowByDefault }: PolicyRules): Policy {
-  return new RulePolicy(name, rules, allowByDefault);
+function ofRules(name: string, { rules, allowByDefault }: PolicyRules): Tried {
+  return { policy: new RulePolicy(name, rules, allowByDefault), notes: notesOn(rules, allowByDefault) };
 }
 
 /** Judges a command as a session does: from the bytes that a client would write. */

@@ -21,12 +21,54 @@ describe('qmpmux policy test', () => {
       [['{"execute":"\\u006digrate","arguments":{"uri":"exec:x"}}'], 1, 'denied by: deny migrate uri=exec:*\n'],
       [['stop'], 1, 'denied by: default deny\n'],
       [['--hmp', ' info  block -v'], 0, 'allowed by: allow hmp info block\n'],
-      [['--hmp', 'info', 'status'], 1, 'denied by: no rule for hmp fits\n'],
+      [['--hmp', 'info', 'status'], 1, 'denied: no hmp rule matches\n'],
       [['-q', 'stop'], 1, ''],
     ];
     for (const [words, code, output] of cases) {
       assert.deepEqual(await run(context, file, ...words), { code, output, errors: '' }, words.join(' '));
     }
+  });
+
+  it('names the action of a transaction that is denied, and notes what a rule leaves open', async (context) => {
+    const file = join(scratch(context), 'rules');
+    writeFileSync(file, 'default allow\ndeny drive-backup\n');
+    const actions = '{"execute":"transaction","arguments":{"actions":[{"type":"drive-backup","data":{}}]}}';
+    const note =
+      'qmpmux: note: "deny drive-backup" leaves blockdev-backup, which may do the same, open; add "deny blockdev-backup"\n';
+    assert.deepEqual(await run(context, file, actions), {
+      code: 1,
+      output: 'denied by: deny drive-backup, for action "drive-backup" of the transaction\n',
+      errors: note,
+    });
+    assert.equal((await run(context, '-q', file, actions)).errors, '');
+    writeFileSync(file, 'default allow\ndeny drive-backup\ndeny blockdev-backup\n');
+    assert.equal((await run(context, file, 'stop')).errors, '');
+  });
+
+  it('notes the same as config check does of a config, for each policy of it', async (context) => {
+    const folder = scratch(context);
+    const [file, rules] = [join(folder, 'config.toml'), join(folder, 'rules')];
+    writeFileSync(rules, 'default allow\ndeny migrate uri=exec:*\ndeny migrate-incoming uri=exec:*\n');
+    writeFileSync(
+      file,
+      `[monitor.vm]\nupstream = "/q"\nlisten = [{ address = "/m", policy = "a" }, { address = "/n", policy = "${rules}" }]\n` +
+        '[policy.a]\nrules = ["allow migrate uri=tcp:10.0.0.*"]\n',
+    );
+    const started = startQmpmux(context, ['config', 'check', file]);
+    assert.equal((await started.exited).code, 0);
+    assert.match(
+      started.errors,
+      /^qmpmux: note: policy a: "allow migrate uri=tcp:10\.0\.0\.\*" also takes a host such as 10\.0\.0\.9\.evil\.example/,
+    );
+    assert.ok(
+      started.errors.includes(
+        `note: policy ${rules}: "deny migrate uri=exec:*" leaves the same by migrate-recover open`,
+      ),
+    );
+    assert.doesNotMatch(started.output, /note/);
+    const quiet = startQmpmux(context, ['config', 'check', '-q', file]);
+    await quiet.exited;
+    assert.equal(quiet.errors + quiet.output, '');
   });
 
   it('takes a policy of a config file, and the one that is built in', async (context) => {
