@@ -6,7 +6,7 @@ import { canonicalValue } from '../qmp/canonical.js';
 import type { Parser } from '../qmp/parser.js';
 import { Token, type TokenList } from '../qmp/tokens.js';
 
-/** Arguments with more values than this, each counted with its path's length, are not taken apart: no real command has them. */
+/** Arguments with more values than this, each counted with the parts of its path, are not taken apart: no real command has them. */
 const MOST_PARTS = 65_536;
 
 /** One value that is no object and no list. An empty object or list counts as one, with `{}` or `[]` as its text. */
@@ -58,11 +58,15 @@ export class ArgumentList {
   /** @returns all values, in the order written; null when there are too many to be judged. */
   leaves(): Leaf[] | null {
     const leaves: Leaf[] = [];
+    /** What the keys on the way are in parts: a key with dots is several, and is taken apart once for all that lies below it. */
+    const split = new SplitPath();
     let parts = 0;
     const isWhole = this.#each((path, token) => {
-      parts += path.length;
-      leaves.push({ path: path.flatMap((part) => part.split('.')), text: this.#text(token) });
-      return parts <= MOST_PARTS;
+      const length = split.lengthOf(path, MOST_PARTS - parts);
+      if (length < 0) return false;
+      parts += length;
+      leaves.push({ path: split.parts, text: this.#text(token) });
+      return true;
     });
     return isWhole ? leaves : null;
   }
@@ -133,4 +137,43 @@ export class ArgumentList {
     open[last] = index + 1;
     return token;
   }
+}
+
+/** The path of one value after the other, with keys taken apart at their dots. */
+class SplitPath {
+  /** The keys of the last path, as they were written, and in parts; and how many parts are before each. */
+  #keys: string[] = [];
+  #split: (readonly string[])[] = [];
+  #before: number[] = [0];
+
+  /** The parts of the path that was asked about last. */
+  get parts(): readonly string[] {
+    return this.#split.flat();
+  }
+
+  /** @returns of how many parts a path is, its keys among them that it has in common with the last one; -1 for more than `most` */
+  lengthOf(path: readonly string[], most: number): number {
+    let same = 0;
+    while (same < path.length && same < this.#keys.length && path[same] === this.#keys[same]) same++;
+    this.#keys.length = this.#split.length = same;
+    this.#before.length = same + 1;
+    for (let at = same; at < path.length; at++) {
+      const key = path[at] ?? '';
+      const before = this.#before[at] ?? 0;
+      const dots = countDots(key, most - before);
+      if (dots < 0) return -1;
+      this.#keys.push(key);
+      this.#split.push(dots === 0 ? [key] : key.split('.'));
+      this.#before.push(before + dots + 1);
+    }
+    const length = this.#before[path.length] ?? 0;
+    return length > most ? -1 : length;
+  }
+}
+
+/** @returns how many dots are in `text`; -1 for `most` or more */
+function countDots(text: string, most: number): number {
+  let dots = 0;
+  for (let at = text.indexOf('.'); at >= 0; at = text.indexOf('.', at + 1)) if (++dots >= most) return -1;
+  return dots < most ? dots : -1;
 }

@@ -21,6 +21,7 @@ import { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';
 import type { SessionOwner } from './session-owner.js';
 import { commitTo, reserve, slabBytes, slabView } from './slab.js';
+import { REPORT_BYTES_PER_UNIT, Weight } from './turn-budget.js';
 import type { Usage } from './usage.js';
 
 /** What a command that is carried out here holds besides its bytes, about. */
@@ -233,6 +234,9 @@ export class ClientCommands {
     if (command.call === null || command.stage !== 'waiting') return;
     command.stage = 'running';
     const reply = this.#owner.extensions.run(command, command.call);
+    let bytes = 0;
+    for (const piece of reply ?? NO_CHUNKS) bytes += piece.length;
+    this.#owner.budget.spend(Weight.report + Math.floor(bytes / REPORT_BYTES_PER_UNIT));
     if (reply !== null) this.#setReply(command, reply);
   }
 
@@ -386,7 +390,13 @@ export class ClientCommands {
 
   #drainAnswered(): void {
     for (let command = this.#queue.due; command !== null && this.#quit !== 'agreed'; command = this.#queue.due) {
-      if (command.call !== null && !this.isHeldUp) this.#carryOut(command);
+      if (command.call !== null && command.stage === 'waiting' && !this.isHeldUp) {
+        if (!this.#owner.budget.hasLeft) {
+          this.#owner.rest(this.#session);
+          break;
+        }
+        this.#carryOut(command);
+      }
       if (command.stage !== 'answered') break;
       this.#output.sendHeld(command.reply);
       this.#queue.leave(command);

@@ -7,7 +7,8 @@
 import { canonicalValue } from '../qmp/canonical.js';
 import { ID_MEMBER } from '../qmp/command.js';
 import { Form, LONGEST_OF_FORM } from '../qmp/form.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
+import { Parser } from '../qmp/parser.js';
+import { Scan, Scanner, type ScanResult } from '../qmp/scanner.js';
 import type { TokenList } from '../qmp/tokens.js';
 import { ArgumentList } from './arguments.js';
 import { takesDescriptor } from './descriptor-desk.js';
@@ -19,6 +20,11 @@ import { commitTo, keep, put, reserve, slabBytes, slabView } from './slab.js';
 /** So many forms of commands are remembered for a client; every so many'th command that is of none of them is. */
 const MOST_FORMS = 4;
 const LEARN_EVERY = 8;
+/** A message of more bytes is parsed in steps, each of so many bytes (parser.ts). */
+const LARGE = 64 * 1024;
+const STEP = 256 * 1024;
+/** Bytes of the longest id as it is written. QEMU takes any: it is copied for each answer, and nobody needs more. */
+export const LONGEST_ID: number = 64 * 1024;
 const NO_BYTES = new Uint8Array(0);
 
 /** What `CommandIntake.next` has found. */
@@ -33,6 +39,8 @@ export const Found = {
   Malformed: 3,
   /** An object that is no command; the reader's `shapeError` says why. */
   Misshapen: 4,
+  /** A part of a large message: it is to be gone on with when others have had their turn. */
+  Later: 5,
 } as const;
 export type FoundKind = (typeof Found)[keyof typeof Found];
 
@@ -48,6 +56,11 @@ export class CommandIntake {
   #forms: readonly Form[] = [];
   /** That of the command at hand, if `Known` was found. */
   #known: Form | null = null;
+  /** Parses the large message that is at hand; null for none. */
+  #parsing: Parser | null = null;
+  /** What came while a message is being parsed: nothing may be put behind it meanwhile. */
+  #late: Uint8Array[] = [];
+  #lateBytes = 0;
   /** Commands that were read the long way. */
   #readLong = 0;
   /** Bytes received. */
@@ -65,12 +78,14 @@ export class CommandIntake {
 
   /** Bytes kept for an unfinished message or not yet read. */
   get heldBytes(): number {
-    return this.#scanner.heldBytes;
+    // What a large message becomes, when it is parsed, is about as long as it.
+    const parsing = this.#parsing === null ? 0 : this.#parsing.heldBytes + this.length;
+    return this.#scanner.heldBytes + this.#lateBytes + parsing;
   }
 
   /** Bytes of the client that have been read, up to the end of the message at hand. */
   get readBytes(): number {
-    return this.#received - this.#scanner.unscannedBytes;
+    return this.#received - this.#scanner.unscannedBytes - this.#lateBytes;
   }
 
   /** Bytes of the message at hand. */
@@ -109,7 +124,11 @@ export class CommandIntake {
   /** Takes the next bytes from the client. */
   push(chunk: Uint8Array): void {
     this.#received += chunk.length;
-    this.#scanner.push(chunk);
+    if (this.#parsing === null) this.#scanner.push(chunk);
+    else {
+      this.#late.push(chunk);
+      this.#lateBytes += chunk.length;
+    }
     this.#receivedAt = this.#owner.now();
   }
 
@@ -120,30 +139,50 @@ export class CommandIntake {
    */
   next(allowOob: boolean, mayBeKnown: boolean): FoundKind {
     const scanner = this.#scanner;
-    if (mayBeKnown) {
+    if (mayBeKnown && this.#parsing === null) {
       for (const form of this.#forms) {
         if (!scanner.nextIs(form)) continue;
         this.#known = form;
         return Found.Known;
       }
     }
-    const { parser, reader } = this.#owner;
-    switch (scanner.next()) {
-      case Scan.NeedMore:
-        parser.forget();
-        return Found.Nothing;
-      case Scan.Malformed:
-        this.fault = scanner.error;
-        return Found.Malformed;
-      case Scan.Message:
+    if (this.#parsing === null) {
+      const found = this.#scan();
+      if (found !== Scan.Message) return found === Scan.Malformed ? Found.Malformed : Found.Nothing;
+      if (this.length > LARGE) this.#parsing = new Parser();
+      this.#parsing?.begin(scanner.bytes, scanner.tokens);
     }
-    parser.parse(scanner.bytes, scanner.tokens);
+    const { parser, reader } = this.#owner;
+    if (this.#parsing === null) parser.parse(scanner.bytes, scanner.tokens);
+    else {
+      if (!this.#parsing.step(STEP)) return Found.Later;
+      parser.exchange(this.#parsing);
+      this.#parsing = null;
+    }
     if (parser.error !== null || !parser.isObject) {
       this.fault = parser.error ?? 'QMP input must be a JSON object';
       return Found.Malformed;
     }
     reader.read(scanner, parser, allowOob);
+    if (reader.idBytes(scanner) > LONGEST_ID) {
+      this.fault = `qmpmux takes no id of more than ${LONGEST_ID} bytes`;
+      return Found.Malformed;
+    }
     return reader.shapeError === null ? Found.Command : Found.Misshapen;
+  }
+
+  #scan(): ScanResult {
+    const scanner = this.#scanner;
+    let found = scanner.next();
+    while (found === Scan.NeedMore && this.#late.length > 0) {
+      for (const chunk of this.#late) scanner.push(chunk);
+      this.#late = [];
+      this.#lateBytes = 0;
+      found = scanner.next();
+    }
+    if (found === Scan.NeedMore) this.#owner.parser.forget();
+    if (found === Scan.Malformed) this.fault = scanner.error;
+    return found;
   }
 
   /** @returns whether another command of the form of the `Known` one comes next, which is at hand then */
@@ -158,6 +197,9 @@ export class CommandIntake {
 
   /** Drops what was received and not read. */
   drop(): void {
+    this.#parsing = null;
+    this.#late = [];
+    this.#lateBytes = 0;
     this.#scanner = new Scanner(this.#owner.limits.commandBytes);
   }
 

@@ -3,7 +3,6 @@
  * apply is left out. docs/extensions.md has every member.
  */
 import { quote } from '../qmp/unicode.js';
-import type { ClientView } from './journal.js';
 import type { ClientId, Peer, UpstreamState } from './link.js';
 import type { Multiplexer } from './multiplexer.js';
 import type { PendingCommand } from './pending-command.js';
@@ -86,28 +85,22 @@ function upstreamReport(state: UpstreamState, since: number) {
   return state.name === 'lost' ? { ...known, reason: state.reason } : known;
 }
 
-/** Everyone who is connected. @param self who asks */
-export function clientsReport(sessions: Iterable<Session>, now: number, self: ClientView): Reported {
-  const clients: Reported[] = [];
-  for (const session of sessions) {
-    if (!session.isConnected) continue;
-    clients.push({
-      client: session.id,
-      listener: session.listener,
-      peer: peerReport(session.peer),
-      age: seconds(now - session.connectedAt),
-      negotiated: session.isNegotiated,
-      oob: session.isOobEnabled,
-      policy: session.policyName ?? 'full',
-      waiting: session.commands.waitingCount,
-      'in-flight': session.commands.inFlightCount,
-      held: session.heldBytes,
-      descriptors: session.descriptorCount,
-      ...tallied(session.tally),
-      self: session === self,
-    });
-  }
-  return clients;
+/** One client, all but whether it is the one who asks. */
+export function clientReport(session: Session, now: number) {
+  return {
+    client: session.id as number,
+    listener: session.listener,
+    peer: peerReport(session.peer),
+    age: seconds(now - session.connectedAt),
+    negotiated: session.isNegotiated,
+    oob: session.isOobEnabled,
+    policy: session.policyName ?? 'full',
+    waiting: session.commands.waitingCount,
+    'in-flight': session.commands.inFlightCount,
+    held: session.heldBytes,
+    descriptors: session.descriptorCount,
+    ...tallied(session.tally),
+  };
 }
 
 function peerReport(peer: Peer): { [name: string]: Reported } {

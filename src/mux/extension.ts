@@ -9,15 +9,8 @@ import { ascii, asciiText, concat } from '../qmp/ascii.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import { isJsonObject, type JsonObject, parseJson } from '../qmp/value.js';
 import { EventRing } from './event-ring.js';
-import {
-  clientsReport,
-  describeActor,
-  queueReport,
-  type Reported,
-  seconds,
-  statusReport,
-  writeReport,
-} from './extension-report.js';
+import { describeActor, type Reported, seconds, statusReport, writeReport } from './extension-report.js';
+import { CrowdReports } from './crowd-reports.js';
 import type { Multiplexer } from './multiplexer.js';
 import type { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';
@@ -91,6 +84,7 @@ export class Extensions {
   readonly #services: ExtensionServices | null;
   readonly #startedAt: number;
   #stateSince: number;
+  readonly #reports: CrowdReports;
   /** Commands whose outcome is still to come. */
   readonly #running = new Set<PendingCommand>();
   /** Why nothing that takes time is begun any more. */
@@ -99,6 +93,7 @@ export class Extensions {
   constructor(mux: Multiplexer, services: ExtensionServices | null) {
     this.#mux = mux;
     this.#services = services;
+    this.#reports = new CrowdReports(mux);
     this.#startedAt = mux.now();
     this.#stateSince = this.#startedAt;
   }
@@ -106,6 +101,11 @@ export class Extensions {
   /** The upstream's state has changed. */
   stateChanged(): void {
     this.#stateSince = this.#mux.now();
+  }
+
+  /** Time has passed. */
+  tick(): void {
+    this.#reports.forget();
   }
 
   /** @returns whether this is one of our commands, by its decoded name. */
@@ -183,9 +183,9 @@ export class Extensions {
       case 'query-status':
         return { value: writeReport(this.#status(now)) };
       case 'query-clients':
-        return { value: writeReport(clientsReport(mux.sessions, now, command.client)) };
+        return { value: this.#reports.clients(command.session, now) };
       case 'query-queue':
-        return { value: writeReport(queueReport(mux, mux.sessions, now)) };
+        return { value: this.#reports.queue(now) };
       case 'query-events':
         return { value: this.#events(command.session, given) };
       case 'disconnect-client':

@@ -28,6 +28,7 @@ import type { PendingCommand } from './pending-command.js';
 import { Replies } from './replies.js';
 import { SeenTime } from './seen-time.js';
 import { Session } from './session.js';
+import { TurnBudget } from './turn-budget.js';
 import type { SessionOwner } from './session-owner.js';
 import type { TimeTally } from './tally.js';
 
@@ -79,6 +80,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly extensions: Extensions;
   readonly admission: Admission;
   readonly enablesOob: boolean;
+  readonly budget: TurnBudget = new TurnBudget();
   readonly seenTime: SeenTime = new SeenTime();
 
   readonly #host: Host;
@@ -104,6 +106,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** In-band commands that the last bytes from QEMU answered. */
   #answeredAtOnce = 0;
   #touched: Session[] = [];
+  /** Who has had a part of a turn and has sent more, in the order in which they are read on. */
+  #resting: Session[] = [];
   #lastClientId = 0;
 
   constructor(options: MultiplexerOptions) {
@@ -227,6 +231,18 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       session.flush();
     }
     if (this.#memory.isOver) this.#memory.shed(this.#sessions);
+    this.budget.renew();
+    if (this.#resting.length > 0) this.#readOn();
+  }
+
+  /** The next turn has begun: reads those who rest, until it is the others' again. */
+  #readOn(): void {
+    const resting = this.#resting;
+    this.#resting = [];
+    let next = 0;
+    while (next < resting.length && this.budget.hasLeft) resting[next++]?.readOn();
+    if (next < resting.length) this.#resting = [...resting.slice(next), ...this.#resting];
+    if (this.#resting.length > 0) this.#host.schedule();
   }
 
   /**
@@ -237,6 +253,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     const now = this.#host.now();
     this.seenTime.miss(now, missed);
     for (const session of this.#sessions) session.tick(now);
+    this.extensions.tick();
     // Out-of-band commands wait for a descriptor to be taken, but not for long.
     if (this.desk.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
     if (this.#warnAfter === 0) return;
@@ -303,6 +320,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
 
   answerFromCache(command: PendingCommand): boolean {
     return this.#replies.answerFromCache(command, Math.max(command.receivedAt, this.#dispatcher.sentAt));
+  }
+
+  rest(session: Session): void {
+    this.#resting.push(session);
+    this.#host.schedule();
   }
 
   touch(session: Session): void {

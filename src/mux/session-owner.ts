@@ -10,6 +10,7 @@ import type { Words } from './negotiation.js';
 import type { PendingCommand } from './pending-command.js';
 import type { SeenTime } from './seen-time.js';
 import type { Session } from './session.js';
+import type { TurnBudget } from './turn-budget.js';
 
 export interface SessionOwner {
   readonly parser: Parser;
@@ -31,7 +32,11 @@ export interface SessionOwner {
   /** Why no command can be run now; null while they can. */
   readonly outage: string | null;
   readonly seenTime: SeenTime;
+  /** How much is read in a turn. */
+  readonly budget: TurnBudget;
   now(): number;
+  /** The session has had its part of the turn: `Session.readOn` is to be called in another one. */
+  rest(session: Session): void;
   /** The session has a command waiting for its turn. */
   offer(session: Session): void;
   /** The same for each session that has one. */

@@ -8,6 +8,9 @@
  *
  * `#life` goes open → ended (the client shut down its sending side) → done, or from open or ended to left (the connection
  * is gone) → done.
+ *
+ * `#reading` goes on → full (enough of the client's commands wait, or of its answers) → on, or on → resting (the client has had its part of
+ * the turn) → on. What comes meanwhile is kept.
  */
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import { OVERSIZED } from '../qmp/scanner.js';
@@ -24,11 +27,16 @@ import type { ClientView } from './journal.js';
 import type { ClientId, Descriptor, Link, Peer } from './link.js';
 import { judgeCapabilities } from './negotiation.js';
 import type { SessionOwner } from './session-owner.js';
+import { BYTES_PER_UNIT, Weight } from './turn-budget.js';
 import { Tally } from './tally.js';
 import { Usage } from './usage.js';
 
+/** None of our own commands has arguments that need as much, in bytes. */
+const LONGEST_EXTENSION = 64 * 1024;
+
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
 type Life = 'open' | 'ended' | 'left' | 'done';
+type Reading = 'on' | 'full' | 'resting';
 
 export class Session implements ClientPort, ClientView {
   readonly id: ClientId;
@@ -62,7 +70,7 @@ export class Session implements ClientPort, ClientView {
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
   #endReason = 'client closed';
-  #isPaused = false;
+  #reading: Reading = 'on';
   /** Whether it was told that the client is not read at times. */
   #isPauseTold = false;
   /** Whether what the client had waiting was dropped. */
@@ -118,7 +126,7 @@ export class Session implements ClientPort, ClientView {
     if (this.#life !== 'open') return;
     this.#owner.traffic.fromClients += chunk.length;
     this.#intake.push(chunk);
-    this.#pump();
+    if (this.#reading === 'on') this.#pump();
     if (this.#descriptors.hasSeveral) this.#descriptors.readUpTo(this.#intake.readBytes);
     this.#account();
   }
@@ -168,7 +176,7 @@ export class Session implements ClientPort, ClientView {
     this.commands.dropWaiting(reason);
     this.#intake.drop();
     this.#descriptors.close();
-    this.#isPaused = false;
+    this.#reading = 'on';
   }
 
   /** Time has passed. */
@@ -208,18 +216,16 @@ export class Session implements ClientPort, ClientView {
     if (this.#life === 'done') return;
     if (this.isConnected) this.#sendOut();
     if (
-      this.#isPaused &&
+      this.#reading === 'full' &&
       this.#usage.hasRoom(this.commands.length) &&
       !this.#output.isHigh &&
       this.#descriptors.hasRoom
     ) {
-      this.#isPaused = false;
-      this.#pump();
-      if (!this.#isPaused && this.#life === 'open') this.#link.resume();
+      this.#goOn();
       if (this.#output.length > 0) this.#owner.touch(this);
     }
     this.#account();
-    const isIdle = !this.#isPaused && this.commands.isEmpty;
+    const isIdle = this.#reading === 'on' && this.commands.isEmpty;
     if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#output.length === 0) {
       if (this.#life === 'ended') {
         this.#owner.disconnected(this, this.#endReason);
@@ -227,6 +233,28 @@ export class Session implements ClientPort, ClientView {
       }
       this.#finish();
     }
+  }
+
+  /** The client that rests is read on, and what it has asked of us is answered. */
+  readOn(): void {
+    if (this.#life === 'done') return;
+    this.commands.resume();
+    if (this.#reading !== 'resting') return;
+    this.#goOn();
+    if (this.#descriptors.hasSeveral) this.#descriptors.readUpTo(this.#intake.readBytes);
+    this.#account();
+    this.#owner.touch(this);
+  }
+
+  #goOn(): void {
+    this.#reading = 'on';
+    this.#pump();
+    if (this.#isReading() && this.#life === 'open') this.#link.resume();
+  }
+
+  /** In words that the compiler does not take for known. */
+  #isReading(): boolean {
+    return this.#reading === 'on';
   }
 
   /** Ends the session from our side: sends what there is, then EOF. Its commands are dropped. */
@@ -276,26 +304,31 @@ export class Session implements ClientPort, ClientView {
     this.#owner.remove(this);
   }
 
-  /** Reads commands until the bytes are used up or the queue is full. */
+  /** Reads commands until the bytes are used up, the queue is full, or the client has had its part of the turn. */
   #pump(): void {
-    for (;;) {
+    const { budget } = this.#owner;
+    const granted = budget.grant();
+    let left = granted;
+    const intake = this.#intake;
+    while (left > 0) {
       if (this.#isFull()) {
-        this.#isPaused = true;
-        this.#intake.rest();
+        budget.spend(granted - left);
+        this.#pause('full');
         this.#countPause();
-        if (this.#life === 'open') this.#link.pause();
         return;
       }
-      const intake = this.#intake;
       switch (intake.next(this.isOobEnabled, this.#gate.passesKnown)) {
         case Found.Nothing:
+          budget.spend(granted - left);
           return;
         case Found.Known:
-          do this.commands.passOn(intake.takeKnown());
-          while (!this.#isFull() && intake.isSameNext());
-          break;
+          do {
+            this.commands.passOn(intake.takeKnown());
+            left -= Weight.known;
+          } while (left > 0 && !this.#isFull() && intake.isSameNext());
+          continue;
         case Found.Command:
-          this.#receiveCommand();
+          left -= this.#receiveCommand();
           break;
         case Found.Malformed:
           this.#answerMalformed(null, genericError(intake.fault));
@@ -304,8 +337,21 @@ export class Session implements ClientPort, ClientView {
         case Found.Misshapen:
           this.#answerMisshapen();
           break;
+        case Found.Later:
+          left = 0;
+          continue;
       }
+      left -= Weight.judged + Math.floor(intake.length / BYTES_PER_UNIT);
     }
+    budget.spend(granted - left);
+    this.#pause('resting');
+    this.#owner.rest(this);
+  }
+
+  #pause(reading: Reading): void {
+    this.#reading = reading;
+    this.#intake.rest();
+    if (this.#life === 'open') this.#link.pause();
   }
 
   /** Whether no more is to be read from the client for now. */
@@ -338,9 +384,13 @@ export class Session implements ClientPort, ClientView {
     else this.commands.answerInTurn(reply);
   }
 
-  #receiveCommand(): void {
+  /** @returns what that weighs besides the judgement */
+  #receiveCommand(): number {
     if (this.#phase.name === 'negotiating') {
-      if (!this.#maySkip || this.#owner.reader.name === 'qmp_capabilities') return this.#negotiate();
+      if (!this.#maySkip || this.#owner.reader.name === 'qmp_capabilities') {
+        this.#negotiate();
+        return 0;
+      }
       this.#hasSkipped = true;
     }
     const fate = this.#gate.judge();
@@ -349,12 +399,12 @@ export class Session implements ClientPort, ClientView {
         this.#passOn(fate.use);
         break;
       case 'carried out here':
-        this.#carryOutHere();
-        break;
+        return this.#carryOutHere();
       case 'refused':
         this.commands.refuse(this.#intake.take(), fate.rule, fate.desc);
         break;
     }
+    return 0;
   }
 
   #negotiate(): void {
@@ -379,11 +429,18 @@ export class Session implements ClientPort, ClientView {
     this.commands.passOn(command);
   }
 
-  #carryOutHere(): void {
+  /** @returns what that weighs */
+  #carryOutHere(): number {
     const { reader, extensions } = this.#owner;
     const command = this.#intake.take();
+    if (this.#intake.length > LONGEST_EXTENSION) {
+      this.commands.refuse(command, 'too long', `Command '${command.name}' is longer than ${LONGEST_EXTENSION} bytes`);
+      return 0;
+    }
     const call = extensions.read(reader.name, this.#intake.writtenArguments);
+    const { left } = this.#owner.budget;
     this.commands.carryOutHere(command, call, this.#intake.length);
+    return left - this.#owner.budget.left;
   }
 
   #answerMalformed(id: Uint8Array | null, fault: QmpFault): void {

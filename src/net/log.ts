@@ -4,4 +4,6 @@ export interface Log {
   info(fields: object, text: string): void;
   warn(fields: object, text: string): void;
   error(fields: object, text: string): void;
+  /** Whether lines of a level are written at all; absent where all may be. */
+  isLevelEnabled?(level: string): boolean;
 }

@@ -31,7 +31,7 @@ const LINE_END = ascii('\r\n');
 /** An event's name begins within this many bytes: `{"timestamp": {"seconds": …, "microseconds": …}, "event": "`. */
 const EVENT_NAME_WITHIN = 160;
 /** No event's name is longer; a message with a longer one is none of QEMU's. In bytes. */
-const LONGEST_NAME = 256;
+const LONGEST_NAME = 1024;
 /** Keys of interest are shorter, however they are spelt. In bytes. */
 const LONGEST_KEY = 64;
 /** A longer message is not read as a whole: only small ones of other servers than QEMU need it. In bytes. */

@@ -47,6 +47,8 @@ class Intake {
         return `malformed: ${intake.fault}`;
       case Found.Misshapen:
         return `misshapen: ${this.world.mux.reader.shapeError}`;
+      case Found.Later:
+        return 'later';
     }
   }
 }
@@ -169,5 +171,66 @@ describe('a command that a client sends again and again', () => {
       'known',
       'known',
     ]);
+  });
+});
+
+describe('a large message', () => {
+  const large = `{"execute":"a","arguments":{"x":[${'"\\n",'.repeat(200_000)}1]},"id":1}`;
+
+  it('is parsed in steps, and comes to the same as a small one', () => {
+    const found = new Intake().read(`${large}{"execute":"b"}`);
+    const steps = found.filter((each) => each === 'later').length;
+    assert.ok(steps > 5 && steps < 100, `${steps} steps`);
+    assert.deepEqual(kinds(found.filter((each) => each !== 'later')), ['command', 'command']);
+    const [first = ''] = found.filter((each) => each.startsWith('command'));
+    assert.equal(first, `command a | 1 | ${large.slice(0, -2)} | ${large}`.replace('"id":1 |', '"id": |'));
+  });
+
+  it('keeps what comes while it is parsed in its place', () => {
+    const { intake, world } = new Intake();
+    intake.push(bytesOf(large));
+    assert.equal(intake.next(true, true), Found.Later);
+    const held = intake.heldBytes;
+    assert.ok(held > 2 * large.length, 'what it becomes is counted before it is made');
+    for (const piece of ['{"execute":', '"b"}', '[]']) intake.push(bytesOf(piece));
+    assert.equal(intake.heldBytes, held + '{"execute":"b"}[]'.length);
+    const found: unknown[] = [];
+    for (let each = intake.next(true, true); each !== Found.Nothing; each = intake.next(true, true)) {
+      if (each === Found.Command) found.push(world.mux.reader.name);
+      else if (each !== Found.Later) found.push(each);
+    }
+    assert.deepEqual(found, ['a', 'b', Found.Malformed]);
+    assert.equal(intake.heldBytes, 0);
+  });
+
+  it('is dropped in the middle of it when its client is', () => {
+    const { intake } = new Intake();
+    intake.push(bytesOf(large));
+    assert.equal(intake.next(true, true), Found.Later);
+    intake.drop();
+    assert.equal(intake.heldBytes, 0);
+    assert.equal(intake.next(true, true), Found.Nothing);
+  });
+});
+
+describe('an id', () => {
+  it('of up to 64 KiB is taken, and of more is malformed, whatever it is made of', () => {
+    const most = 65_536;
+    const all: readonly ((size: number) => string)[] = [
+      (size) => `"${'x'.repeat(size - 2)}"`,
+      (size) => `"${'\\n'.repeat(size / 2 - 1)}"`,
+      (size) => `[${' '.repeat(size - 2)}]`,
+      (size) => `[[${'"",'.repeat(Math.floor((size - 6) / 3))}${' '.repeat((size - 6) % 3)}""]]`,
+    ];
+    for (const make of all) {
+      for (const size of [most, most + 2]) {
+        const id = make(size);
+        assert.equal(id.length, size);
+        const found = new Intake({ journal: false })
+          .read(`{"execute":"a","id":${id}}`)
+          .filter((each) => each !== 'later');
+        assert.deepEqual(kinds(found), [size === most ? 'command' : 'malformed:']);
+      }
+    }
   });
 });

@@ -48,7 +48,7 @@ describe('the memory of all buffers', () => {
     const world = limitedWorld();
     const modest = world.client().negotiate('oob');
     const greedy = world.client().negotiate('oob');
-    greedy.send(`{"exec-oob":"yank","arguments":{"x":"${'y'.repeat(1000)}"}}`.repeat(60));
+    greedy.send(`{"exec-oob":"yank","arguments":{"x":"${'y'.repeat(2000)}"}}`.repeat(40));
     assert.equal(greedy.link.isDestroyed, true);
     assert.ok(world.mux.heldBytes <= 100_000, `${world.mux.heldBytes} bytes`);
     const sent = world.qemu.waiting.length;
@@ -59,7 +59,7 @@ describe('the memory of all buffers', () => {
     }
     assert.deepEqual(modest.take(), ['{"return": {}, "id": 1}']);
     assert.equal(world.qemu.arrivedCount, sent + 1, 'what was dropped is not run');
-    assert.equal(world.logged('dropped').length, 60 - sent);
+    assert.equal(world.logged('dropped').length, 40 - sent);
     assert.equal(world.mux.heldBytes, 0);
     assert.equal(world.mux.sessionCount, 1);
   });

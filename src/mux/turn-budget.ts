@@ -1,0 +1,53 @@
+/**
+ * How much is read of what clients have sent until others have had their turn. Counted in commands of a known form; what costs more
+ * weighs more (`Weight`).
+ *
+ * A client has no more than `EACH` in a turn, and all together have about `ALL`; one that comes when that is used up still has
+ * `LEAST`, enough for a few commands, so that it does not wait for those who sent thousands.
+ */
+const EACH = 512;
+const ALL = 8 * EACH;
+const LEAST = 32;
+
+/** What weighs how much: about 3 µs a unit on a small machine. */
+export const Weight = {
+  /** A command of a known form. */
+  known: 1,
+  /** A command that is judged, or an error. */
+  judged: 8,
+  /** A report of ours, at least. */
+  report: 64,
+} as const;
+
+/** Bytes of a client's message that weigh one unit, and of a report of ours. */
+export const BYTES_PER_UNIT = 512;
+export const REPORT_BYTES_PER_UNIT = 256;
+
+export class TurnBudget {
+  #left = ALL;
+
+  /** What is left of it; below 0 when more was used. */
+  get left(): number {
+    return this.#left;
+  }
+
+  /** Whether those who wait may be read on in this turn. */
+  get hasLeft(): boolean {
+    return this.#left > 0;
+  }
+
+  /** A turn begins. */
+  renew(): void {
+    this.#left = ALL;
+  }
+
+  /** @returns how much one client may have now */
+  grant(): number {
+    return Math.max(LEAST, Math.min(EACH, this.#left));
+  }
+
+  /** Takes what a client has had. */
+  spend(units: number): void {
+    this.#left -= units;
+  }
+}
