@@ -1,8 +1,8 @@
 /** `qmpmux config check`: whether a config can be used, without using it. */
 import { statSync } from 'node:fs';
-import { readConfig, readConfigFolder } from '../daemon/config-file.js';
-import { outlineOf, policyNotes } from './config-outline.js';
-import { EXIT } from './exit-code.js';
+import { readConfig } from '../daemon/config-file.js';
+import { readConfigFolder } from '../daemon/config-folder.js';
+import { outlineOf, policyNotes, tellFaults } from './config-outline.js';
 import { subcommand, UsageError } from './subcommand.js';
 
 export const configCheck = subcommand({
@@ -17,7 +17,7 @@ export const configCheck = subcommand({
     ['$0 config check /etc/qmpmux/conf.d', 'all files of a folder, as --config-dir takes them'],
   ],
   notes: [
-    'Read is what serve reads, files of policies included. Whether sockets can be made is not tried.',
+    'Reads all that serve would read, policy files and certificates included, but creates no sockets. Of a folder, every file that serve would leave out is named.',
     'What the rules of policies leave open is noted on standard error, with the rule to add.',
     'Exit codes: 0 it can be used, 64 wrong command line, 78 it cannot; standard error says where and why.',
   ].join('\n'),
@@ -32,6 +32,6 @@ export const configCheck = subcommand({
       process.stdout.write(outline);
       for (const note of policyNotes(config)) process.stderr.write(`qmpmux: note: ${note}\n`);
     }
-    return Promise.resolve(EXIT.ok);
+    return Promise.resolve(tellFaults(config));
   },
 });

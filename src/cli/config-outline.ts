@@ -3,6 +3,7 @@ import type { DaemonConfig } from '../daemon/config.js';
 import { readPolicyFile, rulesOf } from '../daemon/policies.js';
 import { notesOn } from '../mux/policy-notes.js';
 import { formatAddress } from '../net/address.js';
+import { EXIT } from './exit-code.js';
 
 /** @returns a line a monitor. @throws ConfigError when a policy cannot be read */
 export function outlineOf({ monitors, policies }: DaemonConfig): string {
@@ -23,4 +24,11 @@ export function policyNotes({ monitors, policies }: DaemonConfig): string[] {
   return named.flatMap(([name, { rules, allowByDefault }]) =>
     notesOn(rules, allowByDefault).map((note) => `policy ${name}: ${note}`),
   );
+}
+
+/** Says which files of a folder would be left out. @returns the exit code */
+export function tellFaults({ folder }: DaemonConfig): number {
+  const faults = folder?.faults ?? [];
+  for (const { problem } of faults) process.stderr.write(`qmpmux: ${problem}\n`);
+  return faults.length === 0 ? EXIT.ok : EXIT.config;
 }

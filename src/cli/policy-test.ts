@@ -74,7 +74,7 @@ async function policyOf(file: string, name: string | undefined): Promise<Tried> 
     return ofRules(file, readPolicyFile(file));
   }
   const { readConfig } = await import('../daemon/config-file.js');
-  const { policies } = readConfig(file);
+  const { policies } = readConfig(file, false);
   const known = [...policies.keys()].join(', ');
   const [only] = policies.keys();
   const wanted = name ?? (policies.size === 1 ? only : undefined);

@@ -83,7 +83,10 @@ export async function configOf(flags: ServeFlags): Promise<DaemonConfig> {
         `${folder === undefined ? '--config' : '--config-dir'} and --${other} exclude each other: put it into the file`,
       );
     // What reads the file is loaded only for a file.
-    const { readConfig, readConfigFolder } = await import('../daemon/config-file.js');
+    const [{ readConfig }, { readConfigFolder }] = await Promise.all([
+      import('../daemon/config-file.js'),
+      import('../daemon/config-folder.js'),
+    ]);
     const config = folder === undefined ? readConfig(flags.config ?? '') : readConfigFolder(folder);
     const audit = await auditOf(flags);
     const metrics = metricsOf(flags) ?? config.metrics;

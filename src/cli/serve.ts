@@ -184,9 +184,9 @@ export const serve = subcommand({
     const signals = new HeldSignals();
     const config = await configOf(flags);
     if (flags.check === true) {
-      const { outlineOf } = await import('./config-outline.js');
+      const { outlineOf, tellFaults } = await import('./config-outline.js');
       process.stdout.write(outlineOf(config));
-      return EXIT.ok;
+      return tellFaults(config);
     }
     const log = await openLog(config.log);
     // Without a monitor there may be nothing else to wait for.
@@ -205,8 +205,8 @@ export const serve = subcommand({
       });
       const ended = untilSignal();
       // What `systemctl status` shows until a config can be used again.
-      let refused = '';
-      const status = () => `${refused}${daemon.status}`;
+      const status = () =>
+        (daemon.refused === null ? '' : `the changed config is not used: ${daemon.refused}; `) + daemon.status;
       const reloader = new Reloader({
         read: () => configOf(flags),
         apply: (changed) => daemon.reload(changed),
@@ -214,7 +214,7 @@ export const serve = subcommand({
           manager.reloading();
         },
         end: (trouble) => {
-          refused = trouble === null ? '' : `the changed config is not used: ${trouble}; `;
+          daemon.refused = trouble;
           manager.ready(status);
         },
         log: log.logger,

@@ -36,8 +36,6 @@
  * Monitors are tables by name, not a list, so that TOML itself refuses two of one name and a message can say which is meant.
  * The options of an address may stand in the address or beside it, as keys.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
 import { AuditSettingError } from '../audit/errors.js';
@@ -47,7 +45,9 @@ import { parseRule } from '../mux/policy-rule.js';
 import type { ListenAddress } from '../net/address.js';
 import { parseListener, parseUpstream } from '../net/address-parser.js';
 import { AddressError } from '../net/address-text.js';
-import { describeSystemError, errorCode } from '../net/listen-error.js';
+import { describeSystemError, errorCode, ListenError } from '../net/listen-error.js';
+import { checkListenAddress } from '../net/listener.js';
+import { printable } from '../shared/printable.js';
 import { suggestion } from '../spelling.js';
 import { AUDIT_KEYS, auditSettings } from './audit-config.js';
 import {
@@ -58,15 +58,16 @@ import {
   MONITOR_NAME,
   MONITOR_NAME_RULE,
   type MonitorConfig,
-  refuseClashes,
   refuseUnknownPolicies,
   takeoverFault,
 } from './config.js';
 import { type KeyPath, lineOf } from './config-lines.js';
+import { ConfigPlaces } from './config-places.js';
 import { LimitError, parseLimits } from './limit-settings.js';
 import { parseListenerSettings } from './listener-settings.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from './log.js';
-import type { PolicyRules } from './policies.js';
+import { type PolicyRules, rulesOf } from './policies.js';
+import { readTextFile } from './text-file.js';
 import { DURATION_RULE, parseDuration } from '../units.js';
 
 const text = (what: string) => v.pipe(v.string(`must be ${what}`), v.nonEmpty(`must be ${what}`));
@@ -189,34 +190,26 @@ function knownKeys(path: KeyPath): readonly string[] {
   return Object.keys(path.length === 2 ? MONITOR_KEYS : LISTENER_KEYS);
 }
 
-/** Reads a config file. @throws ConfigError */
-export function readConfig(file: string): DaemonConfig {
-  return parseConfig(readText(file), file);
-}
+/** The most characters of a message: it may quote the file. */
+const LONGEST_MESSAGE = 1000;
 
 /**
- * Reads a folder of config files, `*.toml` in the order of their names, as one config: monitors and policies from all of them, each of the
- * other tables from one. It may be empty: monitors can be added later.
+ * Reads a config file.
+ * @param isServed whether it must be one that can be served here: with accounts, certificates and policy files that there are
  * @throws ConfigError
  */
-export function readConfigFolder(folder: string): DaemonConfig {
-  let names: string[];
-  try {
-    names = readdirSync(folder).filter((name) => name.endsWith('.toml') && !name.startsWith('.'));
-  } catch (error) {
-    const problem = errorCode(error) === 'ENOENT' ? 'there is no such folder' : describeSystemError(error);
-    throw new ConfigError(`${folder}: ${problem}`, { cause: error });
-  }
-  const files = names.sort().map((name) => join(folder, name));
-  return combine(files.map((file) => parsePart(readText(file), file)));
+export function readConfig(file: string, isServed = true): DaemonConfig {
+  const part = partWithMonitors(readText(file, false), file);
+  if (isServed) refuseUnusable(part);
+  return combine([part]);
 }
 
-function readText(file: string): string {
+export function readText(file: string, isRegular: boolean): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readTextFile(file, isRegular);
   } catch (error) {
     const problem = errorCode(error) === 'ENOENT' ? 'there is no such file' : describeSystemError(error);
-    throw new ConfigError(`${file}: ${problem}`, { cause: error });
+    throw new ConfigError(`${printable(file)}: ${problem}`, { cause: error });
   }
 }
 
@@ -226,15 +219,39 @@ function readText(file: string): string {
  * @throws ConfigError
  */
 export function parseConfig(content: string, file: string): DaemonConfig {
+  return combine([partWithMonitors(content, file)]);
+}
+
+function partWithMonitors(content: string, file: string): Part {
   const part = parsePart(content, file);
-  if (part.monitors.length === 0) {
-    throw part.fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
+  if (part.monitors.length > 0) return part;
+  throw part.fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
+}
+
+/** Finds what `serve` would find when it makes the sockets, as far as that can be told without making them. @throws ConfigError */
+export function refuseUnusable({ fault, monitors, policies, metrics }: Part): void {
+  for (const { name, upstream, listen } of monitors) {
+    const path = ['monitor', name];
+    if (upstream.kind === 'server') {
+      usable([...path, 'upstream'], fault, () => {
+        checkListenAddress(upstream.listen);
+      });
+    }
+    for (const [index, { address, settings }] of listen.entries()) {
+      usable([...path, 'listen', index], fault, () => {
+        checkListenAddress(address);
+        rulesOf(settings.policy, policies);
+      });
+    }
   }
-  return combine([part]);
+  if (metrics === null) return;
+  usable(['metrics', 'listen'], fault, () => {
+    checkListenAddress(metrics);
+  });
 }
 
 /** What one file says. */
-interface Part {
+export interface Part {
   readonly file: string;
   readonly fault: Fault;
   readonly log: LogSettings | null;
@@ -245,7 +262,7 @@ interface Part {
   readonly monitors: readonly MonitorConfig[];
 }
 
-function parsePart(content: string, file: string): Part {
+export function parsePart(content: string, file: string): Part {
   let table: unknown;
   try {
     table = parse(content);
@@ -253,18 +270,18 @@ function parsePart(content: string, file: string): Part {
     if (!(error instanceof TomlError)) throw error;
     // The first line of its message; the rest shows the place.
     const problem = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? '';
-    throw new ConfigError(`${file}:${error.line}:${error.column}: not TOML: ${problem}`, { cause: error });
+    throw new ConfigError(shortened(`${file}:${error.line}:${error.column}: not TOML: ${problem}`), { cause: error });
   }
   const fault = (path: KeyPath, problem: string, cause?: unknown): ConfigError => {
     const line = lineOf(content, path);
     const where = line === null ? file : `${file}:${line}`;
     const key = path.length === 0 ? '' : `${path.map(String).join('.')}: `;
-    return new ConfigError(`${where}: ${key}${problem}`, cause === undefined ? undefined : { cause });
+    return new ConfigError(shortened(`${where}: ${key}${problem}`), cause === undefined ? undefined : { cause });
   };
 
   const checked = v.safeParse(Config, table, { abortPipeEarly: true });
   if (!checked.success) {
-    const [issue] = checked.issues;
+    const issue = gravest(checked.issues);
     const path = issue.path?.map((step) => (typeof step.key === 'number' ? step.key : String(step.key))) ?? [];
     throw fault(path, describeIssue(issue, path));
   }
@@ -294,6 +311,7 @@ function parsePart(content: string, file: string): Part {
     if (problem !== null) throw fault(['monitor', name, 'takeover'], problem);
   }
   const { audit, log, metrics, 'drain-timeout': drain } = checked.output;
+  const policies = policiesOf(checked.output.policy, fault);
   return {
     file,
     fault,
@@ -301,48 +319,59 @@ function parsePart(content: string, file: string): Part {
     audit: audit === undefined ? null : parsed(['audit'], fault, () => auditSettings(audit)),
     metrics: metrics === undefined ? null : parsed(['metrics', 'listen'], fault, () => parseListener(metrics.listen)),
     drainTime: drain === undefined ? null : duration(drain, ['drain-timeout'], fault),
-    policies: policiesOf(checked.output.policy, fault),
+    policies,
     monitors,
   };
 }
 
-/** The files of one config, as one. @throws ConfigError for what is said twice, or does not fit together */
-function combine(parts: readonly Part[]): DaemonConfig {
-  const owners = new Map<string, Part>();
-  const policies = new Map<string, PolicyRules>();
-  const own = (part: Part, path: readonly string[]): void => {
-    const key = path.join('.');
-    const other = owners.get(key);
+/** Which file has a table that there may be one of. */
+export type Owners = Map<string, Part>;
+
+/** @throws ConfigError for what another file has already; then nothing of this one is owned */
+export function own(owners: Owners, part: Part): void {
+  const paths: (readonly string[])[] = [
+    ...part.monitors.map(({ name }) => ['monitor', name]),
+    ...[...part.policies.keys()].map((name) => ['policy', name]),
+  ];
+  if (part.log !== null) paths.push(['log']);
+  if (part.audit !== null) paths.push(['audit']);
+  if (part.metrics !== null) paths.push(['metrics']);
+  if (part.drainTime !== null) paths.push(['drain-timeout']);
+  for (const path of paths) {
+    const other = owners.get(path.join('.'));
     if (other !== undefined) throw part.fault(path, `is in ${other.file} already`);
-    owners.set(key, part);
-  };
-  for (const part of parts) {
-    for (const { name } of part.monitors) own(part, ['monitor', name]);
-    for (const [name, rules] of part.policies) {
-      own(part, ['policy', name]);
-      policies.set(name, rules);
-    }
-    if (part.log !== null) own(part, ['log']);
-    if (part.audit !== null) own(part, ['audit']);
-    if (part.metrics !== null) own(part, ['metrics']);
-    if (part.drainTime !== null) own(part, ['drain-timeout']);
   }
-  const monitors = parts.flatMap((part) => part.monitors);
-  const fault = (monitor: string, key: readonly (string | number)[], problem: string): ConfigError => {
-    const path = ['monitor', monitor, ...key];
-    return owners.get(`monitor.${monitor}`)?.fault(path, problem) ?? new ConfigError(problem);
-  };
-  const audit = owners.get('audit')?.audit ?? null;
-  const metrics = owners.get('metrics')?.metrics ?? null;
-  refuseClashes(monitors, audit, metrics, fault);
-  refuseUnknownPolicies(monitors, policies, fault);
+  for (const path of paths) owners.set(path.join('.'), part);
+}
+
+export function placesOf(parts: readonly Part[]): ConfigPlaces {
+  const audit = parts.find((part) => part.audit !== null)?.audit ?? null;
+  return new ConfigPlaces(audit, parts.find((part) => part.metrics !== null)?.metrics ?? null);
+}
+
+export function monitorFault(part: Part) {
+  return (monitor: string, key: readonly (string | number)[], problem: string): ConfigError =>
+    part.fault(['monitor', monitor, ...key], problem);
+}
+
+/** The files of one config, as one. @throws ConfigError for what is said twice, or does not fit together */
+export function combine(parts: readonly Part[]): DaemonConfig {
+  const owners: Owners = new Map();
+  const policies = new Map(parts.flatMap((part) => [...part.policies]));
+  const places = placesOf(parts);
+  for (const part of parts) {
+    own(owners, part);
+    places.take(part.monitors, monitorFault(part));
+    refuseUnknownPolicies(part.monitors, policies, monitorFault(part));
+  }
   return {
     log: owners.get('log')?.log ?? DEFAULT_LOG,
-    audit,
-    metrics,
-    monitors,
+    audit: owners.get('audit')?.audit ?? null,
+    metrics: owners.get('metrics')?.metrics ?? null,
+    monitors: parts.flatMap((part) => part.monitors),
     policies,
     drainTime: owners.get('drain-timeout')?.drainTime ?? DEFAULT_DRAIN_TIME,
+    folder: null,
   };
 }
 
@@ -401,6 +430,27 @@ function parsed<T>(path: KeyPath, fault: Fault, read: () => T): T {
     if (error instanceof AddressError || error instanceof AuditSettingError) throw fault(path, error.message, error);
     throw error;
   }
+}
+
+/** @throws ConfigError for what can be read, and not be used */
+function usable(path: KeyPath, fault: Fault, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    if (error instanceof ListenError || error instanceof ConfigError) throw fault(path, error.message, error);
+    throw error;
+  }
+}
+
+/** A message is one line, and what it quotes of the file moves nobody's cursor. */
+function shortened(message: string): string {
+  const line = printable(message.slice(0, LONGEST_MESSAGE));
+  return message.length > LONGEST_MESSAGE ? `${line}…` : line;
+}
+
+/** @returns the issue to be told: a wrong key before one that is missing, which was meant by it. */
+function gravest(issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): v.BaseIssue<unknown> {
+  return issues.find((issue) => issue.type === 'strict_object' && issue.expected === 'never') ?? issues[0];
 }
 
 function describeIssue(issue: v.BaseIssue<unknown>, path: KeyPath): string {

@@ -4,10 +4,11 @@
  */
 import type { AuditSettings } from '../audit/settings.js';
 import { QmpmuxError } from '../errors.js';
-import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../net/address.js';
+import type { ListenAddress, UpstreamAddress } from '../net/address.js';
 import { takeoverProblem } from '../net/takeover.js';
 import { suggestion } from '../spelling.js';
 import type { Limits } from '../mux/limits.js';
+import { ConfigPlaces, type MonitorFault } from './config-places.js';
 import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
 import type { LogSettings } from './log.js';
 import type { PolicyRules } from './policies.js';
@@ -49,6 +50,15 @@ export interface DaemonConfig {
   readonly policies: ReadonlyMap<string, PolicyRules>;
   /** How long commands in flight may take to be answered when the daemon ends, in milliseconds. */
   readonly drainTime: number;
+  /** For a folder of files: those that cannot be used, and are left out. Null for what stands or falls as a whole. */
+  readonly folder: { readonly faults: readonly FileFault[] } | null;
+}
+
+/** A file of a folder that cannot be used. */
+export interface FileFault {
+  readonly file: string;
+  /** Begins with the file and, where it is known, the line. */
+  readonly problem: string;
 }
 
 /** A config that cannot be used; the message begins with the file and, where it is known, the line. */
@@ -103,9 +113,9 @@ export function singleMonitor(
     throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);
   }
   const fault = (_monitor: string, _key: unknown, problem: string) => new ConfigError(problem);
-  refuseClashes([monitor], audit, null, fault);
+  new ConfigPlaces(audit, null).take([monitor], fault);
   refuseUnknownPolicies([monitor], new Map(), fault);
-  return { log, audit, metrics: null, monitors: [monitor], policies: new Map(), drainTime };
+  return { log, audit, metrics: null, monitors: [monitor], policies: new Map(), drainTime, folder: null };
 }
 
 /** Why only some upstreams can be taken over. */
@@ -137,7 +147,7 @@ function nameOf(upstream: UpstreamAddress): string {
 export function refuseUnknownPolicies(
   monitors: readonly MonitorConfig[],
   policies: ReadonlyMap<string, PolicyRules>,
-  fault: (monitor: string, key: readonly (string | number)[], problem: string) => ConfigError,
+  fault: MonitorFault,
 ): void {
   for (const { name, listen } of monitors) {
     for (const [index, { settings }] of listen.entries()) {
@@ -149,42 +159,4 @@ export function refuseUnknownPolicies(
       throw fault(name, ['listen', index], what);
     }
   }
-}
-
-/** Two sockets at one place, or a log there, and two connections to one QEMU, cannot work. */
-export function refuseClashes(
-  monitors: readonly MonitorConfig[],
-  audit: AuditSettings | null,
-  metrics: ListenAddress | null,
-  fault: (monitor: string, key: readonly (string | number)[], problem: string) => ConfigError,
-): void {
-  const taken = new Map<string, string>();
-  const take = (place: string, what: string): string | null => {
-    const before = taken.get(place);
-    taken.set(place, what);
-    return before === undefined ? null : `${place} is ${before} already`;
-  };
-  for (const destination of audit?.destinations ?? []) {
-    if (destination.kind === 'file') take(formatPlace({ kind: 'unix', path: destination.path }), 'the audit log');
-  }
-  if (metrics !== null && !isAnyPort(metrics)) take(formatPlace(metrics), 'the socket of the metrics');
-  for (const { name, upstream } of monitors) {
-    const place = upstream.kind === 'server' ? formatPlace(upstream.listen) : formatAddress(upstream);
-    const clash = take(place, `the upstream of ${name}`);
-    const why = clash?.includes(' upstream of ') === true ? '; QEMU serves one connection at a time' : '';
-    if (clash !== null) throw fault(name, ['upstream'], clash + why);
-  }
-  for (const { name, listen, takeover, upstream } of monitors) {
-    // The one place that a monitor may share with its upstream.
-    if (takeover) taken.delete(formatAddress(upstream));
-    listen.forEach(({ address }, index) => {
-      if (isAnyPort(address)) return;
-      const clash = take(formatPlace(address), `a listener of ${name}`);
-      if (clash !== null) throw fault(name, ['listen', index], clash);
-    });
-  }
-}
-
-function isAnyPort(address: ListenAddress): boolean {
-  return address.kind === 'tcp' && address.port === 0;
 }

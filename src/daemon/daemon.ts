@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.js';
 import { type AuditSettings, mainDestination } from '../audit/settings.js';
 import { formatAddress, type ListenAddress } from '../net/address.js';
+import { ListenError } from '../net/listen-error.js';
 import { unusedSockets } from '../net/inherited.js';
 import { ConfigError, type DaemonConfig, type MonitorConfig } from './config.js';
 import { Descriptors } from './descriptors.js';
@@ -17,6 +18,8 @@ import { MonitorService, multiplexerTime } from './monitor-service.js';
 const FEW = 4;
 /** So many of those that wait are named. */
 const MANY = 10;
+/** When QEMU is listened for again, where that could not be, in milliseconds. */
+const AGAIN = 2000;
 /** What comes after the drain: farewells to clients, the audit log's end. In milliseconds, with room for a busy machine. */
 const LAST_STEPS = 25_000;
 
@@ -39,6 +42,7 @@ export class Daemon {
   #audit: Audit | null = null;
   #metrics: Metrics | null = null;
   #metricsServer: MetricsServer | null = null;
+  #isEnding = false;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -58,11 +62,14 @@ export class Daemon {
     if (config.metrics !== null) await this.#openMetrics(config.metrics);
     try {
       for (const monitor of config.monitors) this.#services.set(monitor.name, this.#newService(monitor, config));
+      for (const { file, problem } of config.folder?.faults ?? []) {
+        this.#options.log.error({ file, reason: problem }, 'a config file cannot be used, and is left out');
+      }
       const services = [...this.#services.values()];
-      await Promise.all(services.map((service) => service.check()));
+      await Promise.all(services.map((service) => this.#check(service)));
       // First, so that a socket that cannot be made keeps nothing from ending that was started.
       await this.#metricsServer?.start();
-      await Promise.all(services.map((service) => service.start()));
+      await Promise.all(services.map((service) => this.#begin(service)));
       this.#warnOfUnused(config);
     } catch (error) {
       await this.stop('the start failed');
@@ -78,6 +85,10 @@ export class Daemon {
    */
   async reload(config: DaemonConfig): Promise<readonly string[]> {
     const before = this.#config;
+    const unusable = new Set(before.folder?.faults.map(({ file }) => file));
+    // A file that is wrong since just now takes nobody's monitor away; one that was not used before changes nothing.
+    const fresh = config.folder?.faults.find(({ file }) => !unusable.has(file));
+    if (fresh !== undefined) throw new ConfigError(fresh.problem);
     if ((config.metrics === null) !== (before.metrics === null)) {
       throw new ConfigError('to begin or to end with metrics, restart qmpmux');
     }
@@ -121,11 +132,7 @@ export class Daemon {
     }
     for (const service of began) this.#services.set(service.name, service);
     for (const service of this.#services.values()) service.drainTime = config.drainTime;
-    for (const service of began) {
-      service.start().catch((error: unknown) => {
-        this.#options.log.error({ monitor: service.name, error: String(error) }, 'a monitor could not be started');
-      });
-    }
+    for (const service of began) this.#beginLater(service);
     this.#audit?.reloaded();
     return plan.words;
   }
@@ -135,8 +142,24 @@ export class Daemon {
     this.#audit?.reopen();
   }
 
-  /** How the monitors stand, in a sentence. */
+  /** How the config and the monitors stand, in a sentence. */
   get status(): string {
+    const faults = this.#config.folder?.faults ?? [];
+    const [first] = faults;
+    const more = faults.length > 1 ? ` and ${faults.length - 1} more` : '';
+    const left = first === undefined ? '' : `left out: ${first.problem}${more}; `;
+    return left + this.#monitorStatus;
+  }
+
+  /** Why the config as it is now is not carried out; null where it is. */
+  refused: string | null = null;
+
+  /** How many files of the config cannot be used as they are now. */
+  get configErrors(): number {
+    return (this.#config.folder?.faults.length ?? 0) + (this.refused === null ? 0 : 1);
+  }
+
+  get #monitorStatus(): string {
     const services = [...this.#services.values()];
     if (services.length === 0) return 'no monitor: the config has none';
     if (services.length <= FEW) return services.map(({ name, status }) => `${name}: ${status}`).join('; ');
@@ -157,6 +180,7 @@ export class Daemon {
    * @throws what kept one of them from that, when the others have
    */
   async stop(reason: string): Promise<void> {
+    this.#isEnding = true;
     const ends = await Promise.allSettled([...this.#services.values()].map((service) => service.stop(reason)));
     this.#metricsServer?.stop();
     await this.#audit?.close(reason);
@@ -175,6 +199,40 @@ export class Daemon {
       { sockets },
       'systemd handed over sockets that no listener has: who connects there waits in vain',
     );
+  }
+
+  /** Finds out whether a monitor's sockets can be made. In a folder of configs a fault of one of them keeps the others from nothing. */
+  async #check(service: MonitorService): Promise<void> {
+    try {
+      await service.check();
+    } catch (error) {
+      if (this.#config.folder === null || !(error instanceof ListenError)) throw error;
+      this.#tellOfSocket(service, error);
+    }
+  }
+
+  /** Starts a monitor; in a folder of configs one for which QEMU cannot be listened for is tried again. */
+  async #begin(service: MonitorService): Promise<void> {
+    try {
+      await service.start();
+    } catch (error) {
+      if (this.#config.folder === null || !(error instanceof ListenError)) throw error;
+      this.#tellOfSocket(service, error);
+      setTimeout(() => {
+        const isWanted = !this.#isEnding && this.#services.get(service.name) === service;
+        if (isWanted) this.#beginLater(service);
+      }, AGAIN).unref();
+    }
+  }
+
+  #beginLater(service: MonitorService): void {
+    this.#begin(service).catch((error: unknown) => {
+      this.#options.log.error({ monitor: service.name, error: String(error) }, 'a monitor could not be started');
+    });
+  }
+
+  #tellOfSocket({ name }: MonitorService, { message }: ListenError): void {
+    this.#options.log.error({ monitor: name, reason: message }, 'a socket cannot be made; it is tried again');
   }
 
   #newService(monitor: MonitorConfig, config: DaemonConfig): MonitorService {
@@ -198,7 +256,11 @@ export class Daemon {
   async #openMetrics(address: ListenAddress): Promise<void> {
     // Loaded only by those who want them.
     const [{ Metrics }, { MetricsServer }] = await Promise.all([import('./metrics.js'), import('./metrics-server.js')]);
-    this.#metrics = new Metrics(packageVersion(), () => this.#audit?.figures ?? null);
+    this.#metrics = new Metrics(
+      packageVersion(),
+      () => this.#audit?.figures ?? null,
+      () => this.configErrors,
+    );
     this.#metricsServer = new MetricsServer(address, this.#metrics, this.#options.log);
   }
 

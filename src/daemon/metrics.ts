@@ -39,8 +39,9 @@ export class Metrics {
   /**
    * @param version of qmpmux
    * @param audit tells how the audit log stands; null when there is none
+   * @param configErrors tells how many files of the config cannot be used
    */
-  constructor(version: string, audit: () => AuditFigures | null) {
+  constructor(version: string, audit: () => AuditFigures | null, configErrors: () => number = () => 0) {
     this.#audit = audit;
     collectDefaultMetrics({ register: this.#registry });
     this.#waiting = this.#histogram(
@@ -52,6 +53,12 @@ export class Metrics {
       'Time between sending a command to QEMU and its answer.',
     );
     this.#gauge('qmpmux_info', 'The version of qmpmux.', ['version'], () => [[{ version }, 1]]);
+    this.#gauge(
+      'qmpmux_config_errors',
+      'Config files that cannot be used as they are now: they are left out, or what they said before goes on.',
+      [],
+      () => [[{}, configErrors()]],
+    );
     this.#addMonitors();
     this.#addClients();
     this.#addCommands();

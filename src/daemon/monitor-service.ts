@@ -203,10 +203,10 @@ export class MonitorService {
     this.#multiplexer.replaceJournal(this.#newJournal(journal));
   }
 
-  /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen. */
+  /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen; it may be called again then */
   async start(): Promise<void> {
     let before = multiplexerTime();
-    this.#ticker = setInterval(() => {
+    this.#ticker ??= setInterval(() => {
       const now = multiplexerTime();
       const passed = now - before;
       before = now;

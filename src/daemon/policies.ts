@@ -4,13 +4,14 @@
  * A file of rules has one rule in a line (mux/policy-rule.ts has their form), `#` begins a comment, and a line `default allow` or
  * `default deny` says what happens to commands that no rule fits; deny if there is none.
  */
-import { appendFileSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { LearningPolicy, type Policy, readOnlyPolicy, RulePolicy } from '../mux/policy.js';
 import { parseRule, type Rule } from '../mux/policy-rule.js';
 import { describeSystemError } from '../net/listen-error.js';
 import type { Log } from '../net/log.js';
 import { ConfigError } from './config.js';
 import type { PolicyChoice } from './listener-settings.js';
+import { readTextFile } from './text-file.js';
 
 /** A policy of the config: its rules, read. */
 export interface PolicyRules {
@@ -22,7 +23,7 @@ export interface PolicyRules {
 export function readPolicyFile(file: string): PolicyRules {
   let content: string;
   try {
-    content = readFileSync(file, 'utf8');
+    content = readTextFile(file, true);
   } catch (error) {
     throw new ConfigError(`${file}: cannot read this policy: ${describeSystemError(error)}`, { cause: error });
   }
@@ -87,8 +88,8 @@ function learning(file: string | null, log: Log): Policy {
   if (file !== null) {
     try {
       // A file from before is gone on with.
-      appendFileSync(file, '', { mode: 0o600 });
-      for (const line of readFileSync(file, 'utf8').split('\n')) known.add(line.trim());
+      append(file, '');
+      for (const line of readTextFile(file, true).split('\n')) known.add(line.trim());
     } catch (error) {
       throw new ConfigError(`${file}: cannot write what policy=learn learns: ${describeSystemError(error)}`, {
         cause: error,
@@ -101,9 +102,28 @@ function learning(file: string | null, log: Log): Policy {
     log.info({ rule }, 'policy=learn: a policy would need this rule');
     if (file === null) return;
     try {
-      appendFileSync(file, `${rule}\n`);
+      append(file, `${rule}\n`);
     } catch (error) {
       log.error({ file, rule, error: describeSystemError(error) }, 'cannot write what policy=learn has learnt');
     }
   });
+}
+
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
+
+/**
+ * Appends to a file of our own, which is made (0600) where there is none: links are not followed, and what somebody else has put there
+ * is not written to, since who may write to the folder could choose another file of ours otherwise.
+ */
+function append(file: string, text: string): void {
+  const fd = openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  try {
+    const found = fstatSync(fd);
+    if (!found.isFile()) throw new Error('it is no regular file');
+    if (found.nlink > 1) throw new Error('it has a second name');
+    if (found.uid !== process.geteuid?.()) throw new Error(`it is the file of uid ${found.uid}`);
+    writeSync(fd, text);
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -307,16 +307,31 @@ async function addressesOf(address: TcpListenAddress): Promise<readonly string[]
       throw new ListenError(formatPlace(address), `the name ${address.host} is unknown here`, { cause: error });
     }
   }
-  for (const one of addresses) {
-    if (isLoopback(one) || address.tls !== undefined || address.insecure === true) continue;
-    const named = one === address.host ? one : `${address.host} is ${one}, which`;
-    throw new ListenError(
-      formatPlace(address),
-      `${named} can be reached from other machines, and TCP lets anyone in; listen on tcp:localhost:PORT ` +
-        'or a unix socket, and reach it from elsewhere through ssh -L; or add tls=FOLDER (or insecure)',
-    );
-  }
+  for (const one of addresses) refuseOpen(address, one);
   return [...addresses];
+}
+
+/** TCP lets anyone in who reaches it. @param ip that `address` stands for @throws ListenError */
+function refuseOpen(address: TcpListenAddress, ip: string): void {
+  if (isLoopback(ip) || address.tls !== undefined || address.insecure === true) return;
+  const named = ip === address.host ? ip : `${address.host} is ${ip}, which`;
+  throw new ListenError(
+    formatPlace(address),
+    `${named} can be reached from other machines, and TCP lets anyone in; listen on tcp:localhost:PORT ` +
+      'or a unix socket, and reach it from elsewhere through ssh -L; or add tls=FOLDER (or insecure)',
+  );
+}
+
+/**
+ * Finds what keeps an address from ever being listened on, as far as that can be told without trying: accounts that are unknown, TCP that
+ * lets other machines in, certificates that cannot be used. `open` finds the same.
+ * @throws ListenError
+ */
+export function checkListenAddress(address: ListenAddress): void {
+  if (address.kind === 'unix') ownershipOf(address);
+  if (address.kind !== 'tcp') return;
+  if (isIP(address.host) !== 0) refuseOpen(address, address.host);
+  if (address.tls !== undefined) readTlsFiles(address.tls, formatPlace(address));
 }
 
 /** 127.0.0.0/8 and ::1 (RFC 6890). Other spellings of them are not known here, so they are refused. */

@@ -74,6 +74,7 @@ test('a config names monitors with their upstream and listeners, and how to log'
     ],
     policies: new Map(),
     drainTime: 5000,
+    folder: null,
   });
 });
 
@@ -242,6 +243,42 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
     'an unknown key of a listener',
     `${vm}listen=[{address="/a",mdoe="0660"}]`,
     /^f\.toml:3: monitor\.vm\.listen\.0\.mdoe: unknown key; did you mean "mode"\?$/,
+  ],
+  [
+    'a wrong key of a listener in the place of its address',
+    `${vm}listen=[\n"/a",\n{mode="0660",\nadress="/b"}]`.replace('0660",\n', '0660",'),
+    /^f\.toml:5: monitor\.vm\.listen\.1\.adress: unknown key; did you mean "address"\?$/,
+  ],
+  [
+    'one socket twice, in two spellings',
+    `${vm}listen=["/a/m"]\n[monitor.b]\nupstream="/r"\nlisten=["/a/../a/./m"]`,
+    /monitor\.b\.listen\.0: unix:\/a\/\.\.\/a\/\.\/m is a listener of vm already/,
+  ],
+  [
+    'one port twice, by name and by number',
+    `${vm}listen=["tcp:localhost:4444", "tcp:127.0.0.1:4444"]`,
+    /monitor\.vm\.listen\.1: tcp:127\.0\.0\.1:4444 is a listener of vm already/,
+  ],
+  [
+    'a listener where a socket is moved to',
+    `${vm}takeover=true\nlisten=["/q.qemu"]`,
+    /monitor\.vm\.listen\.0: unix:\/q\.qemu is where the socket of vm is moved to already/,
+  ],
+  [
+    'a takeover of a path that is too long',
+    `[monitor.vm]\nupstream="/${'q'.repeat(102)}"\ntakeover=true`,
+    /^f\.toml:3: monitor\.vm\.takeover: its socket would be moved to .* 1 byte longer than the path of a socket may be/,
+  ],
+  [
+    'a key that moves the cursor of a terminal',
+    `${vm}listen=["/a"]\n"\\u001b[8m"=1`,
+    /monitor\.vm\.\\u001b\[8m: unknown key/,
+  ],
+  ['nesting without end', `x = ${'['.repeat(100_000)}`, /^f\.toml:1:\d+: not TOML: /],
+  [
+    'a message without end',
+    `[policy.p]\nrules=["${'x'.repeat(100_000)}"]`,
+    /^f\.toml:2: policy\.p\.rules\.0: .{1,1000}…$/,
   ],
   [
     'a mode that is a number',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { linkSync, mkdirSync, readFileSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ConfigError } from '../../dist/daemon/config.js';
@@ -77,6 +78,28 @@ describe('the policy of a listener', () => {
     const file = join(scratch(context), 'new');
     policyFor({ kind: 'learn', file }, new Map(), new LogRecord())?.judge('stop', NO_ARGUMENTS);
     assert.equal(statSync(file).mode & 0o777, 0o600);
+  });
+
+  it('that learns writes to no file but its own: no link is followed, and no second name of another', (context) => {
+    const folder = scratch(context);
+    const other = join(folder, 'precious');
+    writeFileSync(other, 'precious');
+    symlinkSync(other, join(folder, 'link'));
+    linkSync(other, join(folder, 'name'));
+    mkdirSync(join(folder, 'folder'));
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    for (const name of ['link', 'name', 'folder', 'pipe']) {
+      const learn = () => policyFor({ kind: 'learn', file: join(folder, name) }, new Map(), new LogRecord());
+      assert.throws(learn, /cannot write what policy=learn learns/, name);
+    }
+    // Also when it is put there later.
+    const log = new LogRecord();
+    const file = join(folder, 'learnt');
+    const policy = policyFor({ kind: 'learn', file }, new Map(), log);
+    unlinkSync(file);
+    symlinkSync(other, file);
+    policy?.judge('stop', NO_ARGUMENTS);
+    assert.equal(readFileSync(other, 'utf8'), 'precious');
   });
 
   it('that learns into a file that cannot be written is refused at the start', () => {
