@@ -129,6 +129,13 @@ class HmpSession implements ClientPort {
     this.#port.receiveDescriptors(0, descriptors, fault ?? this.#noDescriptors ?? NO_DESCRIPTOR);
   }
 
+  refuse(answer: Uint8Array, what: string): void {
+    if (this.#goneReason !== null || this.#state.name === 'over') return;
+    this.#flush();
+    if (answer.length > 0) this.#link.write(answer);
+    this.#port.refuse(new Uint8Array(0), what);
+  }
+
   receiveEnd(): void {
     this.#hasEnded = true;
     this.#run();

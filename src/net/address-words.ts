@@ -52,6 +52,7 @@ export const SERVICE_OPTIONS = [
   'allow-gid',
   'extensions',
   'fds',
+  'http',
 ];
 
 /** Every option there is; which of them an address takes depends on what it is. */
