@@ -335,6 +335,6 @@ export function checkListenAddress(address: ListenAddress): void {
 }
 
 /** 127.0.0.0/8 and ::1 (RFC 6890). Other spellings of them are not known here, so they are refused. */
-function isLoopback(ip: string): boolean {
+export function isLoopback(ip: string): boolean {
   return ip.startsWith('127.') || ip === '::1' || ip === '0:0:0:0:0:0:0:1';
 }
