@@ -15,7 +15,7 @@ interface Served {
   readonly targets: readonly string[];
   readonly audit: string;
   /** The VM's state. */
-  status(): Promise<string>;
+  readonly status: () => Promise<string>;
 }
 
 async function serve(t: TestContext, ...listen: readonly string[]): Promise<Served> {
