@@ -104,7 +104,7 @@ class HmpSession implements ClientPort {
     this.#noDescriptors = options.noDescriptors ?? null;
     this.#editor = new HmpEditor((text) => {
       this.#print(text);
-    });
+    }, owner.version);
     this.#print(`QEMU ${owner.version} monitor - type 'help' for more information\r\n`);
     this.#editor.prompt();
     this.#port = owner.connect(this.#innerLink(), { ...options, events: EVENTS });
