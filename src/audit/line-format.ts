@@ -128,7 +128,7 @@ function outcomeOf({ record, answer }: Occurrence): Outcome {
         detail: `${textOf(record, 'rule') ?? ''} ${argumentsOf(record)}`.trim(),
       };
     case 'malformed':
-      return { word: 'malformed', colour: 'red', took: null, detail: messageText(record) };
+      return { word: 'malformed', colour: 'red', took: null, detail: malformedDetail(record) };
     case 'event':
       return {
         word: `to ${numberOf(record, 'receivers') ?? 0}`,
@@ -205,6 +205,12 @@ function assignments(object: JsonObject): string {
 function dataOf(record: AuditRecord): string {
   const data = objectOf(record, 'message')?.['data'];
   return isJsonObject(data) ? assignments(data) : '';
+}
+
+/** A record of its own has the input; a sum says how much there was. */
+function malformedDetail(record: AuditRecord): string {
+  const count = numberOf(record, 'count');
+  return count === null ? messageText(record) : `${count} more, ${numberOf(record, 'length') ?? 0} bytes in all`;
 }
 
 function messageText(record: AuditRecord): string {
