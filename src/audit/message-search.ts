@@ -6,12 +6,12 @@
  */
 import { Parser } from '../qmp/parser.js';
 import { MAX_NESTING, Scan, Scanner } from '../qmp/scanner.js';
-import { Token, type TokenList } from '../qmp/tokens.js';
+import { returnTokenList, Token, type TokenList } from '../qmp/tokens.js';
 import { redactHmp } from './hmp-redaction.js';
 import type { CompiledRules, Progress } from './redaction-rules.js';
-import { harmlessArguments, harmlessMembers, isCommandNear, isDataName, isSecretProperty } from './redaction-table.js';
+import { classOfCommand, type CommandClass, harmlessMembers, isSecretProperty } from './redaction-table.js';
 import type { SecretMarks } from './secret-mark.js';
-import { isNear, isSecretName, lettersOf } from './secret-names.js';
+import { classOfName, NameClass } from './secret-names.js';
 import { MOST_JUDGED, maySecretsBeIn } from './suspect-text.js';
 import { type Cut, cutOut, type NestedSecrets, type SecretReader, secretsInText } from './text-redaction.js';
 
@@ -69,8 +69,10 @@ interface Frame {
   readonly end: number;
   /** The next key or element. */
   at: number;
-  /** Of a list, the next element's number. */
+  /** The number of the next member or element. */
   index: number;
+  /** Of an object, the names of its members. */
+  readonly names: readonly string[];
   readonly progress: Progress;
   /** The members to keep of an object made of secrets; null for another. */
   readonly harmless: ReadonlySet<string> | null;
@@ -89,6 +91,13 @@ interface Siblings {
 }
 const NO_SIBLINGS: Readonly<Siblings> = { kind: -1, property: -1, name: -1, target: -1, transport: -1 };
 
+function siblingOf(name: string): keyof Siblings | null {
+  if (name === 'name' || name === 'target' || name === 'transport') return name;
+  const found = classOfName(name);
+  if ((found & NameClass.Kind) !== 0) return 'kind';
+  return (found & NameClass.Property) === 0 ? null : 'property';
+}
+
 interface Edit {
   readonly start: number;
   readonly end: number;
@@ -104,6 +113,7 @@ export class MessageSearch {
   nameMark: string | null = null;
   /** The command's name, null for what QEMU sends. */
   #command: string | null;
+  #class: CommandClass;
   readonly #options: SearchOptions;
   readonly #level: number;
   /** How deep the texts are in which this message stands. */
@@ -111,7 +121,7 @@ export class MessageSearch {
   readonly #scanner = new Scanner();
   readonly #parser = new Parser();
   readonly #reader: SecretReader;
-  #raw: Uint8Array = new Uint8Array(0);
+  #raw: Buffer = Buffer.alloc(0);
   #tokens: TokenList;
   /** For each token that opens an object or a list, the token that closes it. */
   #close = new Int32Array(0);
@@ -127,6 +137,7 @@ export class MessageSearch {
   constructor(options: SearchOptions, level = 0, outerDepth = 0) {
     this.#options = options;
     this.#command = options.command;
+    this.#class = classOfCommand(options.command ?? '');
     this.#level = level;
     this.#outerDepth = outerDepth;
     this.#reader = { mark: (secret) => this.#markText(secret), nested: (text) => this.#nested(text) };
@@ -141,9 +152,12 @@ export class MessageSearch {
     this.#tokens = this.#scanner.tokens;
     this.#parser.parse(raw, this.#tokens);
     if (this.#parser.error !== null) return false;
-    this.#raw = raw;
+    this.#raw = Buffer.from(raw.buffer, raw.byteOffset, raw.length);
     if (!this.#pair()) return false;
-    if (this.#command === '') this.#command = this.textAt('execute') ?? this.textAt('exec-oob') ?? '';
+    if (this.#command === '' && this.#level === 0) {
+      this.#command = this.textAt('execute') ?? this.textAt('exec-oob') ?? '';
+      this.#class = classOfCommand(this.#command);
+    }
     this.#walk(0);
     if (this.#command !== null && this.#level === 0) this.#walkId();
     return true;
@@ -184,6 +198,11 @@ export class MessageSearch {
     return this.#text(at);
   }
 
+  /** Lets go of the message: no method may be called any more. */
+  release(): void {
+    returnTokenList(this.#tokens);
+  }
+
   /** Finds out where each object and list ends. @returns false when the message is nested too deep, with the texts it stands in */
   #pair(): boolean {
     const tokens = this.#tokens;
@@ -218,7 +237,14 @@ export class MessageSearch {
 
   /** @returns the decoded text of a string token; null for another one, and for one that is too long to be decoded. */
   #text(token: number): string | null {
-    return this.#isText(token) && !this.#isTooLong(token) ? this.#parser.text(token) : null;
+    if (!this.#isText(token) || this.#isTooLong(token)) return null;
+    return this.#decoded(token);
+  }
+
+  /** @returns the text of a string token. A plain one has nothing to decode. */
+  #decoded(token: number): string {
+    if (this.#tokens.kind(token) !== Token.PlainString) return this.#parser.text(token);
+    return this.#raw.toString('latin1', this.#tokens.start(token) + 1, this.#tokens.end(token) - 1);
   }
 
   /** @returns a member's name; of one that is very long, its end: that decides. */
@@ -261,33 +287,32 @@ export class MessageSearch {
     const kind = this.#tokens.kind(token);
     if (kind === Token.LeftBrace || kind === Token.LeftBracket) {
       const isObject = kind === Token.LeftBrace;
-      const siblings = isObject ? this.#siblings(token) : NO_SIBLINGS;
+      const names: string[] = [];
+      const siblings = isObject ? this.#siblings(token, names) : NO_SIBLINGS;
       const harmless = isObject ? this.#harmless(siblings, outer) : null;
       const end = this.#closeOf(token);
-      this.#frames.push({ isObject, end, at: token + 1, index: 0, progress, harmless, siblings, isExecuted });
+      this.#frames.push({ isObject, end, at: token + 1, index: 0, names, progress, harmless, siblings, isExecuted });
       return;
     }
     if (!isExecuted && this.#isText(token)) this.#visitText(token);
     this.#path.pop();
   }
 
-  /** @returns the members that say what an object is about. */
-  #siblings(object: number): Siblings {
-    const siblings = { ...NO_SIBLINGS };
+  /** Reads the names of an object's members. @returns those that say what the others are */
+  #siblings(object: number, names: string[]): Siblings {
+    let siblings: Siblings | null = null;
     const end = this.#closeOf(object);
     for (let key = object + 1; key < end; key = this.#closeOf(key + 2) + 2) {
-      const length = this.#tokens.end(key) - this.#tokens.start(key);
-      // Quotes included; escapes make a name longer.
-      if (length < 6 || length > 64 || !this.#isText(key + 2)) continue;
       const name = this.#name(key);
-      if (name.length > 12) continue;
-      if (name === 'name' || name === 'target' || name === 'transport') siblings[name] = key + 2;
-      else if (name === 'qom-type' || (siblings.kind < 0 && isNear(lettersOf(name), 'qomtype', 2)))
-        siblings.kind = key + 2;
-      else if (name === 'property' || (siblings.property < 0 && isNear(lettersOf(name), 'property', 2)))
-        siblings.property = key + 2;
+      names.push(name);
+      if (!this.#isText(key + 2)) continue;
+      const found = siblingOf(name);
+      if (found === null) continue;
+      siblings ??= { ...NO_SIBLINGS };
+      // One that is spelled rightly says more.
+      if (siblings[found] < 0 || name === 'qom-type' || name === found) siblings[found] = key + 2;
     }
-    return siblings;
+    return siblings ?? NO_SIBLINGS;
   }
 
   /** @returns the members to keep of an object that is made of secrets, or null. @param outer those of the object whose `props` this is */
@@ -299,7 +324,7 @@ export class MessageSearch {
     const command = this.#command;
     if (command === null || this.#level > 0) return null;
     if (this.#path.length === 1 && this.#path[0] === 'arguments') {
-      const ofCommand = harmlessArguments(command);
+      const ofCommand = this.#class.harmless;
       if (ofCommand !== null) return ofCommand;
     }
     return siblings.property >= 0 && isSecretProperty(this.#text(siblings.property) ?? '') ? PROPERTY_MEMBERS : null;
@@ -309,7 +334,7 @@ export class MessageSearch {
     const key = frame.at;
     const value = key + 2;
     frame.at = this.#closeOf(value) + 2;
-    const name = this.#name(key);
+    const name = frame.names[frame.index++] ?? '';
     const isTop = this.#path.length === 0 && this.#level === 0;
     if (isTop && name === 'id' && this.#command !== null) return;
     this.#path.push(name);
@@ -379,15 +404,14 @@ export class MessageSearch {
   /** Judges a member by a name that is near to one in the table. @returns whether that has dealt with the value. */
   #judgeName(value: number, name: string): boolean {
     if (!this.#isText(value)) return false;
-    const command = this.#command;
-    const isArgument = command !== null && this.#path[0] === 'arguments' && this.#path.length <= 3;
-    if (isSecretName(name) || (isArgument && isDataName(name) && isCommandNear(command, 'object-add'))) {
+    const found = classOfName(name);
+    const isArgument = this.#command !== null && this.#path[0] === 'arguments' && this.#path.length <= 3;
+    const isData = isArgument && (found & NameClass.Data) !== 0 && this.#class.makesObjects;
+    if (isData || (found & NameClass.Secret) !== 0) {
       this.#remove(value);
       return true;
     }
-    const isLine =
-      (name.length > 8 && name.length < 18 && isNear(lettersOf(name), 'commandline', 2)) ||
-      (isArgument && isCommandNear(command, 'human-monitor-command') && name !== 'cpu-index');
+    const isLine = (found & NameClass.Line) !== 0 || (isArgument && this.#class.runsLine && name !== 'cpu-index');
     if (isLine) this.#visitLine(value);
     return isLine;
   }
@@ -467,7 +491,9 @@ export class MessageSearch {
         this.#level + 1,
         depth,
       );
-      if (inner.message(raw)) {
+      const isRead = inner.message(raw);
+      inner.release();
+      if (isRead) {
         const found = inner.result();
         if (found === null) return null;
         if (inner.#hasMoreValues) this.#hasMoreValues = true;
@@ -483,7 +509,7 @@ export class MessageSearch {
     const last = this.#closeOf(token);
     for (let i = token; i <= last && !this.#hasMoreValues; i++) {
       if (this.#isTooLong(i)) this.#hasMoreValues = true;
-      else if (this.#isText(i)) this.#remember(this.#parser.text(i));
+      else if (this.#isText(i)) this.#remember(this.#decoded(i));
       else if (this.#tokens.kind(i) === Token.Integer) this.#remember(this.#spelling(i));
     }
     const start = this.#tokens.start(token);
@@ -548,7 +574,7 @@ export class MessageSearch {
   }
 
   #spelling(token: number): string {
-    return Buffer.from(this.#raw.subarray(this.#tokens.start(token), this.#tokens.end(token))).toString('latin1');
+    return this.#raw.toString('latin1', this.#tokens.start(token), this.#tokens.end(token));
   }
 }
 

@@ -5,7 +5,7 @@
  * shows that a secret was used, and which.
  */
 
-import { isNear, isSecretName, lastPart, lettersOf } from './secret-names.js';
+import { classOfName, isNear, lastPart, lettersOf, NameClass } from './secret-names.js';
 
 /** What is taken out at a row's place. */
 export type Removal =
@@ -172,14 +172,9 @@ export { lastPart };
 
 /** @returns whether a property of this name, of any object, holds a secret, or may be meant for one that does. */
 export function isSecretProperty(name: string): boolean {
-  return SECRET_MEMBERS.has(lastPart(name).toLowerCase()) || isSecretName(name) || isDataName(name);
-}
-
-/** @returns whether `name` is `data`, or near to it: that of a secret object. */
-export function isDataName(name: string): boolean {
-  const letters = lettersOf(lastPart(name));
-  // The clock's date is a property too.
-  return letters.length >= 3 && letters !== 'date' && isNear(letters, 'data', 1);
+  return (
+    (classOfName(name) & (NameClass.Secret | NameClass.Data)) !== 0 || SECRET_MEMBERS.has(lastPart(name).toLowerCase())
+  );
 }
 
 /** @returns the members that are harmless in an object of this kind, or null when it is not made of secrets. */
@@ -192,25 +187,44 @@ export function harmlessMembers(qomType: string): ReadonlySet<string> | null {
     if (isNear(letters, 'secret', 2) || isNear(letters, 'secretkeyring', 3)) longest = 'secret';
     else if (isNear(letters.slice(0, 8), 'tlscreds', 2)) longest = 'tls-creds';
   }
-  const own = SECRET_OBJECTS.get(longest);
-  return own === undefined ? null : new Set([...COMMON_OBJECT_MEMBERS, ...own]);
+  return HARMLESS.get(longest) ?? null;
 }
 
+const HARMLESS: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  [...SECRET_OBJECTS].map(([kind, own]) => [kind, new Set([...COMMON_OBJECT_MEMBERS, ...own])]),
+);
 const LONGEST_KIND = 64;
 
-/** @returns the arguments that are harmless of a command whose arguments are secrets, or null for another command. */
-export function harmlessArguments(command: string): ReadonlySet<string> | null {
-  if (command.length > LONGEST_KIND) return null;
-  const letters = lettersOf(command);
-  for (const [name, harmless] of SECRET_COMMANDS) {
-    if (command === name || isNear(letters, lettersOf(name), 2)) return new Set(harmless);
-  }
-  return null;
+/** What a command's name says of its arguments. */
+export interface CommandClass {
+  /** The arguments to keep of a command whose arguments are secrets, or null for another command. */
+  readonly harmless: ReadonlySet<string> | null;
+  /** Whether it is, or may be meant for, a command that makes objects; that reads a property; that runs a line of HMP. */
+  readonly makesObjects: boolean;
+  readonly readsProperty: boolean;
+  readonly runsLine: boolean;
 }
 
-/** @returns whether `name` is that of `command`, or may be meant for it. */
-export function isCommandNear(name: string, command: string): boolean {
-  return name === command || (name.length <= LONGEST_KIND && isNear(lettersOf(name), lettersOf(command), 1));
+const NO_CLASS: CommandClass = { harmless: null, makesObjects: false, readsProperty: false, runsLine: false };
+const knownCommands = new Map<string, CommandClass>();
+const MOST_REMEMBERED = 512;
+
+/** @param name of a command; it need only be near to the one that is meant */
+export function classOfCommand(name: string): CommandClass {
+  if (name.length > LONGEST_KIND) return NO_CLASS;
+  const known = knownCommands.get(name);
+  if (known !== undefined) return known;
+  const letters = lettersOf(name);
+  const secret = [...SECRET_COMMANDS].find(([each]) => each === name || isNear(letters, lettersOf(each), 2));
+  const found = {
+    harmless: secret === undefined ? null : new Set(secret[1]),
+    makesObjects: isNear(letters, 'objectadd', 1),
+    readsProperty: isNear(letters, 'qomget', 1),
+    runsLine: isNear(letters, 'humanmonitorcommand', 2),
+  };
+  if (knownCommands.size >= MOST_REMEMBERED) knownCommands.clear();
+  knownCommands.set(name, found);
+  return found;
 }
 
 /** Commands whose answers hold properties, and are always looked through. */

@@ -41,18 +41,46 @@ const WITHIN = ['passw', 'passphrase', 'cookie', 'apikey', 'authtoken', 'accesst
 /** Names that end so name an object that holds the secret. */
 const REFERENCE = ['secret', 'id', 'file', 'path', 'creds', 'authz'];
 
-const known = new Map<string, boolean>();
+/** What a member's name says of its value, or of the members beside it: bits. */
+export const NameClass = {
+  /** The value is a secret. */
+  Secret: 1,
+  /** It is `data`, or near to it: a secret in an object that is one. */
+  Data: 2,
+  /** The value is a line of HMP. */
+  Line: 4,
+  /** The value says of which kind an object is that is made. */
+  Kind: 8,
+  /** The value is the name of a property. */
+  Property: 16,
+} as const;
+
+const known = new Map<string, number>();
+
+/** @returns what `name` says, or may be meant to say, in bits of `NameClass`. */
+export function classOfName(name: string): number {
+  if (name.length > LONGEST_NAME) {
+    const last = lastPart(name);
+    return judge(last.slice(-LONGEST_NAME)) || judge(last.slice(0, LONGEST_NAME)) ? NameClass.Secret : 0;
+  }
+  const remembered = known.get(name);
+  if (remembered !== undefined) return remembered;
+  if (known.size >= MOST_REMEMBERED) known.clear();
+  const last = lastPart(name);
+  const letters = lettersOf(last);
+  let found = judge(last) ? NameClass.Secret : 0;
+  // The clock's date is a property too.
+  if (letters.length >= 3 && letters !== 'date' && isNear(letters, 'data', 1)) found |= NameClass.Data;
+  if (isNear(letters, 'commandline', 2)) found |= NameClass.Line;
+  if (isNear(letters, 'qomtype', 2)) found |= NameClass.Kind;
+  if (isNear(letters, 'property', 2)) found |= NameClass.Property;
+  known.set(name, found);
+  return found;
+}
 
 /** @returns whether a member or an option called `name` holds a secret, or may be meant for one that does. */
 export function isSecretName(name: string): boolean {
-  const last = lastPart(name);
-  if (last.length > LONGEST_NAME) return judge(last.slice(-LONGEST_NAME)) || judge(last.slice(0, LONGEST_NAME));
-  const remembered = known.get(last);
-  if (remembered !== undefined) return remembered;
-  if (known.size >= MOST_REMEMBERED) known.clear();
-  const verdict = judge(last);
-  known.set(last, verdict);
-  return verdict;
+  return (classOfName(name) & NameClass.Secret) !== 0;
 }
 
 function judge(name: string): boolean {
