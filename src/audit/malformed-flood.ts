@@ -26,7 +26,7 @@ export class MalformedFlood {
   readonly #record: (client: ClientView, sum: MalformedSum) => void;
   readonly #rows = new WeakMap<ClientView, Row>();
   readonly #sums = new Map<ClientView, MalformedSum>();
-  #timer: NodeJS.Timeout | null = null;
+  #isDue = false;
 
   /** @param record makes the record of a sum */
   constructor(record: (client: ClientView, sum: MalformedSum) => void) {
@@ -51,7 +51,8 @@ export class MalformedFlood {
       sum.count++;
       sum.length += length;
     }
-    this.#timer ??= setTimeout(this.#flushAll, SUM_INTERVAL).unref();
+    if (!this.#isDue) setTimeout(this.#flushAll, SUM_INTERVAL).unref();
+    this.#isDue = true;
     return false;
   }
 
@@ -69,7 +70,7 @@ export class MalformedFlood {
   }
 
   readonly #flushAll = () => {
-    this.#timer = null;
-    for (const client of [...this.#sums.keys()]) this.flush(client);
+    this.#isDue = false;
+    for (const client of this.#sums.keys()) this.flush(client);
   };
 }

@@ -228,9 +228,9 @@ function cutPassword(text: string, at: number, end: number, longest: number, cut
   const first = schemeStart(text, at);
   if (end < 0 || first === at) return;
   const scheme = text.slice(first, at).toLowerCase();
-  const mayBePercent = scheme === 'iscsi' || scheme === 'iser';
+  const separators = scheme === 'iscsi' || scheme === 'iser' ? ':%' : ':';
   let separator = at + 3;
-  while (separator < end && text[separator] !== ':' && !(mayBePercent && text[separator] === '%')) separator++;
+  while (separator < end && !separators.includes(text[separator] ?? '')) separator++;
   if (separator + 1 >= end || end - separator > longest) return;
   const secret = text.slice(separator + 1, end);
   cuts.push({ start: separator + 1, end, what: ['password'], values: [secret], replacement: null });
