@@ -6,11 +6,12 @@
  * `node bundle.config.mjs` after tsc. It calls itself for the cache, which is taken from a process that has started a daemon.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
 
@@ -118,12 +119,10 @@ async function makeCache() {
     });
   }).listen(upstream);
   const write = process.stdout.write.bind(process.stdout);
-  const listening = new Promise((done) => {
-    process.stdout.write = (text) => done(text);
-  });
   const { run } = module.exports;
   run(['serve', '--upstream', upstream, '--listen', listen, '--log-level', 'warn']);
-  await listening;
+  while (!existsSync(listen)) await setTimeout(10);
+  process.stdout.write = () => true;
   await run(['exec', listen, 'query-version']);
   process.stdout.write = write;
   writeFileSync(CACHE, script.createCachedData());

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { readConfig } from '../daemon/config-file.js';
 import { readConfigFolder } from '../daemon/config-folder.js';
 import { outlineOf, policyNotes, tellFaults } from './config-outline.js';
+import { textFor, writeProblem } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
 
 export const configCheck = subcommand({
@@ -29,8 +30,8 @@ export const configCheck = subcommand({
     const config = isFolder ? readConfigFolder(path) : readConfig(path);
     const outline = outlineOf(config);
     if (flags.quiet !== true) {
-      process.stdout.write(outline);
-      for (const note of policyNotes(config)) process.stderr.write(`qmpmux: note: ${note}\n`);
+      process.stdout.write(textFor(process.stdout, outline));
+      for (const note of policyNotes(config)) writeProblem(`note: ${note}`);
     }
     return Promise.resolve(tellFaults(config));
   },

@@ -4,6 +4,7 @@ import { readPolicyFile, rulesOf } from '../daemon/policies.js';
 import { notesOn } from '../mux/policy-notes.js';
 import { formatAddress } from '../net/address.js';
 import { EXIT } from './exit-code.js';
+import { writeProblem } from './screen-text.js';
 
 /** @returns a line a monitor. @throws ConfigError when a policy cannot be read */
 export function outlineOf({ monitors, policies }: DaemonConfig): string {
@@ -29,6 +30,6 @@ export function policyNotes({ monitors, policies }: DaemonConfig): string[] {
 /** Says which files of a folder would be left out. @returns the exit code */
 export function tellFaults({ folder }: DaemonConfig): number {
   const faults = folder?.faults ?? [];
-  for (const { problem } of faults) process.stderr.write(`qmpmux: ${problem}\n`);
+  for (const { problem } of faults) writeProblem(problem);
   return faults.length === 0 ? EXIT.ok : EXIT.config;
 }

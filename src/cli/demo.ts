@@ -16,6 +16,8 @@ import {
 } from '../demo/demo-vm.js';
 import { parseListener, parseUpstream } from '../net/address-parser.js';
 import { EXIT } from './exit-code.js';
+import { untilOutputIsLost } from './output.js';
+import { textFor } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
 
 export const demo = subcommand({
@@ -58,7 +60,8 @@ export const demo = subcommand({
         [parseListener(flags.listen ?? escapeCommas(join(folder, 'vm.mux')))],
         { level: 'warn', format: 'pretty' },
       );
-      const ended = untilSignal();
+      const lost = untilOutputIsLost();
+      const ended = Promise.race([untilSignal(), lost]);
       if (flags.upstream === undefined) {
         const real = kind === null ? qemuIsInstalled() : kind === 'real';
         await shareVm(config, real ? startRealVm : startSimulatedVm, socket, ended);
@@ -67,6 +70,8 @@ export const demo = subcommand({
         say(`Connecting to ${what} …`);
         await share(config, what, ended);
       }
+      const end = await ended;
+      if (typeof end !== 'string') throw end;
       return EXIT.ok;
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -111,7 +116,7 @@ async function share(config: DaemonConfig, what: string, ended: Promise<unknown>
     await ended;
   } finally {
     await daemon.stop('the demo ends');
-    log.flush();
+    await log.end();
   }
 }
 
@@ -153,5 +158,5 @@ function escapeCommas(path: string): string {
 }
 
 function say(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${textFor(process.stdout, text)}\n`);
 }

@@ -8,6 +8,8 @@ import { EXIT } from './exit-code.js';
 import { layOut } from './json-layout.js';
 import type { MissedItem, Position } from './missed-events.js';
 import { OwnCommands } from './own-commands.js';
+import { whenReaderLeaves } from './output.js';
+import { textFor } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
 import { ADDRESS_NOTE, takeTarget } from './target.js';
 
@@ -75,6 +77,7 @@ export const events = subcommand({
     const time = flags.timeout === undefined ? null : parseSeconds('timeout', flags.timeout);
     const end = new AbortController();
     process.once('SIGINT', () => end.abort('interrupted'));
+    whenReaderLeaves(() => end.abort('interrupted'));
     const deadline = new Deadline(flags.timeout);
     const client = await deadline.connect(target);
     const timer = time === null ? undefined : setTimeout(() => end.abort('timed out'), time);
@@ -159,12 +162,14 @@ class Printer {
     this.#position = item.position;
     if (this.#flags.json === true) this.#write(item.text);
     else if (item.kind === 'event') this.#printText(item.event, `#${item.position.number} `);
-    else if (item.kind !== 'seen') process.stdout.write(`${item.what}\n`);
+    else if (item.kind !== 'seen') process.stdout.write(`${textFor(process.stdout, item.what)}\n`);
   }
 
   #printText(event: QmpEvent, number: string): void {
     const text = this.#laidOut(dataOf(event.bytes).toString());
-    process.stdout.write(`${number}${this.#heading(event)}${text === '' ? '' : `: ${text}`}\n`);
+    process.stdout.write(
+      `${number}${textFor(process.stdout, this.#heading(event))}${text === '' ? '' : `: ${text}`}\n`,
+    );
   }
 
   #write(text: string): void {
@@ -172,7 +177,8 @@ class Printer {
   }
 
   #laidOut(text: string): string {
-    return this.#flags.pretty === true ? layOut(text) : text;
+    const shown = textFor(process.stdout, text);
+    return this.#flags.pretty === true ? layOut(shown) : shown;
   }
 
   /** Tells how it ended. @returns the exit code */

@@ -7,6 +7,8 @@ import { CommandInput, type InputPiece } from './command-input.js';
 import type { ExecSyntax } from './exec-syntax.js';
 import { FieldCheck } from './field-check.js';
 import { describeError, type OutputForm, writeReply } from './reply-output.js';
+import { whenReaderLeaves } from './output.js';
+import { writeProblem } from './screen-text.js';
 import { UsageError } from './subcommand.js';
 
 /** Commands that are sent without waiting for the first of them; what QEMU does not take yet waits in the socket. */
@@ -27,6 +29,7 @@ export async function executeAll(
   const input = addAbortSignal(failure.signal, process.stdin.setEncoding('utf8'));
   // A server that goes away while nothing is in flight ends the waiting for input.
   void client.closed.then((error) => failure.abort(error));
+  whenReaderLeaves(() => failure.abort(new ReaderLeft()));
   const fields = new FieldCheck(client, waiting);
   const inFlight: Promise<void>[] = [];
   let allReturned = true;
@@ -45,7 +48,7 @@ export async function executeAll(
       if (await fields.tell(command, missing)) allReturned = false;
       if (error === null) return;
       allReturned = false;
-      process.stderr.write(`qmpmux: standard input, line ${line}: ${describeError(error)}\n`);
+      writeProblem(`standard input, line ${line}: ${describeError(error)}`);
     } else {
       trouble ??= outcome;
       failure.abort();
@@ -73,9 +76,13 @@ export async function executeAll(
   }
   await told;
   input.destroy();
+  if (trouble instanceof ReaderLeft) return allReturned;
   if (trouble !== null) throw trouble;
   return allReturned;
 }
+
+/** Nobody reads the answers any more. */
+class ReaderLeft extends Error {}
 
 /** What stands on a stream, piece by piece. */
 export async function* pieces(stream: Readable): AsyncGenerator<InputPiece> {

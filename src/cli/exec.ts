@@ -7,6 +7,7 @@ import { ExecSyntax } from './exec-syntax.js';
 import { EXIT } from './exit-code.js';
 import { parseFields } from './fields.js';
 import { describeError, type OutputForm, writeReply } from './reply-output.js';
+import { writeProblem } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
 import { ADDRESS_NOTE, takeTarget } from './target.js';
 
@@ -82,7 +83,7 @@ export const exec = subcommand({
         }
         if (error === null) return EXIT.ok;
         const near = error.class === 'CommandNotFound' ? await nearestCommand(client, first, deadline) : '';
-        process.stderr.write(`qmpmux: ${describeError(error)}${near}\n`);
+        writeProblem(`${describeError(error)}${near}`);
         return EXIT.failed;
       } finally {
         client.destroy();

@@ -13,6 +13,8 @@ export const EXIT = {
   unavailable: 69,
   /** A fault of qmpmux. */
   software: 70,
+  /** Standard output cannot be written. */
+  output: 74,
   /** The config file is wrong. */
   config: 78,
 } as const;
@@ -22,6 +24,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   QMPMUX_ADDRESS: EXIT.usage,
   QMPMUX_AUDIT_SETTING: EXIT.usage,
   QMPMUX_AUDIT_READ: EXIT.noInput,
+  QMPMUX_OUTPUT: EXIT.output,
   QMPMUX_CONFIG: EXIT.config,
   QMPMUX_COMMAND_FAILED: EXIT.failed,
 };

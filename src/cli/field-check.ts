@@ -7,6 +7,7 @@ import type { QmpClient } from '../client/qmp-client.js';
 import { prepareCommand } from '../client/raw-command.js';
 import { Schema, type SchemaType, type TypeName } from '../qmp/schema.js';
 import type { FieldPath, MissingField } from './fields.js';
+import { writeProblem } from './screen-text.js';
 
 export class FieldCheck {
   readonly #client: QmpClient;
@@ -30,7 +31,7 @@ export class FieldCheck {
     const unknown = missing.filter(
       ({ path }) => schema === null || returns === undefined || !hasField(schema, returns, path),
     );
-    for (const { problem } of unknown) process.stderr.write(`qmpmux: ${problem}\n`);
+    for (const { problem } of unknown) writeProblem(problem);
     return unknown.length > 0;
   }
 }

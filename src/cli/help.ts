@@ -87,7 +87,9 @@ export async function runWithYargs(words: readonly string[], loaded: Subcommand 
     if (error instanceof Error && error.name === 'YError') throw misuse(error.message);
     throw error;
   }
-  if (printed !== '') console.log(printed.replace(EXAMPLES, () => (loaded === null ? '' : listExamples(loaded))));
+  if (printed !== '') {
+    process.stdout.write(`${printed.replace(EXAMPLES, () => (loaded === null ? '' : listExamples(loaded)))}\n`);
+  }
   return code;
 }
 

@@ -2,6 +2,7 @@
 import { QmpError } from '../client/errors.js';
 import { EXIT } from './exit-code.js';
 import { OWN_COMMANDS_NOTE, TIMEOUT_OPTION, withOwnCommands } from './own-commands.js';
+import { writeProblem } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
 import { takeTarget } from './target.js';
 
@@ -37,7 +38,7 @@ export const kill = subcommand({
           if (!(error instanceof QmpError)) throw error;
           // The error is for programs, and names a command of theirs.
           const desc = error.desc.replace('__org.qmpmux_query-clients', `qmpmux clients ${target.text}`);
-          process.stderr.write(`qmpmux: ${desc}\n`);
+          writeProblem(desc);
           code = EXIT.failed;
         }
       }

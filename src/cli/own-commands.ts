@@ -8,6 +8,7 @@ import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } 
 import { Deadline } from './deadline.js';
 import { EXIT } from './exit-code.js';
 import { Report } from './report.js';
+import { textFor } from './screen-text.js';
 import { takeTarget, type Target } from './target.js';
 import { UsageError } from './subcommand.js';
 
@@ -118,7 +119,8 @@ export async function writeAnswer(
 ): Promise<number> {
   return withOwnCommands(target, timeout, async (commands) => {
     const { value, text } = await commands.ask(name);
-    process.stdout.write(`${json === true ? text : (await layOut(new Report(value))).join('\n')}\n`);
+    const shown = json === true ? textFor(process.stdout, text) : (await layOut(new Report(value))).join('\n');
+    process.stdout.write(`${shown}\n`);
     return EXIT.ok;
   });
 }

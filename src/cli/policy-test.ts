@@ -9,6 +9,7 @@ import { Parser } from '../qmp/parser.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
 import { ExecSyntax } from './exec-syntax.js';
 import { EXIT } from './exit-code.js';
+import { textFor, writeProblem } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
 
 /** The exit code of a command that the policy denies. */
@@ -48,8 +49,8 @@ export const policyTest = subcommand({
     const syntax = new ExecSyntax(flags.hmp === true, false);
     const verdict = judge(policy, syntax.complete(syntax.words(words)));
     if (flags.quiet !== true) {
-      process.stdout.write(`${textOf(verdict)}\n`);
-      for (const note of notes) process.stderr.write(`qmpmux: note: ${note}\n`);
+      process.stdout.write(`${textFor(process.stdout, textOf(verdict))}\n`);
+      for (const note of notes) writeProblem(`note: ${note}`);
     }
     return verdict.allowed ? EXIT.ok : DENIED;
   },

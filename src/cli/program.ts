@@ -1,11 +1,18 @@
 /**
  * The command line: finds the subcommand, loads it and nothing else, and turns what goes wrong into one line and an exit code.
  */
+import { closeSync, openSync } from 'node:fs';
+import { isatty } from 'node:tty';
+import { LineSink } from '../daemon/line-sink.js';
 import { QmpmuxError } from '../errors.js';
 import { exitCodeOf } from './exit-code.js';
+import { guardOutput } from './output.js';
+import { textFor, writeProblem as writeToErrors } from './screen-text.js';
 import { type Subcommand, UsageError } from './subcommand.js';
 import { findSubcommand } from './subcommands.js';
 import { DEFAULT_ADDRESS, protectCommand, readWords } from './words.js';
+
+const STDERR = 2;
 
 /** The subcommand of this command line, once it is loaded. */
 let loaded: Subcommand | null = null;
@@ -29,17 +36,26 @@ async function runWithYargs(words: readonly string[]): Promise<number> {
 
 function tell(error: unknown): void {
   if (!(error instanceof QmpmuxError)) {
-    process.stderr.write(`qmpmux: a fault of qmpmux itself: ${error instanceof Error ? error.stack : String(error)}\n`);
+    writeProblem(`a fault of qmpmux itself: ${error instanceof Error ? error.stack : String(error)}`);
     return;
   }
   const hint = error instanceof UsageError ? ` (see qmpmux${loaded === null ? '' : ` ${loaded.name}`} --help)` : '';
-  process.stderr.write(`qmpmux: ${error.message}${hint}\n`);
+  writeProblem(`${error.message}${hint}`);
+}
+
+/** The daemon's own standard error may be one that takes nothing, and it ends all the same. */
+function writeProblem(text: string): void {
+  if (loaded?.name === 'serve') new LineSink(STDERR).write(`qmpmux: ${textFor(process.stderr, text)}\n`);
+  else writeToErrors(text);
 }
 
 /** Carries out a command line, and sets the process's exit code. @param words what stands behind the program's name */
 export async function run(words: readonly string[]): Promise<void> {
-  // A reader of our output that goes away is no reason to fail.
-  process.stdout.on('error', () => undefined);
+  leaveDeadTerminals();
+  guardOutput((error) => {
+    tell(error);
+    process.exit(exitCodeOf(error));
+  });
   try {
     process.exitCode = await main(words);
   } catch (error) {
@@ -48,4 +64,20 @@ export async function run(words: readonly string[]): Promise<void> {
     // What a fault has left open would keep the process for ever.
     if (!(error instanceof QmpmuxError)) process.exit();
   }
+}
+
+/**
+ * Node gives terminals back at its end as it found them, and aborts where that fails; which it does for one that is closed by then. What
+ * is another file by then it leaves alone.
+ */
+function leaveDeadTerminals(): void {
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
+  process.on('exit', () => {
+    for (const fd of terminals) {
+      if (isatty(fd)) continue;
+      closeSync(fd);
+      // The lowest that is free: the same one.
+      openSync('/dev/null', 'r+');
+    }
+  });
 }

@@ -6,6 +6,7 @@ import { findMembers } from '../client/reply-members.js';
 import { isJsonObject, parseJson } from '../qmp/value.js';
 import { type FieldPath, type MissingField, pickFields } from './fields.js';
 import { layOut } from './json-layout.js';
+import { textFor } from './screen-text.js';
 
 export interface OutputForm {
   /** The whole reply, the value of its `return`, members of that, or that as text of the human monitor. */
@@ -24,18 +25,20 @@ export interface Written {
 
 export function writeReply(reply: RawReply, { what, pretty }: OutputForm): Written {
   const { bytes, isError } = reply;
-  if (what === 'reply') writeLine(pretty ? layOut(bytes.toString()) : bytes);
+  // On a terminal the text that follows says it all.
+  const isTold = isError && process.stdout.isTTY && process.stderr.isTTY;
+  if (what === 'reply' && !isTold) writeJson(bytes, pretty);
   if (isError) return { error: errorIn(reply), missing: [] };
   if (what === 'reply') return WHOLE;
   const value = returnIn(reply);
-  if (what === 'value') writeLine(pretty ? layOut(value.toString()) : value);
+  if (what === 'value') writeJson(value, pretty);
   else {
     const parsed = parseJson(value.toString());
     const content = parsed.ok ? parsed.value : null;
     if (what === 'text') writeText(typeof content === 'string' ? content : '');
     else {
       const { lines, missing } = pickFields(content, what);
-      for (const line of lines) writeLine(line);
+      for (const line of lines) process.stdout.write(`${textFor(process.stdout, line)}\n`);
       return { error: null, missing };
     }
   }
@@ -44,7 +47,7 @@ export function writeReply(reply: RawReply, { what, pretty }: OutputForm): Writt
 
 /** Writes text of the human monitor, whose lines end as on a terminal in raw mode. */
 export function writeText(text: string): void {
-  const lines = text.replaceAll('\r\n', '\n');
+  const lines = textFor(process.stdout, text.replaceAll('\r\n', '\n'));
   process.stdout.write(lines === '' || lines.endsWith('\n') ? lines : `${lines}\n`);
 }
 
@@ -53,8 +56,13 @@ export function describeError({ class: name, desc }: QmpError): string {
   return name === 'GenericError' ? desc : `${desc} (${name})`;
 }
 
-function writeLine(line: string | Uint8Array): void {
-  process.stdout.write(typeof line === 'string' ? `${line}\n` : Buffer.concat([line, Buffer.from('\n')]));
+/** Byte for byte as it came, unless it is laid out, or a terminal shows it. */
+function writeJson(json: Buffer, pretty: boolean): void {
+  if (!pretty && !process.stdout.isTTY) process.stdout.write(Buffer.concat([json, Buffer.from('\n')]));
+  else {
+    const text = textFor(process.stdout, json.toString());
+    process.stdout.write(`${pretty ? layOut(text) : text}\n`);
+  }
 }
 
 /** @returns what `return` holds, as it was written. */

@@ -1,4 +1,5 @@
 /** Members of what qmpmux reports, read as far as they are there: it may be of another version. */
+import { printable } from '../shared/printable.js';
 import { isJsonArray, isJsonObject, type JsonValue } from '../qmp/value.js';
 
 export class Report {
@@ -30,7 +31,7 @@ export class Report {
 
   /** Text with nothing in it that a terminal would act on; a number as it is written; nothing for anything else. */
   get text(): string {
-    if (typeof this.#value === 'string') return plainCell(this.#value);
+    if (typeof this.#value === 'string') return printable(this.#value);
     return typeof this.#value === 'number' || typeof this.#value === 'bigint' ? String(this.#value) : '';
   }
 
@@ -45,10 +46,4 @@ export class Report {
       ? Object.entries(this.#value).map(([name, value]): [string, Report] => [name, new Report(value)])
       : [];
   }
-}
-
-/** @returns a text from elsewhere, such as the name that a program gave itself, with nothing in it that a terminal would act on. */
-export function plainCell(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
 }

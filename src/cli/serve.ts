@@ -2,13 +2,17 @@
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { HeldSignals } from '../daemon/held-signals.js';
 import { LIMIT_NAMES } from '../daemon/limit-settings.js';
+import { LineSink } from '../daemon/line-sink.js';
 import { LOG_FORMATS, LOG_LEVELS, openLog } from '../daemon/log.js';
 import { Reloader } from '../daemon/reloader.js';
 import { ServiceManager } from '../daemon/service-manager.js';
 import { EXIT } from './exit-code.js';
 import { configOf, pathToRestore } from './serve-config.js';
+import { textFor } from './screen-text.js';
 import { subcommand } from './subcommand.js';
 
+const STDOUT = 1;
+const STDERR = 2;
 const A_DAY = 86_400_000;
 
 export const serve = subcommand({
@@ -185,10 +189,13 @@ export const serve = subcommand({
     const config = await configOf(flags);
     if (flags.check === true) {
       const { outlineOf, tellFaults } = await import('./config-outline.js');
-      process.stdout.write(outlineOf(config));
+      process.stdout.write(textFor(process.stdout, outlineOf(config)));
       return tellFaults(config);
     }
     const log = await openLog(config.log);
+    const isTaken = config.audit?.destinations.some(({ kind }) => kind === 'stdout') ?? false;
+    // Nobody may read them.
+    const readyLines = new LineSink(isTaken ? STDERR : STDOUT);
     // Without a monitor there may be nothing else to wait for.
     const awake = setInterval(() => undefined, A_DAY);
     try {
@@ -197,9 +204,9 @@ export const serve = subcommand({
       const daemon = new Daemon({
         config,
         log: log.logger,
+        lostLogLines: log.lost,
         ready: (monitor, places) => {
-          const isTaken = config.audit?.destinations.some((destination) => destination.kind === 'stdout') ?? false;
-          (isTaken ? process.stderr : process.stdout).write(`qmpmux: ready: ${monitor}: ${places.join(' ')}\n`);
+          readyLines.write(`qmpmux: ready: ${monitor}: ${places.join(' ')}\n`);
         },
         ...(hasFile ? { reload: () => reloader.reload() } : {}),
       });
@@ -242,7 +249,8 @@ export const serve = subcommand({
       return EXIT.ok;
     } finally {
       clearInterval(awake);
-      log.flush();
+      await log.end();
+      await readyLines.end();
     }
   },
 });
@@ -252,8 +260,7 @@ async function restore(path: string): Promise<number> {
   const { Takeover } = await import('../net/takeover.js');
   const takeover = new Takeover(path);
   const isDone = await takeover.restore();
-  process.stdout.write(
-    isDone ? `qmpmux: restored: ${path}\n` : `qmpmux: nothing to restore: there is no ${takeover.aside}\n`,
-  );
+  const told = isDone ? `qmpmux: restored: ${path}` : `qmpmux: nothing to restore: there is no ${takeover.aside}`;
+  process.stdout.write(`${textFor(process.stdout, told)}\n`);
   return EXIT.ok;
 }

@@ -3,8 +3,9 @@ import type { RawReply } from '../client/raw-command.js';
 import { EXIT } from './exit-code.js';
 import { pieces } from './exec-stream.js';
 import { writeReply, writeText } from './reply-output.js';
+import { whenReaderLeaves } from './output.js';
+import { textFor, wireText, writeProblem } from './screen-text.js';
 import { type Outcome, ShellSession } from './shell-session.js';
-import { wireText } from './shell-text.js';
 import type { Open, ShellFlags } from './shell-terminal.js';
 
 const CODES: Readonly<Record<Outcome, number>> = {
@@ -27,13 +28,15 @@ export async function runPiped(open: Open, { hmp, pretty, verbose }: ShellFlags)
   const link = await open(
     {
       event: (event) => {
-        if (session?.wants(event) === true) process.stdout.write(`${event.bytes.toString()}\n`);
+        if (session?.wants(event) === true) {
+          process.stdout.write(`${textFor(process.stdout, event.bytes.toString())}\n`);
+        }
       },
       lost: (error) => lost.abort(error),
       back: () => {},
     },
     (direction, bytes) => {
-      if (verbose) process.stderr.write(`${wireText(direction, bytes)}\n`);
+      if (verbose) process.stderr.write(`${textFor(process.stderr, wireText(direction, bytes))}\n`);
     },
   );
   session = new ShellSession(
@@ -42,24 +45,30 @@ export async function runPiped(open: Open, { hmp, pretty, verbose }: ShellFlags)
       width: WIDTH,
       reply: (reply: RawReply) => void writeReply(reply, { what: 'reply', pretty }),
       text: writeText,
-      problem: (text) => void process.stderr.write(`qmpmux: standard input, line ${line}: ${text}\n`),
+      problem: (text) => writeProblem(`standard input, line ${line}: ${text}`),
     },
     { isHuman: hmp, events: false },
   );
   let code: number = EXIT.ok;
+  let isRead = true;
+  whenReaderLeaves(() => {
+    isRead = false;
+    lost.abort();
+  });
   try {
     const { addAbortSignal } = await import('node:stream');
     for await (const piece of pieces(addAbortSignal(lost.signal, process.stdin.setEncoding('utf8')))) {
       line = piece.line;
       code = Math.max(code, CODES[await session.evaluate(piece.text)]);
-      if (!link.isConnected) break;
+      if (!link.isConnected || !isRead) break;
     }
     if (session.isInside) {
-      process.stderr.write('qmpmux: the transaction is not closed: a line ) is missing at its end\n');
+      writeProblem('the transaction is not closed: a line ) is missing at its end');
       code = Math.max(code, EXIT.usage);
     }
   } catch (error) {
     if (!lost.signal.aborted) throw error;
+    if (!isRead) return code;
     throw lost.signal.reason;
   } finally {
     link.close();

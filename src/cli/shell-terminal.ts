@@ -10,7 +10,8 @@ import { layOut } from './json-layout.js';
 import { returnIn } from './reply-output.js';
 import { historyFile, MOST_LINES, ShellHistory } from './shell-history.js';
 import { ShellLink, type LinkObserver } from './shell-link.js';
-import { harmless, wireText } from './shell-text.js';
+import { wireText } from './screen-text.js';
+import { printable, printableLines } from '../shared/printable.js';
 import { ShellScreen } from './shell-screen.js';
 import { isSecret } from './shell-secrets.js';
 import { ShellSession } from './shell-session.js';
@@ -40,16 +41,16 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
     event: (event) => {
       if (session?.wants(event) === true) print(describeEvent(event));
     },
-    lost: (error) => print(colour('yellow', lostText(error))),
-    back: (greeting) => print(colour('yellow', `${welcome(greeting)}, again`)),
+    lost: (error) => print(colour('yellow', printable(lostText(error)))),
+    back: (greeting) => print(colour('yellow', printable(`${welcome(greeting)}, again`))),
   };
   const describeEvent = (event: QmpEvent): string => {
     const data = findMembers(event.bytes)?.find(({ name }) => name === 'data');
     const text = data === undefined ? '' : ` ${event.bytes.toString('utf8', data.valueStart, data.end)}`;
-    return colour('yellow', `${timeOf(event)} ${event.name}`) + text;
+    return colour('yellow', `${timeOf(event)} ${printable(event.name)}`) + printable(text);
   };
   const link = await open(observer, (direction, bytes) => {
-    if (verbose) print(colour('dim', wireText(direction, bytes)));
+    if (verbose) print(colour('dim', printable(wireText(direction, bytes))));
   });
   const history = new ShellHistory(historyFile(hmp ? 'history-hmp' : 'history'));
   const screen = new ShellScreen(process.stdin, process.stdout, history.lines, MOST_LINES, async (line) => {
@@ -63,9 +64,9 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
       get width() {
         return screen.width;
       },
-      reply: (reply: RawReply) => screen.show(layOut(returnIn(reply).toString(), paint)),
-      text: (text) => screen.show(harmless(text.replace(/\n$/, ''))),
-      problem: (text) => screen.print(colour('red', harmless(text))),
+      reply: (reply: RawReply) => screen.show(layOut(printableLines(returnIn(reply).toString()), paint)),
+      text: (text) => screen.show(printableLines(text.replace(/\n$/, ''))),
+      problem: (text) => screen.print(colour('red', printable(text))),
     },
     { isHuman: hmp, events: true },
   );
@@ -75,7 +76,7 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
   });
   for (const text of early) print(text);
-  print(`${welcome(link.greeting)}\nTab completes, help tells what there is, Ctrl-D leaves.`);
+  print(`${printable(welcome(link.greeting))}\nTab completes, help tells what there is, Ctrl-D leaves.`);
   await Promise.race([loop(screen, session, history), ending]);
   link.close();
   screen.close();

@@ -11,6 +11,7 @@ import {
 } from './own-commands.js';
 import { Report } from './report.js';
 import { checked, type Thresholds, UNKNOWN, verdictLine } from './status-check.js';
+import { textFor } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
 
 /** With `--check`, where no --timeout is given, in seconds. */
@@ -68,7 +69,7 @@ export const status = subcommand({
       if (!(error instanceof QmpmuxError) || error instanceof UsageError) throw error;
       const isRefused = error instanceof NotThereError || error.code === 'QMPMUX_COMMAND_FAILED';
       const verdict = verdictLine(isRefused ? UNKNOWN : 2, error.message);
-      process.stdout.write(`${verdict.line}\n`);
+      process.stdout.write(`${textFor(process.stdout, verdict.line)}\n`);
       return verdict.code;
     }
   },

@@ -39,7 +39,7 @@ const NO_LINES = {
   middle: ' '.repeat(GAP),
 };
 
-/** @returns the table's lines, the first with the heads. Cells may be coloured; nothing in them may steer the terminal: see `plainCell`. */
+/** @returns the table's lines, the first with the heads. Cells may be coloured; nothing in them may steer the terminal: see `printable`. */
 export function tableLines(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],

@@ -1,10 +1,12 @@
 /** `qmpmux top`: clients, commands a second, latencies and who blocks, refreshed until one has seen enough. */
 import { ConnectionError } from '../client/errors.js';
+import { printable } from '../shared/printable.js';
 import { colourOf, plain } from './colour.js';
 import { parseSeconds } from './deadline.js';
 import { EXIT } from './exit-code.js';
 import { FullScreen } from './full-screen.js';
 import { onlyTarget, OWN_COMMANDS_NOTE, type OwnCommands, withOwnCommands } from './own-commands.js';
+import { whenReaderLeaves } from './output.js';
 import { subcommand, UsageError } from './subcommand.js';
 import type { Target } from './target.js';
 import { compare, type Frame, type Sample, takeSample } from './top-sample.js';
@@ -60,7 +62,7 @@ function clock(): string {
 
 async function printFrames(target: Target, pause: number, most: number): Promise<number> {
   let isRead = true;
-  process.stdout.once('error', () => {
+  whenReaderLeaves(() => {
     isRead = false;
   });
   return withOwnCommands(target, undefined, async (commands) => {
@@ -187,7 +189,8 @@ class Watch {
       { columns, rows: this.#trouble === null ? rows : rows - 1 },
       this.#colour,
     );
-    if (this.#trouble !== null) lines.unshift(this.#colour('red', cutTo(`${this.#trouble}; trying again`, columns)));
+    if (this.#trouble !== null)
+      lines.unshift(this.#colour('red', cutTo(printable(`${this.#trouble}; trying again`), columns)));
     this.#screen.draw(lines);
   }
 }

@@ -26,6 +26,8 @@ const LAST_STEPS = 25_000;
 export interface DaemonOptions {
   readonly config: DaemonConfig;
   readonly log: Logger;
+  /** Lines of the log that could not be written, for the metrics. */
+  readonly lostLogLines?: () => number;
   /** Clients of a monitor are accepted, for the first time or again. */
   readonly ready: (monitor: string, places: readonly string[]) => void;
   /** Reads the config again, for clients that ask for it; not there where there is none. @returns what has changed */
@@ -260,6 +262,7 @@ export class Daemon {
       packageVersion(),
       () => this.#audit?.figures ?? null,
       () => this.configErrors,
+      this.#options.lostLogLines ?? (() => 0),
     );
     this.#metricsServer = new MetricsServer(address, this.#metrics, this.#options.log);
   }

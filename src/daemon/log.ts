@@ -1,10 +1,14 @@
 /**
- * The daemon's log: short sentences with fields, on standard error.
+ * The daemon's log: short sentences with fields, on standard error. `json` is pino's own form, `pretty` is for eyes.
  *
- * `json` is pino's own form, written as the event loop allows; a reader that stands still cannot hold the daemon up. `pretty` is for
- * eyes: written at once, so that the last line before an end is there.
+ * Each line is written at once, so that the last one before an end is there; and no stream that is full, stopped or gone holds the
+ * daemon up (line-sink.ts): pino's own destinations wait in the loop for one, and for ever at the end.
  */
 import { pino } from 'pino';
+import { isatty } from 'node:tty';
+import { styleText } from 'node:util';
+import { printable, printableLines } from '../shared/printable.js';
+import { LineSink } from './line-sink.js';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export const LOG_FORMATS = ['pretty', 'json'] as const;
@@ -18,45 +22,72 @@ export interface LogSettings {
   readonly format: LogFormat | 'auto';
 }
 
-/** A log, and what writes out the lines that are still to be written. */
 export interface DaemonLog {
   readonly logger: pino.Logger;
-  readonly flush: () => void;
+  /** Lines that could not be written, since the start. */
+  readonly lost: () => number;
+  /** Writes what is still to be written, unless standard error takes nothing. */
+  readonly end: () => Promise<void>;
 }
 
 const STDERR = 2;
-/** Lines waiting for a reader that stands still are dropped beyond this many bytes. */
-const MOST_WAITING = 16 * 1024 * 1024;
 
-/**
- * What a terminal would act on, or show in another order, and JSON leaves as it is: names of commands and programs are the clients'.
- */
-const ACTED_ON = /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+/** Turns one of pino's lines into the text that is written, with its line feed. */
+type Form = (line: string) => string;
 
 /** Opens the log on standard error. */
 export async function openLog(settings: LogSettings): Promise<DaemonLog> {
-  const isTerminal = process.stderr.isTTY;
+  const isTerminal = isatty(STDERR);
+  const isJson = settings.format === 'json' || (settings.format === 'auto' && !isTerminal);
   const options: pino.LoggerOptions = { level: settings.level, base: null };
-  if (settings.format === 'json' || (settings.format === 'auto' && !isTerminal)) {
-    const destination = pino.destination({ dest: STDERR, sync: false, maxLength: MOST_WAITING });
-    const json = { ...options, timestamp: pino.stdTimeFunctions.isoTime };
-    return {
-      logger: pino(json, destination),
-      flush: () => {
-        destination.flushSync();
-      },
-    };
-  }
-  // Loaded only where it is used: it takes as long as the rest of the start together.
-  const { PinoPretty } = await import('pino-pretty');
-  const colorize = isTerminal && (process.env['NO_COLOR'] ?? '') === '';
-  const stream = PinoPretty({
-    colorize,
-    destination: STDERR,
-    sync: true,
-    singleLine: true,
-    translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
+  if (isJson) options.timestamp = pino.stdTimeFunctions.isoTime;
+  const form = isJson ? jsonForm(isTerminal) : await prettyForm(isTerminal && (process.env['NO_COLOR'] ?? '') === '');
+  let notice = '';
+  const notices = pino(options, { write: (line: string) => (notice = form(line)) });
+  const sink = new LineSink(STDERR, (lines, reason) => {
+    notice = '';
+    notices.warn({ lines, reason }, 'lines of this log were lost: they could not be written');
+    return notice;
   });
-  const harmless = { write: (line: string) => stream.write(line.replace(ACTED_ON, '\ufffd')) };
-  return { logger: pino(options, harmless), flush: () => undefined };
+  return {
+    logger: pino(options, { write: (line: string) => sink.write(form(line)) }),
+    lost: () => sink.lost,
+    end: () => sink.end(),
+  };
+}
+
+/** For a program the line stays as pino wrote it; a terminal would act on what JSON leaves as it is. */
+function jsonForm(isTerminal: boolean): Form {
+  return isTerminal ? (line) => `${printable(line.trimEnd())}\n` : (line) => line;
+}
+
+/** What stands before the fields: time, level, sentence. */
+const HEAD = /^(\[[^\]\n]{1,40}\]) ([A-Z]{1,10}): ([^{\n]*)/;
+const LEVEL_STYLES: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
+  TRACE: 'gray',
+  DEBUG: 'blue',
+  INFO: 'green',
+  WARN: 'yellow',
+  ERROR: 'red',
+  FATAL: ['bgRed', 'white'],
+};
+
+async function prettyForm(isColoured: boolean): Promise<Form> {
+  // Loaded only where it is used: it takes as long as the rest of the start together.
+  const { prettyFactory } = await import('pino-pretty');
+  const lay = prettyFactory({ colorize: false, singleLine: true, translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l' });
+  return (line) => {
+    const text = printableLines(lay(line) ?? '');
+    // Colours come last: before, they could not be told from those that somebody has put into a name.
+    if (!isColoured) return text;
+    return text.replace(
+      HEAD,
+      (_, time: string, level: string, sentence: string) =>
+        `${time} ${paint(LEVEL_STYLES[level] ?? 'reset', level)}: ${paint('cyan', sentence)}`,
+    );
+  };
+}
+
+function paint(style: Parameters<typeof styleText>[0], text: string): string {
+  return styleText(style, text, { validateStream: false });
 }

@@ -40,8 +40,14 @@ export class Metrics {
    * @param version of qmpmux
    * @param audit tells how the audit log stands; null when there is none
    * @param configErrors tells how many files of the config cannot be used
+   * @param lostLogLines tells how many lines of the log could not be written
    */
-  constructor(version: string, audit: () => AuditFigures | null, configErrors: () => number = () => 0) {
+  constructor(
+    version: string,
+    audit: () => AuditFigures | null,
+    configErrors: () => number = () => 0,
+    lostLogLines: () => number = () => 0,
+  ) {
     this.#audit = audit;
     collectDefaultMetrics({ register: this.#registry });
     this.#waiting = this.#histogram(
@@ -59,6 +65,9 @@ export class Metrics {
       [],
       () => [[{}, configErrors()]],
     );
+    this.#counter('qmpmux_log_lost_lines_total', "Lines of qmpmux's own log that could not be written.", [], () => [
+      [{}, lostLogLines()],
+    ]);
     this.#addMonitors();
     this.#addClients();
     this.#addCommands();

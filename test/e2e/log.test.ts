@@ -19,7 +19,7 @@ describe('the log for eyes', { skip: missing('qemu') }, () => {
     await daemon.stop();
     assert.match(
       daemon.errors,
-      /INFO: refused a command \{.*"command":"\\u001b\[31m\ufffd31m\\u0007\ufffd\ufffd\ufffd",/,
+      /INFO: refused a command \{.*"command":"\\u001b\[31m\\u009b31m\\u0007\\u0085\\u202e\\u007f",/,
     );
     assert.doesNotMatch(daemon.errors, /(?!\n)[\p{Cc}\u202e]/u);
   });
