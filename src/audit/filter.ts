@@ -1,13 +1,21 @@
 /** Which records a reader wants to see. */
+import { matchesGlob } from '../mux/glob.js';
 import { AuditSettingError } from './errors.js';
 import { isKind, KINDS, type Kind } from './kinds.js';
+import { deedOf } from './read/deed.js';
+import { timeOf } from './read/moment.js';
 import { type AuditRecord, numberOf, objectOf, textOf } from './record.js';
 
 export interface Filter {
-  /** A client's number, or its program's name. */
+  /** A client's number (`5`), or that with its monitor (`web1#5`) and its run of the daemon (`web1#5/2`), or its program's name. */
   readonly client: string | null;
   readonly uid: number | null;
-  readonly command: RegExp | null;
+  /** A glob for the monitor's name. */
+  readonly monitor: string | null;
+  /** A glob for any of a command's names: its own, the verb of its HMP line, an action of its transaction. */
+  readonly command: string | null;
+  /** A text that the record or its answer has, in all its spellings: see `spellingsOf`. */
+  readonly match: readonly string[] | null;
   readonly kinds: ReadonlySet<Kind> | null;
   /** Milliseconds since 1970. */
   readonly since: number | null;
@@ -21,7 +29,9 @@ export interface Filter {
 export const EVERYTHING: Filter = {
   client: null,
   uid: null,
+  monitor: null,
   command: null,
+  match: null,
   kinds: null,
   since: null,
   until: null,
@@ -34,42 +44,74 @@ export interface Occurrence {
   readonly record: AuditRecord;
   /** The reply, error, denial or the like of a command; null for other records, and where there is none (yet). */
   readonly answer: AuditRecord | null;
+  /** Their lines, for what looks for texts in them. */
+  readonly line: string;
+  readonly answerLine: string | null;
+  /** The run of the daemon within what is read of its log, from 1. Clients are counted anew in each. */
+  readonly run: number;
 }
 
 const FAILURES: ReadonlySet<Kind> = new Set<Kind>(['error', 'denied', 'malformed', 'unanswered', 'stray', 'refused']);
 
 /** @returns whether the filter lets an occurrence through. */
-export function matches(filter: Filter, { record, answer }: Occurrence): boolean {
+export function matches(filter: Filter, occurrence: Occurrence): boolean {
+  const { record, answer } = occurrence;
   if (filter.kinds !== null && !filter.kinds.has(record.kind) && (answer === null || !filter.kinds.has(answer.kind)))
     return false;
   if (filter.since !== null || filter.until !== null) {
-    const time = Date.parse(record.time);
-    if (filter.since !== null && time < filter.since) return false;
+    const time = timeOf(record.time);
+    if (time === null || (filter.since !== null && time < filter.since)) return false;
     if (filter.until !== null && time > filter.until) return false;
+  }
+  if (filter.monitor !== null) {
+    const monitor = textOf(record, 'monitor');
+    if (monitor === null || !matchesGlob(filter.monitor, monitor)) return false;
   }
   const peer = objectOf(record, 'peer');
   if (filter.uid !== null && peer?.['uid'] !== filter.uid) return false;
-  if (
-    filter.client !== null &&
-    String(numberOf(record, 'client')) !== filter.client &&
-    peer?.['program'] !== filter.client
-  )
+  if (filter.client !== null && !clientNames(occurrence).includes(filter.client) && peer?.['program'] !== filter.client)
     return false;
   if (filter.command !== null) {
-    const name = textOf(record, 'command');
-    if (name === null || !filter.command.test(name)) return false;
+    if (record.kind !== 'command' && record.kind !== 'denied') return false;
+    const { command } = filter;
+    if (!deedOf(record).names.some((name) => matchesGlob(command, name))) return false;
   }
   if (filter.slow !== null && (answer === null || (numberOf(answer, 'latency') ?? 0) < filter.slow)) return false;
-  return !filter.errors || FAILURES.has(record.kind) || (answer !== null && FAILURES.has(answer.kind));
+  if (filter.errors && !FAILURES.has(record.kind) && (answer === null || !FAILURES.has(answer.kind))) return false;
+  const { match } = filter;
+  if (match === null) return true;
+  const { line, answerLine } = occurrence;
+  return hasText(line, match) || (answerLine !== null && hasText(answerLine, match));
 }
 
-/** @returns a pattern for a command's name in which `*` is any text and `?` any character. */
-export function parseGlob(glob: string): RegExp {
-  const expression = glob
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.');
-  return new RegExp(`^(?:${expression})$`, 's');
+/** @returns the names under which a record's client is found; none for records about the VM or the daemon. */
+function clientNames({ record, run }: Occurrence): readonly string[] {
+  const client = numberOf(record, 'client');
+  if (client === null) return [];
+  const name = `${textOf(record, 'monitor') ?? ''}#${client}`;
+  return [String(client), name, `${name}/${run}`, ...(run === 1 ? [] : [`#${client}/${run}`])];
+}
+
+/** @returns how a text may be written in JSON: as it is, with escapes for what needs them, and with escapes for all that is not ASCII. */
+export function spellingsOf(text: string): string[] {
+  const escaped = JSON.stringify(text).slice(1, -1);
+  const ascii = (digits: (hex: string) => string) =>
+    escaped.replace(/[\u007f-\uffff]/g, (unit) => `\\u${digits(unit.charCodeAt(0).toString(16).padStart(4, '0'))}`);
+  return [...new Set([text, escaped, ascii((hex) => hex), ascii((hex) => hex.toUpperCase())])];
+}
+
+const KIND_MEMBER = '"kind":';
+const HASH_MEMBER = ',"hash":"';
+
+/** @returns whether a record has one of the texts in what it says, not in its number, time or hash. */
+function hasText(line: string, texts: readonly string[]): boolean {
+  const start = Math.max(0, line.indexOf(KIND_MEMBER));
+  const hash = line.lastIndexOf(HASH_MEMBER);
+  const end = hash < 0 || hash < line.length - 80 ? line.length : hash;
+  return texts.some((text) => {
+    const at = line.indexOf(text, start);
+    return at >= 0 && at + text.length <= end;
+  });
 }
 
 /** @throws AuditSettingError for what is no kind of record */
@@ -80,26 +122,4 @@ export function parseKinds(names: readonly string[]): ReadonlySet<Kind> {
     kinds.add(name);
   }
   return kinds;
-}
-
-const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/**
- * Reads a moment: `2026-01-31`, `2026-01-31T23:59` (local time unless a zone is given), `23:59` of today, or `90s`, `5m`, `2h`, `1d` ago.
- * @param now milliseconds since 1970
- * @throws AuditSettingError
- */
-export function parseMoment(text: string, now: number): number {
-  const ago = /^(\d{1,6})([smhd])$/.exec(text);
-  if (ago !== null) return now - Number(ago[1]) * (UNITS[ago[2] ?? ''] ?? 0);
-  const day = new Date(now);
-  const pad = (value: number) => String(value).padStart(2, '0');
-  const today = `${day.getFullYear()}-${pad(day.getMonth() + 1)}-${pad(day.getDate())}`;
-  const full = /^\d{1,2}:\d\d/.test(text) ? `${today}T${text.padStart(5, '0')}` : text.replace(' ', 'T');
-  // A date alone would be taken for UTC.
-  const time = Date.parse(/^\d{4}-\d\d-\d\d$/.test(full) ? `${full}T00:00` : full);
-  if (!/^\d{4}-\d\d-\d\d/.test(full) || Number.isNaN(time)) {
-    throw new AuditSettingError(`'${text}' is no time: write 2026-01-31T23:59, 23:59, or 5m, 2h, 1d for so long ago`);
-  }
-  return time;
 }

@@ -1,36 +1,40 @@
 /** The lines of a log that is being written, those that are there and those that come: `tail -F` that loses nothing when the file is rotated. */
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { systemCode } from './errors.js';
+import { AuditReadError, systemCode, systemReason } from './errors.js';
+import { LONGEST_LINE, unwrapped } from './log-lines.js';
+import { LineGate } from './read/line-gate.js';
 
 /** How often it is looked for more, in milliseconds. */
 const LOOK_EVERY = 100;
 const CHUNK = 64 * 1024;
-const NEW_LINE = 0x0a;
 
 /**
  * @param path of the log; it need not be there yet
  * @param signal ends it
  * @param idle called whenever there is nothing more for the moment
+ * @param start the byte from which on lines are wanted; of a line that began before it, nothing is
+ * @throws AuditReadError by the iterator
  */
-export async function* follow(path: string, signal: AbortSignal, idle: () => void): AsyncGenerator<string> {
-  let position = 0;
-  let rest: Buffer[] = [];
-  const chunk = Buffer.alloc(CHUNK);
+export async function* follow(path: string, signal: AbortSignal, idle: () => void, start = 0): AsyncGenerator<string> {
+  // The byte before it ends a line, or is part of one that is not wanted.
+  let position = Math.max(0, start - 1);
+  let isWanted = start === 0;
+  let gate = new LineGate(LONGEST_LINE);
   let handle = await openIfThere(path);
   try {
     while (!signal.aborted) {
+      // What is kept of a line that goes on must not be overwritten.
+      const chunk = Buffer.allocUnsafe(CHUNK);
       const { bytesRead } = handle === null ? { bytesRead: 0 } : await handle.read(chunk, 0, CHUNK, position);
       if (bytesRead > 0) {
         position += bytesRead;
-        const bytes = Buffer.from(chunk.subarray(0, bytesRead));
-        let start = 0;
-        for (let at = bytes.indexOf(NEW_LINE); at >= 0; at = bytes.indexOf(NEW_LINE, start)) {
-          yield Buffer.concat([...rest, bytes.subarray(start, at)]).toString('utf8');
-          rest = [];
-          start = at + 1;
+        for (const { bytes } of gate.push(chunk.subarray(0, bytesRead))) {
+          for (const line of bytes.toString('utf8', 0, bytes.length - 1).split('\n')) {
+            if (isWanted) yield unwrapped(line) ?? line;
+            isWanted = true;
+          }
         }
-        if (start < bytes.length) rest.push(bytes.subarray(start));
         continue;
       }
       // Only at its end: what a rotated file got before the writer let go of it is read first.
@@ -39,7 +43,8 @@ export async function* follow(path: string, signal: AbortSignal, idle: () => voi
         await handle?.close();
         handle = next;
         position = 0;
-        rest = [];
+        isWanted = true;
+        gate = new LineGate(LONGEST_LINE);
         continue;
       }
       idle();
@@ -55,7 +60,7 @@ async function openIfThere(path: string): Promise<FileHandle | null> {
     return await open(path, 'r');
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null;
-    throw error;
+    throw new AuditReadError(`${path} cannot be read: ${systemReason(error)}`, { cause: error });
   }
 }
 

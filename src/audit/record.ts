@@ -2,6 +2,7 @@
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
 import { HASH_LENGTH, HASH_MEMBER } from './chain.js';
 import { isKind, type Kind } from './kinds.js';
+import type { LogLine } from './log-lines.js';
 
 export interface AuditRecord {
   readonly seq: number;
@@ -14,16 +15,78 @@ export interface AuditRecord {
   readonly members: JsonObject;
 }
 
-/** @returns the record that a line of a log is, or null. */
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+
+/** A longer line is looked through before it is parsed, in characters. */
+const LONG = 1024 * 1024;
+/** A parsed value takes up to 64 bytes for each of these in its text. QEMU takes no message with more than half as many. */
+const MOST_STRUCTURE = 4 * 1024 * 1024;
+
+/**
+ * @returns the record that a line of a log is, or null. Of one with more values in it than QEMU takes only the members before its
+ * message are there, and the beginning of that as `text`.
+ */
 export function parseRecord(line: string): AuditRecord | null {
   if (!line.startsWith('{"v":')) return null;
-  const parsed = parseJson(line);
-  if (!parsed.ok || !isJsonObject(parsed.value)) return null;
-  const members = parsed.value;
+  if (line.length > LONG && structureOf(line) > MOST_STRUCTURE) return beginningOfRecord(line, Buffer.byteLength(line));
+  const members = parseLoosely(line);
+  return members === null ? null : asRecord(members);
+}
+
+/** @returns an object; an integer that is too long for `parseJson`, as anyone may send it, is rounded. */
+function parseLoosely(text: string): JsonObject | null {
+  const parsed = parseJson(text);
+  if (parsed.ok) return isJsonObject(parsed.value) ? parsed.value : null;
+  try {
+    // It makes nothing but JSON values.
+    const value: JsonValue = JSON.parse(text);
+    return isJsonObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @returns the record that a line of a log is, or null: of one that is too long to be read, what its beginning says. */
+export function recordOf(line: LogLine): AuditRecord | null {
+  return line.longLine === null
+    ? parseRecord(line.text)
+    : beginningOfRecord(line.longLine.beginning, line.longLine.length);
+}
+
+function asRecord(members: JsonObject): AuditRecord | null {
   const { seq, time, mono, kind } = members;
   if (typeof seq !== 'number' || typeof time !== 'string' || typeof mono !== 'number') return null;
   if (typeof kind !== 'string' || !isKind(kind)) return null;
   return { seq, time, mono, kind, members };
+}
+
+/** Members that may be long; all that says what a record is about stands before them. */
+const LONG_MEMBERS = ['id', 'id_text', 'rule', 'reason', 'message', 'text', 'latin1', 'reply', 'redacted'];
+const SHOWN_OF_LONG = 1000;
+
+/** @param length of the whole line, in bytes */
+function beginningOfRecord(line: string, length: number): AuditRecord | null {
+  const beginning = line.slice(0, 4096);
+  // A comma, a quote, a name and a quote stand within no string: its quotes have backslashes.
+  const ends = LONG_MEMBERS.map((name) => beginning.indexOf(`,"${name}":`)).filter((at) => at >= 0);
+  const end = Math.min(...ends, beginning.length);
+  const members = beginning.startsWith('{"v":') ? parseLoosely(`${beginning.slice(0, end)}}`) : null;
+  if (members === null) return null;
+  const text = `(of a record of ${length} bytes) ${beginning.slice(end + 1, end + SHOWN_OF_LONG)}`;
+  return asRecord({ ...members, text, cut: { length } });
+}
+
+/** @returns how many objects, arrays and commas a JSON text has outside of strings. */
+function structureOf(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === QUOTE) at = stringEnd(text, at) - 1;
+    else if (unit === COMMA || (unit & 0xdf) === 0x5b) count++;
+  }
+  return count;
 }
 
 /** @returns a member that is text, or null. */
@@ -89,10 +152,6 @@ function messageText(line: string, record: AuditRecord): string {
   const start = line.indexOf(MESSAGE) + MESSAGE.length;
   return line.slice(start, hash === undefined ? -1 : -(HASH_MEMBER.length + HASH_LENGTH + 2));
 }
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
 
 /** @returns the end of the string that begins at `at`. */
 function stringEnd(line: string, at: number): number {

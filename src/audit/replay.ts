@@ -1,10 +1,12 @@
 /**
  * Sends the commands of a log to another VM, in the order in which they were sent to the first, and compares the answers. What cannot be
- * sent as it was (something was removed from it) is left out and counted.
+ * sent as it was (something was removed from it) is left out and counted, and so are qmpmux's own commands, which no QEMU knows.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
 import { type Filter, matches } from './filter.js';
+import { isStart } from './joiner.js';
+import { brief } from './line-format.js';
 import { type AuditRecord, exactMessage, memberText, numberOf, parseRecord, textOf } from './record.js';
 
 /** Where commands are sent: a QMP client. */
@@ -25,6 +27,8 @@ export interface ReplayOptions {
 export interface Difference {
   /** Of the command, in the log. */
   readonly seq: number;
+  /** The name of the log; empty where there is only one. */
+  readonly log: string;
   readonly command: string;
   /** Where the answers differ, and how; `return.status: "running" → "paused"`. */
   readonly where: readonly string[];
@@ -38,6 +42,8 @@ export interface ReplayResult {
   readonly incomparable: number;
   /** Commands that could not be sent as they were. */
   readonly skipped: number;
+  /** Commands of qmpmux's own, which it had answered itself. */
+  readonly own: number;
 }
 
 /** So many commands are unanswered at a time: below what QEMU queues. */
@@ -46,9 +52,15 @@ const WINDOW = 7;
 const MOST_OPEN = 10_000;
 /** So many differences of one answer are told. */
 const MOST_TOLD = 4;
+/** Answers are compared so deep; QEMU's own are never deeper. */
+const DEEPEST = 1100;
+/** How the names of qmpmux's own commands begin. */
+const OWN = '__org.qmpmux_';
 
 interface Sent {
   readonly seq: number;
+  readonly log: string;
+  readonly key: string;
   readonly name: string;
   /** Either is there first. */
   recorded: JsonValue | null | undefined;
@@ -59,8 +71,10 @@ export class Replay {
   readonly #target: ReplayTarget;
   readonly #options: ReplayOptions;
   readonly #ignored: readonly (readonly string[])[];
-  /** By the command's number in the log: those that lack an answer, the log's or the VM's. */
-  readonly #open = new Map<number, Sent>();
+  /** By log and number: those that lack an answer, the log's or the VM's. */
+  readonly #open = new Map<string, Sent>();
+  /** Runs of the daemon that were met, by log. */
+  readonly #runs = new Map<string, number>();
   readonly #running = new Set<Promise<void>>();
   /** The monotonic time of the first command in the log, and ours when it was sent. */
   #begin: { readonly recorded: number; readonly now: number } | null = null;
@@ -70,6 +84,7 @@ export class Replay {
   #different = 0;
   #incomparable = 0;
   #skipped = 0;
+  #own = 0;
 
   constructor(target: ReplayTarget, options: ReplayOptions) {
     this.#target = target;
@@ -77,14 +92,16 @@ export class Replay {
     this.#ignored = options.ignore.map((path) => path.split('.'));
   }
 
-  /** Takes the next line of the log. @throws what the target fails with */
-  async line(text: string): Promise<void> {
+  /** Takes the next line of a log. @param log its name. @throws what the target fails with */
+  async line(text: string, log = ''): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
     const record = parseRecord(text);
     if (record === null) return;
+    const run = this.#runs.get(log);
+    if (run === undefined || isStart(record)) this.#runs.set(log, (run ?? 0) + 1);
     const of = numberOf(record, 'of');
-    if (record.kind === 'command') await this.#send(record, text);
-    else if (of !== null) this.#recorded(of, record, text);
+    if (record.kind === 'command') await this.#send(record, text, log);
+    else if (of !== null) this.#recorded(`${of} ${log}`, record, text);
   }
 
   /** The log is over: waits for what is still to be answered. @throws what the target fails with */
@@ -99,12 +116,19 @@ export class Replay {
       different: this.#different,
       incomparable: this.#incomparable,
       skipped: this.#skipped,
+      own: this.#own,
     };
   }
 
-  async #send(record: AuditRecord, text: string): Promise<void> {
+  async #send(record: AuditRecord, text: string, log: string): Promise<void> {
     // What it was answered is not known yet.
-    if (!matches({ ...this.#options.filter, slow: null, errors: false }, { record, answer: null })) return;
+    const filter = { ...this.#options.filter, slow: null, errors: false };
+    const run = this.#runs.get(log) ?? 1;
+    if (!matches(filter, { record, answer: null, line: text, answerLine: null, run })) return;
+    if (textOf(record, 'command')?.startsWith(OWN) === true) {
+      this.#own++;
+      return;
+    }
     const message = exactMessage(text, record);
     if (message === null) {
       this.#skipped++;
@@ -112,13 +136,16 @@ export class Replay {
     }
     await this.#wait(record.mono);
     while (this.#running.size >= WINDOW) await Promise.race(this.#running);
+    const key = `${record.seq} ${log}`;
     const sent: Sent = {
       seq: record.seq,
+      log,
+      key,
       name: textOf(record, 'command') ?? '',
       recorded: undefined,
       received: undefined,
     };
-    this.#open.set(record.seq, sent);
+    this.#open.set(key, sent);
     this.#sent++;
     const [oldest] = this.#open.keys();
     if (this.#open.size > MOST_OPEN && oldest !== undefined) {
@@ -147,8 +174,8 @@ export class Replay {
     if (due - now >= 1) await delay(due - now);
   }
 
-  #recorded(of: number, record: AuditRecord, text: string): void {
-    const sent = this.#open.get(of);
+  #recorded(key: string, record: AuditRecord, text: string): void {
+    const sent = this.#open.get(key);
     if (sent === undefined || sent.recorded !== undefined) return;
     const { cut, redacted } = record.members;
     const isWhole = (record.kind === 'reply' || record.kind === 'error') && cut === undefined && redacted === undefined;
@@ -159,39 +186,59 @@ export class Replay {
   #compare(sent: Sent): void {
     const { recorded, received } = sent;
     if (recorded === undefined || received === undefined) return;
-    this.#open.delete(sent.seq);
+    this.#open.delete(sent.key);
     if (recorded === null || received === null) {
       this.#incomparable++;
       return;
     }
-    const where: string[] = [];
-    this.#differences(recorded, received, [], where);
-    if (where.length === 0) {
+    const found: Found = { where: [], count: 0 };
+    this.#differences(recorded, received, [], found);
+    if (found.count === 0) {
       this.#same++;
       return;
     }
     this.#different++;
-    const more = where.length - MOST_TOLD;
-    const told = more > 0 ? [...where.slice(0, MOST_TOLD), `and ${more} more`] : where;
-    this.#options.tell({ seq: sent.seq, command: sent.name, where: told });
+    const more = found.count - found.where.length;
+    const where = more > 0 ? [...found.where, `and ${more} more`] : found.where;
+    this.#options.tell({ seq: sent.seq, log: sent.log, command: sent.name, where });
   }
 
-  #differences(before: JsonValue | undefined, after: JsonValue | undefined, path: string[], found: string[]): void {
+  /** @param path of the values; as it was when this returns */
+  #differences(before: JsonValue | undefined, after: JsonValue | undefined, path: string[], found: Found): void {
     if (path.length === 1 && path[0] === 'id') return;
     if (this.#ignored.some((ignored) => covers(ignored, path))) return;
-    if (isJsonObject(before) && isJsonObject(after)) {
+    const isWithin = path.length < DEEPEST;
+    if (isWithin && isJsonObject(before) && isJsonObject(after)) {
       for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
-        this.#differences(before[name], after[name], [...path, name], found);
+        path.push(name);
+        this.#differences(
+          Object.hasOwn(before, name) ? before[name] : undefined,
+          Object.hasOwn(after, name) ? after[name] : undefined,
+          path,
+          found,
+        );
+        path.pop();
       }
       return;
     }
-    if (isJsonArray(before) && isJsonArray(after)) {
-      for (let i = 0; i < Math.max(before.length, after.length); i++)
-        this.#differences(before[i], after[i], [...path, String(i)], found);
+    if (isWithin && isJsonArray(before) && isJsonArray(after)) {
+      for (let i = 0; i < Math.max(before.length, after.length); i++) {
+        path.push(String(i));
+        this.#differences(before[i], after[i], path, found);
+        path.pop();
+      }
       return;
     }
-    if (before !== after) found.push(`${path.join('.')}: ${brief(before)} → ${brief(after)}`);
+    if (before === after) return;
+    found.count++;
+    if (found.where.length < MOST_TOLD) found.where.push(`${path.join('.')}: ${shown(before)} → ${shown(after)}`);
   }
+}
+
+interface Found {
+  /** The first of them. */
+  readonly where: string[];
+  count: number;
 }
 
 /** @returns a message without what differs anyway, or null where it is no JSON. */
@@ -208,8 +255,6 @@ function covers(pattern: readonly string[], path: readonly string[]): boolean {
 
 const LONGEST_SHOWN = 60;
 
-function brief(value: JsonValue | undefined): string {
-  if (value === undefined) return '(nothing)';
-  const text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? String(item) : item));
-  return text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text;
+function shown(value: JsonValue | undefined): string {
+  return value === undefined ? '(nothing)' : brief(value, LONGEST_SHOWN);
 }

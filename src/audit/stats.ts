@@ -1,7 +1,8 @@
-/** What a log comes to: for each client and each command, how many, how many errors, how long, how many bytes. */
+/** What a log comes to: for each monitor, client and command, how many, how many errors, how long, how many bytes. */
 import { matches, type Filter } from './filter.js';
 import type { Entry } from './joiner.js';
-import { whoOf } from './line-format.js';
+import { clientText } from './line-format.js';
+import { deedOf } from './read/deed.js';
 import { messageLength, numberOf, textOf } from './record.js';
 
 export interface StatsRow {
@@ -22,6 +23,7 @@ export const OTHERS = '(others)';
 
 export class Stats {
   readonly #filter: Filter;
+  readonly #monitors = new Map<string, Tally>();
   readonly #clients = new Map<string, Tally>();
   readonly #commands = new Map<string, Tally>();
   readonly #pairs = new Map<string, Tally>();
@@ -34,14 +36,22 @@ export class Stats {
     const { record } = entry;
     if (record.kind !== 'command' && record.kind !== 'denied') return;
     if (!matches(this.#filter, entry)) return;
-    const command = textOf(record, 'command') ?? '';
-    const who = `${textOf(record, 'monitor') ?? ''} ${whoOf(record)}`;
+    const { log } = entry;
+    const command = inShort(deedOf(record).name);
+    const monitor = inShort(labelled(log, textOf(record, 'monitor') ?? ''));
+    const who = inShort(labelled(log, clientText(entry)));
+    tallyOf(this.#monitors, monitor).add(entry);
     tallyOf(this.#clients, who).add(entry);
     tallyOf(this.#commands, command).add(entry);
     tallyOf(this.#pairs, `${who}\0${command}`).add(entry);
   }
 
-  /** Rows with most commands first. */
+  /** Rows with most commands first. By VM; of several logs, by log and VM. */
+  get monitors(): StatsRow[] {
+    return rows(this.#monitors);
+  }
+
+  /** By VM, client, and run of the daemon. */
   get clients(): StatsRow[] {
     return rows(this.#clients);
   }
@@ -57,6 +67,17 @@ export class Stats {
       return { client, command, ...row };
     });
   }
+}
+
+/** Names come from clients, and many are kept. In characters. */
+const LONGEST_NAME = 200;
+
+function inShort(name: string): string {
+  return name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name;
+}
+
+function labelled(log: string, name: string): string {
+  return log === '' ? name : `${log}: ${name}`;
 }
 
 function tallyOf(tallies: Map<string, Tally>, name: string): Tally {

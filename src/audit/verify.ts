@@ -3,16 +3,21 @@
  * have answers. What is wrong is told with its place. One pass, in memory bounded by the commands in flight.
  */
 import { createHash } from 'node:crypto';
-import { checkLink, FIRST_HASH, HASH_LENGTH } from './chain.js';
+import { checkLink, FIRST_HASH, HASH_LENGTH, type LinkVerdict } from './chain.js';
 import type { Head } from './audit-log.js';
 import type { LogLine } from './log-lines.js';
-import { type AuditRecord, numberOf, objectOf, parseRecord, textOf } from './record.js';
+import type { LongLine } from './read/line-gate.js';
+import { isOfSameClient, isStart } from './joiner.js';
+import { timeOf } from './read/moment.js';
+import { isSetBack } from './read/seek.js';
+import { type AuditRecord, numberOf, objectOf, recordOf, textOf } from './record.js';
 
 /** `problem`: somebody, or a fault, has changed the log. `remark`: worth knowing, but it can come about by itself. */
 export interface Finding {
   readonly level: 'problem' | 'remark';
   readonly file: string;
   readonly line: number;
+  /** Texts of the log stand in it as JSON in ASCII, and not all of a long one: they can neither steer a terminal nor look like a line of ours. */
   readonly what: string;
 }
 
@@ -34,6 +39,16 @@ interface Position {
   readonly isChained: boolean;
 }
 
+/** A command without an answer so far. */
+interface OpenCommand {
+  readonly record: AuditRecord;
+  readonly name: string;
+  readonly line: Place;
+}
+
+/** Where a line stands. */
+type Place = Pick<LogLine, 'file' | 'number'>;
+
 /** More commands than can be in flight: beyond, the oldest count as unanswered. */
 const MOST_OPEN = 100_000;
 
@@ -46,7 +61,11 @@ export class Verifier {
   #last: LogLine | null = null;
   #lastIsRecord = true;
   /** Commands without an answer so far: their numbers, names and places. */
-  readonly #open = new Map<number, { readonly name: string; readonly line: LogLine }>();
+  readonly #open = new Map<number, OpenCommand>();
+  /** What is known of the run of the daemon: `unknown` before the first record. */
+  #run: 'unknown' | 'going on' | 'over' = 'unknown';
+  /** The last record's times. */
+  #clock: { readonly time: number; readonly mono: number } | null = null;
   #answersAreKept = true;
   #foundSavedHead = false;
   #records = 0;
@@ -65,7 +84,7 @@ export class Verifier {
 
   /** Takes the next line; those of several files one after the other. */
   line(line: LogLine): void {
-    const record = line.isUtf8 ? parseRecord(line.text) : null;
+    const record = line.isUtf8 ? recordOf(line) : null;
     if (record !== null && record.kind === 'daemon' && textOf(record, 'action') === 'torn') this.#forgive(record);
     else this.#complain();
     this.#last = line;
@@ -74,6 +93,8 @@ export class Verifier {
     this.#before = this.#position;
     this.#follow(record, line);
     this.#matchAnswers(record, line);
+    this.#watchRuns(record, line);
+    this.#watchClock(record, line);
   }
 
   /** The log is over. */
@@ -144,9 +165,10 @@ export class Verifier {
   #follow(record: AuditRecord, line: LogLine): void {
     const { seq } = record;
     this.#records++;
-    if (seq === 1 && this.#position.seq !== null && textOf(record, 'action') === 'start') {
+    if (seq === 1 && this.#position.seq !== null && isStart(record)) {
       this.#problem(line, `the log is begun anew behind record ${this.#position.seq}`);
       this.#position = { seq: null, hash: null, isChained: false };
+      this.#run = 'unknown';
     }
     const { seq: last, hash: lastHash, isChained } = this.#position;
     if (last !== null && seq <= last) {
@@ -182,7 +204,7 @@ export class Verifier {
    */
   #checkHash(line: LogLine, record: AuditRecord, base: string | null): Position {
     const { seq } = record;
-    const link = checkLink(line.text, base ?? FIRST_HASH);
+    const link = line.longLine === null ? checkLink(line.text, base ?? FIRST_HASH) : longLink(line.longLine, base);
     if (link.kind !== 'unchained') {
       this.#chained++;
       if (link.kind === 'broken' && base !== null) {
@@ -200,20 +222,53 @@ export class Verifier {
 
   #matchAnswers(record: AuditRecord, line: LogLine): void {
     const of = numberOf(record, 'of');
-    if (of !== null) this.#open.delete(of);
+    const command = of === null ? undefined : this.#open.get(of);
+    if (of !== null && command !== undefined && isOfSameClient(command.record, record)) this.#open.delete(of);
     const settings = objectOf(record, 'settings');
     if (settings !== null) {
       const leftOut = settings['left_out'];
       this.#answersAreKept = !(Array.isArray(leftOut) && (leftOut.includes('reply') || leftOut.includes('error')));
     }
-    if (record.kind === 'daemon' && textOf(record, 'action') === 'start') this.#reportOpen('qmpmux was started anew');
+    if (isStart(record)) this.#reportOpen('qmpmux was started anew');
     if (record.kind !== 'command' || !this.#answersAreKept) return;
-    this.#open.set(record.seq, { name: textOf(record, 'command') ?? '', line: { ...line, text: '' } });
+    const { monitor = null, listener = null, client = null } = record.members;
+    this.#open.set(record.seq, {
+      record: { ...record, members: { monitor, listener, client } },
+      name: quoted(textOf(record, 'command') ?? ''),
+      line: { file: line.file, number: line.number },
+    });
     if (this.#open.size <= MOST_OPEN) return;
     const [oldest] = this.#open.entries();
     if (oldest === undefined) return;
     this.#open.delete(oldest[0]);
     this.#remark(oldest[1].line, `command ${oldest[0]} (${oldest[1].name}) has no answer`);
+  }
+
+  #watchRuns(record: AuditRecord, line: LogLine): void {
+    const action = record.kind === 'daemon' ? textOf(record, 'action') : null;
+    if (isStart(record) && this.#run === 'going on') {
+      this.#remark(
+        line,
+        `qmpmux was started with record ${record.seq}, but the run before has no stop record: it was killed or crashed, the host went down, or the end of that run was cut off; a head that was saved elsewhere tells these apart (--head)`,
+      );
+    }
+    // The mark of a torn line says as much.
+    if (action === 'stop' || action === 'torn') this.#run = 'over';
+    else if (action === 'start' || this.#run === 'unknown') this.#run = 'going on';
+  }
+
+  #watchClock(record: AuditRecord, line: LogLine): void {
+    const time = timeOf(record.time);
+    if (time === null) return;
+    const clock = { time, mono: record.mono / 1000 };
+    if (this.#clock !== null && isSetBack(this.#clock, clock)) {
+      const seconds = Math.round((this.#clock.time - this.#clock.mono - (clock.time - clock.mono)) / 1000);
+      this.#remark(
+        line,
+        `the host's clock was set back by ${seconds} s before record ${record.seq}: give --read-all to commands that are asked for a time`,
+      );
+    }
+    this.#clock = clock;
   }
 
   #reportOpen(what: string): void {
@@ -222,15 +277,35 @@ export class Verifier {
     this.#open.clear();
   }
 
-  #problem(line: LogLine, what: string): void {
+  #problem(line: Place, what: string): void {
     this.#problems++;
     this.#tell({ level: 'problem', file: line.file, line: line.number, what });
   }
 
-  #remark(line: LogLine, what: string): void {
+  #remark(line: Place, what: string): void {
     this.#remarks++;
     this.#tell({ level: 'remark', file: line.file, line: line.number, what });
   }
+}
+
+/** Names are told, not messages. */
+const LONGEST_NAME = 100;
+
+/** @returns a text of the log as JSON in ASCII, cut where it is long. */
+export function quoted(text: string): string {
+  const short = text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}...` : text;
+  return JSON.stringify(short).replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** @returns what the chain says of a line that was too long to be read. */
+function longLink({ hash, previous, made }: LongLine, base: string | null): LinkVerdict {
+  if (hash === null) return { kind: 'unchained' };
+  // What it was hashed with is the line before; where that is not what it should follow, the line before has been told already.
+  const isGood = made === hash && (base === null || base === previous);
+  return { kind: isGood ? 'good' : 'broken', hash };
 }
 
 function count(number: number, what: string): string {
@@ -244,6 +319,6 @@ export function formatHead(head: Head): string {
 
 /** @returns the head that a text of `formatHead` stands for, or null. */
 export function parseHead(text: string): Head | null {
-  const match = /^(\d{1,15})(?::([0-9a-f]{64}))?$/.exec(text.trim());
+  const match = /^(\d{1,15})(?::([0-9a-f]{64}))?$/.exec(text.length > 1000 ? '' : text.trim());
   return match === null ? null : { seq: Number(match[1]), hash: match[2] ?? null };
 }

@@ -1,9 +1,13 @@
 /** `qmpmux audit replay`: a log's commands once more, to a test VM. */
-import { readLines } from '../audit/log-lines.js';
+import { type Filter, matches } from '../audit/filter.js';
+import { feed, type FeedOptions } from '../audit/read/feed.js';
+import type { Log } from '../audit/read/log-files.js';
+import { textOf } from '../audit/record.js';
 import { Replay } from '../audit/replay.js';
 import { QmpClient } from '../client/qmp-client.js';
 import { parseUpstream } from '../net/address-parser.js';
-import { filesOf, filterOf, FILTERS, Meter } from './audit-files.js';
+import { printable } from '../shared/printable.js';
+import { FILTERS, logsOf, Meter, questionOf, rangeOf } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
 
@@ -31,7 +35,7 @@ export const auditReplay = subcommand({
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'a member of answers that may differ, such as return.*.timestamp; as often as wanted',
+      describe: 'a member of answers that may differ, such as return.*.timestamp; may be repeated',
     },
     json: { type: 'boolean', describe: 'differences and result as JSON, one a line' },
   },
@@ -44,7 +48,8 @@ export const auditReplay = subcommand({
   ],
   notes: [
     'Commands are sent in the order in which they went to the VM, all by one client; what was removed from them (secrets) cannot be sent, so those',
-    'commands are skipped and counted. Answers are compared without their ids.',
+    'commands are skipped and counted, and so are commands to qmpmux itself. Of a log of several VMs, --monitor names the one whose commands',
+    'are sent. Answers are compared without their ids.',
     'Exit codes: 0 all answers are the same, 1 some differ, 64 wrong command line, 66 a file cannot be read, 69 the VM cannot be reached.',
   ].join('\n'),
 
@@ -52,8 +57,12 @@ export const auditReplay = subcommand({
     if (flags.to === undefined) throw new UsageError('the test VM is missing: --to ADDRESS');
     const target = targetOf(flags.to);
     const speed = speedOf(flags.speed);
-    const filter = filterOf(flags);
-    const files = await filesOf(operands, 'replay');
+    const question = questionOf(flags);
+    const { filter } = question;
+    const { logs, hasFaults } = await logsOf(operands, 'replay');
+    const range = rangeOf(question, flags['read-all']);
+    await checkMonitors(logs, range, filter);
+    const nameOf = (log: Log): string => (logs.length > 1 ? log.name : '');
     const client = await QmpClient.connect(target, { oob: true });
     const meter = Meter.onTerminal();
     try {
@@ -63,25 +72,49 @@ export const auditReplay = subcommand({
         ignore: flags.ignore ?? [],
         tell: (difference) => {
           meter?.clear();
-          const { seq, command, where } = difference;
+          const { log, seq, command, where } = difference;
+          const place = log === '' ? String(seq) : `${log}:${seq}`;
           process.stdout.write(
-            flags.json === true ? `${JSON.stringify(difference)}\n` : `${seq} ${command}: ${where.join('; ')}\n`,
+            flags.json === true
+              ? `${JSON.stringify(difference)}\n`
+              : `${printable(`${place} ${command}: ${where.join('; ')}`)}\n`,
           );
         },
       });
-      for (const file of files) for await (const line of readLines(file, meter?.show)) await replay.line(line);
+      for await (const items of feed(logs, { ...range, progress: meter?.show }))
+        for (const { line, log } of items) await replay.line(line.text, nameOf(log));
       const result = await replay.finish();
-      const { sent, same, different, incomparable, skipped } = result;
-      const text = `sent ${sent}, answers the same ${same}, different ${different}, not comparable ${incomparable}, commands skipped ${skipped}`;
+      const { sent, same, different, incomparable, skipped, own } = result;
+      const text = `sent ${sent}, answers the same ${same}, different ${different}, not comparable ${incomparable}, commands skipped ${skipped}, qmpmux's own ${own}`;
       meter?.clear();
       process.stdout.write(flags.json === true ? `${JSON.stringify(result)}\n` : `${text}\n`);
-      return different > 0 ? DIFFERENT : EXIT.ok;
+      return hasFaults ? EXIT.noInput : different > 0 ? DIFFERENT : EXIT.ok;
     } finally {
       meter?.clear();
       await client.close();
     }
   },
 });
+
+/** Commands of one VM must not go to another: before anything is sent, it is seen whose there are. @throws UsageError */
+async function checkMonitors(logs: readonly Log[], range: FeedOptions, filter: Filter): Promise<void> {
+  const names = new Set<string>();
+  const wanted = { ...filter, slow: null, errors: false };
+  // What comes from standard input can be read but once.
+  if (logs.some(({ files }) => files.some(({ path }) => path === '-'))) return;
+  for await (const items of feed(logs, range)) {
+    for (const { record, line } of items) {
+      if (record?.kind !== 'command') continue;
+      if (!matches(wanted, { record, answer: null, line: line.text, answerLine: null, run: 1 })) continue;
+      names.add(textOf(record, 'monitor') ?? '');
+      if (names.size < 2) continue;
+      const some = [...names].map((name) => printable(name.slice(0, 50))).join(' and ');
+      throw new UsageError(
+        `the log has commands for more than one VM (${some}): say whose are to be sent by --monitor`,
+      );
+    }
+  }
+}
 
 function targetOf(text: string): { readonly path: string } | { readonly host: string; readonly port: number } {
   const address = parseUpstream(text);

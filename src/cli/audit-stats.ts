@@ -1,9 +1,11 @@
-/** `qmpmux audit stats`: how many commands, errors and bytes, and how long, by client and by command. */
+/** `qmpmux audit stats`: how many commands, errors and bytes, and how long, by VM, by client and by command. */
 import { Joiner } from '../audit/joiner.js';
 import { formatDuration } from '../audit/line-format.js';
-import { parseRecord } from '../audit/record.js';
+import { feed } from '../audit/read/feed.js';
+import type { Log } from '../audit/read/log-files.js';
 import { Stats, type StatsRow } from '../audit/stats.js';
-import { filesOf, filterOf, FILTERS, readAll } from './audit-files.js';
+import { printable } from '../shared/printable.js';
+import { FILTERS, logsOf, Meter, questionOf, rangeOf, ReadingSummary } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand } from './subcommand.js';
 
@@ -19,7 +21,7 @@ export const auditStats = subcommand({
       type: 'number',
       requiresArg: true,
       default: DEFAULT_ROWS,
-      describe: 'how many rows of each table are shown; 0 for all',
+      describe: 'the number of rows that are shown of each table; 0 for all',
     },
     json: { type: 'boolean', describe: 'all rows as one JSON object; times are in microseconds' },
   },
@@ -30,27 +32,47 @@ export const auditStats = subcommand({
   ],
   notes: [
     'Files may be rotated and compressed ones, in any order. Denied commands count as errors. Times are from the last byte of a command to its',
-    'answer; p50 and p99 are exact to 3 %. Bytes are those of commands and answers together. Client numbers begin anew with each start of qmpmux.',
+    'answer; p50 and p99 are exact to 3 %. Bytes are those of commands and answers together. Client numbers begin anew with each start of',
+    'qmpmux: web1#5/2 is client 5 of VM web1 in the second run. Commands of the human monitor are counted by their verbs.',
+    'Exit codes: 0, 64 wrong command line, 66 a file cannot be read or is no log.',
   ].join('\n'),
 
   async run(flags, operands) {
-    const files = await filesOf(operands, 'stats');
-    const stats = new Stats(filterOf(flags));
+    const question = questionOf(flags);
+    const { logs, hasFaults } = await logsOf(operands, 'stats');
+    const nameOf = (log: Log): string => (logs.length > 1 ? log.name : '');
+    const stats = new Stats(question.filter);
+    const summary = new ReadingSummary();
     const joiner = new Joiner((entry) => {
       stats.add(entry);
     });
-    await readAll(files, false, ({ text }) => {
-      const record = parseRecord(text);
-      if (record !== null) joiner.push(record, text);
-    });
-    joiner.flush();
-    const { clients, commands } = stats;
-    if (flags.json === true) process.stdout.write(`${JSON.stringify({ clients, commands, pairs: stats.pairs })}\n`);
-    else {
-      const most = flags.rows > 0 ? flags.rows : Number.POSITIVE_INFINITY;
-      process.stdout.write(`${table('client', clients, most)}\n${table('command', commands, most)}`);
+    const until = question.filter.until ?? Number.POSITIVE_INFINITY;
+    const isAwaiting = (log: Log) => joiner.isAwaiting(nameOf(log), until);
+    const meter = Meter.onTerminal();
+    try {
+      const range = { ...rangeOf(question, flags['read-all']), isAwaiting, progress: meter?.show };
+      for await (const items of feed(logs, range)) {
+        for (const item of items) {
+          summary.add(item);
+          if (item.record !== null) joiner.push(item.record, item.line.text, nameOf(item.log));
+        }
+      }
+    } finally {
+      meter?.clear();
     }
-    return EXIT.ok;
+    joiner.flush();
+    const { monitors, clients, commands } = stats;
+    if (flags.json === true) {
+      process.stdout.write(`${JSON.stringify({ monitors, clients, commands, pairs: stats.pairs })}\n`);
+    } else if (commands.length > 0) {
+      const most = flags.rows > 0 ? flags.rows : Number.POSITIVE_INFINITY;
+      const tables = [table('client', clients, most), table('command', commands, most)];
+      if (monitors.length > 1) tables.unshift(table('VM', monitors, most));
+      process.stdout.write(tables.join('\n'));
+    }
+    summary.tellStrange();
+    if (commands.length === 0) summary.tellNothing(question, logs);
+    return hasFaults ? EXIT.noInput : EXIT.ok;
   },
 });
 
@@ -59,7 +81,7 @@ function table(what: string, rows: readonly StatsRow[], most: number): string {
   const cells = [
     [what, 'count', 'errors', 'p50', 'p99', 'max', 'bytes'],
     ...shown.map((row) => [
-      printable(row.name),
+      inShort(row.name),
       String(row.count),
       String(row.errors),
       ...[row.p50, row.p99, row.max].map((time) => (time === null ? '-' : formatDuration(time))),
@@ -79,7 +101,7 @@ function table(what: string, rows: readonly StatsRow[], most: number): string {
 const LONGEST_NAME = 48;
 
 /** Names come from clients. */
-function printable(name: string): string {
-  const text = name.replace(/[^\x20-\x7e]/g, '?');
+function inShort(name: string): string {
+  const text = printable(name);
   return text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME - 1)}…` : text;
 }

@@ -25,8 +25,7 @@ const OTHER_NAMES = new Map([
   ['c', 'cont'],
 ]);
 
-/** @returns where a verb or a topic ends that begins at `from` */
-export function nameEnd(line: string, from: number): number {
+function nameEnd(line: string, from: number): number {
   let at = from;
   while (at < line.length && line[at] !== '/' && !isBlankAt(line, at)) at++;
   return at;

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { Head } from '../../dist/audit/audit-log.js';
-import { eachLine, inOrder } from '../../dist/audit/log-lines.js';
+import { eachLine } from '../../dist/audit/log-lines.js';
+import { findLogs } from '../../dist/audit/read/log-files.js';
 import { type Finding, formatHead, parseHead, type VerifyResult, Verifier } from '../../dist/audit/verify.js';
 import { openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 import { type Scope, scratch } from '../support/scratch.js';
@@ -19,8 +20,11 @@ interface Verified extends VerifyResult {
 async function verify(files: readonly string[], head: Head | null = null): Promise<Verified> {
   const findings: Finding[] = [];
   const verifier = new Verifier((finding) => findings.push(finding), head);
-  for (const file of await inOrder(files))
-    await eachLine(file, (line) => {
+  const { logs, faults } = await findLogs(files);
+  if (faults[0] !== undefined) throw faults[0];
+  assert.equal(logs.length, 1);
+  for (const { path } of logs.flatMap((log) => log.files))
+    await eachLine(path, (line) => {
       verifier.line(line);
     });
   return { ...verifier.finish(), findings, told: findings.map(({ level, line, what }) => `${level} ${line} ${what}`) };
@@ -272,10 +276,10 @@ describe('commands without an answer', () => {
     log.recorder.command(gone);
     log.recorder.unanswered(gone, 'QEMU has exited');
     await log.close();
-    assert.deepEqual((await verify([log.path])).told, ['remark 2 command 2 (stop) has no answer: the log ends']);
+    assert.deepEqual((await verify([log.path])).told, ['remark 2 command 2 ("stop") has no answer: the log ends']);
     await (await openTestLog(t, { chain: true }, log.path)).close();
     assert.deepEqual((await verify([log.path])).told, [
-      'remark 2 command 2 (stop) has no answer: qmpmux was started anew',
+      'remark 2 command 2 ("stop") has no answer: qmpmux was started anew',
     ]);
     const silent = await openTestLog(t, { leftOut: { kinds: new Set(['reply']), events: new Set() } });
     silent.recorder.command(testCommand(testClient(), 'stop', '{"execute":"stop"}'));

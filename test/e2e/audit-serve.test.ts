@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } fro
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eachLine, inOrder } from '../../dist/audit/log-lines.js';
+import { eachLine } from '../../dist/audit/log-lines.js';
+import { findLogs } from '../../dist/audit/read/log-files.js';
 import { Verifier } from '../../dist/audit/verify.js';
 import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
 import { assertValid, type LooseRecord, parseLines } from '../support/audit.js';
@@ -42,8 +43,9 @@ async function problemsIn(paths: readonly string[]): Promise<string[]> {
   const verifier = new Verifier(({ level, file, line, what }) => {
     if (level === 'problem') problems.push(`${file}:${line}: ${what}`);
   });
-  for (const file of await inOrder(paths))
-    await eachLine(file, (line) => {
+  const { logs } = await findLogs(paths);
+  for (const { path } of logs.flatMap(({ files }) => files))
+    await eachLine(path, (line) => {
       verifier.line(line);
     });
   verifier.finish();

@@ -67,7 +67,7 @@ test('any bytes become one valid line, and can be had again', async (t) => {
   const problems: string[] = [];
   const verifier = new Verifier(({ level, what }) => level === 'problem' && problems.push(what));
   lines.forEach((text, index) => {
-    verifier.line({ file: 'f', number: index + 1, text, isWhole: true, isUtf8: true });
+    verifier.line({ file: 'f', number: index + 1, text, isWhole: true, isUtf8: true, longLine: null });
   });
   verifier.finish();
   assert.deepEqual(problems, []);

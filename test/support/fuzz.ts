@@ -16,6 +16,7 @@ const SHARES = {
   'pretty printing in any chunking': 1500,
   'audit records': 500,
   'secrets in audit records': 500,
+  'audit logs that anyone wrote': 500,
   'extension commands': 500,
   'forms of commands': 3000,
   globs: 4000,
