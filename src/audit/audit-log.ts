@@ -211,6 +211,12 @@ export class AuditLog {
     this.#hasStamp = false;
   };
 
+  /** Gives up the record that was begun: it could not be put together. Its number goes to the next. */
+  abandon(): void {
+    this.line.end = this.#lineStart;
+    this.#seq--;
+  }
+
   /** Ends the record. It is written with the next commands, or soon. */
   end(): void {
     const line = this.line;

@@ -90,6 +90,7 @@ export class Audit {
       redactor: this.#redactor,
       maxMessage: this.#settings.maxMessage,
       now: () => performance.now() * 1000,
+      report: this.#report,
     });
   }
 

@@ -1,10 +1,19 @@
 /**
- * Secrets in a line of HMP, QEMU's text monitor (`human-monitor-command`). Rows as in redaction-table.ts, source hmp-commands.hx: set_password,
- * expire_password, block_passwd, change vnc password, object_add, qom-set, qom-get. What else there is (drive_add, device_add, netdev_add,
- * chardev-add, chardev-change, migrate …) takes options or file names, which are looked through in every line.
+ * Secrets in a line of HMP, QEMU's text monitor (`human-monitor-command`). The line is split as QEMU splits it, and judged by its verb and
+ * arguments. Rows as in redaction-table.ts, source hmp-commands.hx: set_password, expire_password, block_passwd, change vnc password,
+ * object_add, qom-set, qom-get; and what takes options or names of files.
+ *
+ * What must hold: what QEMU executes is shown but for what is provably a secret in it (`migrate exec:…` in full). What QEMU cannot split
+ * or does not know it does not run; of that only the verb is kept where it may hold a secret.
  */
-import { harmlessMembers, isSecretProperty, lastPart, SECRET_MEMBERS } from './redaction-table.js';
-import { type Cut, cutOut, type SecretReader, secretsInText } from './text-redaction.js';
+import { type HmpArgument, type HmpCommandLine, readHmpLine } from '../hmp/arguments.js';
+import { HMP_COMMANDS } from '../hmp/commands.js';
+import { parseHmpLine } from '../hmp/line.js';
+import { findBlank, skipBlanks } from '../hmp/words.js';
+import { harmlessMembers, isSecretProperty } from './redaction-table.js';
+import { isNear, isSecretName, lettersOf } from './secret-names.js';
+import { maySecretsBeIn } from './suspect-text.js';
+import { type Cut, cutOut, type SecretReader, secretsInOptions, secretsInText } from './text-redaction.js';
 
 export interface HmpRedaction {
   /** The line without its secrets. */
@@ -14,11 +23,33 @@ export interface HmpRedaction {
   readonly hidesAnswer: boolean;
 }
 
-interface Word {
-  readonly start: number;
-  readonly end: number;
-  readonly text: string;
-}
+/** Commands that set or show secrets: of a line that QEMU does not run, and that may be meant for one of them, no argument is kept. */
+const SECRET_VERBS = ['set_password', 'expire_password', 'block_passwd', 'change', 'qom-set', 'qom-get', 'object_add'];
+/** Arguments that are options, `driver,key=value`, or names of files, which may be written so. */
+const OPTION_ARGUMENTS: ReadonlySet<string> = new Set([
+  'device_add device',
+  'netdev_add netdev',
+  'chardev-add args',
+  'chardev-change args',
+  'drive_add opts',
+  'change target',
+  'drive_mirror target',
+  'drive_backup target',
+  'snapshot_blkdev snapshot-file',
+  'block_stream base',
+]);
+const MIGRATIONS: ReadonlySet<string> = new Set(['migrate', 'migrate_incoming', 'migrate_recover']);
+/** What QEMU takes for the other side of a migration: no part of it is a secret, and of `exec:` all is a command. */
+const MIGRATION_URI = /^(?:exec|fd|tcp|unix|vsock|rdma|file):/;
+const PROTOCOL = /^(?:vnc|spice)$/;
+const TIME = /^(?:now|never|\+?\d{1,12})$/;
+const CONNECTED = /^(?:keep|fail|disconnect)$/;
+/** What a verb that nobody knows may look like, for it to be kept. */
+const PLAIN_VERB = /^[A-Za-z][\w-]{0,31}$/;
+/** A longer line that QEMU does not run is not searched: it may hold anything. That of a terminal has 4095 bytes at most. */
+const MOST_SEARCHED = 4096;
+/** What is behind so many characters of an argument is not searched, and so not kept; of a word QEMU keeps 1023 bytes. */
+const MOST_SEARCHED_WORD = 64 * 1024;
 
 /**
  * @param line as QEMU gets it, decoded
@@ -26,113 +57,248 @@ interface Word {
  * @returns null when there is nothing to hide
  */
 export function redactHmp(line: string, reader: SecretReader): HmpRedaction | null {
-  const words = splitWords(line);
-  const cuts: Cut[] = [];
-  const hidesAnswer = cutByCommand(line, words, cuts, reader);
-  // What a row of the table has taken out, or judged as a whole, need not be looked at again.
-  const judged = cuts.length === 0 ? (words[0]?.end ?? 0) : Number.POSITIVE_INFINITY;
-  for (const word of words) if (word.start >= judged) cutOptions(line, word, null, cuts, reader);
+  const from = behindHelp(line);
+  const judge = new LineJudge(from === 0 ? line : line.slice(from), reader);
+  const hidesAnswer = judge.judge();
+  const { cuts } = judge;
   if (cuts.length === 0) return hidesAnswer ? { text: line, cuts, hidesAnswer } : null;
-  return { text: cutOut(line, cuts, reader.mark), cuts, hidesAnswer };
+  const placed = from === 0 ? cuts : cuts.map((cut) => ({ ...cut, start: cut.start + from, end: cut.end + from }));
+  return { text: cutOut(line, placed, reader.mark), cuts: placed, hidesAnswer };
 }
 
-/** Applies the row for the line's command. @returns whether the answer is a secret. */
-function cutByCommand(line: string, words: readonly Word[], cuts: Cut[], reader: SecretReader): boolean {
-  const plain = words.filter((word, index) => index === 0 || !/^-\w$/.test(word.text));
-  const [command, first, second] = plain;
-  if (command === undefined) return false;
-  const restFrom = (word: Word | undefined, what: string) => {
-    if (word === undefined) return;
-    const end = line.trimEnd().length;
-    const text = line.slice(word.start, end);
-    cuts.push({ start: word.start, end, what: [what], values: [unquote(text), text], replacement: null });
-  };
-  switch (command.text) {
-    case 'set_password':
-    case 'block_passwd':
-      restFrom(second, 'password');
-      return false;
-    case 'expire_password':
-      if (second !== undefined && !/^(?:now|never|\+?\d{1,12})$/.test(second.text)) restFrom(second, 'time');
-      return false;
-    case 'change':
-      if (first?.text === 'vnc') {
-        restFrom(second !== undefined && /^passw(?:or)?d$/.test(second.text) ? plain[3] : second, 'password');
+/** @returns where the line begins that help is asked about, or 0 */
+function behindHelp(line: string): number {
+  let from = 0;
+  for (;;) {
+    const at = skipBlanks(line, from);
+    const end = findBlank(line, at);
+    const word = end - at > 4 ? '' : line.slice(at, end);
+    if (word !== 'help' && word !== '?') return from;
+    from = end;
+  }
+}
+
+class LineJudge {
+  readonly cuts: Cut[] = [];
+  readonly #line: string;
+  readonly #reader: SecretReader;
+  readonly #found: HmpCommandLine;
+  /** Where the line ends, but for blanks. */
+  readonly #end: number;
+
+  constructor(line: string, reader: SecretReader) {
+    this.#line = line;
+    this.#reader = reader;
+    this.#found = readHmpLine(line);
+    this.#end = line.trimEnd().length;
+  }
+
+  /** Finds what is to be cut out. @returns whether the answer is a secret */
+  judge(): boolean {
+    const { verb, problem } = this.#found;
+    if (verb === 'qom-get') return this.#asksForSecret();
+    if (MIGRATIONS.has(verb) && MIGRATION_URI.test(this.#text('uri').slice(0, 8))) return false;
+    if (this.#judgeByRow()) return false;
+    if (problem !== null) this.#judgeUnread();
+    else for (const argument of this.#found.arguments) this.#judgeValue(argument);
+    return false;
+  }
+
+  #argument(name: string): HmpArgument | undefined {
+    return this.#found.arguments.find((argument) => argument.name === name);
+  }
+
+  #text(name: string): string {
+    return this.#argument(name)?.text ?? '';
+  }
+
+  /** Of an object that is made of secrets, all that is asked of it by its name. */
+  #asksForSecret(): boolean {
+    const isSecret = this.#found.arguments.some(({ text }) => isSecretProperty(text));
+    if (this.#found.problem !== null) this.#judgeUnread();
+    return isSecret;
+  }
+
+  /** @returns whether the row for the line's verb has dealt with it */
+  #judgeByRow(): boolean {
+    const { verb, problem } = this.#found;
+    const isRun = problem === null;
+    switch (verb) {
+      case 'set_password':
+      case 'block_passwd': {
+        const isKnown = verb === 'block_passwd' || PROTOCOL.test(this.#text('protocol'));
+        if (!isRun || !isKnown) return this.#cutFrom(isKnown ? this.#behind(0) : this.#behind(-1), 'password');
+        this.#cut(this.#argument('password'), 'password');
+        const connected = this.#argument('connected');
+        if (connected !== undefined && !CONNECTED.test(connected.text)) this.#cut(connected, 'password');
+        return true;
       }
-      return false;
-    case 'qom-set':
-      if (second !== undefined && isSecretProperty(second.text)) restFrom(plain[3], 'value');
-      return false;
-    case 'qom-get':
-      return second !== undefined && isSecretProperty(second.text);
-    case 'object_add': {
-      if (first === undefined) return false;
-      const rest: Word = { start: first.start, end: line.trimEnd().length, text: line.slice(first.start).trimEnd() };
-      const harmless = harmlessMembers(objectKind(unquote(rest.text)));
-      if (harmless !== null || unquote(rest.text).startsWith('{')) cutOptions(line, rest, harmless, cuts, reader);
-      return false;
+      case 'expire_password':
+        if (isRun && PROTOCOL.test(this.#text('protocol'))) {
+          if (!TIME.test(this.#text('time'))) this.#cut(this.#argument('time'), 'time');
+          return true;
+        }
+        return this.#cutFrom(PROTOCOL.test(this.#text('protocol')) ? this.#behind(0) : this.#behind(-1), 'time');
+      case 'change':
+        return this.#judgeChange();
+      case 'qom-set': {
+        if (!isRun) return this.#cutFrom(this.#behind(-1), 'value');
+        const path = this.#text('path');
+        // The two may have been exchanged.
+        const isSecret = isSecretProperty(this.#text('property')) || (!path.includes('/') && isSecretProperty(path));
+        if (isSecret) this.#cut(this.#argument('value'), 'value');
+        return isSecret;
+      }
+      case 'object_add':
+        return this.#judgeObject();
+      case 'migrate_set_parameter': {
+        const isSecret = isSecretName(this.#text('parameter'));
+        return isSecret && this.#cutFrom(this.#behind(0), 'value');
+      }
+      default:
+        return false;
     }
-    default:
-      return false;
   }
-}
 
-/** @returns the kind of object that option text `kind,id=…` or `qom-type=kind,…` is about. */
-function objectKind(options: string): string {
-  return /(?:^|,)\s*qom-type=([^,]*)/.exec(options)?.[1] ?? /^[^,=]*/.exec(options)?.[0] ?? '';
-}
+  /** `change vnc password SECRET`: QEMU takes flags, and people write the words wrong. */
+  #judgeChange(): boolean {
+    const words = this.#found.arguments.filter(({ text }) => !text.startsWith('-'));
+    const vnc = words.findIndex(({ text }) => text.toLowerCase() === 'vnc');
+    const password = words.findIndex(({ text }, index) => index > 0 && isSecretName(text));
+    const isPassword = password >= 0 && (vnc < 0 || password === vnc + 1);
+    if (vnc < 0 && !isPassword) return false;
+    const last = words[isPassword ? password : vnc];
+    // The words behind, and what QEMU did not read.
+    return this.#cutFrom(last === undefined ? this.#found.end : last.end, 'password');
+  }
 
-/** Cuts the secrets out of a word of options, a file name or JSON. `harmless`: keep no member but these. */
-function cutOptions(line: string, word: Word, harmless: ReadonlySet<string> | null, cuts: Cut[], reader: SecretReader) {
-  const quoted = line.slice(word.start, word.end);
-  if (!quoted.startsWith('"')) {
-    for (const cut of secretsInOptions(quoted, harmless, reader)) {
-      cuts.push({ ...cut, start: word.start + cut.start, end: word.start + cut.end });
+  /** The kind of object that counts is the last one; here an object is made of secrets where any of them is. */
+  #judgeObject(): boolean {
+    const object = this.#argument('object');
+    if (object === undefined) return false;
+    const quotes = object.whole.startsWith('"') ? 1 : 0;
+    const start = object.start + quotes;
+    const text = this.#line.slice(start, Math.min(this.#end, start + MOST_SEARCHED_WORD));
+    const harmless = text.startsWith('{') ? null : harmlessIn(text);
+    this.#add(secretsInOptions(text, harmless, this.#reader), start);
+    if (harmless !== null) this.#cutBareParts(text, start);
+    if (start + text.length < this.#end) this.#cutFrom(start + text.length, 'rest');
+    return true;
+  }
+
+  /** Of an object made of secrets, what stands between commas without a name: QEMU takes only the kind so. */
+  #cutBareParts(text: string, offset: number): void {
+    let at = text.indexOf(',');
+    while (at >= 0) {
+      let end = text.indexOf(',', at + 1);
+      // Two commas stand for one within a value.
+      if (end === at + 1) {
+        at = text.indexOf(',', at + 2);
+        continue;
+      }
+      if (end < 0) end = text.length;
+      const part = text.slice(at + 1, end);
+      if (part.trim() !== '' && !part.includes('=')) {
+        this.cuts.push({
+          start: at + 1 + offset,
+          end: end + offset,
+          what: ['options'],
+          values: [part],
+          replacement: null,
+        });
+      }
+      at = end === text.length ? -1 : end;
     }
-    return;
   }
-  const text = unquote(quoted);
-  const inner = secretsInOptions(text, harmless, reader);
-  if (inner.length === 0) return;
-  const what = inner.flatMap((cut) => cut.what);
-  const values = inner.flatMap((cut) => cut.values);
-  const replacement = `"${cutOut(text, inner, reader.mark).replace(/["\\]/g, '\\$&')}"`;
-  cuts.push({ start: word.start, end: word.end, what, values, replacement });
+
+  #judgeValue(argument: HmpArgument): void {
+    if (argument.type === '-' && argument.whole.length === 2) return;
+    const isQemuIo = this.#found.verb === 'qemu-io' && argument.name === 'command';
+    const isOptions = isQemuIo || OPTION_ARGUMENTS.has(`${this.#found.verb} ${argument.name}`);
+    const { start, end, whole } = argument;
+    const part = whole.slice(0, MOST_SEARCHED_WORD);
+    const found = isOptions ? secretsInOptions(part, null, this.#reader) : secretsInText(part, this.#reader);
+    if (part.length < whole.length) {
+      const rest = whole.slice(part.length);
+      found.push({ start: part.length, end: whole.length, what: ['rest'], values: [rest], replacement: null });
+    }
+    if (found.length === 0) return;
+    if (end - start === whole.length) return this.#add(found, start);
+    const replacement = `"${cutOut(whole, found, this.#reader.mark).replace(/["\\]/g, '\\$&')}"`;
+    const what = found.flatMap((cut) => cut.what);
+    this.cuts.push({ start, end, what, values: found.flatMap((cut) => cut.values), replacement });
+  }
+
+  /** A line that QEMU does not run. */
+  #judgeUnread(): void {
+    const { verb, topic, end } = this.#found;
+    const isKnown = verb === 'info' || HMP_COMMANDS.has(verb);
+    const isNearSecret = isNearSecretVerb(verb);
+    const text = this.#line.slice(0, this.#end);
+    const behind = verb === 'info' ? end - topic.length : end;
+    const first = /^\s*["']?(?:vnc|spice)\b/i.test(text.slice(behind, behind + 64));
+    if (!isNearSecret && !(first && !isKnown) && !isSuspect(text)) return;
+    const isPlain = isKnown || isNearSecret || (PLAIN_VERB.test(verb) && !isSuspect(verb));
+    this.#cutFrom(isPlain ? behind : 0, 'line');
+  }
+
+  /** @returns where what stands behind an argument begins; behind the verb for -1 */
+  #behind(index: number): number {
+    return this.#found.arguments[index]?.end ?? this.#found.end;
+  }
+
+  /** Cuts all of the line from `at` on. @returns true */
+  #cutFrom(at: number, what: string): true {
+    const start = skipBlanks(this.#line, at);
+    if (start >= this.#end) return true;
+    const text = this.#line.slice(start, this.#end);
+    const isQuoted = text.startsWith('"') && text.endsWith('"') && text.length > 1;
+    const values = isQuoted ? [text.slice(1, -1), text] : [text];
+    this.cuts.push({ start, end: this.#end, what: [what], values, replacement: null });
+    return true;
+  }
+
+  #cut(argument: HmpArgument | undefined, what: string): void {
+    if (argument === undefined) return;
+    const end = Math.min(argument.end, Math.max(this.#end, argument.start));
+    const text = this.#line.slice(argument.start, end);
+    const values = [...new Set([argument.type === 'S' ? text : argument.whole, text])];
+    this.cuts.push({ start: argument.start, end, what: [what], values, replacement: null });
+  }
+
+  #add(found: readonly Cut[], offset: number): void {
+    for (const cut of found) this.cuts.push({ ...cut, start: cut.start + offset, end: cut.end + offset });
+  }
 }
 
-/** @returns the secrets in options (`a=b,c=d`), a file name or JSON, unquoted. */
-function secretsInOptions(text: string, harmless: ReadonlySet<string> | null, reader: SecretReader): Cut[] {
-  if (/^\s*\{/.test(text)) {
-    const inner = reader.nested(text);
-    const all = { start: 0, end: text.length };
-    if (inner !== null) return [{ ...all, what: inner.paths, values: inner.values, replacement: inner.text }];
-    // Where secrets are expected, what cannot be read is not kept.
-    return harmless === null ? [] : [{ ...all, what: ['options'], values: [text], replacement: null }];
+/** @returns the members that are harmless in every kind of object that options `kind,id=…,qom-type=kind` name; null where none is made of secrets */
+function harmlessIn(text: string): ReadonlySet<string> | null {
+  const first = /[,=]/.exec(text)?.index ?? text.length;
+  let harmless = harmlessMembers(text.slice(0, first));
+  for (let at = text.indexOf('qom-type='); at >= 0; at = text.indexOf('qom-type=', at + 9)) {
+    // No kind is as long.
+    const [kind = ''] = text.slice(at + 9, at + 73).split(',');
+    const members = harmlessMembers(kind);
+    if (members === null) continue;
+    harmless = harmless === null ? members : new Set([...harmless].filter((name) => members.has(name)));
   }
-  const cuts: Cut[] = [];
-  // An option's value ends at a comma; two commas stand for one.
-  for (const match of text.matchAll(/(?<=^|,)([^=,]+)=((?:[^,]|,,)*)/g)) {
-    const [, key = '', value = ''] = match;
-    const name = key.trim();
-    const isSecret = harmless === null ? SECRET_MEMBERS.has(lastPart(name)) : !harmless.has(name);
-    if (!isSecret || value === '') continue;
-    const start = match.index + key.length + 1;
-    const values = [value.replaceAll(',,', ','), value];
-    cuts.push({ start, end: start + value.length, what: [name], values, replacement: null });
-  }
-  return cuts.length > 0 ? cuts : secretsInText(text, reader);
+  return harmless;
 }
 
-/** Splits a line as QEMU does: at blanks, but not inside double quotes, where a backslash escapes. */
-function splitWords(line: string): Word[] {
-  const words: Word[] = [];
-  for (const match of line.matchAll(/(?:"(?:[^"\\]|\\.)*"?|\S)+/g)) {
-    words.push({ start: match.index, end: match.index + match[0].length, text: unquote(match[0]) });
-  }
-  return words;
+function isNearSecretVerb(word: string): boolean {
+  if (word.length > 24) return false;
+  const letters = lettersOf(word);
+  return SECRET_VERBS.some((verb) => isNear(letters, lettersOf(verb), verb.length > 8 ? 2 : 1));
 }
 
-function unquote(text: string): string {
-  if (!text.startsWith('"')) return text;
-  return text.slice(1, text.endsWith('"') && text.length > 1 ? -1 : undefined).replace(/\\(.)/g, '$1');
+/** Whether a text that QEMU does not run may hold a secret: by its words, or because another line follows in it that may be meant for one. */
+function isSuspect(text: string): boolean {
+  if (text.length > MOST_SEARCHED || maySecretsBeIn(Buffer.from(text), [])) return true;
+  for (let at = skipBlanks(text, 0); at < text.length; ) {
+    const end = findBlank(text, at);
+    const { verb } = parseHmpLine(text.slice(at, Math.min(end, at + 32)));
+    if (isNearSecretVerb(verb)) return true;
+    at = skipBlanks(text, end);
+  }
+  return false;
 }

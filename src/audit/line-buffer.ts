@@ -12,6 +12,7 @@ const LARGEST_KEPT = 4 * 1024 * 1024;
 const SHORT = 24;
 /** The same for a part of a chunk. */
 const SHORT_SLICE = 96;
+const QUOTED_PIECE = 64 * 1024;
 /** A message's line end, which is left out of records, is no longer than this. */
 const LINE_END_LENGTH = 2;
 
@@ -159,11 +160,19 @@ export class LineBuffer {
   }
 
   #quote(chunk: Uint8Array, isLatin1: boolean): void {
-    this.reserve(chunk.length * 6 + 2);
+    this.putByte(QUOTE);
+    // In pieces: room for the worst of a large message would be several times what it needs.
+    for (let from = 0; from < chunk.length; from += QUOTED_PIECE) {
+      this.#quotePiece(chunk.subarray(from, from + QUOTED_PIECE), isLatin1);
+    }
+    this.putByte(QUOTE);
+  }
+
+  #quotePiece(piece: Uint8Array, isLatin1: boolean): void {
+    this.reserve(piece.length * 6);
     const bytes = this.bytes;
     let at = this.end;
-    bytes[at++] = QUOTE;
-    for (const byte of chunk) {
+    for (const byte of piece) {
       const escape = escapes[byte] ?? 0;
       if (escape === 0) {
         if (isLatin1 && byte >= 0x80) bytes[at++] = 0xc0 | (byte >> 6);
@@ -178,7 +187,6 @@ export class LineBuffer {
       bytes[at++] = HEX[byte >> 4] ?? 0;
       bytes[at++] = HEX[byte & 15] ?? 0;
     }
-    bytes[at++] = QUOTE;
     this.end = at;
   }
 }

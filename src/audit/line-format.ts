@@ -255,7 +255,7 @@ export function outcomeOf({ record, answer }: Occurrence, most: number): Outcome
     case 'denied':
       return plain('denied', 'red', [ruleOf(record), argumentsText(record, most)].filter(Boolean).join(' '));
     case 'malformed':
-      return plain('malformed', 'red', messageText(record, most));
+      return plain('malformed', 'red', malformedDetail(record, most));
     case 'event':
       return plain(`to ${numberOf(record, 'receivers') ?? 0}`, 'magenta', dataOf(record, most));
     case 'connect':
@@ -328,6 +328,12 @@ function assignments(object: JsonObject, most: number): string {
 function dataOf(record: AuditRecord, most: number): string {
   const data = objectOf(record, 'message')?.['data'];
   return isJsonObject(data) ? assignments(data, most) : '';
+}
+
+/** A record of its own has the input; a sum says how much there was. */
+function malformedDetail(record: AuditRecord, most: number): string {
+  const count = numberOf(record, 'count');
+  return count === null ? messageText(record, most) : `${count} more, ${numberOf(record, 'length') ?? 0} bytes in all`;
 }
 
 function messageText(record: AuditRecord, most: number): string {

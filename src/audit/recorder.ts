@@ -2,15 +2,18 @@
  * The journal that writes the audit log: one for each monitor, all into one log. It puts each record together in the log's
  * buffer, in the order and with the members that record.schema.json gives.
  *
- * What must hold: a command has its record before `flush` returns; nothing that the redactor objects to is put into a record.
+ * What must hold: a command has its record before `flush` returns, or `flush` fails; nothing that the redactor objects to is put into a
+ * record; and no message, whatever is in it, makes more of this fail than its own record: then it is withheld.
  */
 import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
 import type { Descriptor, UpstreamState } from '../mux/link.js';
 import { ShortText } from '../qmp/ascii.js';
 import { type AuditLog, kindMember } from './audit-log.js';
 import type { Kind } from './kinds.js';
+import { MalformedFlood } from './malformed-flood.js';
 import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from './message-field.js';
-import { type AnswerSecrets, type Redacted, type Redactor } from './redaction.js';
+import type { AnswerSecrets, Redacted, RedactedCommand, Redactor } from './redaction.js';
+import type { Report } from './sink.js';
 
 export interface RecorderOptions {
   readonly log: AuditLog;
@@ -22,14 +25,19 @@ export interface RecorderOptions {
   readonly maxMessage: number;
   /** The multiplexer's clock, in microseconds: latencies are taken from it. */
   readonly now: () => number;
+  /** For the daemon's own log. */
+  readonly report?: Report;
 }
 
 /** The multiplexer's word for the rule by which it denies a command that `flush` did not let through. */
 const UNRECORDED = 'audit';
 /** The mark of a command that went upstream without a record: the log could not take it. */
 const LOST = -1;
-/** Names of commands come from clients: no more are remembered than this. */
+/** Names of commands come from clients: no more are remembered than this, and no longer ones. */
 const MOST_NAMES = 512;
+const LONGEST_NAME = 64;
+/** A message with more bytes than this is withheld: QEMU takes none, and nobody reads such a line. */
+const MOST_KEPT = 128 * 1024 * 1024;
 const SOURCES: Readonly<Record<ReplySource, ShortText>> = {
   upstream: textOf(',"source":"upstream"'),
   cached: textOf(',"source":"cached"'),
@@ -46,6 +54,11 @@ interface Unread {
   readonly end: Uint8Array;
 }
 
+const NOTHING = new Uint8Array(0);
+/** In place of an id, in a record that could not be put together with it. */
+const NO_ID = Buffer.from('"[withheld]"');
+/** Of what is said of a fault, in characters. */
+const LONGEST_FAULT = 2000;
 const OF = textOf(',"of":');
 const UPSTREAM = textOf(',"upstream":');
 const LATENCY = textOf(',"latency":');
@@ -74,6 +87,19 @@ export class Recorder implements Journal {
   readonly #unread = new WeakMap<ClientView, Unread>();
   /** Whether any client has been among them; hardly ever. */
   #hasUnread = false;
+  readonly #flood = new MalformedFlood((client, { count, length }) => {
+    this.#record('malformed', client, () => {
+      this.#putCount(',"count":', count);
+      this.#putCount(',"length":', length);
+    });
+  });
+  readonly #now: () => number;
+  readonly #report: Report;
+  #hasReported = false;
+  /** Whether the record that is put together now shows no message: it could not be put together with them. */
+  #isWithholding = false;
+  /** Why a command has no record, until `flush` has said so. */
+  #unrecorded: string | null = null;
   #lastClient: ClientView | null = null;
   #lastClientMembers = new Map<Kind, Uint8Array>();
 
@@ -84,40 +110,43 @@ export class Recorder implements Journal {
     this.#maxMessage = options.maxMessage;
     this.#clockDifference = options.log.clock.now() - options.now();
     this.#address = options.address;
+    this.#now = options.now;
+    this.#report = options.report ?? (() => undefined);
   }
 
   connected(client: ClientView): void {
-    if (this.#begin('connect', client) === 0) return;
-    this.#log.end();
+    this.#record('connect', client, () => undefined);
   }
 
   negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void {
-    if (this.#begin('negotiated', client) === 0) return;
-    const { line } = this.#log;
-    line.putAscii(',"capabilities":');
-    line.putAscii(JSON.stringify(capabilities));
-    this.#put(MESSAGE, raw, raw.length, this.#redactor.malformed(raw), 0);
-    this.#log.end();
+    this.#flood.flush(client);
+    const redacted = this.#judge(() => this.#redactor.malformed(raw), raw);
+    this.#record('negotiated', client, () => {
+      const { line } = this.#log;
+      line.putAscii(',"capabilities":');
+      line.putAscii(JSON.stringify(capabilities));
+      this.#put(MESSAGE, raw, raw.length, redacted, 0);
+    });
   }
 
   disconnected(client: ClientView, reason: string): void {
-    if (this.#begin('disconnect', client) === 0) return;
-    this.#putText(',"reason":', reason);
-    this.#log.end();
+    this.#flood.flush(client);
+    this.#record('disconnect', client, () => {
+      this.#putText(',"reason":', reason);
+    });
   }
 
   descriptors(client: ClientView, descriptors: readonly Descriptor[], fault: string | null): void {
-    if (this.#begin('descriptors', client) === 0) return;
-    const { line } = this.#log;
-    line.putAscii(',"count":');
-    line.putNumber(descriptors.length);
-    for (const [index, descriptor] of descriptors.entries()) {
-      line.putAscii(index === 0 ? ',"descriptors":[' : ',');
-      this.#putDescriptor(descriptor);
-    }
-    if (descriptors.length > 0) line.putAscii(']');
-    if (fault !== null) this.#putText(',"reason":', fault);
-    this.#log.end();
+    this.#record('descriptors', client, () => {
+      const { line } = this.#log;
+      this.#putCount(',"count":', descriptors.length);
+      for (const [index, descriptor] of descriptors.entries()) {
+        line.putAscii(index === 0 ? ',"descriptors":[' : ',');
+        this.#putDescriptor(descriptor);
+      }
+      if (descriptors.length > 0) line.putAscii(']');
+      if (fault !== null) this.#putText(',"reason":', fault);
+    });
   }
 
   command(command: CommandView): void {
@@ -129,47 +158,51 @@ export class Recorder implements Journal {
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
     const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
     const secrets = this.#takeSecrets(of);
-    const seq = this.#begin(isError ? 'error' : 'reply', command.client);
-    if (seq === 0) return;
-    const { line } = this.#log;
-    this.#putOf(of);
-    this.#putIds(command);
-    this.#putLatency(command);
-    if (source === 'upstream') {
-      line.putText(QUEUED);
-      line.putNumber(Math.max(0, command.sentAt - command.receivedAt));
-    }
-    line.putText(SOURCES[source]);
+    const kind = isError ? 'error' : 'reply';
+    if (this.#log.leftOut.kinds.has(kind)) return;
     const whole = joined(reply);
-    const redacted = this.#redactor.answer(command.name, secrets, whole);
-    this.#put(MESSAGE, whole, lengthWithoutLineEnd(whole), redacted, this.#maxMessage);
-    this.#log.end();
+    const redacted =
+      whole === null
+        ? this.#redactor.withheld(...reply)
+        : this.#judge(() => this.#redactor.answer(command.name, secrets, whole), whole);
+    this.#record(kind, command.client, () => {
+      const { line } = this.#log;
+      this.#putOf(of);
+      this.#putIds(command, secrets);
+      this.#putLatency(command);
+      if (source === 'upstream') {
+        line.putText(QUEUED);
+        line.putNumber(Math.max(0, command.sentAt - command.receivedAt));
+      }
+      line.putText(SOURCES[source]);
+      this.#putChunks(whole, redacted);
+    });
   }
 
   abandoned(command: CommandView, reply: Uint8Array): void {
     // What is secret in the answer is remembered: it may still come.
-    if (this.#begin('error', command.client) === 0) return;
-    const { line } = this.#log;
-    this.#putOf(command.mark);
-    this.#putIds(command);
-    this.#putLatency(command);
-    line.putText(SOURCES.local);
-    this.#put(MESSAGE, reply, lengthWithoutLineEnd(reply), null, this.#maxMessage);
-    this.#log.end();
+    this.#record('error', command.client, () => {
+      this.#putOf(command.mark);
+      this.#putIds(command, this.#answers.get(command.mark) ?? null);
+      this.#putLatency(command);
+      this.#log.line.putText(SOURCES.local);
+      this.#put(MESSAGE, reply, lengthWithoutLineEnd(reply), this.#judgeReply(command, reply), this.#maxMessage);
+    });
   }
 
   limited(client: ClientView | null, listener: string, limit: string, what: string): void {
     if (client !== null) {
       // Who was disconnected has a record of that, with the reason, and what was too large one of its own.
-      if (limit !== 'paused' || this.#begin('paused', client) === 0) return;
-      this.#putText(',"reason":', what);
-      this.#log.end();
+      if (limit !== 'paused') return;
+      this.#record('paused', client, () => {
+        this.#putText(',"reason":', what);
+      });
       return;
     }
-    if (this.#begin('refused', null) === 0) return;
-    this.#putText(',"listener":', listener);
-    this.#putText(',"reason":', what);
-    this.#log.end();
+    this.#record('refused', null, () => {
+      this.#putText(',"listener":', listener);
+      this.#putText(',"reason":', what);
+    });
   }
 
   dropped(command: CommandView, reason: string): void {
@@ -178,103 +211,110 @@ export class Recorder implements Journal {
 
   unanswered(command: CommandView, reason: string): void {
     const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
-    this.#takeSecrets(of);
-    if (this.#begin('unanswered', command.client) === 0) return;
-    this.#putOf(of);
-    this.#putIds(command);
-    this.#putText(',"reason":', reason);
-    this.#log.end();
+    const secrets = this.#takeSecrets(of);
+    this.#record('unanswered', command.client, () => {
+      this.#putOf(of);
+      this.#putIds(command, secrets);
+      this.#putText(',"reason":', reason);
+    });
   }
 
   malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void {
     const before = this.#unread.get(client);
-    let redacted = this.#redactor.malformed(raw, before?.end);
-    if (redacted === null && before?.isSuspect === true) redacted = this.#redactor.withheld(raw);
-    const isSuspect = redacted?.paths.includes('*') ?? false;
+    const end = Uint8Array.from(raw.subarray(-UNREAD_END));
     this.#hasUnread = true;
-    this.#unread.set(client, { isSuspect, end: Uint8Array.from(raw.subarray(-UNREAD_END)) });
-    if (this.#begin('malformed', client) === 0) return;
-    this.#put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
-    // QEMU's errors quote what they complain of.
-    this.#put(
-      REPLY,
-      reply,
-      lengthWithoutLineEnd(reply),
-      redacted === null ? null : this.#redactor.withheld(reply),
-      this.#maxMessage,
-    );
-    this.#log.end();
+    if (!this.#flood.admits(client, raw.length, this.#now())) {
+      this.#unread.set(client, { isSuspect: true, end });
+      return;
+    }
+    let redacted = this.#judge(() => this.#redactor.malformed(raw, before?.end), raw);
+    if (redacted === null && before?.isSuspect === true) redacted = this.#redactor.withheld(raw);
+    this.#unread.set(client, { isSuspect: redacted?.paths.includes('*') ?? false, end });
+    this.#record('malformed', client, () => {
+      this.#put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
+      // QEMU's errors quote what they complain of.
+      const redactedReply = redacted === null ? null : this.#redactor.withheld(reply);
+      this.#put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, this.#maxMessage);
+    });
   }
 
   denied(command: CommandView, rule: string, reply: Uint8Array): void {
     const of = command.mark;
+    const { client, raw, name } = command;
     this.#takeSecrets(of);
+    this.#flood.flush(client);
     if (rule === UNRECORDED) this.#log.countRefused();
-    if (this.#begin('denied', command.client) === 0) return;
-    this.#putOf(of);
-    this.#putName(command.name);
-    this.#putIds(command);
-    this.#putText(',"rule":', rule);
-    const { raw, name } = command;
-    const redacted = this.#redactor.command(name, raw);
-    this.#put(MESSAGE, raw, raw.length, redacted?.message ?? null, 0);
-    const redactedReply = redacted === null ? null : this.#redactor.answer(name, redacted.answer, reply);
-    this.#put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, 0);
-    this.#log.end();
+    const redacted = this.#judgeCommand(command);
+    const redactedReply =
+      redacted === null ? null : this.#judge(() => this.#redactor.answer(name, redacted.answer, reply), reply);
+    this.#record('denied', client, () => {
+      this.#putOf(of);
+      this.#putName(redacted?.name ?? name);
+      this.#putIds(command, redacted?.answer ?? null);
+      this.#putText(',"rule":', rule);
+      this.#put(MESSAGE, raw, raw.length, redacted?.message ?? null, 0);
+      this.#put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, 0);
+    });
   }
 
   event(name: string, message: readonly Uint8Array[], receivers: number): void {
-    if (this.#log.leftOut.events.has(name)) return;
-    if (this.#begin('event', null) === 0) return;
-    const { line } = this.#log;
-    this.#putText(',"event":', name);
-    line.putAscii(',"receivers":');
-    line.putNumber(receivers);
-    this.#putOther(message);
-    this.#log.end();
+    if (this.#log.leftOut.events.has(name) || this.#log.leftOut.kinds.has('event')) return;
+    const whole = joined(message);
+    const redacted = this.#judgeOther(whole, message);
+    this.#record('event', null, () => {
+      this.#putText(',"event":', name);
+      this.#putCount(',"receivers":', receivers);
+      this.#putChunks(whole, redacted);
+    });
   }
 
   upstream(state: UpstreamState): void {
-    if (this.#begin('upstream', null) === 0) return;
-    this.#putText(',"state":', state.name);
-    if (state.name === 'running') {
-      this.#putText(',"version":', state.version);
-      if (this.#address !== null) this.#putText(',"address":', this.#address);
-    }
-    if (state.name === 'lost') this.#putText(',"reason":', state.reason);
-    this.#log.end();
+    this.#record('upstream', null, () => {
+      this.#putText(',"state":', state.name);
+      if (state.name === 'running') {
+        this.#putText(',"version":', state.version);
+        if (this.#address !== null) this.#putText(',"address":', this.#address);
+      }
+      if (state.name === 'lost') this.#putText(',"reason":', state.reason);
+    });
   }
 
   stray(message: readonly Uint8Array[], why: string): void {
-    if (this.#begin('stray', null) === 0) return;
-    this.#putText(',"reason":', why);
-    this.#putOther(message);
-    this.#log.end();
+    const whole = joined(message);
+    const redacted = this.#judgeOther(whole, message);
+    this.#record('stray', null, () => {
+      this.#putText(',"reason":', why);
+      this.#putChunks(whole, redacted);
+    });
   }
 
   flush(): string | null {
-    return this.#log.flush();
+    const trouble = this.#log.flush() ?? this.#unrecorded;
+    this.#unrecorded = null;
+    return trouble;
   }
 
   /** Records a command. @returns its number, or 0 when it could not be kept */
   #putCommand(command: CommandView): number {
-    const client = command.client;
-    if (this.#hasUnread) this.#unread.delete(client);
-    const redacted = this.#redactor.command(command.name, command.raw);
-    const seq = this.#begin('command', client);
-    if (seq === 0) return 0;
-    const { line } = this.#log;
-    this.#putName(command.name);
-    if (command.oob) line.putAscii(',"oob":true');
-    if (command.descriptor !== undefined && command.descriptor !== null) {
-      line.putAscii(',"descriptor":');
-      this.#putDescriptor(command.descriptor);
+    const { client } = command;
+    if (this.#hasUnread) {
+      this.#unread.delete(client);
+      if (this.#flood.isCounting) this.#flood.flush(client);
     }
-    this.#putIds(command);
-    // What was asked of the VM is never cut.
-    this.#put(MESSAGE, command.raw, command.raw.length, redacted?.message ?? null, 0);
-    this.#log.end();
-    if (redacted?.answer != null) this.#answers.set(seq, redacted.answer);
+    const redacted = this.#judgeCommand(command);
+    const seq = this.#record('command', client, () => {
+      const { line } = this.#log;
+      this.#putName(redacted?.name ?? command.name);
+      if (command.oob) line.putAscii(',"oob":true');
+      if (command.descriptor !== undefined && command.descriptor !== null) {
+        line.putAscii(',"descriptor":');
+        this.#putDescriptor(command.descriptor);
+      }
+      this.#putIds(command, redacted?.answer ?? null);
+      // What was asked of the VM is never cut.
+      this.#put(MESSAGE, command.raw, command.raw.length, redacted?.message ?? null, 0);
+    });
+    if (seq > 0 && redacted?.answer != null) this.#answers.set(seq, redacted.answer);
     return seq;
   }
 
@@ -283,6 +323,84 @@ export class Recorder implements Journal {
     const secrets = this.#answers.get(of) ?? null;
     this.#answers.delete(of);
     return secrets;
+  }
+
+  #judgeCommand({ name, raw }: CommandView): RedactedCommand | null {
+    try {
+      return this.#redactor.command(name, raw);
+    } catch (error) {
+      this.#fault(error, raw.length);
+      return this.#redactor.unreadable(raw);
+    }
+  }
+
+  /** @returns what `redact` does, and the message withheld when that fails. */
+  #judge(redact: () => Redacted | null, raw: Uint8Array): Redacted | null {
+    try {
+      return redact();
+    } catch (error) {
+      this.#fault(error, raw.length);
+      return this.#redactor.withheld(raw);
+    }
+  }
+
+  /** An error of ours may quote the command's id. */
+  #judgeReply(command: CommandView, reply: Uint8Array): Redacted | null {
+    const secrets = this.#answers.get(command.mark) ?? null;
+    if (secrets === null) return null;
+    return this.#judge(() => this.#redactor.answer(command.name, secrets, reply), reply);
+  }
+
+  /** @param whole null when it is too long to be one */
+  #judgeOther(whole: Uint8Array | null, message: readonly Uint8Array[]): Redacted | null {
+    if (whole === null) return this.#redactor.withheld(...message);
+    return this.#judge(() => this.#redactor.other(whole), whole);
+  }
+
+  /** A fault of ours, met by a message: it is withheld, and said once. */
+  #fault(error: unknown, length: number): void {
+    if (this.#hasReported) return;
+    this.#hasReported = true;
+    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#report(
+      'error',
+      `a message of ${length} bytes could not be prepared for the audit log and is withheld there; please report this: ${what.slice(0, LONGEST_FAULT)}`,
+    );
+  }
+
+  /**
+   * Makes a record about a client or about the VM.
+   * @param put puts what it holds; when that fails, once more with every message withheld
+   * @returns its number, or 0 when there is none
+   */
+  #record(kind: Kind, client: ClientView | null, put: () => void): number {
+    let seq = this.#begin(kind, client);
+    if (seq === 0) return 0;
+    try {
+      put();
+    } catch (error) {
+      this.#log.abandon();
+      this.#fault(error, 0);
+      seq = this.#recordWithheld(kind, client, put);
+      if (seq === 0) return 0;
+    }
+    this.#log.end();
+    return seq;
+  }
+
+  #recordWithheld(kind: Kind, client: ClientView | null, put: () => void): number {
+    const seq = this.#begin(kind, client);
+    this.#isWithholding = true;
+    try {
+      if (seq > 0) put();
+      return seq;
+    } catch {
+      this.#log.abandon();
+      if (kind === 'command') this.#unrecorded = 'a command could not be put into the audit log';
+      return 0;
+    } finally {
+      this.#isWithholding = false;
+    }
   }
 
   /** Begins a record, about a client or about the VM. @returns its number, or 0 when there is to be none */
@@ -329,6 +447,10 @@ export class Recorder implements Journal {
   }
 
   #putName(name: string): void {
+    if (name.length > LONGEST_NAME) {
+      this.#putText(',"command":', name);
+      return;
+    }
     if (name !== this.#lastName) {
       this.#lastName = name;
       this.#lastNameMember = this.#memberOf(name);
@@ -346,10 +468,13 @@ export class Recorder implements Journal {
     return member;
   }
 
-  #putIds(command: CommandView): void {
+  #putIds(command: CommandView, secrets: AnswerSecrets | null): void {
     const { line } = this.#log;
     const { idBytes } = command;
-    if (idBytes !== null) putMessage(line, ID, idBytes, command.idStart, command.idEnd, 0);
+    const mark = this.#isWithholding ? NO_ID : (secrets?.id ?? null);
+    if (mark !== null) {
+      if (idBytes !== null) putMessage(line, ID, mark, 0, mark.length, 0);
+    } else if (idBytes !== null) putMessage(line, ID, idBytes, command.idStart, command.idEnd, 0);
     if (command.upstreamId >= 0) {
       line.putText(UPSTREAM);
       line.putNumber(command.upstreamId);
@@ -368,18 +493,26 @@ export class Recorder implements Journal {
     this.#log.line.putAscii('}');
   }
 
-  #putOther(message: readonly Uint8Array[]): void {
-    const whole = joined(message);
-    this.#put(MESSAGE, whole, lengthWithoutLineEnd(whole), this.#redactor.other(whole), this.#maxMessage);
+  #putCount(member: string, count: number): void {
+    const { line } = this.#log;
+    line.putAscii(member);
+    line.putNumber(count);
+  }
+
+  /** @param whole null when it is too long to be one; then it is withheld */
+  #putChunks(whole: Uint8Array | null, redacted: Redacted | null): void {
+    const message = whole ?? NOTHING;
+    this.#put(MESSAGE, message, lengthWithoutLineEnd(message), redacted, this.#maxMessage);
   }
 
   #put(names: MessageNames, message: Uint8Array, length: number, redacted: Redacted | null, limit: number): void {
     const { line } = this.#log;
-    if (redacted === null) {
+    const isShown = redacted === null && !this.#isWithholding && length <= MOST_KEPT;
+    if (isShown) {
       putMessage(line, names, message, 0, length, limit);
       return;
     }
-    const { bytes, paths } = redacted;
+    const { bytes, paths } = this.#isWithholding || redacted === null ? this.#redactor.withheld(message) : redacted;
     putMessage(line, names, bytes, 0, length === message.length ? bytes.length : lengthWithoutLineEnd(bytes), limit);
     line.putAscii(names === REPLY ? ',"reply_redacted":' : ',"redacted":');
     line.putAscii(JSON.stringify(paths).replace(/[^\x20-\x7e]/g, escapeUnit));
@@ -390,8 +523,10 @@ function textOf(text: string): ShortText {
   return new ShortText(Buffer.from(text));
 }
 
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
+/** @returns the message whose pieces these are, or null when it is too long to be kept. */
+function joined(chunks: readonly Uint8Array[]): Uint8Array | null {
   const [first] = chunks;
+  if (chunks.reduce((sum, chunk) => sum + chunk.length, 0) > MOST_KEPT) return null;
   return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
 }
 

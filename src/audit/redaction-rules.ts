@@ -1,55 +1,85 @@
-/** The rows of the redaction table, sorted by command and by the last part of their path, so that most members cost one look-up. */
-import { lastPart, REDACTION_RULES, type RedactionRule } from './redaction-table.js';
+/**
+ * The rows of the redaction table, sorted by command and compiled so that a member costs one look-up, whatever path it has. Rows that are
+ * not about one name anywhere (`**.password`) are followed along the path, from member to member: each has a set of the segments that the
+ * path so far may have matched, as bits of a number.
+ */
+import { REDACTION_RULES, type RedactionRule } from './redaction-table.js';
+import { lastPart } from './secret-names.js';
 
-interface CompiledRule {
+/** The most segments of a path: they are bits of one number, and one bit stands for all. */
+export const MOST_SEGMENTS = 30;
+
+interface Followed {
   readonly rule: RedactionRule;
   readonly segments: readonly string[];
 }
 
+/** Which segments of the followed rows the path to an object or a list may have matched; one number a row. */
+export type Progress = readonly number[];
+
+const NO_PROGRESS: Progress = [];
+const NO_RULES: readonly RedactionRule[] = [];
+
 /** The rows for one command, or for its answer. */
 export class CompiledRules {
-  readonly #byLast = new Map<string, CompiledRule[]>();
-  readonly #any: CompiledRule[] = [];
+  /** Rows of the form `**.name`, by the name in lower case. */
+  readonly #anywhere = new Map<string, RedactionRule[]>();
+  readonly #followed: Followed[] = [];
+  /** The progress at the message itself. */
+  readonly start: Progress;
 
   constructor(rules: readonly RedactionRule[]) {
     for (const rule of rules) {
-      const compiled = { rule, segments: rule.path.split('.') };
-      const last = lastPart(rule.path);
-      if (last.includes('*')) this.#any.push(compiled);
-      else {
-        const same = this.#byLast.get(last);
-        if (same === undefined) this.#byLast.set(last, [compiled]);
-        else same.push(compiled);
-      }
+      const segments = rule.path.split('.');
+      const [first, name, ...others] = segments;
+      if (first === '**' && name !== undefined && others.length === 0 && !name.includes('*')) {
+        const key = name.toLowerCase();
+        const same = this.#anywhere.get(key);
+        if (same === undefined) this.#anywhere.set(key, [rule]);
+        else same.push(rule);
+      } else this.#followed.push({ rule, segments: segments.slice(0, MOST_SEGMENTS) });
     }
+    this.start = this.#followed.map(({ segments }) => closure(segments, 1));
   }
 
-  /** @returns the rows for the member called `name` at `path`, which ends with it. */
-  at(name: string, path: readonly string[]): readonly RedactionRule[] {
-    const found = this.#byLast.get(lastPart(name));
-    if (found === undefined && this.#any.length === 0) return NONE;
-    return [...(found ?? []), ...this.#any]
-      .filter((each) => matches(each.segments, 0, path, 0))
-      .map((each) => each.rule);
+  /** @returns the progress within member or element `name` of what has `progress`. */
+  enter(progress: Progress, name: string): Progress {
+    if (this.#followed.length === 0) return NO_PROGRESS;
+    return this.#followed.map(({ segments }, index) => step(segments, progress[index] ?? 0, name, name));
+  }
+
+  /** @returns the rows for the member or element `name` of what has `progress`. */
+  at(progress: Progress, name: string): readonly RedactionRule[] {
+    const last = lastPart(name);
+    const found = this.#anywhere.get(last.toLowerCase()) ?? NO_RULES;
+    if (this.#followed.length === 0) return found;
+    const followed = this.#followed.filter(({ segments }, index) => {
+      const reached = step(segments, progress[index] ?? 0, name, last);
+      return (reached & (1 << segments.length)) !== 0;
+    });
+    return followed.length === 0 ? found : [...found, ...followed.map((each) => each.rule)];
   }
 }
 
-const NONE: readonly RedactionRule[] = [];
-
-function matches(segments: readonly string[], at: number, path: readonly string[], from: number): boolean {
-  const segment = segments[at];
-  if (segment === undefined) return from === path.length;
-  if (segment === '**') {
-    for (let skip = from; skip <= path.length; skip++) if (matches(segments, at + 1, path, skip)) return true;
-    return false;
+/** @returns the segments that may be next after `name`. @param last what a last segment is compared with too, whatever its case */
+function step(segments: readonly string[], progress: number, name: string, last: string): number {
+  if (progress === 0) return 0;
+  let next = 0;
+  for (let i = 0; i < segments.length; i++) {
+    if ((progress & (1 << i)) === 0) continue;
+    const segment = segments[i];
+    if (segment === '**') next |= 1 << i;
+    else if (segment === '*' || segment === name) next |= 1 << (i + 1);
+    else if (i === segments.length - 1 && segment?.toLowerCase() === last.toLowerCase()) next |= 1 << (i + 1);
   }
-  const name = path[from];
-  if (name === undefined) return false;
-  const isLast = at === segments.length - 1 && from === path.length - 1;
-  return (
-    (segment === '*' || segment === name || (isLast && segment === lastPart(name))) &&
-    matches(segments, at + 1, path, from + 1)
-  );
+  return closure(segments, next);
+}
+
+/** Adds what follows `**`, which may stand for nothing. */
+function closure(segments: readonly string[], progress: number): number {
+  let all = progress;
+  for (let i = 0; i < segments.length; i++) if ((all & (1 << i)) !== 0 && segments[i] === '**') all |= 1 << (i + 1);
+  return all;
 }
 
 function isAboutAnswers(rule: RedactionRule): boolean {
@@ -59,9 +89,17 @@ function isAboutAnswers(rule: RedactionRule): boolean {
 /** @returns whether `pattern`, in which `*` stands for any text, is about the command `name`; a null name is any. */
 function concerns(pattern: string, name: string | null): boolean {
   if (pattern === '*' || name === null) return true;
-  if (!pattern.includes('*')) return pattern === name;
-  const expression = pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*');
-  return new RegExp(`^${expression}$`, 's').test(name);
+  const [first = '', ...rest] = pattern.split('*');
+  const last = rest.pop();
+  if (last === undefined) return name === pattern;
+  if (!name.startsWith(first) || !name.endsWith(last)) return false;
+  let at = first.length;
+  for (const piece of rest) {
+    const found = name.indexOf(piece, at);
+    if (found < 0) return false;
+    at = found + piece.length;
+  }
+  return at + last.length <= name.length;
 }
 
 /** @returns the table's rows, and the user's, for the input of a command; for a null name, of every command. */
@@ -71,28 +109,25 @@ export function compileRules(name: string | null, extra: readonly RedactionRule[
   );
 }
 
-/** Names come from clients: no more of them are remembered than this. */
+/** Names come from clients: no more of them are remembered than this, and no longer ones. */
 const MOST_REMEMBERED = 512;
+const LONGEST_REMEMBERED = 64;
 
 export class RuleSet {
   /** Last parts of the user's own paths, in lower case: words that make unreadable input suspect. */
   readonly userWords: readonly string[];
+  /** The rows for the input of any command, the user's among them: for what is within a text. */
+  readonly forTexts: CompiledRules;
   readonly #extra: readonly RedactionRule[];
   readonly #answerRules: readonly RedactionRule[];
-  /** Commands that a row names. */
-  readonly #named: ReadonlySet<string>;
-  /** Rows for commands by pattern, and the user's for any. */
-  readonly #wide: readonly RedactionRule[];
   readonly #commands = new Map<string | null, CompiledRules>();
-  readonly #answers = new Map<string, CompiledRules>();
+  readonly #answers = new Map<string | null, CompiledRules>();
 
   constructor(extra: readonly RedactionRule[]) {
     this.#extra = extra;
     this.#answerRules = extra.filter(isAboutAnswers);
-    const named = [...REDACTION_RULES, ...extra].filter((rule) => !isAboutAnswers(rule));
-    this.#named = new Set(named.filter((rule) => !rule.command.includes('*')).map((rule) => rule.command));
-    this.#wide = named.filter((rule) => rule.command.includes('*') && (rule.command !== '*' || extra.includes(rule)));
     this.userWords = extra.map((rule) => lastPart(rule.path).toLowerCase()).filter((word) => /[^*]/.test(word));
+    this.forTexts = compileRules(null, []);
   }
 
   forCommand(name: string | null): CompiledRules {
@@ -109,18 +144,18 @@ export class RuleSet {
     });
   }
 
-  /** @returns whether a row is about this command alone, or one of the user's about any: then hints in its text decide nothing. */
-  concernsCommand(name: string): boolean {
-    return this.#named.has(name) || this.#wide.some((rule) => concerns(rule.command, name));
-  }
-
   /** @returns whether one of the user's rows is about the answers to `name`. */
   concernsAnswers(name: string): boolean {
     return this.#answerRules.length > 0 && this.#answerRules.some((rule) => concerns(rule.command, name));
   }
 }
 
-function remember<K>(known: Map<K, CompiledRules>, name: K, make: () => CompiledRules): CompiledRules {
+function remember(
+  known: Map<string | null, CompiledRules>,
+  name: string | null,
+  make: () => CompiledRules,
+): CompiledRules {
+  if (name !== null && name.length > LONGEST_REMEMBERED) return make();
   const existing = known.get(name);
   if (existing !== undefined) return existing;
   if (known.size >= MOST_REMEMBERED) known.clear();

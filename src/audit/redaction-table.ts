@@ -5,12 +5,14 @@
  * shows that a secret was used, and which.
  */
 
+import { classOfName, isNear, lastPart, lettersOf, NameClass } from './secret-names.js';
+
 /** What is taken out at a row's place. */
 export type Removal =
   /** The whole value. */
   | { readonly kind: 'value' }
   /** The value, if member `sibling` of the same object names a secret: see `isSecretProperty`. */
-  | { readonly kind: 'value-if'; readonly sibling: string }
+  | { readonly kind: 'value-if'; readonly sibling: 'target' | 'property' | 'name' }
   /** The value, unless it is text that `pattern` matches. */
   | { readonly kind: 'value-unless'; readonly pattern: RegExp }
   /** The value is a line of HMP, with secrets of its own: see hmp-redaction.ts. */
@@ -33,14 +35,34 @@ const value: Removal = { kind: 'value' };
 
 /**
  * Objects made of secrets, and the members of each kind that are harmless: all others are removed, so that a property that a later
- * QEMU adds is not in the log before it is in here. A kind matches the longest name that it begins with.
- * Source: qapi/crypto.json (SecretProperties, SecretKeyringProperties, TlsCreds…Properties), qapi/authz.json, qapi/qom.json.
+ * QEMU adds is not in the log before it is in here. A kind matches the longest name that it begins with, or that it is near to.
+ * Source: qapi/crypto.json (SecretProperties, SecretKeyringProperties, TlsCreds…Properties), qapi/authz.json, qapi/qom.json (SevGuestProperties
+ * and SevSnpGuestProperties, 11.1: certificate and session come in files, but may be given in their place by mistake).
  */
 export const SECRET_OBJECTS: ReadonlyMap<string, readonly string[]> = new Map([
   ['secret', ['format', 'file', 'keyid', 'iv', 'loaded']],
   ['secret_keyring', ['format', 'serial', 'keyid', 'iv', 'loaded']],
   ['tls-creds', ['endpoint', 'dir', 'verify-peer', 'priority', 'loaded', 'sanity-check', 'username', 'passwordid']],
   ['authz', ['identity', 'policy', 'rules', 'filename', 'refresh', 'service']],
+  [
+    'sev-',
+    'sev-device cbitpos reduced-phys-bits kernel-hashes dh-cert-file session-file policy handle legacy-vm-type guest-visible-workarounds id-block id-auth author-key-enabled host-data vcek-disabled'.split(
+      ' ',
+    ),
+  ],
+]);
+
+/**
+ * Commands whose arguments are secrets but for these: what is misspelt among them is not kept. A command's name need only be near to one of them.
+ * Source: qapi/ui.json, qapi/block-core.json (until 6.0), qapi/misc-i386.json, qga/qapi-schema.json.
+ */
+export const SECRET_COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['set_password', ['protocol', 'connected', 'display']],
+  ['change-vnc-password', ['protocol', 'display']],
+  ['expire_password', ['protocol', 'time', 'display']],
+  ['block_passwd', ['device', 'node-name']],
+  ['sev-inject-launch-secret', ['gpa']],
+  ['guest-set-user-password', ['username', 'crypted']],
 ]);
 /** Members that any object has. */
 export const COMMON_OBJECT_MEMBERS: readonly string[] = ['qom-type', 'id', 'props'];
@@ -77,16 +99,28 @@ export const REDACTION_RULES: readonly RedactionRule[] = [
     source: 'qapi/block-core.json, block_passwd (until 6.0)',
   },
   {
-    command: 'qom-set',
-    path: 'arguments.value',
+    command: '*',
+    path: '**.value',
     removal: { kind: 'value-if', sibling: 'property' },
     source: 'qapi/qom.json, qom-set; crypto/secret.c, property data',
   },
   {
-    command: 'human-monitor-command',
+    command: '*',
+    path: '**.value',
+    removal: { kind: 'value-if', sibling: 'name' },
+    source: 'qapi/qom.json, ObjectPropertyValue: what qom-list-get answers (11.1)',
+  },
+  {
+    command: '*',
     path: '**.command-line',
     removal: { kind: 'hmp' },
     source: 'qapi/misc.json, human-monitor-command; hmp-commands.hx',
+  },
+  {
+    command: 'sev-inject-launch-secret',
+    path: 'arguments.packet-header',
+    removal: value,
+    source: 'qapi/misc-target.json, sev-inject-launch-secret',
   },
   {
     command: 'sev-inject-launch-secret',
@@ -129,34 +163,78 @@ export const REDACTION_RULES: readonly RedactionRule[] = [
 
 /** Members that hold a secret wherever they stand, also as the last part of a dotted option (`file.cookie`). */
 export const SECRET_MEMBERS: ReadonlySet<string> = new Set(
-  REDACTION_RULES.filter((rule) => rule.command === '*').map((rule) => lastPart(rule.path)),
+  REDACTION_RULES.filter((rule) => rule.command === '*' && rule.removal.kind === 'value').map((rule) =>
+    lastPart(rule.path),
+  ),
 );
 
-/** @returns what stands behind the last dot of a path or a dotted option. */
-export function lastPart(name: string): string {
-  return name.slice(name.lastIndexOf('.') + 1);
-}
+export { lastPart };
 
-/** @returns whether a property of this name, of any object, holds a secret. */
+/** @returns whether a property of this name, of any object, holds a secret, or may be meant for one that does. */
 export function isSecretProperty(name: string): boolean {
-  const last = lastPart(name);
-  return SECRET_MEMBERS.has(last) || last === 'data' || last === 'secret';
+  return (
+    (classOfName(name) & (NameClass.Secret | NameClass.Data)) !== 0 || SECRET_MEMBERS.has(lastPart(name).toLowerCase())
+  );
 }
 
 /** @returns the members that are harmless in an object of this kind, or null when it is not made of secrets. */
 export function harmlessMembers(qomType: string): ReadonlySet<string> | null {
+  const kind = qomType.slice(0, LONGEST_KIND).toLowerCase().trim();
   let longest = '';
-  for (const name of SECRET_OBJECTS.keys())
-    if (qomType.startsWith(name) && name.length > longest.length) longest = name;
-  const own = SECRET_OBJECTS.get(longest);
-  return own === undefined ? null : new Set([...COMMON_OBJECT_MEMBERS, ...own]);
+  for (const name of SECRET_OBJECTS.keys()) if (kind.startsWith(name) && name.length > longest.length) longest = name;
+  if (longest === '') {
+    const letters = lettersOf(kind);
+    if (isNear(letters, 'secret', 2) || isNear(letters, 'secretkeyring', 3)) longest = 'secret';
+    else if (isNear(letters.slice(0, 8), 'tlscreds', 2)) longest = 'tls-creds';
+  }
+  return HARMLESS.get(longest) ?? null;
 }
 
-/** Commands whose answers are looked through too: they hold file names, which may hold passwords, or properties. */
+const HARMLESS: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  [...SECRET_OBJECTS].map(([kind, own]) => [kind, new Set([...COMMON_OBJECT_MEMBERS, ...own])]),
+);
+const LONGEST_KIND = 64;
+
+/** What a command's name says of its arguments. */
+export interface CommandClass {
+  /** The arguments to keep of a command whose arguments are secrets, or null for another command. */
+  readonly harmless: ReadonlySet<string> | null;
+  /** Whether it is, or may be meant for, a command that makes objects; that reads a property; that runs a line of HMP. */
+  readonly makesObjects: boolean;
+  readonly readsProperty: boolean;
+  readonly runsLine: boolean;
+}
+
+const NO_CLASS: CommandClass = { harmless: null, makesObjects: false, readsProperty: false, runsLine: false };
+const knownCommands = new Map<string, CommandClass>();
+const MOST_REMEMBERED = 512;
+
+/** @param name of a command; it need only be near to the one that is meant */
+export function classOfCommand(name: string): CommandClass {
+  if (name.length > LONGEST_KIND) return NO_CLASS;
+  const known = knownCommands.get(name);
+  if (known !== undefined) return known;
+  const letters = lettersOf(name);
+  const secret = [...SECRET_COMMANDS].find(([each]) => each === name || isNear(letters, lettersOf(each), 2));
+  const found = {
+    harmless: secret === undefined ? null : new Set(secret[1]),
+    makesObjects: isNear(letters, 'objectadd', 1),
+    readsProperty: isNear(letters, 'qomget', 1),
+    runsLine: isNear(letters, 'humanmonitorcommand', 2),
+  };
+  if (knownCommands.size >= MOST_REMEMBERED) knownCommands.clear();
+  knownCommands.set(name, found);
+  return found;
+}
+
+/** Commands whose answers hold properties, and are always looked through. */
+export const PROPERTY_ANSWERS: ReadonlySet<string> = new Set(['qom-get', 'qom-list-get']);
+
+/** Commands whose answers are looked through too: they hold file names, which may hold passwords, or other texts. */
 export const TELLTALE_ANSWERS: ReadonlySet<string> = new Set([
-  'qom-get',
-  'qom-list-get',
   'human-monitor-command',
+  'query-chardev',
+  'query-replay',
   'query-block',
   'query-named-block-nodes',
   'query-blockstats',

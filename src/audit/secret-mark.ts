@@ -40,19 +40,35 @@ export class SecretMarks {
     return `[redacted ${this.#describe(bytes)}]`;
   }
 
-  /** @returns what stands in place of a whole message or text that cannot be searched. */
-  withheld(bytes: Uint8Array): string {
-    return `[withheld ${this.#describe(bytes)}]`;
+  /** @returns what stands in place of a secret among very many: without a hash. @param length in bytes, or nearly */
+  short(length: number): string {
+    return `[redacted ${bytesOf(length)}]`;
   }
 
-  #describe(bytes: Uint8Array): string {
-    return `${bytes.length} ${bytes.length === 1 ? 'byte' : 'bytes'} #${this.#hash(bytes)}`;
+  /** @returns what stands in place of a whole message or text, in one or more pieces, that cannot be searched. */
+  withheld(...pieces: readonly Uint8Array[]): string {
+    return `[withheld ${this.#describe(...pieces)}]`;
   }
 
-  #hash(bytes: Uint8Array): string {
-    const hashed = bytes.length > MOST_HASHED ? bytes.subarray(0, MOST_HASHED) : bytes;
-    return createHmac('sha256', this.#key).update(hashed).digest('hex').slice(0, HASH_DIGITS);
+  #describe(...pieces: readonly Uint8Array[]): string {
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    return `${bytesOf(length)} #${this.#hash(...pieces)}`;
   }
+
+  #hash(...pieces: readonly Uint8Array[]): string {
+    const hash = createHmac('sha256', this.#key);
+    let left = MOST_HASHED;
+    for (const piece of pieces) {
+      if (left <= 0) break;
+      hash.update(piece.subarray(0, left));
+      left -= piece.length;
+    }
+    return hash.digest('hex').slice(0, HASH_DIGITS);
+  }
+}
+
+function bytesOf(length: number): string {
+  return length === 1 ? '1 byte' : `${length} bytes`;
 }
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;

@@ -3,6 +3,7 @@ import type { OnError } from './audit-log.js';
 import { parseByteSize } from '../units.js';
 import { AuditSettingError } from './errors.js';
 import type { LeftOut } from './kinds.js';
+import { MOST_SEGMENTS } from './redaction-rules.js';
 import type { RedactionRule } from './redaction-table.js';
 import type { TransportSettings } from './transport-tap.js';
 
@@ -83,6 +84,9 @@ export function parseRedaction(text: string): RedactionRule {
   const [, command = '', path = ''] = match ?? [];
   if (match === null || path.split('.').includes('')) {
     throw new AuditSettingError(`'${text}' is no redaction: write COMMAND:PATH, such as send-key:arguments.keys`);
+  }
+  if (path.split('.').length > MOST_SEGMENTS) {
+    throw new AuditSettingError(`the path in '${text.slice(0, 60)}…' has more than ${MOST_SEGMENTS} parts`);
   }
   return { command, path, removal: { kind: 'value' }, source: 'the config' };
 }

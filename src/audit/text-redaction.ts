@@ -1,5 +1,11 @@
-/** Secrets inside of one string: a URL's password, a key in an rbd: name, the members of a json: file name. */
+/**
+ * Secrets inside of one string: the password and the tokens of an URL, a key in an rbd: name, the members of a json: file name.
+ *
+ * What must hold: the work is linear in the text's length; and a removal never hides what QEMU executes or opens. A command line
+ * (`exec:`) is not looked into, an URL's password ends with its `@` and is short, and a name that holds a secret is kept but for that.
+ */
 import type { Mark } from './secret-mark.js';
+import { isSecretName, isSecretParameter } from './secret-names.js';
 
 /** A piece of a text that is to be taken out. */
 export interface Cut {
@@ -30,44 +36,280 @@ export interface NestedSecrets {
   readonly values: readonly string[];
 }
 
-/** `scheme://user:password@`; iSCSI names of QEMU's write `user%password@`. The last `@` before the path ends it. */
-const URL_PASSWORD = /\b([a-z][a-z0-9+.-]*):\/\/([^/?#\s"':@%]*)([:%])([^/?#\s"']*)@/gi;
-/** Signed and token-bearing URLs. */
-const URL_TOKEN = /[?&;]([\w.-]*(?:passw(?:or)?d|secret|token|signature|credential|api-?key)[\w.-]*)=([^&;#\s"']+)/gi;
-/** QEMU's rbd:pool/image:option=value:…, a backslash escapes. */
-const RBD_KEY = /:(key)=((?:\\.|[^:\\])*)/g;
+/** What QEMU executes, or names a descriptor by. */
+const OPAQUE = ['exec:', 'cmd:', 'fd:'];
+/** Shorter texts hold none of what is looked for. */
+const SHORTEST = 7;
+const LONGEST_SCHEME = 32;
+/** Schemes under which QEMU's block drivers, and those of other builds, reach a server. What begins with one is an URL to its end. */
+const NETWORK_SCHEMES: ReadonlySet<string> = new Set(
+  'http https ftp ftps sftp ssh ssh+tcp tftp iscsi iser nbd nbds nbd+tcp nfs gluster gluster+tcp gluster+rdma rbd sheepdog sheepdog+tcp vxhs smb webdav webdavs s3 vnc spice rtmp ldap ldaps'.split(
+    ' ',
+  ),
+);
+/** A password's longest: in what is an URL as a whole, and in what may be one, within another text. */
+const LONGEST_PASSWORD = 4096;
+const LONGEST_EMBEDDED = 256;
+const LONGEST_PARAMETER = 128;
 
 /** @returns the secrets in a string value, in order; none in nearly every string. */
 export function secretsInText(text: string, reader: SecretReader): Cut[] {
-  if (text.startsWith('json:')) {
-    const inner = reader.nested(text.slice(5));
-    if (inner === null) return [];
-    return [{ start: 5, end: text.length, what: inner.paths, values: inner.values, replacement: inner.text }];
-  }
+  if (text.length < SHORTEST || OPAQUE.some((prefix) => text.startsWith(prefix))) return [];
   const cuts: Cut[] = [];
-  if (text.includes('rbd:')) collect(text, RBD_KEY, 1, 2, cuts);
-  if (text.includes('://')) {
-    for (const match of text.matchAll(URL_PASSWORD)) {
-      const [whole, scheme = '', , separator = '', value = ''] = match;
-      // Elsewhere a percent sign begins an escape within the user's name.
-      const isPassword = separator === ':' || /^(?:iscsi|iser)$/i.test(scheme);
-      const colon = value.indexOf(':');
-      const secret = isPassword ? value : colon < 0 ? '' : value.slice(colon + 1);
-      if (secret === '') continue;
-      const end = match.index + whole.length - 1;
-      cuts.push({ start: end - secret.length, end, what: ['password'], values: [secret], replacement: null });
+  let from = 0;
+  for (let at = text.indexOf('json:'); at >= 0; ) {
+    const start = skipBlanks(text, at + 5);
+    if (text[start] === '{') {
+      secretsInNames(text, from, at, cuts);
+      from = valueEnd(text, start);
+      const inner = reader.nested(text.slice(start, from));
+      if (inner !== null) {
+        cuts.push({ start, end: from, what: inner.paths, values: inner.values, replacement: inner.text });
+      }
     }
-    collect(text, URL_TOKEN, 1, 2, cuts);
+    at = text.indexOf('json:', Math.max(from, start));
   }
-  return cuts.sort((a, b) => a.start - b.start);
+  secretsInNames(text, from, text.length, cuts);
+  return cuts;
 }
 
-function collect(text: string, pattern: RegExp, nameGroup: number, valueGroup: number, cuts: Cut[]): void {
-  for (const match of text.matchAll(pattern)) {
-    const value = match[valueGroup] ?? '';
-    if (value === '') continue;
-    const end = match.index + match[0].length;
-    cuts.push({ start: end - value.length, end, what: [match[nameGroup] ?? ''], values: [value], replacement: null });
+/** @returns the secrets in options (`a=b,c=d`, where two commas stand for one), a file name or JSON. `harmless`: keep no member but these. */
+export function secretsInOptions(text: string, harmless: ReadonlySet<string> | null, reader: SecretReader): Cut[] {
+  const start = skipBlanks(text, 0);
+  if (text[start] === '{') {
+    const inner = reader.nested(text);
+    const all = { start: 0, end: text.length };
+    if (inner !== null) return [{ ...all, what: inner.paths, values: inner.values, replacement: inner.text }];
+    // Where secrets are expected, what cannot be read is not kept.
+    if (harmless === null || valueEnd(text, start) === text.trimEnd().length) return [];
+    return [{ ...all, what: ['options'], values: [text], replacement: null }];
+  }
+  const cuts: Cut[] = [];
+  let equals = text.indexOf('=');
+  for (let at = 0; equals >= 0; ) {
+    const end = optionEnd(text, at);
+    if (equals < end) {
+      cutOption(text, at, equals, end, harmless, reader, cuts);
+      equals = text.indexOf('=', end);
+    }
+    at = end + 1;
+  }
+  return cuts.length > 0 ? cuts : secretsInText(text, reader);
+}
+
+function cutOption(
+  text: string,
+  at: number,
+  equals: number,
+  end: number,
+  harmless: ReadonlySet<string> | null,
+  reader: SecretReader,
+  cuts: Cut[],
+): void {
+  const name = text.slice(at, Math.min(equals, at + LONGEST_PARAMETER)).trim();
+  const start = equals + 1;
+  if (start === end) return;
+  const value = text.slice(start, end).replaceAll(',,', ',');
+  if (harmless === null ? isSecretName(name) : !harmless.has(name)) {
+    cuts.push({ start, end, what: [name], values: [value], replacement: null });
+    return;
+  }
+  const inner = secretsInText(value, reader);
+  if (inner.length === 0) return;
+  cuts.push({
+    start,
+    end,
+    what: inner.flatMap((cut) => cut.what),
+    values: inner.flatMap((cut) => cut.values),
+    replacement: cutOut(value, inner, reader.mark).replaceAll(',', ',,'),
+  });
+}
+
+/** @returns where the option that begins at `at` ends: at a comma that is not doubled, or with the text. */
+function optionEnd(text: string, at: number): number {
+  for (let comma = text.indexOf(',', at); comma >= 0; comma = text.indexOf(',', comma + 2)) {
+    if (text[comma + 1] !== ',') return comma;
+  }
+  return text.length;
+}
+
+function skipBlanks(text: string, from: number): number {
+  let at = from;
+  while (at < text.length && text.charCodeAt(at) <= 0x20) at++;
+  return at;
+}
+
+/** @returns the end of the JSON object that begins at `start`: where its braces and brackets balance, or of the text. */
+function valueEnd(text: string, start: number): number {
+  let depth = 0;
+  let quote = '';
+  for (let at = start; at < text.length; at++) {
+    const character = text[at] ?? '';
+    if (quote !== '') {
+      if (character === '\\') at++;
+      else if (character === quote) quote = '';
+    } else if (character === '"' || character === "'") quote = character;
+    else if (character === '{' || character === '[') depth++;
+    else if ((character === '}' || character === ']') && --depth === 0) return at + 1;
+  }
+  return text.length;
+}
+
+/** Finds the secrets in file names and URLs between `from` and `end`, which hold no JSON. */
+function secretsInNames(text: string, from: number, end: number, cuts: Cut[]): void {
+  if (end - from < SHORTEST) return;
+  const part = from === 0 && end === text.length ? text : text.slice(from, end);
+  const found: Cut[] = [];
+  const rbd = part.indexOf('rbd:');
+  if (rbd >= 0) cutRbdOptions(part, rbd + 4, found);
+  const url = part.indexOf('://');
+  if (url >= 0) {
+    const isWhole = cutFirstPassword(part, url, found);
+    for (let at = part.indexOf('://', url + 3); at >= 0; at = part.indexOf('://', at + 3)) {
+      cutPassword(part, at, embeddedPasswordEnd(part, at + 3), LONGEST_EMBEDDED, found);
+    }
+    cutParameters(part, url + 3, isWhole, found);
+  }
+  if (found.length === 0) return;
+  // A piece in two of them is taken out once.
+  let last = 0;
+  for (const cut of found.sort((a, b) => a.start - b.start || b.end - a.end)) {
+    if (cut.start < last) continue;
+    last = cut.end;
+    cuts.push({ ...cut, start: cut.start + from, end: cut.end + from });
+  }
+}
+
+/** QEMU's `rbd:pool/image:option=value:…`; a backslash escapes. */
+function cutRbdOptions(text: string, from: number, cuts: Cut[]): void {
+  let at = optionColon(text, from);
+  let equals = text.indexOf('=', at);
+  while (equals >= 0 && at < text.length) {
+    const end = optionColon(text, at + 1);
+    if (equals < end) {
+      cutNamed(text, at + 1, equals, end, cuts);
+      equals = text.indexOf('=', end);
+    }
+    at = end;
+  }
+}
+
+function optionColon(text: string, from: number): number {
+  let at = from;
+  while (at < text.length && text[at] !== ':') at += text[at] === '\\' ? 2 : 1;
+  return Math.min(at, text.length);
+}
+
+function cutNamed(text: string, start: number, equals: number, end: number, cuts: Cut[]): void {
+  if (equals + 1 >= end || equals - start > LONGEST_PARAMETER) return;
+  const name = text.slice(start, equals);
+  if (!isSecretParameter(name)) return;
+  cuts.push({ start: equals + 1, end, what: [name], values: [text.slice(equals + 1, end)], replacement: null });
+}
+
+/** @param at of the first `://`. @returns whether what begins there is an URL to the text's end */
+function cutFirstPassword(text: string, at: number, cuts: Cut[]): boolean {
+  const first = schemeStart(text, at);
+  const before = text[first - 1];
+  // At the text's start, or behind the name of a driver or an option, as in `blkdebug:file:https://…`.
+  const isNameStart = before === undefined || before === ':' || before === '=' || skipBlanks(text, 0) === first;
+  const isWhole = isNameStart && NETWORK_SCHEMES.has(text.slice(first, at).toLowerCase());
+  if (isWhole) cutPassword(text, at, passwordEnd(text, at + 3), LONGEST_PASSWORD, cuts);
+  else cutPassword(text, at, embeddedPasswordEnd(text, at + 3), LONGEST_EMBEDDED, cuts);
+  return isWhole;
+}
+
+/**
+ * `scheme://user:password@host`; QEMU's iSCSI names may have `user%password@`.
+ * @param at of the `://`
+ * @param end of the password, or -1 where there is none
+ */
+function cutPassword(text: string, at: number, end: number, longest: number, cuts: Cut[]): void {
+  const first = schemeStart(text, at);
+  if (end < 0 || first === at) return;
+  const scheme = text.slice(first, at).toLowerCase();
+  const separators = scheme === 'iscsi' || scheme === 'iser' ? ':%' : ':';
+  let separator = at + 3;
+  while (separator < end && !separators.includes(text[separator] ?? '')) separator++;
+  if (separator + 1 >= end || end - separator > longest) return;
+  const secret = text.slice(separator + 1, end);
+  cuts.push({ start: separator + 1, end, what: ['password'], values: [secret], replacement: null });
+}
+
+function schemeStart(text: string, at: number): number {
+  let first = at;
+  while (first > 0 && at - first < LONGEST_SCHEME && isSchemeCharacter(text.charCodeAt(first - 1))) first--;
+  return first;
+}
+
+function isSchemeCharacter(code: number): boolean {
+  const lower = code | 0x20;
+  return (
+    (lower >= 0x61 && lower <= 0x7a) ||
+    isDigit(code) ||
+    code === 0x2b ||
+    code === 0x2e ||
+    code === 0x2d ||
+    code === 0x5f
+  );
+}
+
+/** @returns the `@` behind the password of an URL that is all that follows, or -1. */
+function passwordEnd(text: string, start: number): number {
+  if (text[start] === '[') return -1;
+  const limit = Math.min(text.length, start + LONGEST_PASSWORD);
+  let last = -1;
+  let at = start;
+  let colon = -1;
+  for (; at < limit; at++) {
+    const character = text[at];
+    if (character === '/' || character === '?' || character === '#') break;
+    if (character === '@') last = at;
+    else if (character === ':' && colon < 0) colon = at;
+  }
+  if (last >= 0 || colon < 0) return last;
+  // No port, so no URL that works: a password with a slash in it. What climbs in folders is a name.
+  let port = colon + 1;
+  while (port < at && isDigit(text.charCodeAt(port))) port++;
+  if (port === at) return -1;
+  const rest = text.slice(colon, limit);
+  const sign = rest.lastIndexOf('@');
+  return sign < 0 || rest.includes('..') ? -1 : colon + sign;
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+
+/** What ends an URL within a text, or would be more than an URL to a shell. */
+const EMBEDDED_END = new Set('/?#\\`$();|&<>');
+
+/** @returns the last `@` of what may be user, password and host of an URL within a text, or -1. */
+function embeddedPasswordEnd(text: string, start: number): number {
+  const limit = Math.min(text.length, start + 2 * LONGEST_EMBEDDED);
+  let last = -1;
+  for (let at = start; at < limit && text.charCodeAt(at) > 0x20 && !EMBEDDED_END.has(text[at] ?? ''); at++) {
+    if (text[at] === '@') last = at;
+  }
+  return last;
+}
+
+/** What ends a parameter's value where the URL stands within a text, or would be more than a value to a shell. */
+const EMBEDDED_VALUE_END = new Set('"\'\\`$()|<>');
+
+/** Signed and token-bearing URLs: `?name=value&…`. One walk from the first URL on, whatever URLs are within others. */
+function cutParameters(text: string, from: number, isWhole: boolean, cuts: Cut[]): void {
+  let start = -1;
+  let equals = -1;
+  for (let at = from; at <= text.length; at++) {
+    const code = at < text.length ? text.charCodeAt(at) : 0x26;
+    // ? & ; #
+    const isSeparator = code === 0x3f || code === 0x26 || code === 0x3b || code === 0x23;
+    if (isSeparator || (!isWhole && (code <= 0x20 || EMBEDDED_VALUE_END.has(text[at] ?? '')))) {
+      if (start >= 0 && equals >= 0) cutNamed(text, start, equals, at, cuts);
+      start = isSeparator ? at + 1 : -1;
+      equals = -1;
+    } else if (code === 0x3d && equals < 0) equals = at;
   }
 }
 

@@ -43,7 +43,13 @@ export class TransportTap implements Tap {
       return;
     }
     let text = '';
-    for (const line of lines.toString('utf8').split('\n')) if (line !== '') text += this.#wrap(line);
+    try {
+      for (const line of lines.toString('utf8').split('\n')) if (line !== '') text += this.#wrap(line);
+    } catch {
+      // Too long for one string. The log itself has them.
+      this.#lost++;
+      return;
+    }
     try {
       this.#stream.write(text);
     } catch (error) {

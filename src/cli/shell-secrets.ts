@@ -1,5 +1,7 @@
 /** Which lines hold a secret, and so stay out of the history: those of which the audit log would not keep something either. */
 
+import { HMP_COMMAND } from '../mux/policy-rule.js';
+
 /**
  * @param sent the command that the line became
  * @param line stands for it where it became none: a password is one behind a misspelt command too
@@ -10,6 +12,11 @@ export async function isSecret(
 ): Promise<boolean> {
   const { Redactor } = await import('../audit/redaction.js');
   const redactor = new Redactor();
-  if (sent === null) return redactor.malformed(Buffer.from(line)) !== null;
+  if (sent === null) {
+    // Perhaps it was meant for the text monitor.
+    const json = JSON.stringify({ execute: HMP_COMMAND, arguments: { 'command-line': line.replace(/^\.hmp\s/, '') } });
+    const asHmp = redactor.command(HMP_COMMAND, Buffer.from(json));
+    return (asHmp?.message ?? redactor.malformed(Buffer.from(line))) !== null;
+  }
   return (redactor.command(sent.name, Buffer.from(sent.json))?.message ?? null) !== null;
 }

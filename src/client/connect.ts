@@ -21,7 +21,8 @@ export async function openStream(target: QmpTarget, signal?: AbortSignal): Promi
     return target;
   }
   const socket = connectSocket({ ...target, allowHalfOpen: true });
-  if ('port' in target) socket.setNoDelay(true);
+  // A host that is gone without a word is noticed half a minute later.
+  if ('port' in target) socket.setNoDelay(true).setKeepAlive(true, 20_000);
   try {
     await new Promise<void>((resolve, reject) => {
       const abort = () => reject(signal?.reason);

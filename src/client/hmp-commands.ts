@@ -4,6 +4,8 @@
  * A line of `help` is `name|alias [-flags] parameters -- what it does`, which may go on over further lines.
  */
 import { isValueOf, type LiveSource, sourceOfWord } from './live-source.js';
+import { nameEnd } from '../hmp/line.js';
+import { readHmpWord, skipBlanks } from '../hmp/words.js';
 import type { Candidate } from './completion.js';
 
 export interface HmpCommand {
@@ -43,10 +45,9 @@ export class HmpCommands {
 
   /** @param cursor an offset into the line; what is behind does not count */
   complete(line: string, cursor: number): HmpCompletion {
-    const typed = line.slice(0, cursor);
-    const words = typed.trimStart().split(/\s+/);
-    const current = words.pop() ?? '';
-    const from = cursor - current.length;
+    const { words, from } = splitTyped(line.slice(0, cursor));
+    if (from === null) return { from: cursor, candidates: [], source: null };
+    const current = line.slice(from, cursor);
     const offer = (texts: readonly string[], source: LiveSource | null = null): HmpCompletion => ({
       from,
       candidates: [...new Set(texts)]
@@ -72,6 +73,25 @@ export class HmpCommands {
     const name = first === 'info' ? `info ${command.names[0] ?? ''}` : (command.names[0] ?? '');
     const source = sourceOfWord(name, parameter, given);
     return offer(wordsOf(parameter), source !== null && isValueOf(parameter) ? source : null);
+  }
+}
+
+/**
+ * Splits what stands before the cursor as QEMU splits it.
+ * @returns the words before the last, and where that one begins; null where it is in quotes
+ */
+function splitTyped(typed: string): { readonly words: readonly string[]; readonly from: number | null } {
+  const words: string[] = [];
+  for (let at = 0; ; ) {
+    const start = skipBlanks(typed, at);
+    // A verb, or a topic of `info`, ends at a slash too.
+    const isName = words.length === 0 || (words.length === 1 && words[0] === 'info');
+    const word = isName ? null : readHmpWord(typed, start);
+    if (!isName && word === null) return { words, from: start < typed.length ? null : start };
+    const end = word === null ? nameEnd(typed, start) : word.end;
+    if (end === typed.length && typed[start] !== '"') return { words, from: start };
+    words.push(word === null ? typed.slice(start, end) : word.text);
+    at = end;
   }
 }
 

@@ -105,6 +105,7 @@ const LISTENER_KEYS = {
   'allow-gid': v.optional(words('groups, by name or number')),
   extensions: v.optional(onOrOff),
   fds: v.optional(onOrOff),
+  http: v.optional(v.picklist(['refuse', 'pass'], 'must be refuse or pass')),
 };
 const Listener = v.pipe(
   v.unknown(),
@@ -178,6 +179,7 @@ const LISTENER_OPTIONS = [
   'allow-gid',
   'extensions',
   'fds',
+  'http',
 ] as const;
 
 /** The keys that are known at a path, to offer the nearest of them. */

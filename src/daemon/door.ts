@@ -6,6 +6,7 @@ import type { Link, Peer } from '../mux/link.js';
 import type { ClientOptions, ClientPort, Multiplexer } from '../mux/multiplexer.js';
 import type { Turn } from './turn.js';
 import { formatAddress, formatPlace } from '../net/address.js';
+import { type Foreign, HttpGuard } from '../net/http-guard.js';
 import { Listener } from '../net/listener.js';
 import type { Log } from '../net/log.js';
 import { messageCalls } from '../net/message-calls.js';
@@ -24,6 +25,13 @@ const HUMAN_MONITOR = 'qmpmux takes no file descriptors on a socket of the human
 const CANNOT_RECEIVE = 'qmpmux cannot take file descriptors here: it needs Linux, and koffi for this machine';
 const TOO_MANY_FILES = 'qmpmux has too many files open to take a file descriptor; try again later';
 
+/** What a client is told that speaks something else, in that. */
+const FOREIGN_ANSWERS: Readonly<Record<Foreign, Uint8Array>> = {
+  HTTP: httpAnswer('this is a QEMU monitor, and speaks no HTTP\n'),
+  // A fatal alert, protocol_version (RFC 8446).
+  TLS: Uint8Array.of(0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46),
+};
+
 export interface DoorOptions {
   readonly config: ListenerConfig;
   readonly service: ClientService;
@@ -35,6 +43,8 @@ export interface DoorOptions {
 
 /** So many at most may have connected and not agreed on TLS yet; and no more than a quarter of all that there may be. */
 const MOST_HANDSHAKES = 256;
+
+const EMPTY = new Uint8Array(0);
 
 export class Door {
   /** The address with its options, as they were written. */
@@ -202,15 +212,25 @@ export class Door {
         this.#descriptors.giveBack();
       },
     });
+    const guard = peer.kind === 'tcp' && settings.refusesHttp ? new HttpGuard() : null;
+    let isForeign = false;
     link.attach({
       receive: (chunk) => {
-        const kept = telnet === null ? chunk : telnet.filter(chunk);
-        if (kept.length === 0) return;
+        const typed = telnet === null ? chunk : telnet.filter(chunk);
+        const kept = isForeign || guard === null ? typed : guard.judge(typed);
+        if (isForeign || kept.length === 0) return;
+        if (typeof kept === 'string') {
+          isForeign = true;
+          port.refuse(FOREIGN_ANSWERS[kept], foreignText(kept));
+          return;
+        }
         if (this.#multiplexer.clientCount === 1) this.#turn.begin();
         port.receive(kept);
         this.#turn.end();
       },
       receiveEnd: () => {
+        const rest = guard?.rest() ?? EMPTY;
+        if (rest.length > 0 && !isForeign) port.receive(rest);
         port.receiveEnd();
       },
       closed: (reason) => {
@@ -229,6 +249,17 @@ export class Door {
 function asText(message: Uint8Array): Uint8Array {
   const desc: unknown = /"desc": (".*")/.exec(Buffer.from(message).toString('latin1'))?.[1];
   return Buffer.from(`Error: ${typeof desc === 'string' ? String(JSON.parse(desc)) : 'not served'}\r\n`);
+}
+
+function httpAnswer(text: string): Uint8Array {
+  const head = `HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: ${text.length}\r\nConnection: close`;
+  return Buffer.from(`${head}\r\n\r\n${text}`);
+}
+
+function foreignText(protocol: Foreign): string {
+  return protocol === 'HTTP'
+    ? 'it speaks HTTP: a web page, perhaps, that wants to reach the VM'
+    : 'it speaks TLS, which this socket does not';
 }
 
 function ownerText(uid: number | undefined, gid: number | undefined): string {

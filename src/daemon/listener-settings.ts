@@ -13,6 +13,7 @@
  *     allow-gid=operators         and which groups (the primary group of the process that connects)
  *     extensions=on               whether they have the commands __org.qmpmux_… (off: QEMU says that it does not know them)
  *     fds=on                      unix sockets: whether they may send open files (SCM_RIGHTS) with getfd and add-fd
+ *     http=refuse                 TCP: what becomes of clients that speak HTTP, such as web browsers: refuse, or pass as QEMU does
  */
 import { groupId, userId } from '../net/accounts.js';
 import type { ListenAddress } from '../net/address.js';
@@ -46,6 +47,8 @@ export interface ListenerSettings {
   readonly extensions: boolean;
   /** Whether descriptors are taken, where the socket carries any. */
   readonly fds: boolean;
+  /** Whether clients that speak HTTP are refused, where the socket is TCP's. */
+  readonly refusesHttp: boolean;
 }
 
 export const DEFAULT_LISTENER: ListenerSettings = {
@@ -59,6 +62,7 @@ export const DEFAULT_LISTENER: ListenerSettings = {
   allow: null,
   extensions: false,
   fds: true,
+  refusesHttp: true,
 };
 
 /** Reads a listener's address with its options. @param defaults what goes for those that it does not have. @throws AddressError */
@@ -110,6 +114,12 @@ export function parseListenerSettings(
         if (address.kind === 'tcp') throw option.fault('"fds" is for unix sockets: TCP carries no file descriptors');
         settings = { ...settings, fds: value === 'on' };
         break;
+      case 'http': {
+        const http = oneOf(option, value, ['refuse', 'pass']);
+        if (address.kind === 'unix') throw option.fault('"http" is for TCP: no web page reaches a unix socket');
+        settings = { ...settings, refusesHttp: http === 'refuse' };
+        break;
+      }
       case 'allow-uid':
       case 'allow-gid': {
         if (address.kind === 'tcp') {

@@ -99,6 +99,7 @@ export class LogJournal implements Journal {
     const fields = { client: client?.id, listener, limit, what, ...this.#lastCount };
     if (limit === 'paused') this.#log.info(fields, 'reads a client more slowly, until it has its answers');
     else if (limit === 'killed') this.#log.info(fields, 'disconnected a client because another asked for it');
+    else if (limit === 'foreign') this.#log.warn(fields, 'disconnected a client that speaks another protocol');
     else this.#log.warn(fields, limitText(client, limit));
   }
 

@@ -25,7 +25,8 @@ const OTHER_NAMES = new Map([
   ['c', 'cont'],
 ]);
 
-function nameEnd(line: string, from: number): number {
+/** @returns where a verb or a topic ends that begins at `from` */
+export function nameEnd(line: string, from: number): number {
   let at = from;
   while (at < line.length && line[at] !== '/' && !isBlankAt(line, at)) at++;
   return at;

@@ -10,6 +10,8 @@ export class Counters {
   memory = 0;
   /** Clients disconnected because they did not negotiate in time. */
   unnegotiated = 0;
+  /** Clients of a TCP listener disconnected because they spoke HTTP, or TLS to one without it. */
+  foreign = 0;
   /** Clients disconnected because another one asked for it, by an extension command. */
   killed = 0;
   /** Connections refused because the listener, or the monitor, had as many clients as it may. */

@@ -31,6 +31,8 @@ function isBlank(char: string | undefined): boolean {
 export class HmpEditor {
   readonly history: HmpHistory = new HmpHistory();
   readonly #print: (text: string) => void;
+  /** Whether ^N, ^P and ^U are keys. */
+  readonly #hasLineKeys: boolean;
   #line = '';
   #cursor = 0;
   /** What the terminal shows, and where its cursor is. */
@@ -40,9 +42,14 @@ export class HmpEditor {
   #parameter = 0;
   #prompt = PROMPT;
 
-  /** @param print takes what is echoed; a newline is CR LF */
-  constructor(print: (text: string) => void) {
+  /**
+   * @param print takes what is echoed; a newline is CR LF
+   * @param version of QEMU, as its greeting has it: 9.1 and later know three more keys
+   */
+  constructor(print: (text: string) => void, version: string) {
     this.#print = print;
+    const [major = 0, minor = 0] = version.split('.').map(Number);
+    this.#hasLineKeys = major > 9 || (major === 9 && minor >= 1);
   }
 
   /** Whether a password is being typed. */
@@ -138,6 +145,15 @@ export class HmpEditor {
         break;
       case 0x9b:
         this.#escape = 'csi';
+        break;
+      case 0x0e:
+        if (this.#hasLineKeys) this.#recall(this.history.down());
+        break;
+      case 0x10:
+        if (this.#hasLineKeys) this.#recall(this.history.up());
+        break;
+      case 0x15:
+        if (this.#hasLineKeys) this.#set(this.#line.slice(this.#cursor), 0);
         break;
       default:
         if (byte >= 0x20) this.#insert(String.fromCharCode(byte));

@@ -104,7 +104,7 @@ class HmpSession implements ClientPort {
     this.#noDescriptors = options.noDescriptors ?? null;
     this.#editor = new HmpEditor((text) => {
       this.#print(text);
-    });
+    }, owner.version);
     this.#print(`QEMU ${owner.version} monitor - type 'help' for more information\r\n`);
     this.#editor.prompt();
     this.#port = owner.connect(this.#innerLink(), { ...options, events: EVENTS });
@@ -127,6 +127,13 @@ class HmpSession implements ClientPort {
    */
   receiveDescriptors(_at: number, descriptors: readonly Descriptor[], fault: string | null): void {
     this.#port.receiveDescriptors(0, descriptors, fault ?? this.#noDescriptors ?? NO_DESCRIPTOR);
+  }
+
+  refuse(answer: Uint8Array, what: string): void {
+    if (this.#goneReason !== null || this.#state.name === 'over') return;
+    this.#flush();
+    if (answer.length > 0) this.#link.write(answer);
+    this.#port.refuse(new Uint8Array(0), what);
   }
 
   receiveEnd(): void {

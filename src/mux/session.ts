@@ -145,6 +145,14 @@ export class Session implements ClientPort, ClientView {
     this.#owner.touch(this);
   }
 
+  refuse(answer: Uint8Array, what: string): void {
+    if (!this.isConnected) return;
+    if (answer.length > 0) this.#output.send([answer]);
+    this.terminate(what);
+    this.#owner.counters.foreign++;
+    this.#owner.journal?.limited?.(this, this.listener, 'foreign', what);
+  }
+
   closed(reason: string): void {
     if (!this.isConnected) return;
     this.#life = 'left';

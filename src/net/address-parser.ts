@@ -14,6 +14,8 @@ import {
 } from './address.js';
 import { type AddressError, AddressText, controlCharacter, type OptionPart, quoted } from './address-text.js';
 import { FOREIGN_SCHEMES, noAbstract, SCHEMES, SERVICE_OPTIONS } from './address-words.js';
+import { LONGEST_KEEP_ALIVE, SHORTEST_KEEP_ALIVE } from './tcp-watch.js';
+import { parseDuration } from '../units.js';
 import { splitCommand } from './command-words.js';
 import { isAlias } from './libvirt-conf.js';
 import { parseLibvirtUri } from './libvirt-uri.js';
@@ -239,11 +241,15 @@ class AddressParser {
     let tls: string | undefined;
     let insecure = false;
     let telnet = false;
+    let keepAlive: number | undefined;
     for (const option of options) {
       switch (option.name) {
         case 'telnet':
           if (this.#role === 'upstream') throw this.#fault(option.at, '"telnet" is for a listener; QMP needs none');
           telnet = this.#text.isOn(option);
+          break;
+        case 'keepalive':
+          keepAlive = this.#keepAlive(option);
           break;
         case 'tls':
         case 'insecure':
@@ -284,11 +290,20 @@ class AddressParser {
       host,
       port,
       ...(family === undefined ? {} : { family }),
+      ...(keepAlive === undefined ? {} : { keepAlive }),
       ...(tls === undefined ? {} : { tls }),
       ...(insecure ? { insecure } : {}),
       ...(telnet ? { telnet } : {}),
     };
     return { address, server };
+  }
+
+  #keepAlive(option: OptionPart): number | undefined {
+    if (option.value === null || option.value === 'on') return undefined;
+    const time = option.value === 'off' ? 0 : parseDuration(this.#text.value(option));
+    if (time === 0) return 0;
+    if (time !== null && time >= SHORTEST_KEEP_ALIVE && time <= LONGEST_KEEP_ALIVE) return time;
+    throw this.#fault(option.valueAt, '"keepalive" is off, or a time from 15s to 1h');
   }
 
   #hostAndPort(head: string, from: number): { readonly host: string; readonly port: number } {

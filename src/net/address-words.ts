@@ -52,6 +52,7 @@ export const SERVICE_OPTIONS = [
   'allow-gid',
   'extensions',
   'fds',
+  'http',
 ];
 
 /** Every option there is; which of them an address takes depends on what it is. */
@@ -63,6 +64,7 @@ export const OPTIONS = [
   'server',
   'ipv4',
   'ipv6',
+  'keepalive',
   'tls',
   'insecure',
   'telnet',
@@ -70,6 +72,8 @@ export const OPTIONS = [
 ];
 
 const neverBlocks = 'qmpmux always waits and connects again by itself; leave it out';
+
+const writeKeepAlive = 'write keepalive=30s: how long the other side may be gone without a word';
 
 /** Options of QEMU and socat that have no place here, and why. */
 export const FOREIGN_OPTIONS = new Map([
@@ -88,6 +92,13 @@ export const FOREIGN_OPTIONS = new Map([
   ['unlink-close', 'a socket is always removed at the end; leave it out'],
   ['nodelay', 'always on; leave it out'],
   ['delay', 'TCP_NODELAY is always on; leave it out'],
+  ['keep-alive', 'on by default; write keepalive=30s or keepalive=off'],
+  ['keep-alive-idle', writeKeepAlive],
+  ['keep-alive-interval', writeKeepAlive],
+  ['keep-alive-count', writeKeepAlive],
+  ['keepidle', writeKeepAlive],
+  ['keepintvl', writeKeepAlive],
+  ['keepcnt', writeKeepAlive],
   ['perm', 'write mode='],
   ['umask', 'write mode='],
   ['uid', 'write user='],

@@ -8,7 +8,7 @@
  *     libvirt:domain                upstream only: a VM of libvirt's, by name, id or UUID; also libvirt:domain?uri=qemu+ssh://host/system
  *
  * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=`, `shared-folder=on` where we make a unix socket;
- * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6` on tcp; `tls=FOLDER`, `insecure`, `telnet` on a
+ * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6`, `keepalive=30s` on tcp; `tls=FOLDER`, `insecure`, `telnet` on a
  * tcp listener; on a listener also what is
  * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
  * path or a value is written `,,`. All that follows `exec:` is the command, commas included, and all that
@@ -45,6 +45,8 @@ export interface TcpAddress {
   readonly port: number;
   /** What a name may resolve to; both when absent. */
   readonly family?: 4 | 6;
+  /** After how many milliseconds a peer that is gone without a word is given up; 0 for never, 30 s when absent. */
+  readonly keepAlive?: number;
 }
 
 export interface ExecAddress {
@@ -108,10 +110,13 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
     case 'server':
       return `${formatAddress(address.listen)},server=on`;
     case 'tcp': {
-      const { family, tls, insecure, telnet }: TcpListenAddress = address;
+      const { family, keepAlive, tls, insecure, telnet }: TcpListenAddress = address;
       return (
         formatPlace(address) +
         (family === undefined ? '' : `,ipv${family}=on`) +
+        (keepAlive === undefined
+          ? ''
+          : `,keepalive=${keepAlive === 0 ? 'off' : `${keepAlive}ms`.replace(/000ms$/, 's')}`) +
         (tls === undefined ? '' : `,tls=${doubleCommas(tls)}`) +
         (insecure === true ? ',insecure=on' : '') +
         (telnet === true ? ',telnet=on' : '')

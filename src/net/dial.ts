@@ -10,6 +10,7 @@ import { describeSystemError, errorCode } from './listen-error.js';
 import { kindOf } from './socket-file.js';
 import { SharedReader } from './shared-reader.js';
 import { describeTcp, openTcp } from './tcp.js';
+import { DEFAULT_KEEP_ALIVE, watchTcp } from './tcp-watch.js';
 
 export interface DialOutcome {
   connected(connection: Connection): void;
@@ -49,6 +50,7 @@ export function dial(address: DialAddress, outcome: DialOutcome): { readonly abo
   socket.once('error', failed);
   socket.once('connect', () => {
     socket.off('error', failed);
+    if (address.kind === 'tcp') watchTcp(socket, address.keepAlive ?? DEFAULT_KEEP_ALIVE);
     outcome.connected(new SocketConnection(socket, reader));
   });
   return {

@@ -30,6 +30,7 @@ import {
   MadeSocket,
   ownershipOf,
 } from './socket-file.js';
+import { DEFAULT_KEEP_ALIVE, watchTcp } from './tcp-watch.js';
 import { readTlsFiles, type TlsFiles } from './tls-files.js';
 
 /** Connections that the kernel keeps until they are accepted (as far as net.core.somaxconn lets it): a thousand may come at once. */
@@ -133,9 +134,9 @@ export class Listener {
       case 'unix':
         return bindUnix(address, accept);
       case 'tcp':
-        return bindTcp(address, this.#port ?? address.port, accept, handshakes);
+        return bindTcp(address, this.#port ?? address.port, watching(accept, address.keepAlive), handshakes);
       case 'fd':
-        return bindInherited(address, accept);
+        return bindInherited(address, watching(accept));
     }
   }
 
@@ -146,6 +147,15 @@ export class Listener {
     this.#bound = [];
     for (const one of bound) release(one);
   }
+}
+
+/** @param time how long the peer of a TCP connection may be gone, in milliseconds. @returns what accepts and looks after it */
+function watching(accept: Accept, time: number = DEFAULT_KEEP_ALIVE): Accept {
+  return (socket) => {
+    // Unix sockets have no address; those that were handed over may be either.
+    if (socket.remoteAddress !== undefined) watchTcp(socket, time);
+    accept(socket);
+  };
 }
 
 function refuse(socket: Socket): void {
@@ -335,6 +345,6 @@ export function checkListenAddress(address: ListenAddress): void {
 }
 
 /** 127.0.0.0/8 and ::1 (RFC 6890). Other spellings of them are not known here, so they are refused. */
-function isLoopback(ip: string): boolean {
+export function isLoopback(ip: string): boolean {
   return ip.startsWith('127.') || ip === '::1' || ip === '0:0:0:0:0:0:0:1';
 }

@@ -284,7 +284,9 @@ export class SocketLink implements Link {
 function describeLoss(error: NodeJS.ErrnoException): string {
   if (error.code === 'EPIPE') return 'closed by the peer';
   if (error.code === 'ECONNRESET') return 'reset by the peer';
-  if (error.code === 'ETIMEDOUT') return 'the peer stopped answering';
+  // The second two: nobody answers for its host any more.
+  if (error.code === 'ETIMEDOUT' || error.code === 'EHOSTUNREACH' || error.code === 'ENETUNREACH')
+    return 'the peer stopped answering';
   return error.message;
 }
 

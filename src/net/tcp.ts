@@ -1,6 +1,7 @@
 /** Connecting over TCP, and why it failed, in words for the one who can mend it. */
 import { connect, type Socket } from 'node:net';
 import { describeSystemError, errorCode } from './listen-error.js';
+import { DEFAULT_KEEP_ALIVE, keepAliveDelay } from './tcp-watch.js';
 
 /** @param family 4 or 6 where only that one is wanted */
 export function openTcp(host: string, port: number, family?: 4 | 6): Socket {
@@ -13,6 +14,7 @@ export function openTcp(host: string, port: number, family?: 4 | 6): Socket {
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,
+    keepAliveInitialDelay: keepAliveDelay(DEFAULT_KEEP_ALIVE),
   });
 }
 

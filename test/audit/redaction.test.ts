@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { REDACTION_RULES, SECRET_OBJECTS } from '../../dist/audit/redaction-table.js';
+import { REDACTION_RULES, SECRET_COMMANDS, SECRET_OBJECTS } from '../../dist/audit/redaction-table.js';
 import { Redactor } from '../../dist/audit/redaction.js';
 import { SecretMarks } from '../../dist/audit/secret-mark.js';
 import { parseRedaction } from '../../dist/audit/settings.js';
@@ -55,8 +55,8 @@ const CASES: readonly (readonly [what: string, sent: [name: string, raw: string]
   ],
   [
     'sev-inject-launch-secret',
-    command('sev-inject-launch-secret', { 'packet-header': 'x', secret: SECRET }),
-    ['arguments.secret'],
+    command('sev-inject-launch-secret', { 'packet-header': SECRET, secret: SECRET, gpa: 7 }),
+    ['arguments.packet-header', 'arguments.secret'],
   ],
   [
     'guest-set-user-password',
@@ -97,6 +97,11 @@ const CASES: readonly (readonly [what: string, sent: [name: string, raw: string]
     'object-add of an authorization',
     command('object-add', { 'qom-type': 'authz-pam', id: 'a', token: SECRET }),
     ['arguments.token'],
+  ],
+  [
+    'object-add of a SEV guest, a session in the place of its file',
+    command('object-add', { 'qom-type': 'sev-guest', id: 's', 'session-file': '/run/s', session: SECRET }),
+    ['arguments.session'],
   ],
   [
     'a cookie of blockdev-add',
@@ -306,6 +311,7 @@ describe('secrets do not reach the log', () => {
       assert.ok(rule.source.length > 10);
     }
     for (const kind of SECRET_OBJECTS.keys()) assert.ok(all.includes(`"qom-type":"${kind}`), kind);
+    for (const name of SECRET_COMMANDS.keys()) assert.ok(all.includes(`"execute":"${name}"`), name);
   });
 
   test('nor through the answer of a command that reads one', async (t) => {
@@ -449,7 +455,7 @@ describe('what is no secret stays, byte for byte', () => {
   }
 
   test('beside what is removed, too', () => {
-    const raw = `{ "id" : 18446744073709551615, "arguments":{"password" : "${SECRET}" ,"x":1.0, "protocol":"vnc"},"execute":"set_password" }`;
+    const raw = `{ "id" : 18446744073709551615, "arguments":{"password" : "${SECRET}" , "protocol":"vnc"},"x":1.0 ,"execute":"set_password" }`;
     const found = redactor.command('set_password', Buffer.from(raw));
     assert.equal(Buffer.from(found?.message?.bytes ?? []).toString(), raw.replace(SECRET, marks.mark(SECRET)));
   });

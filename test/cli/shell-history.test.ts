@@ -57,6 +57,12 @@ describe('the history', () => {
     assert.equal(await isSecret({ name: 'query-status', json: '{"execute":"query-status"}' }, 'query-status'), false);
     const hmp = '{"execute":"human-monitor-command","arguments":{"command-line":"set_password vnc hunter2"}}';
     assert.equal(await isSecret({ name: 'human-monitor-command', json: hmp }, ''), true);
+    for (const line of ['qom-set/objects/s data hunter2', 'set_password "vnc"hunter2', 'set_pasword vnc hunter2']) {
+      const json = JSON.stringify({ execute: 'human-monitor-command', arguments: { 'command-line': line } });
+      assert.equal(await isSecret({ name: 'human-monitor-command', json }, ''), true, line);
+      assert.equal(await isSecret(null, line), true, line);
+      assert.equal(await isSecret(null, `.hmp ${line}`), true, line);
+    }
     assert.equal(await isSecret(null, 'set_pasword protocol=vnc password=hunter2'), true);
     assert.equal(await isSecret(null, 'query-statu'), false);
     assert.equal(await isSecret(null, 'help block_resize'), false);

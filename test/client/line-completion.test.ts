@@ -181,6 +181,11 @@ describe('completion of the human monitor', () => {
     assert.deepEqual(await hmp('set_link net0 o'), ['set_link net0 off', 'set_link net0 on']);
     assert.deepEqual(await hmp('watchdog_action p'), ['watchdog_action pause', 'watchdog_action poweroff']);
     assert.deepEqual(await hmp('nosuch x'), []);
+    // As QEMU splits: a verb ends at a slash, and behind a closing quote no blank is needed.
+    assert.deepEqual(await hmp('set_link "net 0"o'), ['set_link "net 0"off', 'set_link "net 0"on']);
+    assert.deepEqual(await hmp('set_link/net0 o'), ['set_link/net0 off', 'set_link/net0 on']);
+    assert.deepEqual(await hmp('set_link "net0 o'), []);
+    assert.deepEqual(await hmp('info\tbl'), ['info\tblock', 'info\tblockstats']);
   });
 
   it('offers names of the live VM', async () => {

@@ -39,6 +39,9 @@ const cases: Readonly<Record<string, string>> = {
   'a control sequence in one byte': 'info name\n\x9bA\n\x9b1~x\n',
   'control characters that are ignored':
     'in\0fo\x02\x03\x06\x07\x0b \x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x18\x19\x1a\x1c\x1d\x1e\x1fname\n',
+  // Keys from 9.1 on, ignored before.
+  'history and the beginning of the line by control characters': `info name\ninfo status\n\x10\x10\x10\x0e\n\x0e\x10x\n\x15\nabc info name${LEFT.repeat(9)}\x15\x15\n ab c\x01\x15\x05\x15\x15\n`,
+  'the screen cleared by a command': 'clear\ninfo name\n',
   'the screen cleared': `in\x0cfo ${LEFT}\x0c name\n\x0c`,
   'UTF-8 in a line':
     'help \u00c3\u00a9\u00c3\u00a9\x7f\x7f\nhelp \u00e2\u0082\u00ac x\u00f0\u009f\u0098\u0080\n'.replace(

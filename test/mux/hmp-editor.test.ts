@@ -17,7 +17,7 @@ function typed(editor: HmpEditor, text: string): string[] {
 
 describe('the line that is typed at a text monitor', () => {
   it('has 4,095 bytes at most, wherever more is typed', () => {
-    const editor = new HmpEditor(() => undefined);
+    const editor = new HmpEditor(() => undefined, '7.2.0');
     editor.prompt();
     const most = 'a'.repeat(LONGEST_LINE);
     assert.deepEqual(typed(editor, `${most}b\x01c\n`), [most]);
@@ -37,14 +37,14 @@ describe('the line that is typed at a text monitor', () => {
       [`a\nb\n${up}x\n\x1b[F\x1b[E\x1b[F\n`, 'bx'],
       ['\n\x02a\x0cb\x9bDc\r', 'acb'],
     ] as const) {
-      const editor = new HmpEditor(() => undefined);
+      const editor = new HmpEditor(() => undefined, '7.2.0');
       editor.prompt();
       assert.equal(typed(editor, keys).at(-1), line, JSON.stringify(keys));
     }
   });
 
   it('is kept for the 64 lines entered last', () => {
-    const editor = new HmpEditor(() => undefined);
+    const editor = new HmpEditor(() => undefined, '7.2.0');
     editor.prompt();
     for (let i = 0; i < 100; i++) typed(editor, `line ${i}\n`);
     assert.equal(editor.history.lines.length, 64);
@@ -55,7 +55,7 @@ describe('the line that is typed at a text monitor', () => {
     let shown = '';
     const editor = new HmpEditor((text) => {
       shown += text;
-    });
+    }, '7.2.0');
     editor.prompt();
     editor.type(9);
     editor.completed(
@@ -66,5 +66,19 @@ describe('the line that is typed at a text monitor', () => {
     editor.type(9);
     editor.completed(['wfolder/'], 1);
     assert.ok(shown.endsWith('folder/\x1b[K'));
+  });
+
+  it('knows ^N, ^P and ^U from QEMU 9.1 on', () => {
+    for (const [version, lines] of [
+      ['7.2.22', ['a', 'b', 'xy', 'z w']],
+      ['9.0.4', ['a', 'b', 'xy', 'z w']],
+      ['9.1.0', ['a', 'b', 'a', 'w']],
+      ['10.0.13', ['a', 'b', 'a', 'w']],
+      ['11.1.3', ['a', 'b', 'a', 'w']],
+    ] as const) {
+      const editor = new HmpEditor(() => undefined, version);
+      editor.prompt();
+      assert.deepEqual(typed(editor, 'a\nb\nxy\x10\x10\x0e\x10\nz w\x1b[D\x15\n'), lines, version);
+    }
   });
 });

@@ -1,0 +1,585 @@
+/**
+ * One walk through one message, which finds the secrets in it.
+ *
+ * What must hold: no recursion but into a JSON text within a text, of which there are few levels; no token is looked at more than a few
+ * times; and what is remembered of removals has a bound.
+ */
+import { Parser } from '../qmp/parser.js';
+import { MAX_NESTING, Scan, Scanner } from '../qmp/scanner.js';
+import { returnTokenList, Token, type TokenList } from '../qmp/tokens.js';
+import { redactHmp } from './hmp-redaction.js';
+import type { CompiledRules, Progress } from './redaction-rules.js';
+import { classOfCommand, type CommandClass, harmlessMembers, isSecretProperty } from './redaction-table.js';
+import type { SecretMarks } from './secret-mark.js';
+import { classOfName, NameClass } from './secret-names.js';
+import { MOST_JUDGED, maySecretsBeIn } from './suspect-text.js';
+import { type Cut, cutOut, type NestedSecrets, type SecretReader, secretsInText } from './text-redaction.js';
+
+/** A message without its secrets. */
+export interface Redacted {
+  readonly bytes: Uint8Array;
+  /** Where something was removed, `*` for everything; after a `!`, what within a text that has a syntax of its own. */
+  readonly paths: readonly string[];
+}
+
+export interface SearchOptions {
+  readonly marks: SecretMarks;
+  readonly rules: CompiledRules;
+  /** Rows for JSON within texts. */
+  readonly forTexts: CompiledRules;
+  /** The user's words that make unreadable texts suspect. */
+  readonly userWords: readonly string[];
+  /** The command's name, empty where the message has to tell it; null for what QEMU sends. */
+  readonly command: string | null;
+  /** Texts that may be repeated in the message and are to be removed. */
+  readonly echoes: readonly string[];
+  /** Whether all that is returned is a secret. */
+  readonly isAnswerSecret: boolean;
+  /** How many marks with a hash may still be made for this message, in texts within texts too. */
+  readonly hashes: { left: number };
+}
+
+/** JSON texts within JSON texts that are looked into, and how deep they may be nested in all: QEMU's own limit for one message. */
+const MOST_LEVELS = 8;
+/** Paths that are listed, and the bytes of each. */
+export const MOST_PATHS = 64;
+const LONGEST_PATH = 256;
+/** Removals of one message whose marks have a hash. */
+export const MOST_HASHED = 1024;
+/** Removed texts that are looked for in the answer, their bytes in all, and the shortest piece of one. */
+const MOST_ECHOES = 32;
+const MOST_ECHO_BYTES = 16 * 1024;
+const SHORTEST_PIECE = 4;
+/** Below this many letters only a whole text is taken for an echo. */
+const SHORTEST_WITHIN = 3;
+/** A string with escapes that is longer is not decoded. */
+const MOST_DECODED = 1024 * 1024;
+const LONGEST_NAME = 1024;
+/** No command of QEMU's has a longer name; one that is longer is not kept. */
+const LONGEST_COMMAND = 4096;
+/** Neither an URL with a password nor an rbd: or json: name is shorter, quotes included. */
+const SHORTEST_TEXT = 9;
+/** What QEMU runs, in netdev_add: never looked into. */
+const EXECUTED: ReadonlySet<string> = new Set(['helper', 'script', 'downscript']);
+
+/** An object or a list that is being walked through. */
+interface Frame {
+  readonly isObject: boolean;
+  /** The token that closes it. */
+  readonly end: number;
+  /** The next key or element. */
+  at: number;
+  /** The number of the next member or element. */
+  index: number;
+  /** Of an object, the names of its members. */
+  readonly names: readonly string[];
+  readonly progress: Progress;
+  /** The members to keep of an object made of secrets; null for another. */
+  readonly harmless: ReadonlySet<string> | null;
+  readonly siblings: Siblings;
+  /** Whether it holds what QEMU executes. */
+  readonly isExecuted: boolean;
+}
+
+/** Members of an object that say what the others are, by their values' tokens; -1 where there is none. */
+interface Siblings {
+  kind: number;
+  property: number;
+  name: number;
+  target: number;
+  transport: number;
+}
+const NO_SIBLINGS: Readonly<Siblings> = { kind: -1, property: -1, name: -1, target: -1, transport: -1 };
+
+function siblingOf(name: string): keyof Siblings | null {
+  if (name === 'name' || name === 'target' || name === 'transport') return name;
+  const found = classOfName(name);
+  if ((found & NameClass.Kind) !== 0) return 'kind';
+  return (found & NameClass.Property) === 0 ? null : 'property';
+}
+
+interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly by: Uint8Array;
+}
+
+export class MessageSearch {
+  /** Whether the answer is itself a secret. */
+  hidesAnswer = false;
+  /** What stands in place of the command's id, as JSON; null where it is kept. */
+  idMark: Uint8Array | null = null;
+  /** The same for its name, as text. */
+  nameMark: string | null = null;
+  /** The command's name, null for what QEMU sends. */
+  #command: string | null;
+  #class: CommandClass;
+  readonly #options: SearchOptions;
+  readonly #level: number;
+  /** How deep the texts are in which this message stands. */
+  readonly #outerDepth: number;
+  readonly #scanner = new Scanner();
+  readonly #parser = new Parser();
+  readonly #reader: SecretReader;
+  #raw: Buffer = Buffer.alloc(0);
+  #tokens: TokenList;
+  /** For each token that opens an object or a list, the token that closes it. */
+  #close = new Int32Array(0);
+  readonly #path: string[] = [];
+  readonly #frames: Frame[] = [];
+  readonly #paths: string[] = [];
+  #removals = 0;
+  readonly #edits: Edit[] = [];
+  readonly #values: string[] = [];
+  #valueBytes = 0;
+  #hasMoreValues = false;
+
+  constructor(options: SearchOptions, level = 0, outerDepth = 0) {
+    this.#options = options;
+    this.#command = options.command;
+    this.#class = classOfCommand(options.command ?? '');
+    this.#level = level;
+    this.#outerDepth = outerDepth;
+    this.#reader = { mark: (secret) => this.#markText(secret), nested: (text) => this.#nested(text) };
+    this.#tokens = this.#scanner.tokens;
+  }
+
+  /** @returns whether `raw` could be read; then what is to be removed has been found. */
+  message(raw: Uint8Array): boolean {
+    this.#scanner.push(raw);
+    if (this.#scanner.next() !== Scan.Message || this.#scanner.bytes !== raw) return false;
+    for (let i = this.#scanner.end; i < raw.length; i++) if ((raw[i] ?? 0) > 0x20) return false;
+    this.#tokens = this.#scanner.tokens;
+    this.#parser.parse(raw, this.#tokens);
+    if (this.#parser.error !== null) return false;
+    this.#raw = Buffer.from(raw.buffer, raw.byteOffset, raw.length);
+    if (!this.#pair()) return false;
+    if (this.#command === '' && this.#level === 0) {
+      this.#command = this.textAt('execute') ?? this.textAt('exec-oob') ?? '';
+      this.#class = classOfCommand(this.#command);
+    }
+    this.#walk(0);
+    if (this.#command !== null && this.#level === 0) this.#walkId();
+    return true;
+  }
+
+  /** @returns the message without what was found, or null when nothing was. */
+  result(): Redacted | null {
+    if (this.#edits.length === 0) return null;
+    const pieces: Uint8Array[] = [];
+    let from = 0;
+    for (const edit of this.#edits.sort((a, b) => a.start - b.start)) {
+      pieces.push(this.#raw.subarray(from, edit.start), edit.by);
+      from = edit.end;
+    }
+    pieces.push(this.#raw.subarray(from));
+    const { length } = this.#paths;
+    const more = this.#removals - length;
+    return { bytes: Buffer.concat(pieces), paths: more > 0 ? [...this.#paths, `…and ${more} more`] : this.#paths };
+  }
+
+  /** @returns what an answer may repeat of the texts that were removed: all of one, or one of its words. Null when that is too much to look for. */
+  get echoes(): readonly string[] | null {
+    if (this.#hasMoreValues) return null;
+    const echoes = new Set(this.#values);
+    for (const value of this.#values) {
+      for (const piece of value.split(/[\s,;:=[\]{}"'\\]+/)) if (piece.length >= SHORTEST_PIECE) echoes.add(piece);
+    }
+    return echoes.size > MOST_ECHOES * 2 ? null : [...echoes];
+  }
+
+  /** @returns the text at a path of members, or null. */
+  textAt(...path: readonly string[]): string | null {
+    let at = 0;
+    for (const name of path) {
+      at = this.#member(at, name);
+      if (at < 0) return null;
+    }
+    return this.#text(at);
+  }
+
+  /** Lets go of the message: no method may be called any more. */
+  release(): void {
+    returnTokenList(this.#tokens);
+  }
+
+  /** Finds out where each object and list ends. @returns false when the message is nested too deep, with the texts it stands in */
+  #pair(): boolean {
+    const tokens = this.#tokens;
+    const open: number[] = [];
+    this.#close = new Int32Array(tokens.count);
+    for (let i = 0; i < tokens.count; i++) {
+      const kind = tokens.kind(i);
+      this.#close[i] = i;
+      if (kind === Token.LeftBrace || kind === Token.LeftBracket) {
+        open.push(i);
+        if (open.length + this.#outerDepth > MAX_NESTING) return false;
+      } else if (kind === Token.RightBrace || kind === Token.RightBracket) this.#close[open.pop() ?? 0] = i;
+    }
+    return true;
+  }
+
+  #closeOf(token: number): number {
+    return this.#close[token] ?? token;
+  }
+
+  #isText(token: number): boolean {
+    const kind = this.#tokens.kind(token);
+    return kind === Token.PlainString || kind === Token.RichString;
+  }
+
+  #isTooLong(token: number): boolean {
+    return (
+      this.#tokens.kind(token) === Token.RichString &&
+      this.#tokens.end(token) - this.#tokens.start(token) > MOST_DECODED
+    );
+  }
+
+  /** @returns the decoded text of a string token; null for another one, and for one that is too long to be decoded. */
+  #text(token: number): string | null {
+    if (!this.#isText(token) || this.#isTooLong(token)) return null;
+    return this.#decoded(token);
+  }
+
+  /** @returns the text of a string token. A plain one has nothing to decode. */
+  #decoded(token: number): string {
+    if (this.#tokens.kind(token) !== Token.PlainString) return this.#parser.text(token);
+    return this.#raw.toString('latin1', this.#tokens.start(token) + 1, this.#tokens.end(token) - 1);
+  }
+
+  /** @returns a member's name; of one that is very long, its end: that decides. */
+  #name(key: number): string {
+    const name = this.#text(key) ?? '';
+    return name.length > LONGEST_NAME ? name.slice(-LONGEST_NAME) : name;
+  }
+
+  /** @returns the value of an object's member, or -1. */
+  #member(object: number, name: string): number {
+    if (this.#tokens.kind(object) !== Token.LeftBrace) return -1;
+    const end = this.#closeOf(object);
+    for (let key = object + 1; key < end; key = this.#closeOf(key + 2) + 2) {
+      if (this.#name(key) === name) return key + 2;
+    }
+    return -1;
+  }
+
+  /** Walks through the value that begins at `token`, an object's member or the message itself, but for the message's id. */
+  #walk(token: number): void {
+    const depth = this.#frames.length;
+    this.#enter(token, this.#options.rules.start, null, false);
+    while (this.#frames.length > depth) {
+      const frame = this.#frames.at(-1);
+      if (frame === undefined) return;
+      if (frame.at >= frame.end) {
+        this.#frames.pop();
+        this.#path.pop();
+      } else if (frame.isObject) this.#visitMember(frame);
+      else {
+        const element = frame.at;
+        frame.at = this.#closeOf(element) + 2;
+        this.#visitElement(frame, element, String(frame.index++));
+      }
+    }
+  }
+
+  /** Begins with an object or a list, which stays on the path until it ends; a text is looked into at once. */
+  #enter(token: number, progress: Progress, outer: ReadonlySet<string> | null, isExecuted: boolean): void {
+    const kind = this.#tokens.kind(token);
+    if (kind === Token.LeftBrace || kind === Token.LeftBracket) {
+      const isObject = kind === Token.LeftBrace;
+      const names: string[] = [];
+      const siblings = isObject ? this.#siblings(token, names) : NO_SIBLINGS;
+      const harmless = isObject ? this.#harmless(siblings, outer) : null;
+      const end = this.#closeOf(token);
+      this.#frames.push({ isObject, end, at: token + 1, index: 0, names, progress, harmless, siblings, isExecuted });
+      return;
+    }
+    if (!isExecuted && this.#isText(token)) this.#visitText(token);
+    this.#path.pop();
+  }
+
+  /** Reads the names of an object's members. @returns those that say what the others are */
+  #siblings(object: number, names: string[]): Siblings {
+    let siblings: Siblings | null = null;
+    const end = this.#closeOf(object);
+    for (let key = object + 1; key < end; key = this.#closeOf(key + 2) + 2) {
+      const name = this.#name(key);
+      names.push(name);
+      if (!this.#isText(key + 2)) continue;
+      const found = siblingOf(name);
+      if (found === null) continue;
+      siblings ??= { ...NO_SIBLINGS };
+      // One that is spelled rightly says more.
+      if (siblings[found] < 0 || name === 'qom-type' || name === found) siblings[found] = key + 2;
+    }
+    return siblings ?? NO_SIBLINGS;
+  }
+
+  /** @returns the members to keep of an object that is made of secrets, or null. @param outer those of the object whose `props` this is */
+  #harmless(siblings: Siblings, outer: ReadonlySet<string> | null): ReadonlySet<string> | null {
+    const kind = siblings.kind < 0 ? null : this.#text(siblings.kind);
+    const ofKind = kind === null ? null : harmlessMembers(kind);
+    if (ofKind !== null) return ofKind;
+    if (outer !== null) return outer;
+    const command = this.#command;
+    if (command === null || this.#level > 0) return null;
+    if (this.#path.length === 1 && this.#path[0] === 'arguments') {
+      const ofCommand = this.#class.harmless;
+      if (ofCommand !== null) return ofCommand;
+    }
+    return siblings.property >= 0 && isSecretProperty(this.#text(siblings.property) ?? '') ? PROPERTY_MEMBERS : null;
+  }
+
+  #visitMember(frame: Frame): void {
+    const key = frame.at;
+    const value = key + 2;
+    frame.at = this.#closeOf(value) + 2;
+    const name = frame.names[frame.index++] ?? '';
+    const isTop = this.#path.length === 0 && this.#level === 0;
+    if (isTop && name === 'id' && this.#command !== null) return;
+    this.#path.push(name);
+    if (isTop && (name === 'execute' || name === 'exec-oob')) return this.#visitName(value);
+    const { harmless } = frame;
+    const isSecret =
+      (harmless !== null && !harmless.has(name)) || (isTop && this.#options.isAnswerSecret && name === 'return');
+    if (isSecret || this.#isTooLong(key)) this.#remove(value);
+    else if (!this.#applyRules(frame, value, name) && !this.#judgeName(value, name)) {
+      const isExecuted =
+        frame.isExecuted ||
+        EXECUTED.has(name) ||
+        (name === 'args' && this.#text(frame.siblings.transport) === 'exec') ||
+        (name === 'arg' && this.#command === 'guest-exec');
+      const progress = this.#options.rules.enter(frame.progress, name);
+      this.#enter(value, progress, name === 'props' ? harmless : null, isExecuted);
+      return;
+    }
+    this.#path.pop();
+  }
+
+  /** A command's name: nobody's secret, but where a whole line was given as one. */
+  #visitName(token: number): void {
+    const edits = this.#edits.length;
+    const text = this.#text(token);
+    if (text === null || text.length > LONGEST_COMMAND) this.#removeUnreadable(token);
+    else if (/[\s=/:,]/.test(text)) this.#visitLine(token);
+    const edit = this.#edits[edits];
+    // What was put there is JSON.
+    if (edit !== undefined) this.nameMark = String(JSON.parse(Buffer.from(edit.by).toString()));
+    this.#path.pop();
+  }
+
+  #visitElement(frame: Frame, element: number, name: string): void {
+    this.#path.push(name);
+    if (this.#applyRules(frame, element, name)) this.#path.pop();
+    else this.#enter(element, this.#options.rules.enter(frame.progress, name), null, frame.isExecuted);
+  }
+
+  /** @returns whether a row of the table has dealt with the value. */
+  #applyRules(frame: Frame, value: number, name: string): boolean {
+    for (const { removal } of this.#options.rules.at(frame.progress, name)) {
+      switch (removal.kind) {
+        case 'value':
+          this.#remove(value);
+          return true;
+        case 'value-if': {
+          const sibling = frame.siblings[removal.sibling];
+          if (sibling < 0 || !isSecretProperty(this.#text(sibling) ?? '')) break;
+          this.#remove(value);
+          return true;
+        }
+        case 'value-unless':
+          if (removal.pattern.test((this.#text(value) ?? '-').slice(0, LONGEST_TIME))) break;
+          this.#remove(value);
+          return true;
+        case 'hmp':
+          if (this.#isText(value)) {
+            this.#visitLine(value);
+            return true;
+          }
+      }
+    }
+    return false;
+  }
+
+  /** Judges a member by a name that is near to one in the table. @returns whether that has dealt with the value. */
+  #judgeName(value: number, name: string): boolean {
+    if (!this.#isText(value)) return false;
+    const found = classOfName(name);
+    const isArgument = this.#command !== null && this.#path[0] === 'arguments' && this.#path.length <= 3;
+    const isData = isArgument && (found & NameClass.Data) !== 0 && this.#class.makesObjects;
+    if (isData || (found & NameClass.Secret) !== 0) {
+      this.#remove(value);
+      return true;
+    }
+    const isLine = (found & NameClass.Line) !== 0 || (isArgument && this.#class.runsLine && name !== 'cpu-index');
+    if (isLine) this.#visitLine(value);
+    return isLine;
+  }
+
+  #visitLine(token: number): void {
+    const line = this.#text(token);
+    if (line === null) return this.#removeUnreadable(token);
+    const found = redactHmp(line, this.#reader);
+    if (found === null) return;
+    if (found.hidesAnswer) this.hidesAnswer = true;
+    if (found.cuts.length > 0) this.#replace(token, found.text, found.cuts);
+  }
+
+  #visitText(token: number): void {
+    const length = this.#tokens.end(token) - this.#tokens.start(token);
+    if (length < SHORTEST_TEXT && this.#options.echoes.length === 0) return;
+    const text = this.#text(token);
+    if (text === null) {
+      // Not decoded, but searched.
+      if (
+        maySecretsBeIn(this.#raw.subarray(this.#tokens.start(token), this.#tokens.end(token)), this.#options.userWords)
+      )
+        this.#removeUnreadable(token);
+      return;
+    }
+    if (this.#repeats(text)) return this.#remove(token);
+    const cuts = secretsInText(text, this.#reader);
+    if (cuts.length > 0) this.#replace(token, cutOut(text, cuts, this.#reader.mark), cuts);
+  }
+
+  #repeats(text: string): boolean {
+    return this.#options.echoes.some((echo) => (echo.length < SHORTEST_WITHIN ? text === echo : text.includes(echo)));
+  }
+
+  /** The id is the client's own, and is in all records of the command: it goes as a whole, where it holds or repeats a secret. */
+  #walkId(): void {
+    const id = this.#member(0, 'id');
+    if (id < 0) return;
+    const edits = this.#edits.length;
+    const paths = this.#paths.length;
+    const removals = this.#removals;
+    const { echoes } = this;
+    this.#path.push('id');
+    this.#walk(id);
+    this.#path.length = 0;
+    const hasSecret = this.#edits.length > edits || (edits > 0 && this.#idRepeats(id, echoes));
+    this.#edits.length = edits;
+    this.#paths.length = paths;
+    this.#removals = removals;
+    if (!hasSecret) return;
+    this.#path.push('id');
+    this.#remove(id);
+    this.#path.pop();
+    this.idMark = this.#edits.at(-1)?.by ?? null;
+  }
+
+  /** @param echoes null when there are too many to look for */
+  #idRepeats(id: number, echoes: readonly string[] | null): boolean {
+    const last = this.#closeOf(id);
+    const length = this.#tokens.end(last) - this.#tokens.start(id);
+    if (echoes === null || length > MOST_JUDGED) return true;
+    for (let i = id; i <= last; i++) {
+      const text = this.#isText(i) ? (this.#text(i) ?? '') : this.#spelling(i);
+      if (echoes.some((echo) => (echo.length < SHORTEST_WITHIN ? text === echo : text.includes(echo)))) return true;
+    }
+    return false;
+  }
+
+  /** Looks into a JSON text within a text, with the rows that are for any command. */
+  #nested(text: string): NestedSecrets | null {
+    const raw = Buffer.from(text);
+    const depth = this.#outerDepth + this.#frames.length;
+    if (this.#level < MOST_LEVELS) {
+      const { forTexts } = this.#options;
+      const inner = new MessageSearch(
+        { ...this.#options, rules: forTexts, echoes: NONE, isAnswerSecret: false },
+        this.#level + 1,
+        depth,
+      );
+      const isRead = inner.message(raw);
+      inner.release();
+      if (isRead) {
+        const found = inner.result();
+        if (found === null) return null;
+        if (inner.#hasMoreValues) this.#hasMoreValues = true;
+        return { text: Buffer.from(found.bytes).toString(), paths: found.paths, values: inner.#values };
+      }
+    }
+    if (!maySecretsBeIn(raw, this.#options.userWords)) return null;
+    return { text: this.#options.marks.withheld(raw), paths: ['*'], values: [text] };
+  }
+
+  /** Removes a whole value. */
+  #remove(token: number): void {
+    const last = this.#closeOf(token);
+    for (let i = token; i <= last && !this.#hasMoreValues; i++) {
+      if (this.#isTooLong(i)) this.#hasMoreValues = true;
+      else if (this.#isText(i)) this.#remember(this.#decoded(i));
+      else if (this.#tokens.kind(i) === Token.Integer) this.#remember(this.#spelling(i));
+    }
+    const start = this.#tokens.start(token);
+    const end = this.#tokens.end(last);
+    const text = this.#text(token);
+    const mark = text === null ? this.#markBytes(this.#raw.subarray(start, end)) : this.#markText(text);
+    this.#note('');
+    this.#edits.push({ start, end, by: Buffer.from(JSON.stringify(mark)) });
+  }
+
+  /** Removes a text that is too long to be read. */
+  #removeUnreadable(token: number): void {
+    const start = this.#tokens.start(token);
+    const end = this.#tokens.end(token);
+    this.#hasMoreValues = true;
+    this.#note('!*');
+    this.#edits.push({
+      start,
+      end,
+      by: Buffer.from(JSON.stringify(this.#options.marks.withheld(this.#raw.subarray(start, end)))),
+    });
+  }
+
+  /** Replaces a text by one without the secrets that were cut out of it. */
+  #replace(token: number, text: string, cuts: readonly Cut[]): void {
+    for (const cut of cuts) {
+      for (const value of cut.values) this.#remember(value);
+      for (const what of cut.what) this.#note(`!${what}`);
+    }
+    const by = Buffer.from(JSON.stringify(text));
+    this.#edits.push({ start: this.#tokens.start(token), end: this.#tokens.end(token), by });
+  }
+
+  /** Remembers a removed text, for the answer may repeat it. */
+  #remember(value: string): void {
+    if (value === '' || this.#hasMoreValues) return;
+    this.#valueBytes += value.length;
+    if (this.#values.length === MOST_ECHOES || this.#valueBytes > MOST_ECHO_BYTES) this.#hasMoreValues = true;
+    else if (!this.#values.includes(value)) this.#values.push(value);
+  }
+
+  /** Counts a removal at the present path, and lists it if it is one of the first. */
+  #note(behind: string): void {
+    if (this.#removals++ >= MOST_PATHS) return;
+    let path = '';
+    for (const [index, name] of this.#path.entries()) {
+      path += index === 0 ? name : `.${name}`;
+      if (path.length > LONGEST_PATH) break;
+    }
+    path += behind.slice(0, LONGEST_PATH);
+    this.#paths.push(path.length <= LONGEST_PATH ? path : `${path.slice(0, LONGEST_PATH - 1)}…`);
+  }
+
+  #markText(secret: string): string {
+    const { marks, hashes } = this.#options;
+    return hashes.left-- > 0 ? marks.mark(secret) : marks.short(secret.length);
+  }
+
+  #markBytes(bytes: Uint8Array): string {
+    const { marks, hashes } = this.#options;
+    return hashes.left-- > 0 ? marks.markOf(bytes) : marks.short(bytes.length);
+  }
+
+  #spelling(token: number): string {
+    return this.#raw.toString('latin1', this.#tokens.start(token), this.#tokens.end(token));
+  }
+}
+
+const NONE: readonly string[] = [];
+/** The members to keep of an object that is about a property which is a secret: arguments of qom-set and qom-get. */
+const PROPERTY_MEMBERS: ReadonlySet<string> = new Set(['path', 'property', 'type', 'description']);
+/** Of what is no time; longer than any. */
+const LONGEST_TIME = 32;
