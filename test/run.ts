@@ -44,6 +44,7 @@ const ofEachQemu = [
   'e2e/serve',
   'e2e/shell',
   'mux/read-only.qemu',
+  'mux/spellings.qemu',
 ];
 
 const all = testFiles(root);

@@ -76,7 +76,8 @@ export class RulePolicy implements Policy {
 
   judge(name: string, list: ArgumentList): Verdict {
     if (name === HMP_COMMAND) return this.#judgeLine(list);
-    const verdict = this.#judgeBy(this.#judgementOf(name), name, () => list.leaves());
+    const judgement = this.#judgementOf(name);
+    const verdict = judgement.kind === 'decided' ? judgement.verdict : judgeOpen(judgement, name, list.leaves());
     return name === TRANSACTION && verdict.allowed ? this.#judgeActions(verdict, list) : verdict;
   }
 
@@ -104,23 +105,13 @@ export class RulePolicy implements Policy {
     return { kind: 'open', rules, otherwise: this.#default };
   }
 
-  #judgeBy(judgement: Judgement, name: string, leavesOf: () => readonly Leaf[] | null): Verdict {
-    if (judgement.kind === 'decided') return judgement.verdict;
-    const leaves = leavesOf();
-    if (leaves === null) return TOO_LARGE;
-    const judged = new JudgedArguments(name, leaves);
-    if (!judged.isPlain) return TOO_LARGE;
-    const found = judgement.rules.find(({ matcher, isSure }) => isSure || matcher.meets(judged));
-    return found === undefined ? judgement.otherwise : verdictOf(found.matcher.rule);
-  }
-
   /** @param verdict that on the transaction itself, which stands where none of its actions is denied */
   #judgeActions(verdict: Verdict, list: ArgumentList): Verdict {
     const actions = actionsOf(list);
     if (actions === null) return TOO_LARGE;
     const isNamed = this.#rules.some(({ rule }) => rule.text === verdict.rule && namesActions(rule));
     for (const { type, leaves } of actions) {
-      const each = type === HMP_COMMAND ? NO_HMP_RULE : this.#judgeBy(this.#judgementOf(type), type, () => leaves);
+      const each = this.#judgeAction(type, leaves);
       // `abort` does nothing but make all others fail: there is no command of this name that a default could be about.
       const isExempt = each === this.#default && (isNamed || type === 'abort');
       if (!each.allowed && !isExempt) return { ...each, action: type };
@@ -128,14 +119,29 @@ export class RulePolicy implements Policy {
     return verdict;
   }
 
+  #judgeAction(type: string, leaves: readonly Leaf[]): Verdict {
+    if (type === HMP_COMMAND) return NO_HMP_RULE;
+    const judgement = this.#judgementOf(type);
+    return judgement.kind === 'decided' ? judgement.verdict : judgeOpen(judgement, type, leaves);
+  }
+
   #judgeLine(list: ArgumentList): Verdict {
     const { verb, topic } = parseHmpLine(list.string('command-line') ?? '');
-    const found = this.#rules.find(({ rule: { target } }, index) => {
-      if (target.kind === 'command') return target.name === HMP_COMMAND;
-      return this.#rules[index]?.meetsLine(verb, topic);
+    const found = this.#rules.find((matcher) => {
+      const { target } = matcher.rule;
+      return target.kind === 'command' ? target.name === HMP_COMMAND : matcher.meetsLine(verb, topic);
     });
     return found === undefined ? NO_HMP_RULE : verdictOf(found.rule);
   }
+}
+
+/** @param leaves null where there are too many */
+function judgeOpen(judgement: Judgement & { kind: 'open' }, name: string, leaves: readonly Leaf[] | null): Verdict {
+  if (leaves === null) return TOO_LARGE;
+  const judged = new JudgedArguments(name, leaves);
+  if (!judged.isPlain) return TOO_LARGE;
+  const found = judgement.rules.find(({ matcher, isSure }) => isSure || matcher.meets(judged));
+  return found === undefined ? judgement.otherwise : verdictOf(found.matcher.rule);
 }
 
 function verdictOf(rule: Rule): Verdict {

@@ -172,9 +172,11 @@ class Control {
       return `${qemu.major}.${qemu.minor}.${qemu.micro}`;
     });
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      const lines = (this.#text + text).split('\r\n');
+      const lines = (this.#text + text).split('\n');
       this.#text = lines.pop() ?? '';
       for (const line of lines) {
+        // QEMU prints there as well, such as that it makes an image.
+        if (!line.startsWith('{')) continue;
         // the shape of a line of QMP is QEMU's promise
         const message: Message = JSON.parse(line);
         if (message.event === undefined) this.#waiting.shift()?.resolve(message);
