@@ -43,6 +43,7 @@ const ofEachQemu = [
   'e2e/own-commands',
   'e2e/serve',
   'e2e/shell',
+  'fuzz/qmp-policy',
   'mux/read-only.qemu',
   'mux/spellings.qemu',
 ];
