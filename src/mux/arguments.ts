@@ -2,12 +2,17 @@
  * A command's arguments, for those who judge them: decoded, one path after the other, straight from the tokens.
  */
 import { asciiText } from '../qmp/ascii.js';
-import { canonicalValue } from '../qmp/canonical.js';
+import { canonicalValue, isCanonical } from '../qmp/canonical.js';
 import type { Parser } from '../qmp/parser.js';
 import { Token, type TokenList } from '../qmp/tokens.js';
 
 /** Arguments with more values than this, each counted with the parts of its path, are not taken apart: no real command has them. */
 const MOST_PARTS = 65_536;
+
+/** Nor are longer ones, in bytes: to decode them takes time and memory in which nobody else is served. */
+const MOST_BYTES = 4 * 1024 * 1024;
+/** Of a single argument that is asked for by its name, so much is looked at, in bytes. */
+const LONGEST_TEXT = 64 * 1024;
 
 /** One value that is no object and no list. An empty object or list counts as one, with `{}` or `[]` as its text. */
 export interface Leaf {
@@ -38,7 +43,7 @@ export class ArgumentList {
     this.#each((path, token) => {
       if (path.length !== 1 || path[0] !== name) return true;
       const kind = this.#tokens.kind(token);
-      if (kind === Token.PlainString || kind === Token.RichString) found = this.#parser.text(token);
+      if (kind === Token.PlainString || kind === Token.RichString) found = this.#parser.text(token, LONGEST_TEXT);
       return false;
     });
     return found;
@@ -49,14 +54,15 @@ export class ArgumentList {
     let found: string | null = null;
     this.#each((path, token) => {
       if (path.length !== 1 || path[0] !== name) return true;
-      if (this.#tokens.kind(token) === Token.Integer) found = this.#text(token);
+      if (this.#tokens.kind(token) === Token.Integer && this.#isShort(token)) found = this.#text(token);
       return false;
     });
     return found;
   }
 
-  /** @returns all values, in the order written; null when there are too many to be judged. */
+  /** @returns all values, in the order written; null when there are too many to be judged, or too long ones. */
   leaves(): Leaf[] | null {
+    if (this.#length > MOST_BYTES) return null;
     const leaves: Leaf[] = [];
     /** What the keys on the way are in parts: a key with dots is several, and is taken apart once for all that lies below it. */
     const split = new SplitPath();
@@ -71,6 +77,15 @@ export class ArgumentList {
     return isWhole ? leaves : null;
   }
 
+  #isShort(token: number): boolean {
+    return this.#tokens.end(token) - this.#tokens.start(token) <= LONGEST_TEXT;
+  }
+
+  /** Bytes from the first argument to the end of the command. */
+  get #length(): number {
+    return this.#first < 0 ? 0 : this.#tokens.end(this.#tokens.count - 1) - this.#tokens.start(this.#first);
+  }
+
   #text(token: number): string {
     switch (this.#tokens.kind(token)) {
       case Token.PlainString:
@@ -81,7 +96,9 @@ export class ArgumentList {
       case Token.LeftBracket:
         return '[]';
       default:
-        return asciiText(canonicalValue(this.#bytes, this.#tokens, token));
+        return isCanonical(this.#bytes, this.#tokens, token)
+          ? asciiText(this.#bytes, this.#tokens.start(token), this.#tokens.end(token))
+          : asciiText(canonicalValue(this.#bytes, this.#tokens, token));
     }
   }
 
@@ -146,9 +163,13 @@ class SplitPath {
   #split: (readonly string[])[] = [];
   #before: number[] = [0];
 
+  get #hasDots(): boolean {
+    return (this.#before.at(-1) ?? 0) > this.#keys.length;
+  }
+
   /** The parts of the path that was asked about last. */
   get parts(): readonly string[] {
-    return this.#split.flat();
+    return this.#hasDots ? this.#split.flat() : this.#keys.slice();
   }
 
   /** @returns of how many parts a path is, its keys among them that it has in common with the last one; -1 for more than `most` */
