@@ -12,7 +12,8 @@ import { packageVersion } from '../version.js';
 import { isDeepStrictEqual } from 'node:util';
 import type { Metrics } from './metrics.js';
 import type { MetricsServer } from './metrics-server.js';
-import { MonitorService, multiplexerTime } from './monitor-service.js';
+import { performance } from 'node:perf_hooks';
+import { MonitorService, multiplexerTime, stackOf } from './monitor-service.js';
 
 /** So many monitors each have words of their own in the status. */
 const FEW = 4;
@@ -22,6 +23,11 @@ const MANY = 10;
 const AGAIN = 2000;
 /** What comes after the drain: farewells to clients, the audit log's end. In milliseconds, with room for a busy machine. */
 const LAST_STEPS = 25_000;
+
+/** How long a monitor stays away after a first fault, and at most after many; and without one for how long, the next is the first again. In milliseconds. */
+const FIRST_PAUSE = 250;
+const LONGEST_PAUSE = 60_000;
+const FORGIVEN_AFTER = 300_000;
 
 export interface DaemonOptions {
   readonly config: DaemonConfig;
@@ -44,6 +50,11 @@ export class Daemon {
   #audit: Audit | null = null;
   #metrics: Metrics | null = null;
   #metricsServer: MetricsServer | null = null;
+  #isStopping = false;
+  /** By monitor: faults in a row, and when the last one was, in milliseconds. */
+  readonly #faults = new Map<string, { readonly count: number; readonly last: number }>();
+  /** End the pauses before monitors are begun again. */
+  readonly #wakers = new Set<() => void>();
   #isEnding = false;
 
   constructor(options: DaemonOptions) {
@@ -183,6 +194,8 @@ export class Daemon {
    */
   async stop(reason: string): Promise<void> {
     this.#isEnding = true;
+    this.#isStopping = true;
+    for (const wake of this.#wakers) wake();
     const ends = await Promise.allSettled([...this.#services.values()].map((service) => service.stop(reason)));
     this.#metricsServer?.stop();
     await this.#audit?.close(reason);
@@ -240,7 +253,7 @@ export class Daemon {
   #newService(monitor: MonitorConfig, config: DaemonConfig): MonitorService {
     const { name } = monitor;
     const { log, ready } = this.#options;
-    return new MonitorService({
+    const service = new MonitorService({
       config: monitor,
       log: log.child({ monitor: monitor.name }),
       audit: this.#audit?.recorder(name, formatAddress(monitor.upstream)) ?? null,
@@ -249,9 +262,64 @@ export class Daemon {
       policies: config.policies,
       drainTime: config.drainTime,
       reload: this.#options.reload ?? null,
+      failed: (error) => {
+        this.#failed(service, error);
+      },
       ready: (places) => {
         ready(monitor.name, places);
       },
+    });
+    return service;
+  }
+
+  /** There was a fault in a monitor's code: it ends, and is begun again. The others go on. */
+  #failed(service: MonitorService, error: unknown): void {
+    const { name } = service;
+    const faults = this.#faults.get(name) ?? { count: 0, last: 0 };
+    const now = performance.now();
+    const count = now - faults.last > FORGIVEN_AFTER ? 1 : faults.count + 1;
+    this.#faults.set(name, { count, last: now });
+    const pause = Math.min(FIRST_PAUSE * 2 ** (count - 1), LONGEST_PAUSE);
+    const fields = { monitor: name, version: packageVersion(), error: stackOf(error), again: `in ${pause / 1000} s` };
+    this.#options.log.error(
+      fields,
+      'a fault in qmpmux ended the connections of this monitor, which begins again; please report this line, it is a bug',
+    );
+    const ended = service.abandon('a fault in qmpmux').catch((second: unknown) => {
+      this.#options.log.error({ monitor: name, error: stackOf(second) }, 'a monitor could not be ended after a fault');
+    });
+    this.#beginAgain(service, pause, ended);
+  }
+
+  async #beginAgain(broken: MonitorService, pause: number, ended: Promise<void>): Promise<void> {
+    await ended;
+    if (this.#isStopping) return;
+    await this.#pause(pause);
+    const { name } = broken;
+    const monitor = this.#config.monitors.find((each) => each.name === name);
+    // Another config may have ended or replaced it meanwhile.
+    if (this.#isStopping || monitor === undefined || this.#services.get(name) !== broken) return;
+    // What it is made of has been made before.
+    const service = this.#newService(monitor, this.#config);
+    this.#services.set(name, service);
+    try {
+      await service.check();
+      await service.start();
+    } catch (error) {
+      this.#failed(service, error);
+    }
+  }
+
+  /** Resolves after a time in milliseconds, or when the daemon stops. */
+  #pause(time: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        this.#wakers.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, time);
+      this.#wakers.add(wake);
     });
   }
 

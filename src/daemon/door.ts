@@ -18,6 +18,7 @@ import { SocketLink } from '../net/socket-link.js';
 import type { ClientService } from './client-service.js';
 import type { ListenerConfig } from './config.js';
 import type { Descriptors } from './descriptors.js';
+import type { FaultGuard } from './fault-guard.js';
 
 /** Why a client's descriptors are not taken, for the client. */
 const SWITCHED_OFF = 'qmpmux takes no file descriptors on this socket; write fds=on behind its address';
@@ -37,6 +38,7 @@ export interface DoorOptions {
   readonly service: ClientService;
   readonly multiplexer: Multiplexer;
   readonly turn: Turn;
+  readonly faults: FaultGuard;
   readonly descriptors: Descriptors;
   readonly log: Log;
 }
@@ -56,24 +58,29 @@ export class Door {
   readonly #links = new Set<SocketLink>();
   readonly #multiplexer: Multiplexer;
   readonly #turn: Turn;
+  readonly #faults: FaultGuard;
   readonly #descriptors: Descriptors;
   /** Whether a connection has its descriptor from before it agreed on TLS. */
   readonly #isTls: boolean;
   #service: ClientService;
 
-  constructor({ config: { address }, service, multiplexer, turn, descriptors, log }: DoorOptions) {
+  constructor({ config: { address }, service, multiplexer, turn, faults, descriptors, log }: DoorOptions) {
     this.address = formatAddress(address);
     this.place = formatPlace(address);
     this.#hasTelnet = address.kind === 'tcp' && address.telnet === true;
     this.#multiplexer = multiplexer;
     this.#turn = turn;
+    this.#faults = faults;
     this.#descriptors = descriptors;
     this.#service = service;
     this.#isTls = address.kind === 'tcp' && address.tls !== undefined;
     this.listener = new Listener({
       address,
       accept: (socket) => {
-        this.#accept(socket);
+        this.#faults.run(() => {
+          this.#accept(socket);
+        });
+        if (this.#faults.isBroken) socket.destroy();
       },
       trouble: (error) => {
         log.error({ listener: this.address, error: error.message }, 'cannot accept a client');
@@ -163,7 +170,11 @@ export class Door {
     const owner: HmpOwner = {
       version: state.version,
       connect: (inner, inside) => multiplexer.connect(inner, inside),
-      later: queueMicrotask,
+      later: (action) => {
+        queueMicrotask(() => {
+          this.#faults.run(action);
+        });
+      },
     };
     return connectHmp(owner, link, options);
   }
@@ -206,7 +217,11 @@ export class Door {
           if (isFirst) hasRoom = fits;
           isFirst = false;
         }
-        port.receiveDescriptors(at, descriptors, noDescriptors ?? (hasRoom ? null : TOO_MANY_FILES));
+        const fault = noDescriptors ?? (hasRoom ? null : TOO_MANY_FILES);
+        if (this.#faults.isBroken) for (const descriptor of descriptors) descriptor.close();
+        this.#faults.run(() => {
+          port.receiveDescriptors(at, descriptors, fault);
+        });
       },
       descriptorClosed: () => {
         this.#descriptors.giveBack();
@@ -214,32 +229,43 @@ export class Door {
     });
     const guard = peer.kind === 'tcp' && settings.refusesHttp ? new HttpGuard() : null;
     let isForeign = false;
+    const receive = (chunk: Uint8Array) => {
+      const typed = telnet === null ? chunk : telnet.filter(chunk);
+      const kept = isForeign || guard === null ? typed : guard.judge(typed);
+      if (isForeign || kept.length === 0) return;
+      if (typeof kept === 'string') {
+        isForeign = true;
+        port.refuse(FOREIGN_ANSWERS[kept], foreignText(kept));
+        return;
+      }
+      if (this.#multiplexer.clientCount === 1) this.#turn.begin();
+      port.receive(kept);
+      this.#turn.end();
+    };
     link.attach({
       receive: (chunk) => {
-        const typed = telnet === null ? chunk : telnet.filter(chunk);
-        const kept = isForeign || guard === null ? typed : guard.judge(typed);
-        if (isForeign || kept.length === 0) return;
-        if (typeof kept === 'string') {
-          isForeign = true;
-          port.refuse(FOREIGN_ANSWERS[kept], foreignText(kept));
-          return;
-        }
-        if (this.#multiplexer.clientCount === 1) this.#turn.begin();
-        port.receive(kept);
-        this.#turn.end();
+        this.#faults.run(() => {
+          receive(chunk);
+        });
       },
       receiveEnd: () => {
-        const rest = guard?.rest() ?? EMPTY;
-        if (rest.length > 0 && !isForeign) port.receive(rest);
-        port.receiveEnd();
+        this.#faults.run(() => {
+          const rest = guard?.rest() ?? EMPTY;
+          if (rest.length > 0 && !isForeign) port.receive(rest);
+          port.receiveEnd();
+        });
       },
       closed: (reason) => {
         this.#links.delete(link);
         if (!this.#isTls) this.#descriptors.giveBack();
-        port.closed(reason);
+        this.#faults.run(() => {
+          port.closed(reason);
+        });
       },
       drained: () => {
-        port.drained();
+        this.#faults.run(() => {
+          port.drained();
+        });
       },
     });
   }

@@ -1,5 +1,6 @@
 /** The sockets of one monitor. They exist while QEMU can be reached; a change to one does not touch the clients of another. */
 import type { Multiplexer } from '../mux/multiplexer.js';
+import type { FaultGuard } from './fault-guard.js';
 import type { Turn } from './turn.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import type { Log } from '../net/log.js';
@@ -19,6 +20,7 @@ export interface DoorsOptions {
   readonly policies: ReadonlyMap<string, PolicyRules>;
   readonly multiplexer: Multiplexer;
   readonly turn: Turn;
+  readonly faults: FaultGuard;
   readonly descriptors: Descriptors;
   readonly log: Log;
   /** Clients are accepted, for the first time or again; with the places where. */
@@ -182,8 +184,8 @@ export class Doors {
   }
 
   #newDoor(config: ListenerConfig, service: ClientService): Door {
-    const { multiplexer, turn, descriptors, log } = this.#options;
-    return new Door({ config, service, multiplexer, turn, descriptors, log });
+    const { multiplexer, turn, faults, descriptors, log } = this.#options;
+    return new Door({ config, service, multiplexer, turn, faults, descriptors, log });
   }
 }
 

@@ -19,6 +19,7 @@ import type { ListenerConfig, MonitorConfig } from './config.js';
 import { Journals } from './journals.js';
 import type { Descriptors } from './descriptors.js';
 import { Doors, type SocketChange } from './doors.js';
+import { FaultGuard } from './fault-guard.js';
 import { ChannelJournal } from './channel-journal.js';
 import { LogJournal } from './log-journal.js';
 import type { MonitorFigures } from './monitor-figures.js';
@@ -41,6 +42,8 @@ export interface MonitorServiceOptions {
   readonly drainTime: number;
   /** Clients are accepted, for the first time or again; with the places where. */
   readonly ready: (places: readonly string[]) => void;
+  /** There was a fault in the monitor's code: it is to be ended, by `abandon`. */
+  readonly failed: (error: unknown) => void;
   /** Reads the config again, for clients that ask for it; null where there is none. @returns what has changed */
   readonly reload: (() => Promise<readonly string[]>) | null;
 }
@@ -64,16 +67,21 @@ export class MonitorService {
   readonly #ownJournals: readonly Journal[];
   readonly #metrics: Journal | null;
   readonly #doors: Doors;
+  readonly #faults: FaultGuard;
   readonly #turn = new Turn(
     () => {
-      this.#multiplexer.commit();
+      this.#faults.run(() => {
+        this.#multiplexer.commit();
+      });
     },
-    () => this.#multiplexer.isBusy,
+    () => !this.#faults.isBroken && this.#multiplexer.isBusy,
   );
   readonly #takenPlace: TakenPlace | null;
   /** How long commands in flight may take when the service stops, in milliseconds. */
   drainTime: number;
   #ticker: NodeJS.Timeout | null = null;
+  /** Resolves when all is ended after a fault; null where there was none. */
+  #abandoned: Promise<void> | null = null;
   #isAudited = false;
   /** Listeners of which it was said that their clients can add monitors. */
   readonly #warnedOf = new Set<string>();
@@ -83,6 +91,7 @@ export class MonitorService {
     this.name = config.name;
     this.upstream = formatAddress(config.upstream);
     this.#log = log;
+    this.#faults = new FaultGuard(options.failed);
     this.#ownJournals = [new ChannelJournal(config.name, multiplexerTime), new LogJournal(log)];
     this.#metrics = options.metrics;
     this.#multiplexer = new Multiplexer({
@@ -111,15 +120,21 @@ export class MonitorService {
       ...(this.#takenPlace === null ? {} : { prepare: () => this.#takenPlace?.take() ?? Promise.resolve(null) }),
       receiver: {
         upstreamOpened: (link) => {
-          this.#multiplexer.upstreamOpened(link);
+          this.#faults.run(() => {
+            this.#multiplexer.upstreamOpened(link);
+          });
         },
         upstreamReceive: (chunk) => {
-          this.#turn.begin();
-          this.#multiplexer.upstreamReceive(chunk);
-          this.#turn.end();
+          this.#faults.run(() => {
+            this.#turn.begin();
+            this.#multiplexer.upstreamReceive(chunk);
+            this.#turn.end();
+          });
         },
         upstreamClosed: (reason) => {
-          this.#multiplexer.upstreamClosed(reason);
+          this.#faults.run(() => {
+            this.#multiplexer.upstreamClosed(reason);
+          });
         },
       },
       log,
@@ -130,6 +145,7 @@ export class MonitorService {
       policies: options.policies,
       multiplexer: this.#multiplexer,
       turn: this.#turn,
+      faults: this.#faults,
       descriptors: options.descriptors,
       log,
       ready: options.ready,
@@ -213,8 +229,10 @@ export class MonitorService {
       const missed = passed > LONGEST_TICK * 1000 ? passed - TICK * 1000 : 0;
       // What has come is read first: if this process was stopped for a while, nobody is late who is not.
       setImmediate(() => {
-        this.#multiplexer.tick(missed);
-        this.#doors.look();
+        this.#faults.run(() => {
+          this.#multiplexer.tick(missed);
+          this.#doors.look();
+        });
       });
     }, TICK);
     await this.#upstream.start();
@@ -225,6 +243,7 @@ export class MonitorService {
    * EOF, and ends what carries the upstream.
    */
   async stop(reason: string): Promise<void> {
+    if (this.#abandoned !== null) return this.#abandoned;
     try {
       this.#doors.close();
       await this.#drain(reason);
@@ -232,6 +251,29 @@ export class MonitorService {
       await this.#takeLeave(reason);
     } finally {
       // QEMU's socket, above all.
+      await this.#takenPlace?.giveBack();
+    }
+  }
+
+  /** Ends all connections at once, after a fault: nothing of the monitor's code is relied on. */
+  abandon(reason: string): Promise<void> {
+    this.#abandoned ??= this.#abandon(reason);
+    return this.#abandoned;
+  }
+
+  async #abandon(reason: string): Promise<void> {
+    try {
+      this.#doors.close();
+      if (this.#ticker !== null) clearInterval(this.#ticker);
+      try {
+        // So that what clients have left is released, and the journals know of their end.
+        this.#multiplexer.close(reason);
+      } catch (error) {
+        this.#log.warn({ error: stackOf(error) }, 'a second fault, while a monitor was ended after the first');
+      }
+      for (const link of this.#doors.links) link.destroy();
+      await this.#upstream.stop();
+    } finally {
       await this.#takenPlace?.giveBack();
     }
   }
@@ -270,6 +312,9 @@ export class MonitorService {
       nonce: () => randomBytes(12).toString('hex'),
       upstreamChanged: (state) => {
         this.#upstreamChanged(state);
+      },
+      failed: (error) => {
+        this.#faults.fail(error);
       },
     };
   }
@@ -311,4 +356,9 @@ export class MonitorService {
 /** The multiplexers' clock, in microseconds. */
 export function multiplexerTime(): number {
   return performance.now() * 1000;
+}
+
+/** @returns what to report of a fault: where it was, if that is known */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -244,10 +244,13 @@ export class Extensions {
 
   #begin(command: PendingCommand, reload: Promise<readonly string[]>): void {
     this.#running.add(command);
-    reload.then(
+    const finished = reload.then(
       (changes) => this.#finish(command, { value: writeReport({ changes: [...changes] }) }),
       (error: unknown) => this.#finish(command, genericError(error instanceof Error ? error.message : String(error))),
     );
+    finished.catch((error: unknown) => {
+      this.#mux.failed(error);
+    });
   }
 
   /** Answers a command that was being carried out, unless it is none of these any more. */

@@ -60,6 +60,8 @@ export interface Host {
   nonce(): string;
   /** Called on every change of the upstream's state, after the state has changed. */
   upstreamChanged(state: UpstreamState): void;
+  /** There was a fault of ours where no call of the host's could be told of it. */
+  failed?(error: unknown): void;
 }
 
 /**

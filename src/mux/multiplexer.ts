@@ -322,6 +322,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return this.#replies.answerFromCache(command, Math.max(command.receivedAt, this.#dispatcher.sentAt));
   }
 
+  /** There was a fault of ours outside of any call. */
+  failed(error: unknown): void {
+    this.#host.failed?.(error);
+  }
+
   rest(session: Session): void {
     this.#resting.push(session);
     this.#host.schedule();
