@@ -11,7 +11,7 @@ import type { Journal } from '../mux/journal.js';
 import type { Host, UpstreamState } from '../mux/link.js';
 import { canAddMonitors } from '../mux/monitor-commands.js';
 import { Multiplexer } from '../mux/multiplexer.js';
-import { formatAddress } from '../net/address.js';
+import { formatAddress, type UpstreamAddress } from '../net/address.js';
 import type { Log } from '../net/log.js';
 import { Upstream } from '../net/upstream.js';
 import { packageVersion } from '../version.js';
@@ -100,6 +100,7 @@ export class MonitorService {
       cache: config.cache,
       merge: config.merge,
       oob: config.oob,
+      ...linesOf(config.upstream),
       keepClients: config.keepClients,
       warnAfter: config.warnAfter,
       limits: config.limits,
@@ -346,11 +347,17 @@ export class MonitorService {
     if (state.name !== 'running') this.#doors.close();
     this.#upstream.follow(state);
     if (state.name !== 'running') return;
-    const { version, oob, pretty } = state;
-    this.#log.info({ version, oob, pretty }, 'connected to QEMU');
+    const { version, oob, pretty, lines } = state;
+    this.#log.info({ version, oob, pretty, lines }, 'connected to QEMU');
     this.#warnOfMonitors(version);
     this.#doors.open();
   }
+}
+
+/** @returns whether commands are to be ended by line feeds, where the address says so. */
+function linesOf(address: UpstreamAddress): { readonly lines?: boolean } {
+  const { lines } = address.kind === 'server' ? address.listen : { lines: undefined, ...address };
+  return lines === undefined ? {} : { lines };
 }
 
 /** The multiplexers' clock, in microseconds. */

@@ -31,7 +31,7 @@ export interface Link {
    * How many in-band commands the peer takes at once, where that is few: what is still here can be answered together with its like.
    * Absent where the multiplexer finds out by itself.
    */
-  readonly window?: number;
+  readonly window?: number | undefined;
   /** Bytes taken by `write` that the kernel has not accepted yet. */
   readonly backlog: number;
   /**
@@ -73,7 +73,14 @@ export type UpstreamState =
   | { readonly name: 'connecting' }
   | { readonly name: 'greeting' }
   | { readonly name: 'negotiating' }
-  | { readonly name: 'running'; readonly oob: boolean; readonly pretty: boolean; readonly version: string }
+  | {
+      readonly name: 'running';
+      readonly oob: boolean;
+      readonly pretty: boolean;
+      readonly version: string;
+      /** Whether commands are ended by line feeds, since what stands between takes whole lines only; absent where they are not. */
+      readonly lines?: true;
+    }
   | { readonly name: 'lost'; readonly reason: string };
 
 /** Who is at the other end of a client connection, as far as the socket tells. */

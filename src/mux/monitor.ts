@@ -17,7 +17,9 @@ import { Envelope, MessageKind } from '../qmp/envelope.js';
 import { LineReader } from '../qmp/lines.js';
 import { PrettyFolder } from '../qmp/pretty.js';
 import type { Host, Link, UpstreamState } from './link.js';
+import { LineLink } from './line-link.js';
 import { defaultWords, type Probe, probes, type Words } from './negotiation.js';
+import type { SeenTime } from './seen-time.js';
 
 /** What the monitor tells its multiplexer. */
 export interface MonitorOwner {
@@ -29,6 +31,9 @@ export interface MonitorOwner {
   readonly enablesOob: boolean;
   /** The most bytes of one message; 0 for any number. */
   readonly mostReplyBytes: number;
+  /** Whether commands are ended by line feeds; null for finding out. */
+  readonly endsLines: boolean | null;
+  readonly seenTime: SeenTime;
   /** The state has changed. */
   upstreamChanged(state: UpstreamState): void;
 }
@@ -48,6 +53,13 @@ const LONGEST_GREETING = 64 * 1024;
 /** What may come before the greeting, in messages and bytes: what QEMU had ready for an earlier client. */
 const MOST_EARLY_MESSAGES = 1000;
 const MOST_EARLY_BYTES = 64 * 1024 * 1024;
+/**
+ * A handshake without an answer for so long is tried with a line feed behind it; in microseconds. QEMU itself answers in milliseconds, and one
+ * that does not takes it for a blank.
+ */
+const LINE_PATIENCE = 1_000_000;
+/** How all that we send begins. */
+const COMMAND = ascii('{"exec');
 const CARRIAGE_RETURN = 0x0d;
 const LINE_FEED = 0x0a;
 const OPENING_BRACE = 0x7b;
@@ -64,7 +76,7 @@ export class Monitor {
   #link: Link | null = null;
   #lines = new LineReader();
   #folder: PrettyFolder | null = null;
-  /** The start of the stream, three bytes at most, until it tells whether the upstream is pretty-printing. */
+  /** The start of the stream, four bytes at most, until it tells whether the upstream is pretty-printing. */
   #opening: Uint8Array | null = new Uint8Array(0);
   /** What has come before the greeting. */
   #earlyMessages = 0;
@@ -72,6 +84,13 @@ export class Monitor {
   #beginsWithBrace = false;
   #nonce = '';
   #probes: Probe[] = [];
+  /** When the handshake went out. */
+  #askedAt = 0;
+  /** Whether a line feed behind a command has helped, on this connection or an earlier one. */
+  #needsLines = false;
+  #isByLines = false;
+  /** Whether what we send comes back as well: there is a terminal between, which echoes it. */
+  #echoes = false;
   readonly #envelope = new Envelope();
   readonly #host: Host;
   readonly #owner: MonitorOwner;
@@ -92,7 +111,9 @@ export class Monitor {
 
   opened(link: Link): void {
     this.#checkNext('greeting');
-    this.#link = link;
+    this.#isByLines = this.#owner.endsLines ?? this.#needsLines;
+    this.#link = this.#isByLines ? new LineLink(link) : link;
+    this.#echoes = false;
     this.#lines = new LineReader();
     this.#folder = null;
     this.#opening = new Uint8Array(0);
@@ -107,6 +128,22 @@ export class Monitor {
     const link = this.#link;
     this.closed(reason);
     link?.destroy();
+  }
+
+  /** Time has passed. @param now in microseconds */
+  tick(now: number): void {
+    const link = this.#link;
+    if (this.#state.name !== 'negotiating' || this.#isByLines || this.#owner.endsLines !== null || link === null)
+      return;
+    if (this.#owner.seenTime.between(this.#askedAt, now) < LINE_PATIENCE) return;
+    this.#isByLines = true;
+    this.#link = new LineLink(link);
+    link.write(ascii('\n'));
+  }
+
+  /** Whether a message that cannot be read is a command of ours that a terminal has echoed. */
+  isEcho(envelope: Envelope): boolean {
+    return this.#echoes && beginsWith(envelope.chunks(), COMMAND);
   }
 
   closed(reason: string): void {
@@ -152,7 +189,9 @@ export class Monitor {
     let from = 0;
     while (from < bytes.length && (bytes[from] ?? 0) <= 0x20) from++;
     this.#beginsWithBrace = bytes[from] === OPENING_BRACE;
-    const lineEnd = bytes[from + 1] === CARRIAGE_RETURN ? from + 2 : from + 1;
+    // A terminal between makes two of a carriage return.
+    let lineEnd = from + 1;
+    while (lineEnd < from + 3 && bytes[lineEnd] === CARRIAGE_RETURN) lineEnd++;
     const isUndecided = from >= bytes.length || (this.#beginsWithBrace && lineEnd >= bytes.length);
     this.#opening = isUndecided ? bytes.subarray(from) : null;
     if (isUndecided) return;
@@ -218,6 +257,7 @@ export class Monitor {
     request += `{"execute":"qmp_capabilities"${enable},"id":"${this.#nonce}"}`;
     const link = this.#link;
     this.#become({ name: 'negotiating' });
+    this.#askedAt = this.#host.now();
     link?.write(ascii(request));
   }
 
@@ -241,20 +281,35 @@ export class Monitor {
     const chunks = this.#envelope.chunks();
     const reply = readReply(concat(chunks));
     if (reply === null || typeof reply.id !== 'string' || !reply.id.startsWith(this.#nonce)) {
-      this.#owner.stray(chunks, 'an answer to an earlier connection');
+      const isEcho = reply === null && beginsWith(chunks, COMMAND) && asciiText(concat(chunks)).includes(this.#nonce);
+      if (isEcho) this.#echoes = true;
+      else this.#owner.stray(chunks, 'an answer to an earlier connection');
       return;
     }
     if (reply.id === this.#nonce) {
       if (reply.isError) this.drop(`QEMU refused the handshake: ${reply.desc ?? 'without a word'}`);
       else {
         const version = readGreeting(this.greeting)?.version ?? 'unknown';
-        this.#become({ name: 'running', oob: this.offersOob, pretty: this.#folder !== null, version });
+        this.#needsLines = this.#isByLines;
+        const pretty = this.#folder !== null;
+        this.#become({
+          name: 'running',
+          oob: this.offersOob,
+          pretty,
+          version,
+          ...(this.#isByLines && { lines: true }),
+        });
       }
       return;
     }
     const probe = this.#probes.find((_, index) => reply.id === `${this.#nonce}${index}`);
     if (reply.desc !== null) probe?.learn(this.words, reply.desc);
   }
+}
+
+function beginsWith(chunks: readonly Uint8Array[], start: Uint8Array): boolean {
+  const [first] = chunks;
+  return first !== undefined && start.every((byte, at) => first[at] === byte);
 }
 
 /** @returns the last byte of a message, before its line break */

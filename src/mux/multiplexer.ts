@@ -45,6 +45,8 @@ export interface MultiplexerOptions {
   readonly merge?: boolean;
   /** Whether `oob` is enabled, and offered to clients, where QEMU offers it; true by default. */
   readonly oob?: boolean;
+  /** Whether commands are ended by line feeds towards QEMU, for relays that read lines; by default that is found out. */
+  readonly lines?: boolean;
   /** What differs from the default limits. */
   readonly limits?: Partial<Limits>;
   /** Whether clients stay connected while QEMU is gone; false by default. */
@@ -80,6 +82,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly extensions: Extensions;
   readonly admission: Admission;
   readonly enablesOob: boolean;
+  readonly endsLines: boolean | null;
   readonly budget: TurnBudget = new TurnBudget();
   readonly seenTime: SeenTime = new SeenTime();
 
@@ -121,6 +124,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#replies = new Replies(this, options.cache !== false);
     this.#dispatcher = new Dispatcher(this, options.host, this.#pending, this.#pacing, options.merge !== false);
     this.enablesOob = options.oob !== false;
+    this.endsLines = options.lines ?? null;
     this.#keepClients = options.keepClients === true;
     this.#warnAfter = (options.warnAfter ?? WARN_AFTER) * 1000;
     this.#monitor = new Monitor(options.host, this);
@@ -252,6 +256,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   tick(missed: number = 0): void {
     const now = this.#host.now();
     this.seenTime.miss(now, missed);
+    this.#monitor.tick(now);
     for (const session of this.#sessions) session.tick(now);
     this.extensions.tick();
     // Out-of-band commands wait for a descriptor to be taken, but not for long.
@@ -373,6 +378,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   upstreamMessage(envelope: Envelope): void {
+    if (envelope.kind === MessageKind.Unknown && this.#monitor.isEcho(envelope)) return;
     if (envelope.kind === MessageKind.Unknown || envelope.id === FOREIGN_ID) envelope.readThoroughly();
     this.#unreadable = envelope.kind === MessageKind.Unknown ? this.#unreadable + 1 : 0;
     if (envelope.kind !== MessageKind.Event) this.#feed.handOut();

@@ -195,6 +195,7 @@ class AddressParser {
     let server = this.#role === 'upstream' && spelling === 'unix-listen';
     let made: Omit<UnixListenAddress, 'kind' | 'path'> = {};
     let madeAt: OptionPart | null = null;
+    let lines: boolean | undefined;
     for (const option of options) {
       switch (option.name) {
         case 'server': {
@@ -210,6 +211,9 @@ class AddressParser {
           madeAt ??= option;
           break;
         }
+        case 'lines':
+          lines = this.#lines(option);
+          break;
         case 'user':
         case 'group':
           made = { ...made, [option.name]: this.#text.value(option) };
@@ -226,7 +230,10 @@ class AddressParser {
     if (madeAt !== null && this.#role === 'upstream' && !server) {
       throw this.#fault(madeAt.at, `"${madeAt.name}" is for a socket that qmpmux makes, not for one it connects to`);
     }
-    return { address: { kind: 'unix', path: head, ...made } as const, server };
+    return {
+      address: { kind: 'unix', path: head, ...(lines === undefined ? {} : { lines }), ...made } as const,
+      server,
+    };
   }
 
   #tcp(spelling: 'tcp' | 'tcp-connect', from: number, schemeFamily: 4 | 6 | undefined) {
@@ -242,11 +249,15 @@ class AddressParser {
     let insecure = false;
     let telnet = false;
     let keepAlive: number | undefined;
+    let lines: boolean | undefined;
     for (const option of options) {
       switch (option.name) {
         case 'telnet':
           if (this.#role === 'upstream') throw this.#fault(option.at, '"telnet" is for a listener; QMP needs none');
           telnet = this.#text.isOn(option);
+          break;
+        case 'lines':
+          lines = this.#lines(option);
           break;
         case 'keepalive':
           keepAlive = this.#keepAlive(option);
@@ -291,11 +302,18 @@ class AddressParser {
       port,
       ...(family === undefined ? {} : { family }),
       ...(keepAlive === undefined ? {} : { keepAlive }),
+      ...(lines === undefined ? {} : { lines }),
       ...(tls === undefined ? {} : { tls }),
       ...(insecure ? { insecure } : {}),
       ...(telnet ? { telnet } : {}),
     };
     return { address, server };
+  }
+
+  #lines(option: OptionPart): boolean | undefined {
+    if (this.#role === 'listener')
+      throw this.#fault(option.at, '"lines" is for an upstream; clients may end theirs or not');
+    return option.value === 'auto' ? undefined : this.#text.isOn(option);
   }
 
   #keepAlive(option: OptionPart): number | undefined {

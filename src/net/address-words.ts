@@ -65,6 +65,7 @@ export const OPTIONS = [
   'ipv4',
   'ipv6',
   'keepalive',
+  'lines',
   'tls',
   'insecure',
   'telnet',

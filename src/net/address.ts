@@ -8,7 +8,7 @@
  *     libvirt:domain                upstream only: a VM of libvirt's, by name, id or UUID; also libvirt:domain?uri=qemu+ssh://host/system
  *
  * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=`, `shared-folder=on` where we make a unix socket;
- * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6`, `keepalive=30s` on tcp; `tls=FOLDER`, `insecure`, `telnet` on a
+ * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6`, `keepalive=30s` on tcp; `lines` on an upstream; `tls=FOLDER`, `insecure`, `telnet` on a
  * tcp listener; on a listener also what is
  * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
  * path or a value is written `,,`. All that follows `exec:` is the command, commas included, and all that
@@ -22,6 +22,8 @@ import { joinCommand } from './command-words.js';
 export interface UnixAddress {
   readonly kind: 'unix';
   readonly path: string;
+  /** An upstream: whether commands are ended by line feeds; found out when absent. */
+  readonly lines?: boolean;
 }
 
 /** A unix socket that we make. */
@@ -47,6 +49,8 @@ export interface TcpAddress {
   readonly family?: 4 | 6;
   /** After how many milliseconds a peer that is gone without a word is given up; 0 for never, 30 s when absent. */
   readonly keepAlive?: number;
+  /** As `UnixAddress.lines`. */
+  readonly lines?: boolean;
 }
 
 export interface ExecAddress {
@@ -110,13 +114,14 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
     case 'server':
       return `${formatAddress(address.listen)},server=on`;
     case 'tcp': {
-      const { family, keepAlive, tls, insecure, telnet }: TcpListenAddress = address;
+      const { family, keepAlive, lines, tls, insecure, telnet }: TcpListenAddress = address;
       return (
         formatPlace(address) +
         (family === undefined ? '' : `,ipv${family}=on`) +
         (keepAlive === undefined
           ? ''
           : `,keepalive=${keepAlive === 0 ? 'off' : `${keepAlive}ms`.replace(/000ms$/, 's')}`) +
+        formatLines(lines) +
         (tls === undefined ? '' : `,tls=${doubleCommas(tls)}`) +
         (insecure === true ? ',insecure=on' : '') +
         (telnet === true ? ',telnet=on' : '')
@@ -124,9 +129,10 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
     }
     case 'unix': {
       // An address without these options and one we only dial look alike; both are written the same.
-      const { mode, user, group, sharedFolder }: UnixListenAddress = address;
+      const { lines, mode, user, group, sharedFolder }: UnixListenAddress = address;
       return (
         formatPlace(address) +
+        formatLines(lines) +
         (mode === undefined ? '' : `,mode=${formatMode(mode)}`) +
         (user === undefined ? '' : `,user=${doubleCommas(user)}`) +
         (group === undefined ? '' : `,group=${doubleCommas(group)}`) +
@@ -134,6 +140,10 @@ export function formatAddress(address: UpstreamAddress | ListenAddress): string 
       );
     }
   }
+}
+
+function formatLines(lines: boolean | undefined): string {
+  return lines === undefined ? '' : `,lines=${lines ? 'on' : 'off'}`;
 }
 
 /** The address without its options: what a client is told to connect to. */

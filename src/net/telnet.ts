@@ -13,6 +13,11 @@ const DONT = 0xfe;
 /** We will echo and suppress go-ahead, and both sides send binary: the bytes that QEMU sends first. */
 export const TELNET_OFFER: Uint8Array = Uint8Array.of(IAC, WILL, 1, IAC, WILL, 3, IAC, WILL, 0, IAC, DO, 0);
 
+/** Whether what a server sends first is telnet's. */
+export function startsTelnet(chunk: Uint8Array): boolean {
+  return chunk[0] === IAC;
+}
+
 /** Where in the stream one is: `in` a negotiation, in its text, at the command behind an IAC in either, at the option behind one. */
 type Place = 'data' | 'command' | 'option' | 'text' | 'textCommand';
 

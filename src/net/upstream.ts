@@ -15,6 +15,7 @@ import { type Connection, type ConnectionReceiver, SocketConnection } from './co
 import { dial } from './dial.js';
 import { Listener } from './listener.js';
 import type { Log } from './log.js';
+import { startsTelnet, TelnetFilter } from './telnet.js';
 
 /** What takes the connection: the upstream side of a `Multiplexer`. */
 export interface UpstreamReceiver {
@@ -265,9 +266,13 @@ export class Upstream {
   #opened(connection: Connection, deadline: Countdown): void {
     this.#state = { name: 'greeting', connection, isGreeted: false, deadline };
     this.#hasRefused = false;
+    let telnet: TelnetFilter | null | undefined;
     const receiver: ConnectionReceiver = {
       receive: (chunk) => {
-        this.#receiver.upstreamReceive(chunk);
+        // A monitor behind telnet begins with telnet's own bytes, which QMP never has; it asks for no answer to them.
+        if (telnet === undefined) telnet = startsTelnet(chunk) ? new TelnetFilter() : null;
+        const kept = telnet === null ? chunk : telnet.filter(chunk);
+        if (kept.length > 0) this.#receiver.upstreamReceive(kept);
       },
       unsent: (code) => {
         // With EPIPE QEMU is gone, and that is told.

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Monitor } from '../../dist/mux/monitor.js';
+import { SeenTime } from '../../dist/mux/seen-time.js';
 import type { UpstreamState } from '../../dist/mux/link.js';
 import { bytesOf, MemoryLink, textOf } from '../support/world.js';
 
@@ -14,11 +15,13 @@ class Alone {
   readonly monitor: Monitor;
   link = new MemoryLink();
 
-  constructor(enablesOob = true) {
+  constructor(enablesOob = true, lines: boolean | null = null) {
     this.monitor = new Monitor(
       { now: () => 0, epoch: () => 0, schedule: () => {}, nonce: () => 'nonce', upstreamChanged: () => {} },
       {
         enablesOob,
+        endsLines: lines,
+        seenTime: new SeenTime(),
         mostReplyBytes: 0,
         upstreamMessage: (envelope) => this.told.push(`message ${envelope.id}`),
         stray: (_chunks, why) => this.told.push(`stray ${why}`),
@@ -228,6 +231,66 @@ describe('the upstream state', () => {
       assert.equal(alone.monitor.offersOob, false);
       assert.equal(textOf(alone.monitor.greeting), GREETING.replace('["oob"]', left));
     }
+  });
+});
+
+describe('an upstream that passes on whole lines only', () => {
+  const second = 1_000_000;
+  const greeted = (alone: Alone): Alone => {
+    alone.open();
+    alone.say(GREETING);
+    return alone;
+  };
+  /** What is written for one command. */
+  const command = (alone: Alone): string => {
+    const before = alone.link.text.length;
+    alone.monitor.link?.writeRange(bytesOf('.{}.'), 1, 3);
+    return alone.link.text.slice(before);
+  };
+
+  it('is found out when the handshake has no answer for a second, and known from then on', () => {
+    const alone = greeted(new Alone());
+    const handshake = alone.link.text;
+    assert.ok(!handshake.includes('\n'));
+    alone.monitor.tick(second - 1);
+    assert.equal(alone.link.text, handshake);
+    alone.monitor.tick(second);
+    assert.equal(alone.link.text, `${handshake}\n`);
+    alone.monitor.tick(3 * second);
+    assert.equal(alone.link.text, `${handshake}\n`);
+    alone.say(HANDSHAKE_ANSWER);
+    assert.deepEqual(alone.monitor.state, { name: 'running', oob: true, pretty: false, version: '9.2.1', lines: true });
+    assert.equal(command(alone), '{}\n');
+    alone.monitor.closed('closed');
+    greeted(alone);
+    assert.equal(alone.link.text, `${handshake}\n`);
+  });
+
+  it('is forgotten where the line feed did not help', () => {
+    const alone = greeted(new Alone());
+    alone.monitor.tick(2 * second);
+    alone.monitor.closed('closed');
+    greeted(alone);
+    assert.ok(!alone.link.text.includes('\n'));
+  });
+
+  it('gets no line feed where QEMU has answered, or lines=off says so, and one at once where lines=on does', () => {
+    const quick = greeted(new Alone());
+    quick.say(HANDSHAKE_ANSWER);
+    quick.monitor.tick(5 * second);
+    assert.equal(command(quick), '{}');
+    const off = greeted(new Alone(true, false));
+    off.monitor.tick(5 * second);
+    assert.ok(!off.link.text.includes('\n'));
+    const on = greeted(new Alone(true, true));
+    assert.ok(on.link.text.endsWith('}\n'));
+  });
+
+  it('may be a terminal that echoes: what we sent is nobody’s, and no garbage', () => {
+    const alone = greeted(new Alone());
+    alone.monitor.tick(second);
+    alone.say(`${alone.link.text}\r\r\n${HANDSHAKE_ANSWER}`);
+    assert.equal(alone.told.join(' '), 'greeting negotiating running');
   });
 });
 

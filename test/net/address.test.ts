@@ -39,6 +39,9 @@ const upstreams: readonly (readonly [text: string, address: UpstreamAddress, can
   ['TCP4:host:1', { kind: 'tcp', host: 'host', port: 1, family: 4 }, 'tcp:host:1,ipv4=on'],
   ['TCP6-CONNECT:[::1]:1', { kind: 'tcp', host: '::1', port: 1, family: 6 }, 'tcp:[::1]:1,ipv6=on'],
   ['tcp:host:1,ipv6', { kind: 'tcp', host: 'host', port: 1, family: 6 }, 'tcp:host:1,ipv6=on'],
+  ['unix:/q,lines=on', { kind: 'unix', path: '/q', lines: true }],
+  ['tcp:h:1,lines=off', { kind: 'tcp', host: 'h', port: 1, lines: false }],
+  ['unix:/q,lines=auto', { kind: 'unix', path: '/q' }, 'unix:/q'],
   ['tcp:h:1,keepalive=1m', { kind: 'tcp', host: 'h', port: 1, keepAlive: 60_000 }, 'tcp:h:1,keepalive=60s'],
   ['tcp:h:1,keepalive=15500ms', { kind: 'tcp', host: 'h', port: 1, keepAlive: 15_500 }],
   ['tcp:h:1,keepalive=off', { kind: 'tcp', host: 'h', port: 1, keepAlive: 0 }],
@@ -96,6 +99,7 @@ test('the place of an address has no options', () => {
 });
 
 const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, column: number, message: RegExp])[] = [
+  ['listener', 'unix:/m,lines=on', 9, /"lines" is for an upstream/],
   ['upstream', 'tcp:h:1,keepalive=5s', 19, /"keepalive" is off, or a time from 15s to 1h/],
   ['listener', 'tcp:localhost:1,keepidle=3', 17, /write keepalive=30s/],
   ['upstream', '', 1, /empty; write unix:\/path/],
