@@ -15,6 +15,7 @@ import type { ArgumentList } from './arguments.js';
 import type { Arrival, ClientDescriptors } from './client-descriptors.js';
 import { DescriptorUse } from './descriptor-use.js';
 import { FdNames, type NameOwner } from './fd-names.js';
+import { FdSets, type SetFile } from './fd-sets.js';
 import type { Peer } from './link.js';
 import type { PendingCommand } from './pending-command.js';
 
@@ -53,6 +54,7 @@ export function takesDescriptor(name: string): boolean {
 }
 
 export class DescriptorDesk {
+  readonly sets: FdSets = new FdSets();
   readonly #names = new FdNames();
   /** The command upstream that takes a descriptor. */
   #taker: PendingCommand | null = null;
@@ -64,9 +66,9 @@ export class DescriptorDesk {
     return takesDescriptor(name) || this.hasNames;
   }
 
-  /** Whether there are names of descriptors, so that any command may have one in its arguments. */
+  /** Whether there are names of descriptors, or numbers of sets, so that any command may have one in its arguments. */
   get hasNames(): boolean {
-    return !this.#names.isEmpty;
+    return !this.#names.isEmpty || this.sets.isTracking;
   }
 
   get isTaking(): boolean {
@@ -102,6 +104,7 @@ export class DescriptorDesk {
       const owner = closed === null ? null : this.#names.ownerBeside(closed, client);
       if (owner !== null) return clash(closed ?? '', owner, 'it is not closed for others');
     }
+    if (this.sets.isTracking) this.#lookForSets(name, list());
     const mentions = this.#names.mentioned(() => list().leaves());
     if (mentions.length === 0) return null;
     return new DescriptorUse(client, command.held, this.#names, {
@@ -109,6 +112,17 @@ export class DescriptorDesk {
       descriptor: null,
       name: null,
       mentions,
+    });
+  }
+
+  /** @returns what a command needs that has nothing to do with descriptors, but whose answer somebody wants to hear. */
+  listener(client: NameOwner, held: ClientDescriptors, heard: (reply: string) => void): DescriptorUse {
+    return new DescriptorUse(client, held, this.#names, {
+      isTaker: false,
+      descriptor: null,
+      name: null,
+      mentions: [],
+      heard,
     });
   }
 
@@ -126,7 +140,7 @@ export class DescriptorDesk {
 
   /** QEMU has answered a command. @returns whether others may take descriptors now */
   answered(command: PendingCommand, use: DescriptorUse, envelope: Envelope, isError: boolean): boolean {
-    use.answered(isError);
+    use.answered(isError, () => asciiText(concat(envelope.chunks())));
     if (this.#taker !== command) return false;
     this.#taker = null;
     if (use.isSent) {
@@ -146,6 +160,12 @@ export class DescriptorDesk {
     this.#taker = null;
     this.#strandedOf = null;
     this.#names.clear();
+    this.sets.clear();
+  }
+
+  #lookForSets(name: string, list: ArgumentList): void {
+    if (name === 'remove-fd') this.sets.removed(Number(list.integer('fdset-id')));
+    else this.sets.mentioned(list.leaves());
   }
 
   #judgeTaker(command: JudgedCommand, carries: boolean): DescriptorUse | DescriptorFault {
@@ -166,6 +186,12 @@ export class DescriptorDesk {
       descriptor: arrival?.descriptor ?? null,
       name: arrival === null ? null : fdname,
       mentions: [],
+      ...(command.name === 'add-fd' && {
+        heard: (reply: string) => {
+          const file = readSetFile(reply);
+          if (file !== null) this.sets.added(file, client);
+        },
+      }),
     });
   }
 
@@ -184,6 +210,13 @@ export class DescriptorDesk {
     const owner = fdname === null ? null : this.#names.ownerBeside(fdname, client);
     return owner === null ? null : clash(fdname ?? '', owner, 'use another name, or wait until it is used or closed');
   }
+}
+
+/** @param reply the answer to `add-fd`. @returns the file that it tells of; null when it tells of none */
+function readSetFile(reply: string): SetFile | null {
+  const [, fd] = /"fd": ?(\d{1,9})\b/.exec(reply) ?? [];
+  const [, set] = /"fdset-id": ?(\d{1,15})\b/.exec(reply) ?? [];
+  return fd === undefined || set === undefined ? null : { set: Number(set), fd: Number(fd) };
 }
 
 function clash(name: string, owner: NameOwner, advice: string): DescriptorFault {

@@ -12,6 +12,8 @@ export interface DescriptorUseOptions {
   readonly name: string | null;
   /** Other names it speaks of. */
   readonly mentions: readonly string[];
+  /** Told of QEMU's answer, the text of the whole message; of an error it is not. */
+  readonly heard?: (reply: string) => void;
 }
 
 export class DescriptorUse {
@@ -24,6 +26,7 @@ export class DescriptorUse {
   readonly #held: ClientDescriptors;
   readonly #names: FdNames;
   readonly #mentions: readonly string[];
+  readonly #heard: ((reply: string) => void) | null;
   #name: string | null;
   #isOurs: boolean;
 
@@ -35,6 +38,7 @@ export class DescriptorUse {
     this.descriptor = options.descriptor;
     this.#name = options.name;
     this.#mentions = options.mentions;
+    this.#heard = options.heard ?? null;
     this.#isOurs = options.descriptor !== null;
     if (this.#isOurs) held.inCommands++;
     if (this.#name !== null) names.claim(this.#name, client);
@@ -49,8 +53,9 @@ export class DescriptorUse {
     return this.descriptor;
   }
 
-  /** QEMU has answered. */
-  answered(isError: boolean): void {
+  /** QEMU has answered. @param reply the text of the whole message, for those who listen */
+  answered(isError: boolean, reply: () => string): void {
+    if (!isError && this.#heard !== null) this.#heard(reply());
     this.#settle(!isError);
     if (!isError) this.#names.release(this.#mentions);
   }

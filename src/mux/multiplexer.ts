@@ -303,6 +303,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return this.#monitor.link === null ? OUTAGE : null;
   }
 
+  get closesUnusedSets(): boolean {
+    const [major = 0, minor = 0] = (this.#version ?? '').split('.').map(Number);
+    return this.#version !== null && (major < 9 || (major === 9 && minor < 1));
+  }
+
   get carriesDescriptors(): boolean {
     return this.#monitor.link?.sendWith !== undefined;
   }

@@ -29,6 +29,8 @@ export interface SessionOwner {
   readonly clientCount: number;
   /** How many commands of one client may be upstream at a time, in-band; and as many out-of-band. */
   readonly share: number;
+  /** Whether QEMU closes files in fd sets that nobody has used when its last monitor closes (before 9.1). */
+  readonly closesUnusedSets: boolean;
   /** Why no command can be run now; null while they can. */
   readonly outage: string | null;
   readonly seenTime: SeenTime;

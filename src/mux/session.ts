@@ -21,11 +21,12 @@ import type { ClientOptions, ClientPort } from './client-port.js';
 import { CommandGate } from './command-gate.js';
 import { CommandIntake, Found } from './command-intake.js';
 import type { Counters } from './counters.js';
-import type { DescriptorUse } from './descriptor-use.js';
+import { DescriptorUse } from './descriptor-use.js';
 import type { EventFilter } from './events.js';
 import type { ClientView } from './journal.js';
 import type { ClientId, Descriptor, Link, Peer } from './link.js';
 import { judgeCapabilities } from './negotiation.js';
+import { ownCommand } from './own-command.js';
 import type { SessionOwner } from './session-owner.js';
 import { BYTES_PER_UNIT, Weight } from './turn-budget.js';
 import { Tally } from './tally.js';
@@ -33,6 +34,8 @@ import { Usage } from './usage.js';
 
 /** None of our own commands has arguments that need as much, in bytes. */
 const LONGEST_EXTENSION = 64 * 1024;
+
+const CLIENT_CLOSED = 'client closed';
 
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
 type Life = 'open' | 'ended' | 'left' | 'done';
@@ -69,7 +72,9 @@ export class Session implements ClientPort, ClientView {
   #hasSkipped = false;
   #phase: Phase = { name: 'negotiating' };
   #life: Life = 'open';
-  #endReason = 'client closed';
+  #endReason = CLIENT_CLOSED;
+  /** Whether it was asked if the VM runs, so that unused files may go; `running` once that has been answered, until they go. */
+  #sweep: 'none' | 'asked' | 'running' = 'none';
   #reading: Reading = 'on';
   /** Whether it was told that the client is not read at times. */
   #isPauseTold = false;
@@ -236,10 +241,13 @@ export class Session implements ClientPort, ClientView {
     const isIdle = this.#reading === 'on' && this.commands.isEmpty;
     if (isIdle && (this.#life === 'ended' || this.#life === 'left') && this.#output.length === 0) {
       if (this.#life === 'ended') {
-        this.#owner.disconnected(this, this.#endReason);
+        this.#life = 'left';
         this.#link.end();
+        this.#output.close();
+        this.#owner.unsubscribe(this);
+        this.#owner.disconnected(this, this.#endReason);
       }
-      this.#finish();
+      if (!this.#closeUnusedFiles()) this.#finish();
     }
   }
 
@@ -275,6 +283,35 @@ export class Session implements ClientPort, ClientView {
       this.#owner.disconnected(this, reason);
     }
     this.#finish();
+  }
+
+  /**
+   * Closes files in QEMU's fd sets that clients who have left have added and nobody has used, where QEMU would do so: when the VM runs.
+   * @returns whether there is something to wait for
+   */
+  #closeUnusedFiles(): boolean {
+    const { desk, outage, closesUnusedSets } = this.#owner;
+    if (this.#sweep === 'none') {
+      const isDue = desk.sets.hasLeftovers && closesUnusedSets && outage === null && this.#endReason === CLIENT_CLOSED;
+      if (isDue) this.#askForState();
+      return isDue;
+    }
+    if (this.#sweep !== 'running') return false;
+    this.#sweep = 'asked';
+    const files = desk.sets.takeLeftovers();
+    for (const { set, fd } of files) {
+      this.commands.passOn(ownCommand(this.#owner, this, 'remove-fd', `{"fdset-id":${set},"fd":${fd}}`));
+    }
+    return files.length > 0;
+  }
+
+  #askForState(): void {
+    this.#sweep = 'asked';
+    const heard = (reply: string) => {
+      if (reply.includes('"running": true')) this.#sweep = 'running';
+    };
+    const use = this.#owner.desk.listener(this, this.#descriptors, heard);
+    this.commands.passOn(ownCommand(this.#owner, this, 'query-status', '', use));
   }
 
   #flushOutput(): void {

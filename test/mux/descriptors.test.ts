@@ -467,3 +467,76 @@ describe('arguments that QEMU refuses', () => {
     });
   }
 });
+
+describe('a file that a client has added to a set and left behind', () => {
+  /** A client that adds one and leaves. */
+  function leftBehind(world: World, fd: number): void {
+    const client = world.client().negotiate();
+    client.writeWith('{"execute":"add-fd"}', [new FakeDescriptor('/a')]);
+    world.settle();
+    world.qemu.returns(`{"fd": ${fd}, "fdset-id": 3}`);
+    world.settle();
+    client.port.closed('closed by the peer');
+    world.settle();
+  }
+
+  function answer(world: World, value = '{}'): void {
+    world.qemu.returns(value);
+    world.settle();
+  }
+
+  test('is closed when the VM runs, as QEMU does it when its monitor closes', () => {
+    const world = worldThatCarries();
+    leftBehind(world, 20);
+    assert.deepEqual(world.qemu.waitingNames, ['query-status']);
+    answer(world, '{"status": "running", "singlestep": false, "running": true}');
+    assert.deepEqual(world.qemu.waitingNames, ['remove-fd']);
+    assert.match(world.logged('write').at(-1) ?? '', /"arguments":\{"fdset-id":3,"fd":20\}/);
+    answer(world);
+    assert.deepEqual(world.qemu.waitingNames, []);
+    assert.equal(world.mux.sessionCount, 0);
+    assert.equal(world.mux.heldBytes, 0);
+  });
+
+  test('is kept while the VM is paused, until somebody leaves when it runs', () => {
+    const world = worldThatCarries();
+    leftBehind(world, 20);
+    answer(world, '{"status": "prelaunch", "singlestep": false, "running": false}');
+    assert.deepEqual(world.qemu.waitingNames, []);
+    assert.equal(world.mux.sessionCount, 0);
+    const other = world.client().negotiate();
+    other.port.receiveEnd();
+    world.settle();
+    assert.equal(other.link.isEnded, true);
+    answer(world, '{"status": "running", "singlestep": false, "running": true}');
+    assert.deepEqual(world.qemu.waitingNames, ['remove-fd']);
+    answer(world);
+    assert.deepEqual(other.take(), []);
+    assert.equal(world.mux.sessionCount, 0);
+  });
+
+  test('is kept where anybody has spoken of its set', () => {
+    const world = worldThatCarries();
+    const other = world.client().negotiate();
+    const client = world.client().negotiate();
+    client.writeWith('{"execute":"add-fd"}', [new FakeDescriptor('/a')]);
+    world.settle();
+    answer(world, '{"fd": 20, "fdset-id": 3}');
+    other.write('{"execute":"blockdev-add","arguments":{"driver":"file","filename":"/dev/fdset/3"}}');
+    world.settle();
+    answer(world);
+    client.port.closed('closed by the peer');
+    world.settle();
+    assert.deepEqual(world.qemu.waitingNames, []);
+    assert.equal(world.mux.sessionCount, 1);
+  });
+
+  test('is no matter any more when QEMU is gone meanwhile', () => {
+    const world = worldThatCarries();
+    leftBehind(world, 20);
+    world.mux.upstreamClosed('gone');
+    world.settle();
+    assert.equal(world.mux.sessionCount, 0);
+    assert.equal(world.mux.heldBytes, 0);
+  });
+});
