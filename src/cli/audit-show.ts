@@ -12,6 +12,7 @@ import { printable } from '../shared/printable.js';
 import { csvHead, csvRow } from './audit-csv.js';
 import { FILTERS, logsOf, Meter, type Question, questionOf, rangeOf, ReadingSummary, tell } from './audit-files.js';
 import { EXIT } from './exit-code.js';
+import { whenReaderLeaves } from './output.js';
 import { subcommand, UsageError } from './subcommand.js';
 
 /** How long a command's line waits for its answer while a log is followed, in milliseconds. */
@@ -94,7 +95,12 @@ export const auditShow = subcommand({
         const until = question.filter.until ?? Number.POSITIVE_INFINITY;
         const isAwaiting = (log: Log) => joiner.isAwaiting(nameOf(log), until);
         const range = { ...rangeOf(question, flags['read-all']), isAwaiting, progress: meter?.show };
+        let isRead = true;
+        whenReaderLeaves(() => {
+          isRead = false;
+        });
         for await (const items of feed(logs, range)) {
+          if (!isRead) break;
           for (const item of items) {
             summary.add(item);
             if (item.record !== null) joiner.push(item.record, item.line.text, nameOf(item.log));
@@ -124,7 +130,7 @@ async function followLogs(
   process.once('SIGINT', () => {
     end.abort();
   });
-  process.stdout.once('error', () => {
+  whenReaderLeaves(() => {
     end.abort();
   });
   let quietSince = performance.now();
