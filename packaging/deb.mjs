@@ -26,6 +26,8 @@ import { ROOT, shippedPackages } from './shipped.mjs';
 
 const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', loong64: 'loong64' };
 const MAINTAINER = 'qmpmux maintainers <maintainers@users.noreply.r-seed-79bfd7d8.example>';
+/** `engines` of package.json, in Debian's words. */
+const NODE = 'nodejs (>= 20.19), nodejs (<< 21~) | nodejs (>= 22.12), nodejs (<< 23~) | nodejs (>= 24)';
 const DOC = 'usr/share/doc/qmpmux';
 const PROGRAM = 'usr/lib/qmpmux';
 /** Where shells look. */
@@ -86,7 +88,7 @@ Version: ${version}
 Architecture: ${architecture}
 Maintainer: ${MAINTAINER}
 Installed-Size: ${size}
-Depends: nodejs (>= 20.19), libc6 (>= 2.25)
+Depends: ${NODE}, libc6 (>= 2.25)
 Recommends: systemd
 Suggests: qemu-system, prometheus
 Section: admin
