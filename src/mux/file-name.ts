@@ -3,7 +3,7 @@
  *
  * - `//` and `/./` are `/`, and a `/` at the end does nothing.
  * - A protocol stands in front (`file:`, `fat:rw:`, `blkdebug:CONFIG:`), options behind (`,offset=`, `?socket=`): each piece between such
- *   signs that begins with `/` is looked at.
+ *   signs that begins with `/` is looked at. What a URL writes as `%2f` is looked at too.
  * - A name that begins with no `/` depends on QEMU's working directory, `..` on what links there are, and what lies in `/proc` or `/dev/fd`
  *   on what is open: such a name can lead anywhere.
  *
@@ -27,6 +27,19 @@ const MAGIC = ['/proc/', '/dev/fd', '/dev/stdin', '/dev/stdout', '/dev/stderr'];
 /** Reads a text as a name. The work is linear in its length. */
 export function readFileName(text: string): FileName {
   if (text.length > LONGEST) return { readings: [text], isAnywhere: true };
+  const plain = readPlain(text);
+  const decoded = text.includes('%') ? decodePercent(text) : text;
+  if (decoded === text) return plain;
+  const other = readPlain(decoded);
+  return { readings: [...plain.readings, ...other.readings], isAnywhere: plain.isAnywhere || other.isAnywhere };
+}
+
+/** @returns a URL as it is read: `%41` is `A` */
+function decodePercent(text: string): string {
+  return text.replace(/%[0-9A-Fa-f]{2}/g, (code) => String.fromCharCode(Number.parseInt(code.slice(1), 16)));
+}
+
+function readPlain(text: string): FileName {
   const readings = new Set([text]);
   let isAbsolute = false;
   let isAnywhere = hasUpward(text);

@@ -46,6 +46,10 @@ export const SAME_ARGUMENT: readonly (readonly [command: string, one: string, ot
   ['block-stream', 'base', 'bottom'],
   // The same argument carries a key's name or its number.
   ['send-key', 'keys.*.data', 'keys.*.type'],
+  // A device of the host by its address or by its path.
+  ['device_add', 'host', 'sysfsdev'],
+  ['device_add', 'hostdevice', 'hostaddr'],
+  ['device_add', 'hostdevice', 'vendorid'],
   // The driver vvfat makes a disk of a folder.
   ['blockdev-add', '**.filename', '**.dir'],
 ];

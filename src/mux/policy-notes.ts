@@ -22,7 +22,7 @@ export function notesOn(rules: readonly Rule[], allowByDefault: boolean): string
   const notes = new Set<string>();
   for (const rule of rules) {
     if (rule.target.kind !== 'command' || rule.target.name === HMP_COMMAND) continue;
-    const found = rule.allow ? hostNotes(rule) : denialNotes(rule, rule.target.name, whole);
+    const found = rule.allow ? [...hostNotes(rule), ...driverNotes(rule)] : denialNotes(rule, rule.target.name, whole);
     for (const note of found) notes.add(note);
   }
   return [...notes];
@@ -178,6 +178,16 @@ function hostNotes(rule: Rule): string[] {
       `${quoted(rule.text)} also takes a host such as ${wrong}; write a rule for each host, without * in its name`,
     ];
   });
+}
+
+/** A rule that looks at some names of files lets a node pass that says by another member what it opens. */
+function driverNotes({ target, conditions, text }: Rule): string[] {
+  if (target.kind !== 'command' || !/^blockdev-(add|reopen|create)$/.test(target.name)) return [];
+  const isOfFiles = conditions.some(({ path }) => path[path.length - 1] === 'filename');
+  if (!isOfFiles || conditions.some(({ path }) => path.join('.') === '**.driver')) return [];
+  return [
+    `${quoted(text)} also takes nodes of other drivers beside or around the file, such as vvfat's; add the condition **.driver=file`,
+  ];
 }
 
 function otherCommands(name: string): string[] {

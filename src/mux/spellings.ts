@@ -8,6 +8,7 @@
  * | `block-dirty-bitmap-merge`, `block-export-add` | a bitmap as a string, or as an object with `name` | qapi/block-core.json, `BlockDirtyBitmapOrStr` |
  * | `device_add` | a type, or its other name (`virtio-net`) | system/qdev-monitor.c, `qdev_alias_table` |
  * | `device_add` | `true`, or before 9.2 a string such as `on` | util/qemu-option.c, util/cutils.c `qapi_bool_parse` |
+ * | `device_del` and others that take the id of a device | the id, or the path `/machine/peripheral/ID` | system/qdev-monitor.c, `find_device_state` |
  * | `object-add` | properties beside `id`, or before 6.0 in `props` | qapi/qom.json of 5.2 |
  * | names of images | options in `json:{…}` | block.c, `parse_json_filename` |
  *
@@ -15,6 +16,7 @@
  */
 import { readArguments } from './argument-text.js';
 import type { Leaf } from './arguments.js';
+import { withoutEmptyParts } from './file-name.js';
 
 /** Longer texts of options are no image's name: they are not taken apart. */
 const LONGEST_NESTED = 65_536;
@@ -43,6 +45,20 @@ export function otherSpellings(command: string, written: readonly Leaf[]): Leaf[
       break;
     case 'device_add':
       for (const leaf of written) spellDevice(leaf, others);
+      break;
+    case 'device_del':
+    case 'device-sync-config':
+    case 'eject':
+    case 'blockdev-open-tray':
+    case 'blockdev-close-tray':
+    case 'blockdev-insert-medium':
+    case 'blockdev-remove-medium':
+    case 'blockdev-change-medium':
+    case 'block_set_io_throttle':
+    case 'block-latency-histogram-set':
+      for (const { path, text } of written) {
+        if (path.length === 1 && path[0] === 'id') spellId(text, others);
+      }
       break;
     case 'object-add':
       for (const { path, text } of written) {
@@ -155,6 +171,14 @@ function spellUri(uri: string, others: Leaf[]): void {
       add(scheme === 'unix' ? 'path' : 'str', rest);
       if (scheme === 'unix') add('path', beforeOptions);
   }
+}
+
+const PERIPHERAL = '/machine/peripheral/';
+
+function spellId(text: string, others: Leaf[]): void {
+  const path = withoutEmptyParts(text);
+  const other = path.startsWith(PERIPHERAL) ? path.slice(PERIPHERAL.length) : PERIPHERAL + text;
+  others.push({ path: ['id'], text: other });
 }
 
 /** What QEMU's options take for true and for false (util/cutils.c, `qapi_bool_parse`). */

@@ -49,9 +49,24 @@ describe('the page on policies', () => {
       [command('object-add', { 'qom-type': 'monitor-qmp', id: 'm' }), 'deny @monitors'],
       [
         command('blockdev-add', { driver: 'file', filename: '/var/lib/vm/copy' }),
-        'allow blockdev-add **.filename=/var/lib/vm/*',
+        'allow blockdev-add **.driver=file **.filename=/var/lib/vm/*',
       ],
       [command('blockdev-add', { driver: 'file', filename: '/etc/passwd' }), 'default deny'],
+      [command('blockdev-add', { driver: 'qcow2', file: 'copy' }), 'allow blockdev-add **.driver=qcow2'],
+      [
+        command('blockdev-add', { driver: 'qcow2', file: 'copy', backing: { driver: 'vvfat', dir: '/etc' } }),
+        'default deny',
+      ],
+      [
+        command('blockdev-add', {
+          driver: 'quorum',
+          children: [
+            { driver: 'file', filename: '/var/lib/vm/copy' },
+            { driver: 'vvfat', dir: '/etc' },
+          ],
+        }),
+        'default deny',
+      ],
       [command('blockdev-add', { driver: 'file', filename: '/var/lib/vm/../../../etc/passwd' }), 'default deny'],
       [
         command('transaction', {

@@ -240,6 +240,14 @@ describe('the name of a file', () => {
     assert.equal(allows(['deny drive-mirror target=/etc/*'], mirror(options)), true);
   });
 
+  it('in a URL is looked at as the URL is read', () => {
+    const mirror = (target: string) => command('drive-mirror', { device: 'd', target, sync: 'full' });
+    assert.equal(allows(['deny drive-mirror target=ssh://h/etc/*'], mirror('ssh://h/%65tc/passwd')), false);
+    assert.equal(allows(['deny drive-mirror target=/run/*'], mirror('nbd+unix:///x?socket=/run/s')), false);
+    assert.equal(allows(['deny drive-mirror target=/run/*'], mirror('nbd+unix:///x?socket=%2Frun%2fs')), false);
+    assert.equal(allows(['deny drive-mirror target=/run/*'], mirror('ssh://h/%65tc/passwd')), true);
+  });
+
   it('behind a scheme is denied by a rule with that scheme, and leaves other schemes alone', () => {
     const to = (uri: string) => command('migrate', { uri });
     const rules = ['deny migrate uri=unix:/run/vm/*'];
