@@ -84,11 +84,12 @@ export class CommandGate {
     // It would have taken what waits.
     if (takesDescriptor(name)) this.#descriptors.take(this.#intake.readBytes)?.descriptor?.close();
     const shown = name.slice(0, LONGEST_NAME_SHOWN);
-    const what =
-      action === undefined
-        ? `Command '${shown}'`
-        : `Action '${action.slice(0, LONGEST_NAME_SHOWN)}' of command '${shown}'`;
-    return refused(`policy ${policy.name}: ${rule}`, `${what} is not allowed here (policy ${policy.name})`);
+    const part = action?.slice(0, LONGEST_NAME_SHOWN);
+    const what = part === undefined ? `Command '${shown}'` : `Action '${part}' of command '${shown}'`;
+    return refused(
+      `policy ${policy.name}: ${rule}${part === undefined ? '' : `, for action ${part}`}`,
+      `${what} is not allowed here (policy ${policy.name})`,
+    );
   }
 
   #askDesk(): Fate {

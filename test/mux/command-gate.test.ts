@@ -73,6 +73,15 @@ describe('a command that was read', () => {
     );
   });
 
+  it('is refused for an action that it carries, which the record and the client are told of', () => {
+    const client = { policy: policyOf(['deny drive-backup'], true) };
+    const actions = '[{"type":"abort","data":{}},{"type":"drive-backup","data":{}}]';
+    assert.equal(
+      fateOf(`{"execute":"transaction","arguments":{"actions":${actions}}}`, { client }),
+      "refused by policy test: deny drive-backup, for action drive-backup: Action 'drive-backup' of command 'transaction' is not allowed here (policy test)",
+    );
+  });
+
   it('is refused while QEMU is away', () => {
     assert.equal(
       fateOf('{"execute":"stop"}', { isLost: true, world: { mux: { keepClients: true } } }),
