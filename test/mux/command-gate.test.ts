@@ -6,6 +6,7 @@ import { CommandGate } from '../../dist/mux/command-gate.js';
 import { CommandIntake, Found } from '../../dist/mux/command-intake.js';
 import { RulePolicy } from '../../dist/mux/policy.js';
 import type { Session } from '../../dist/mux/session.js';
+import { policyOf } from '../support/policies.js';
 import { bytesOf, FakeDescriptor, World, type WorldOptions } from '../support/world.js';
 
 const denyAll = new RulePolicy('none', [], false);
