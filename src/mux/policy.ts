@@ -42,6 +42,8 @@ const LONGEST_NAME = 128;
 /** What commands are called. Nothing else is learnt: a client could otherwise write rules. */
 const PLAIN_WORD = /^[A-Za-z_][\w.-]{0,127}$/;
 
+/** Where the verb of a line, or what follows `info`, ends at the latest: a person can type no longer line (util/readline.c, 4095 characters). */
+const LONGEST_HMP_NAME = 4095;
 /** The command that carries others. */
 const TRANSACTION = 'transaction';
 
@@ -126,7 +128,11 @@ export class RulePolicy implements Policy {
   }
 
   #judgeLine(list: ArgumentList): Verdict {
-    const { verb, topic } = parseHmpLine(list.string('command-line') ?? '');
+    const line = list.string('command-line') ?? '';
+    const { verb, topic, end } = parseHmpLine(line);
+    // Of a long line only the beginning is known: what would be its verb, or its topic, may stand behind that.
+    const isUnknown = topic === '' && (verb === '' || verb === 'info') && line.length > LONGEST_HMP_NAME;
+    if (end > LONGEST_HMP_NAME || isUnknown) return TOO_LARGE;
     const found = this.#rules.find((matcher) => {
       const { target } = matcher.rule;
       return target.kind === 'command' ? target.name === HMP_COMMAND : matcher.meetsLine(verb, topic);

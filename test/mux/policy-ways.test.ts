@@ -286,6 +286,25 @@ describe('the name of a file', () => {
   });
 });
 
+describe('a line of the human monitor', () => {
+  it('that hides its verb, or what follows info, behind more blanks than are read is denied', () => {
+    const rules = ['deny hmp cont', 'deny hmp info status', 'allow hmp *'];
+    const far = ' '.repeat(70_000);
+    for (const line of [`${far}cont`, `info${far}status`, `${far}stop`, `\t${far}info status`, 'x'.repeat(70_000)]) {
+      assert.equal(allows(rules, hmpCommand(line)), false, line.trim().slice(0, 20));
+      assert.equal(
+        allows(
+          rules,
+          `{"execute":"human-monitor-command","arguments":{"command-line":"\\u0020${line}"}}`.replaceAll('\t', '\\t'),
+        ),
+        false,
+      );
+    }
+    for (const line of [`stop${far}`, `info block${far}`, '   ', 'info', ' info  '])
+      assert.equal(allows(rules, hmpCommand(line)), true, line.trim());
+  });
+});
+
 describe('@monitors', () => {
   const cases: readonly (readonly [text: string, denied: boolean])[] = [
     [command('object-add', { 'qom-type': 'monitor-qmp', id: 'm', chardev: 'c' }), true],
