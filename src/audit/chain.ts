@@ -16,6 +16,16 @@ export const LINE_END = '"}\n';
 /** The end of a line, from its hash on: what the next record's hash begins with. */
 export const TAIL_LENGTH = HASH_LENGTH + LINE_END.length;
 
+/** The end of a line that has a hash, without its newline, in bytes. */
+export const HASH_PART: number = HASH_MEMBER.length + TAIL_LENGTH - 1;
+
+/** @returns the hash with which a line ends, or null. @param end of the line, without its newline */
+export function hashAtEnd(end: Buffer): string | null {
+  const text = end.toString('latin1').slice(-HASH_PART);
+  const hash = text.slice(HASH_MEMBER.length, HASH_MEMBER.length + HASH_LENGTH);
+  return text.startsWith(HASH_MEMBER) && text.endsWith('"}') && /^[0-9a-f]{64}$/.test(hash) ? hash : null;
+}
+
 /** @returns the hash over `bytes`: the end of the line before, and the line up to its hash. */
 export function chainHash(bytes: Uint8Array): string {
   return crypto.hash('sha256', bytes, 'hex');

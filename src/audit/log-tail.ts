@@ -3,13 +3,14 @@
  * filled up just before the daemon ended).
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { fstatSync, readdirSync, readSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
-import split2 from 'split2';
 import { EMPTY_HEAD, type Head } from './audit-log.js';
-import { HASH_LENGTH } from './chain.js';
+import { HASH_LENGTH, HASH_PART, hashAtEnd } from './chain.js';
+import { lineBatches } from './log-lines.js';
+import { accessTo } from './read/log-bytes.js';
+import { recordOf } from './record.js';
 
 /** A line without an end. */
 export interface TornLine {
@@ -28,15 +29,20 @@ export interface Tail {
 const NEW_LINE = 0x0a;
 const BLOCK = 64 * 1024;
 
-/** Reads the end of an open log file. */
+/** A longer line is a record by its beginning and its end, in bytes: it need not be in memory. */
+const LONG = 1024 * 1024;
+const BEGINNING = 4096;
+
+/** Reads the end of an open log file. The work is in proportion to what stands behind its last record, whatever that is. */
 export function readTail(fd: number): Tail {
   const size = fstatSync(fd).size;
-  const lastEnd = lineEndBefore(fd, size);
+  const lines = new LinesFromEnd(fd);
+  const lastEnd = lines.endBefore(size);
   const torn = lastEnd === size ? null : describeTorn(fd, lastEnd, size);
   // A line that is not a record (a torn one of an earlier start, say) is passed over.
   for (let end = lastEnd; end > 0; ) {
-    const start = lineEndBefore(fd, end - 1);
-    const head = readHead(read(fd, start, end - 1).toString('utf8'));
+    const start = lines.endBefore(end - 1);
+    const head = headAt(fd, start, end - 1);
     if (head !== null) return { head, torn, looksTorn: false };
     end = start;
   }
@@ -44,15 +50,39 @@ export function readTail(fd: number): Tail {
   return { head: null, torn, looksTorn: lastEnd === 0 && (first === 0 || first === 0x7b) };
 }
 
-/** @returns the end of the last line that ends at or before `position`: behind its newline, or 0. */
-function lineEndBefore(fd: number, position: number): number {
-  for (let end = position; end > 0; ) {
-    const start = Math.max(0, end - BLOCK);
-    const at = read(fd, start, end).lastIndexOf(NEW_LINE);
-    if (at >= 0) return start + at + 1;
-    end = start;
+function headAt(fd: number, start: number, end: number): Head | null {
+  if (end - start <= LONG) return readHead(read(fd, start, end).toString('utf8'));
+  const seq = /^\{"v":\d{1,3},"seq":(\d{1,15}),"time":"/.exec(
+    read(fd, start, start + BEGINNING).toString('latin1'),
+  )?.[1];
+  if (seq === undefined || Number(seq) === 0 || read(fd, end - 1, end).toString() !== '}') return null;
+  return { seq: Number(seq), hash: hashAtEnd(read(fd, end - HASH_PART, end)) };
+}
+
+/** Finds lines from the end on. Keeps the block that was read last: many short lines may lie in it. */
+class LinesFromEnd {
+  readonly #fd: number;
+  #block: Buffer = Buffer.alloc(0);
+  #start = 0;
+
+  constructor(fd: number) {
+    this.#fd = fd;
   }
-  return 0;
+
+  /** @returns the end of the last line that ends at or before `position`: behind its newline, or 0. */
+  endBefore(position: number): number {
+    for (let end = position; end > 0; ) {
+      if (end <= this.#start || end > this.#start + this.#block.length) {
+        this.#start = Math.max(0, end - BLOCK);
+        this.#block = read(this.#fd, this.#start, end);
+        if (this.#block.length < end - this.#start) return 0;
+      }
+      const at = this.#block.lastIndexOf(NEW_LINE, end - this.#start - 1);
+      if (at >= 0) return this.#start + at + 1;
+      end = this.#start;
+    }
+    return 0;
+  }
 }
 
 function read(fd: number, start: number, end: number): Buffer {
@@ -76,8 +106,9 @@ export function readHead(line: string): Head | null {
   } catch {
     return null;
   }
-  if (typeof record !== 'object' || record === null || !('seq' in record) || typeof record.seq !== 'number')
-    return null;
+  if (typeof record !== 'object' || record === null || !('seq' in record)) return null;
+  // Numbers go on from it.
+  if (typeof record.seq !== 'number' || !Number.isSafeInteger(record.seq) || record.seq < 1) return null;
   const hash =
     'hash' in record && typeof record.hash === 'string' && record.hash.length === HASH_LENGTH ? record.hash : null;
   return { seq: record.seq, hash };
@@ -97,28 +128,33 @@ export async function readPredecessor(path: string): Promise<Head> {
     .map((file) => ({ file, time: statSync(file).mtimeMs }))
     .sort((a, b) => b.time - a.time);
   for (const { file } of rotated) {
-    const head = file.endsWith('.gz') ? await readCompressedHead(file) : readFileHead(file);
+    const head = await readLastHead(file);
     if (head !== null) return head;
   }
   return EMPTY_HEAD;
 }
 
-function readFileHead(file: string): Head | null {
-  const fd = openSync(file, 'r');
+/**
+ * @returns where a log file stands at its end, compressed or not; null where it has no record, and also where it cannot be unpacked: a
+ * daemon must start without it
+ */
+export async function readLastHead(file: string): Promise<Head | null> {
+  const handle = await open(file, 'r');
   try {
-    return readTail(fd).head;
+    if ((await accessTo(handle)) === 'anywhere') return readTail(handle.fd).head;
   } finally {
-    closeSync(fd);
+    await handle.close();
   }
-}
-
-/** @returns null also for a file that cannot be unpacked: a daemon must start without it. */
-async function readCompressedHead(file: string): Promise<Head | null> {
   let last: Head | null = null;
   try {
-    await pipeline(createReadStream(file), createGunzip(), split2(), async (lines: AsyncIterable<unknown>) => {
-      for await (const line of lines) last = readHead(String(line)) ?? last;
-    });
+    for await (const lines of lineBatches(file)) {
+      for (const line of lines) {
+        const record = recordOf(line);
+        const hash =
+          line.longLine === null ? hashAtEnd(Buffer.from(line.text.slice(-HASH_PART), 'latin1')) : line.longLine.hash;
+        if (record !== null && record.seq >= 1) last = { seq: record.seq, hash };
+      }
+    }
   } catch {
     return null;
   }

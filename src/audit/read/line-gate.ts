@@ -8,7 +8,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
-import { FIRST_HASH, HASH_LENGTH, HASH_MEMBER, LINE_END, TAIL_LENGTH } from '../chain.js';
+import { FIRST_HASH, HASH_PART, hashAtEnd, LINE_END, TAIL_LENGTH } from '../chain.js';
 
 /** What is left of a line that is longer than the limit. */
 export interface LongLine {
@@ -35,8 +35,6 @@ export interface Piece {
 
 const NEW_LINE = 0x0a;
 const BEGINNING = 4096;
-/** The end of a line that has a hash, without its newline. */
-const HASH_PART = HASH_MEMBER.length + HASH_LENGTH + LINE_END.length - 1;
 const NEW_LINE_BYTES = Buffer.from('\n');
 
 export class LineGate {
@@ -144,13 +142,6 @@ function beginningOf(parts: readonly Buffer[]): string {
     bytes = Buffer.concat([bytes, part.subarray(0, BEGINNING - bytes.length)]);
   }
   return bytes.toString('utf8');
-}
-
-/** @returns the hash with which a line ends, or null. @param end of the line, without its newline */
-function hashAtEnd(end: Buffer): string | null {
-  const text = end.toString('latin1').slice(-HASH_PART);
-  const hash = text.slice(HASH_MEMBER.length, HASH_MEMBER.length + HASH_LENGTH);
-  return text.startsWith(HASH_MEMBER) && text.endsWith('"}') && /^[0-9a-f]{64}$/.test(hash) ? hash : null;
 }
 
 function badLinesOf(bytes: Buffer): Set<number> {

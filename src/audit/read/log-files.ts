@@ -2,12 +2,13 @@
  * Which files are one log, and in which order: a log and its rotated files, beside those of other logs. Told by their names
  * (`vm.audit`, `vm.audit.1`, `vm.audit-20260131.gz`), and by their numbers and hashes where names say nothing.
  */
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { isJsonObject } from '../../qmp/value.js';
 import { AuditReadError, systemCode, systemReason } from '../errors.js';
 import { lineBatches } from '../log-lines.js';
-import { readTail } from '../log-tail.js';
+import type { Head } from '../audit-log.js';
+import { readLastHead } from '../log-tail.js';
 import { type AuditRecord, recordOf } from '../record.js';
 import { type Access, accessTo } from './log-bytes.js';
 import { timeOf } from './moment.js';
@@ -162,7 +163,7 @@ async function joinPieces(groups: readonly Group[]): Promise<Group[]> {
     const first = piece.files[0]?.first ?? null;
     let home: Group | null = null;
     for (const log of logs) {
-      const last = first === null ? null : await lastPosition(log.files.at(-1));
+      const last = first === null ? null : await lastHead(log.files.at(-1));
       if (first === null || last === null || last.seq >= first.seq) continue;
       const isNext = last.seq + 1 === first.seq;
       const previous = previousHash(first);
@@ -176,40 +177,16 @@ async function joinPieces(groups: readonly Group[]): Promise<Group[]> {
   return logs;
 }
 
+/** @returns the number and the hash of a file's last record; null where there is none. What is compressed is read through. */
+async function lastHead(file: LogFile | undefined): Promise<Head | null> {
+  // A file that is gone by now will be missed when it is read.
+  return file === undefined || file.path === '-' ? null : await readLastHead(file.path).catch(() => null);
+}
+
 function previousHash({ members }: AuditRecord): string | null {
   const { previous } = members;
   const hash = isJsonObject(previous) ? previous['hash'] : null;
   return typeof hash === 'string' ? hash : null;
-}
-
-interface LastPosition {
-  readonly seq: number;
-  readonly hash: string | null;
-}
-
-/** @returns the number and the hash of a file's last record; null where there is none. What is compressed is read through. */
-async function lastPosition(file: LogFile | undefined): Promise<LastPosition | null> {
-  if (file === undefined || file.path === '-') return null;
-  if (file.access === 'anywhere') return await atTail(file.path);
-  let last: LastPosition | null = null;
-  for await (const lines of lineBatches(file.path)) {
-    for (const line of lines) {
-      const record = recordOf(line);
-      const hash = record?.members['hash'];
-      if (record !== null) last = { seq: record.seq, hash: typeof hash === 'string' ? hash : null };
-    }
-  }
-  return last;
-}
-
-async function atTail(path: string): Promise<LastPosition | null> {
-  let handle: FileHandle | null = null;
-  try {
-    handle = await open(path, 'r');
-    return readTail(handle.fd).head;
-  } finally {
-    await handle?.close();
-  }
 }
 
 /** @returns the names of logs without what they have in common: their last parts, or as many of them as tell them apart. */
