@@ -42,10 +42,13 @@ export class MalformedFlood {
   admits(client: ClientView, length: number, now: number): boolean {
     const row = this.#rows.get(client) ?? { last: now, length: 0 };
     this.#rows.set(client, row);
-    const sum = this.#sums.get(client);
-    if (sum === undefined && now - row.last >= SUM_INTERVAL * 1000) row.length = 0;
+    if (now - row.last >= SUM_INTERVAL * 1000) {
+      this.flush(client);
+      row.length = 0;
+    }
     row.last = now;
     if (++row.length <= MOST_IN_A_ROW) return true;
+    const sum = this.#sums.get(client);
     if (sum === undefined) this.#sums.set(client, { count: 1, length });
     else {
       sum.count++;

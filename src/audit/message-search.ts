@@ -326,6 +326,7 @@ export class MessageSearch {
     if (this.#path.length === 1 && this.#path[0] === 'arguments') {
       const ofCommand = this.#class.harmless;
       if (ofCommand !== null) return ofCommand;
+      if (siblings.property < 0 && this.#class.setsProperty) return PROPERTY_MEMBERS;
     }
     return siblings.property >= 0 && isSecretProperty(this.#text(siblings.property) ?? '') ? PROPERTY_MEMBERS : null;
   }
@@ -340,8 +341,10 @@ export class MessageSearch {
     this.#path.push(name);
     if (isTop && (name === 'execute' || name === 'exec-oob')) return this.#visitName(value);
     const { harmless } = frame;
+    const { kind, property } = frame.siblings;
     const isSecret =
-      (harmless !== null && !harmless.has(name)) || (isTop && this.#options.isAnswerSecret && name === 'return');
+      (harmless !== null && !harmless.has(name) && value !== kind && value !== property) ||
+      (isTop && this.#options.isAnswerSecret && name === 'return');
     if (isSecret || this.#isTooLong(key)) this.#remove(value);
     else if (!this.#applyRules(frame, value, name) && !this.#judgeName(value, name)) {
       const isExecuted =
@@ -453,6 +456,8 @@ export class MessageSearch {
     const edits = this.#edits.length;
     const paths = this.#paths.length;
     const removals = this.#removals;
+    const { hashes } = this.#options;
+    const { left } = hashes;
     const { echoes } = this;
     this.#path.push('id');
     this.#walk(id);
@@ -461,6 +466,7 @@ export class MessageSearch {
     this.#edits.length = edits;
     this.#paths.length = paths;
     this.#removals = removals;
+    hashes.left = left;
     if (!hasSecret) return;
     this.#path.push('id');
     this.#remove(id);

@@ -199,13 +199,20 @@ const LONGEST_KIND = 64;
 export interface CommandClass {
   /** The arguments to keep of a command whose arguments are secrets, or null for another command. */
   readonly harmless: ReadonlySet<string> | null;
-  /** Whether it is, or may be meant for, a command that makes objects; that reads a property; that runs a line of HMP. */
+  /** Whether it is, or may be meant for, a command that makes objects; that reads or sets a property; that runs a line of HMP. */
   readonly makesObjects: boolean;
   readonly readsProperty: boolean;
+  readonly setsProperty: boolean;
   readonly runsLine: boolean;
 }
 
-const NO_CLASS: CommandClass = { harmless: null, makesObjects: false, readsProperty: false, runsLine: false };
+const NO_CLASS: CommandClass = {
+  harmless: null,
+  makesObjects: false,
+  readsProperty: false,
+  setsProperty: false,
+  runsLine: false,
+};
 const knownCommands = new Map<string, CommandClass>();
 const MOST_REMEMBERED = 512;
 
@@ -219,7 +226,8 @@ export function classOfCommand(name: string): CommandClass {
   const found = {
     harmless: secret === undefined ? null : new Set(secret[1]),
     makesObjects: isNear(letters, 'objectadd', 1),
-    readsProperty: isNear(letters, 'qomget', 1),
+    readsProperty: letters !== 'qomset' && isNear(letters, 'qomget', 1),
+    setsProperty: letters !== 'qomget' && isNear(letters, 'qomset', 1),
     runsLine: isNear(letters, 'humanmonitorcommand', 2),
   };
   if (knownCommands.size >= MOST_REMEMBERED) knownCommands.clear();

@@ -45,6 +45,8 @@ const QUESTION_MARK = 0x3f;
 const BACKSLASH = 0x5c;
 const telltale = new Uint8Array(256);
 for (const byte of [BRACE, AT, QUESTION_MARK, BACKSLASH]) telltale[byte] = 1;
+/** A name of QEMU's; another may be a line that was meant for HMP. */
+const PLAIN_NAME = /^[\w.-]*$/;
 /** Longer commands without arguments are none of QEMU's. */
 const SHORT = 256;
 const NO_VALUES: readonly string[] = [];
@@ -79,7 +81,7 @@ export class Redactor {
    */
   command(name: string, raw: Uint8Array): RedactedCommand | null {
     // Without a second object there are no arguments: true for most commands, and quickly seen.
-    if (raw.length < SHORT && isBare(raw)) return null;
+    if (raw.length < SHORT && isBare(raw) && PLAIN_NAME.test(name)) return null;
     const search = this.#search(this.#rules.forCommand(name), name);
     if (!search.message(raw)) return this.unreadable(raw);
     const hidesReturn = search.hidesAnswer || (classOfCommand(name).readsProperty && asksForSecret(search));

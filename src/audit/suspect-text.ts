@@ -1,5 +1,5 @@
 /** Whether bytes that cannot be read as QMP may hold a secret: then none of them is kept. */
-import { SUSPECT_WORDS } from './redaction-table.js';
+import { classOfCommand, harmlessMembers, SUSPECT_WORDS } from './redaction-table.js';
 import { isSecretName } from './secret-names.js';
 
 /** Longer input is not judged: it may hold one. */
@@ -7,6 +7,9 @@ export const MOST_JUDGED = 64 * 1024;
 /** Words of fewer letters, misspelt, are found in any garbage. */
 const SHORTEST_WORD = 5;
 const LONGEST_WORD = 32;
+/** But where a word is a name: these are behind it. */
+const SHORTEST_NAME = 2;
+const NAME_END = '"\':=';
 
 const BACKSLASH = 0x5c;
 const LETTER_U = 0x75;
@@ -16,15 +19,29 @@ export function maySecretsBeIn(bytes: Uint8Array, more: readonly string[]): bool
   if (bytes.length > MOST_JUDGED) return true;
   const text = unescaped(bytes);
   if ([...SUSPECT_WORDS, ...more].some((word) => text.includes(word))) return true;
+  // Words, and what hyphens and underscores join to one: `set-pasword` is near to a command, `vnc_pasword` holds a word.
   let start = 0;
+  let joined = 0;
   for (let at = 0; at <= text.length; at++) {
     const code = at < text.length ? text.charCodeAt(at) : 0;
-    if ((code >= 0x61 && code <= 0x7a) || code === 0x2d || code === 0x5f) continue;
-    const length = at - start;
-    if (length >= SHORTEST_WORD && length <= LONGEST_WORD && isSecretName(text.slice(start, at))) return true;
+    if ((code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39)) continue;
+    const isJoint = code === 0x2d || code === 0x5f;
+    if (isSuspectWord(text, start, at) || (!isJoint && joined !== start && isSuspectWord(text, joined, at)))
+      return true;
     start = at + 1;
+    if (!isJoint) joined = start;
   }
   return false;
+}
+
+function isSuspectWord(text: string, start: number, end: number): boolean {
+  if (end - start > LONGEST_WORD) return false;
+  const isNamed = NAME_END.includes(text[end] ?? ' ');
+  if (end - start < (isNamed ? SHORTEST_NAME : SHORTEST_WORD)) return false;
+  const word = text.slice(start, end);
+  if (isSecretName(word) || harmlessMembers(word) !== null) return true;
+  const command = classOfCommand(word);
+  return command.harmless !== null || command.makesObjects || command.setsProperty || command.readsProperty;
 }
 
 /** @returns `bytes` as Latin-1 text in lower case, in which \u escapes of JSON are what they stand for; a character beyond Latin-1 is a blank. */
@@ -42,7 +59,8 @@ function unescaped(bytes: Uint8Array): string {
         continue;
       }
     }
-    plain[length++] = byte;
+    // Any other escape is the character behind it, or a blank.
+    if (byte !== BACKSLASH) plain[length++] = byte;
   }
   return plain.subarray(0, length).toString('latin1').toLowerCase();
 }
