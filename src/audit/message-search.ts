@@ -13,7 +13,14 @@ import { classOfCommand, type CommandClass, harmlessMembers, isSecretProperty } 
 import type { SecretMarks } from './secret-mark.js';
 import { classOfName, NameClass } from './secret-names.js';
 import { MOST_JUDGED, maySecretsBeIn } from './suspect-text.js';
-import { type Cut, cutOut, type NestedSecrets, type SecretReader, secretsInText } from './text-redaction.js';
+import {
+  type Cut,
+  cutOut,
+  type NestedSecrets,
+  type SecretReader,
+  secretsInText,
+  mayHoldSecrets,
+} from './text-redaction.js';
 
 /** A message without its secrets. */
 export interface Redacted {
@@ -37,6 +44,8 @@ export interface SearchOptions {
   readonly isAnswerSecret: boolean;
   /** How many marks with a hash may still be made for this message, in texts within texts too. */
   readonly hashes: { left: number };
+  /** The same for JSON texts that may be looked into. */
+  readonly jsonTexts: { left: number };
 }
 
 /** JSON texts within JSON texts that are looked into, and how deep they may be nested in all: QEMU's own limit for one message. */
@@ -46,6 +55,10 @@ export const MOST_PATHS = 64;
 const LONGEST_PATH = 256;
 /** Removals of one message whose marks have a hash. */
 export const MOST_HASHED = 1024;
+/** After so many removals a text that may hold a secret is removed as a whole. */
+const MOST_REMOVALS = 4096;
+/** JSON texts within the texts of one message that are looked into. */
+export const MOST_JSON_TEXTS = 1024;
 /** Removed texts that are looked for in the answer, their bytes in all, and the shortest piece of one. */
 const MOST_ECHOES = 32;
 const MOST_ECHO_BYTES = 16 * 1024;
@@ -441,6 +454,10 @@ export class MessageSearch {
       return;
     }
     if (this.#repeats(text)) return this.#remove(token);
+    if (this.#removals > MOST_REMOVALS) {
+      if (mayHoldSecrets(text)) this.#remove(token);
+      return;
+    }
     const cuts = secretsInText(text, this.#reader);
     if (cuts.length > 0) this.#replace(token, cutOut(text, cuts, this.#reader.mark), cuts);
   }
@@ -490,7 +507,7 @@ export class MessageSearch {
   #nested(text: string): NestedSecrets | null {
     const raw = Buffer.from(text);
     const depth = this.#outerDepth + this.#frames.length;
-    if (this.#level < MOST_LEVELS) {
+    if (this.#level < MOST_LEVELS && this.#options.jsonTexts.left-- > 0) {
       const { forTexts } = this.#options;
       const inner = new MessageSearch(
         { ...this.#options, rules: forTexts, echoes: NONE, isAnswerSecret: false },

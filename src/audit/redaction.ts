@@ -5,7 +5,7 @@
  * What must hold: what is not removed stays byte for byte as it was; what cannot be read where a secret may be is not kept; and the
  * work, memory and what is put into the record are linear in the message, whatever is in it.
  */
-import { MessageSearch, MOST_HASHED, type Redacted } from './message-search.js';
+import { MessageSearch, MOST_HASHED, MOST_JSON_TEXTS, type Redacted } from './message-search.js';
 import { type CompiledRules, RuleSet } from './redaction-rules.js';
 import {
   classOfCommand,
@@ -147,6 +147,7 @@ export class Redactor {
   ): MessageSearch {
     const { userWords, forTexts } = this.#rules;
     const hashes = { left: MOST_HASHED };
+    const jsonTexts = { left: MOST_JSON_TEXTS };
     return new MessageSearch({
       marks: this.#marks,
       rules,
@@ -156,6 +157,7 @@ export class Redactor {
       echoes,
       isAnswerSecret,
       hashes,
+      jsonTexts,
     });
   }
 }

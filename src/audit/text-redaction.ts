@@ -51,13 +51,21 @@ const NETWORK_SCHEMES: ReadonlySet<string> = new Set(
 const LONGEST_PASSWORD = 4096;
 const LONGEST_EMBEDDED = 256;
 const LONGEST_PARAMETER = 128;
+/** A text with more secrets than this is removed as a whole: no name of a file or a server has so many. */
+const MOST_CUTS = 1024;
+
+/** @returns whether a text may hold any of the secrets that `secretsInText` finds. */
+export function mayHoldSecrets(text: string): boolean {
+  if (text.length < SHORTEST || OPAQUE.some((prefix) => text.startsWith(prefix))) return false;
+  return text.includes('://') || text.includes('json:') || text.includes('rbd:');
+}
 
 /** @returns the secrets in a string value, in order; none in nearly every string. */
 export function secretsInText(text: string, reader: SecretReader): Cut[] {
-  if (text.length < SHORTEST || OPAQUE.some((prefix) => text.startsWith(prefix))) return [];
+  if (!mayHoldSecrets(text)) return [];
   const cuts: Cut[] = [];
   let from = 0;
-  for (let at = text.indexOf('json:'); at >= 0; ) {
+  for (let at = text.indexOf('json:'); at >= 0 && cuts.length <= MOST_CUTS; ) {
     const start = skipBlanks(text, at + 5);
     if (text[start] === '{') {
       secretsInNames(text, from, at, cuts);
@@ -70,7 +78,11 @@ export function secretsInText(text: string, reader: SecretReader): Cut[] {
     at = text.indexOf('json:', Math.max(from, start));
   }
   secretsInNames(text, from, text.length, cuts);
-  return cuts;
+  return cuts.length > MOST_CUTS ? [wholeOf(text)] : cuts;
+}
+
+function wholeOf(text: string): Cut {
+  return { start: 0, end: text.length, what: ['*'], values: [text], replacement: null };
 }
 
 /** @returns the secrets in options (`a=b,c=d`, where two commas stand for one), a file name or JSON. `harmless`: keep no member but these. */
@@ -86,7 +98,7 @@ export function secretsInOptions(text: string, harmless: ReadonlySet<string> | n
   }
   const cuts: Cut[] = [];
   let equals = text.indexOf('=');
-  for (let at = 0; equals >= 0; ) {
+  for (let at = 0; equals >= 0 && cuts.length <= MOST_CUTS; ) {
     const end = optionEnd(text, at);
     if (equals < end) {
       cutOption(text, at, equals, end, harmless, reader, cuts);
@@ -94,6 +106,7 @@ export function secretsInOptions(text: string, harmless: ReadonlySet<string> | n
     }
     at = end + 1;
   }
+  if (cuts.length > MOST_CUTS) return [wholeOf(text)];
   return cuts.length > 0 ? cuts : secretsInText(text, reader);
 }
 
@@ -165,7 +178,11 @@ function secretsInNames(text: string, from: number, end: number, cuts: Cut[]): v
   const url = part.indexOf('://');
   if (url >= 0) {
     const isWhole = cutFirstPassword(part, url, found);
-    for (let at = part.indexOf('://', url + 3); at >= 0; at = part.indexOf('://', at + 3)) {
+    for (
+      let at = part.indexOf('://', url + 3);
+      at >= 0 && found.length <= MOST_CUTS;
+      at = part.indexOf('://', at + 3)
+    ) {
       cutPassword(part, at, embeddedPasswordEnd(part, at + 3), LONGEST_EMBEDDED, found);
     }
     cutParameters(part, url + 3, isWhole, found);
@@ -184,7 +201,7 @@ function secretsInNames(text: string, from: number, end: number, cuts: Cut[]): v
 function cutRbdOptions(text: string, from: number, cuts: Cut[]): void {
   let at = optionColon(text, from);
   let equals = text.indexOf('=', at);
-  while (equals >= 0 && at < text.length) {
+  while (equals >= 0 && at < text.length && cuts.length <= MOST_CUTS) {
     const end = optionColon(text, at + 1);
     if (equals < end) {
       cutNamed(text, at + 1, equals, end, cuts);
@@ -301,7 +318,7 @@ const EMBEDDED_VALUE_END = new Set('"\'\\`$()|<>');
 function cutParameters(text: string, from: number, isWhole: boolean, cuts: Cut[]): void {
   let start = -1;
   let equals = -1;
-  for (let at = from; at <= text.length; at++) {
+  for (let at = from; at <= text.length && cuts.length <= 2 * MOST_CUTS; at++) {
     const code = at < text.length ? text.charCodeAt(at) : 0x26;
     // ? & ; #
     const isSeparator = code === 0x3f || code === 0x26 || code === 0x3b || code === 0x23;

@@ -50,7 +50,7 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
     command('set_password', { protocol: 'vnc', word: SECRET }),
     command('set_password', { protocol: 'vnc', password: { value: SECRET } }),
     command('change-vnc-password', { to: SECRET }),
-    command('expire_password', { protocol: 'vnc', time: `${SECRET}`.padEnd(60, 'x') }),
+    command('expire_password', { protocol: 'vnc', time: SECRET.padEnd(60, 'x') }),
     command('block_passwd', { device: 'd', 'pass word': SECRET }),
     command('guest-set-user-password', { username: 'u', new: SECRET, crypted: false }),
     command('sev-inject-launch-secret', { 'packet-header': SECRET, Secret: SECRET }),

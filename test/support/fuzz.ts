@@ -17,6 +17,7 @@ const SHARES = {
   'audit records': 500,
   'secrets in audit records': 500,
   'audit logs that anyone wrote': 500,
+  'work of redaction': 25,
   'extension commands': 500,
   'forms of commands': 3000,
   globs: 4000,
