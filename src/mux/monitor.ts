@@ -58,6 +58,8 @@ const MOST_EARLY_BYTES = 64 * 1024 * 1024;
  * that does not takes it for a blank.
  */
 const LINE_PATIENCE = 1_000_000;
+/** QEMU's reason for refusing is told up to so many characters. */
+const LONGEST_DESC = 500;
 /** How all that we send begins. */
 const COMMAND = ascii('{"exec');
 const CARRIAGE_RETURN = 0x0d;
@@ -279,15 +281,19 @@ export class Monitor {
 
   #negotiate(): void {
     const chunks = this.#envelope.chunks();
-    const reply = readReply(concat(chunks));
+    const message = concat(chunks);
+    // Answers to our own requests are short; what is long is somebody else's, and not worth reading.
+    const reply = message.length > LONGEST_GREETING ? null : readReply(message);
     if (reply === null || typeof reply.id !== 'string' || !reply.id.startsWith(this.#nonce)) {
-      const isEcho = reply === null && beginsWith(chunks, COMMAND) && asciiText(concat(chunks)).includes(this.#nonce);
+      const isOurs = beginsWith(chunks, COMMAND) && message.length <= LONGEST_GREETING;
+      const isEcho = reply === null && isOurs && asciiText(message).includes(this.#nonce);
       if (isEcho) this.#echoes = true;
       else this.#owner.stray(chunks, 'an answer to an earlier connection');
       return;
     }
     if (reply.id === this.#nonce) {
-      if (reply.isError) this.drop(`QEMU refused the handshake: ${reply.desc ?? 'without a word'}`);
+      if (reply.isError)
+        this.drop(`QEMU refused the handshake: ${reply.desc?.slice(0, LONGEST_DESC) ?? 'without a word'}`);
       else {
         const version = readGreeting(this.greeting)?.version ?? 'unknown';
         this.#needsLines = this.#isByLines;
@@ -336,8 +342,12 @@ function readGreeting(message: Uint8Array): { offersOob: boolean; version: strin
   if (typeof greeting !== 'object' || greeting === null) return null;
   const capabilities = member(greeting, 'capabilities');
   const qemu = member(member(greeting, 'version'), 'qemu');
-  const version = ['major', 'minor', 'micro'].map((part) => JSON.stringify(member(qemu, part) ?? 0)).join('.');
+  const version = ['major', 'minor', 'micro'].map((part) => numberText(member(qemu, part))).join('.');
   return { offersOob: Array.isArray(capabilities) && capabilities.includes('oob'), version };
+}
+
+function numberText(value: unknown): string {
+  return typeof value === 'number' ? String(value) : '0';
 }
 
 /** @returns the greeting of a QEMU that offers everything else. */
@@ -346,8 +356,9 @@ function withoutOob(message: Uint8Array): Uint8Array {
     return (
       head +
       list
-        .split(/\s*,\s*/)
-        .filter((name) => name.trim() !== '"oob"')
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== '"oob"')
         .join(', ')
     );
   });

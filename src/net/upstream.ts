@@ -15,6 +15,7 @@ import { type Connection, type ConnectionReceiver, SocketConnection } from './co
 import { dial } from './dial.js';
 import { Listener } from './listener.js';
 import type { Log } from './log.js';
+import { RateLimit } from './rate-limit.js';
 import { startsTelnet, TelnetFilter } from './telnet.js';
 
 /** What takes the connection: the upstream side of a `Multiplexer`. */
@@ -62,6 +63,8 @@ type State =
 const STABLE = 1000;
 /** Lines of a failing command that are remembered, in order to write each once. */
 const REMEMBERED_LINES = 100;
+/** So many of them are written a second, in the long run; twice as many at once. */
+const LINES_A_SECOND = 10;
 
 export class Upstream {
   readonly #address: UpstreamAddress;
@@ -83,6 +86,7 @@ export class Upstream {
   /** Whether the log has told of a second QEMU that dialled us since the first one is there. */
   #hasRefused = false;
   readonly #linesSaid = new Set<string>();
+  readonly #lineRate = new RateLimit(LINES_A_SECOND, performance.now());
   /** Files with a password, and their modes, that the log has told of. */
   readonly #exposed = new Set<string>();
   /** What is left of earlier connections. */
@@ -363,7 +367,8 @@ export class Upstream {
   #said(line: string, pid: number): void {
     const fields = { upstream: this.#place, pid, line };
     const pattern = withoutNumbers(line);
-    const isNew = !this.#linesSaid.has(pattern);
+    // A command that says something else each time is not to fill the log.
+    const isNew = !this.#linesSaid.has(pattern) && this.#lineRate.take(performance.now());
     if (this.#linesSaid.size >= REMEMBERED_LINES) this.#linesSaid.clear();
     this.#linesSaid.add(pattern);
     if (isNew) this.#log.warn(fields, 'the command of the upstream says');

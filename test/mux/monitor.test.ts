@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { Monitor } from '../../dist/mux/monitor.js';
 import { SeenTime } from '../../dist/mux/seen-time.js';
 import type { UpstreamState } from '../../dist/mux/link.js';
+import { assertLinear } from '../support/work.js';
 import { bytesOf, MemoryLink, textOf } from '../support/world.js';
 
 const GREETING =
@@ -291,6 +292,44 @@ describe('an upstream that passes on whole lines only', () => {
     alone.monitor.tick(second);
     alone.say(`${alone.link.text}\r\r\n${HANDSHAKE_ANSWER}`);
     assert.equal(alone.told.join(' '), 'greeting negotiating running');
+  });
+});
+
+describe('a peer that only pretends to be QEMU', () => {
+  const greeting = (version: string, capabilities: string) =>
+    `{"QMP": {"version": {"qemu": {"major": ${version}}}, "capabilities": ${capabilities}}}\r\n`;
+
+  it('does no harm by a version that is nested deep, or no number', () => {
+    const depth = 15_000;
+    for (const version of ['['.repeat(depth) + ']'.repeat(depth), '"9"', '{}', 'null', '-1e3']) {
+      const alone = new Alone();
+      alone.open();
+      alone.say(greeting(version, '[]'));
+      alone.say(HANDSHAKE_ANSWER);
+      assert.match(JSON.stringify(alone.monitor.state), /"running".*"version":"(0|-1000)\.0\.0"/);
+    }
+  });
+
+  it('does not hold us up by blanks between capabilities that are taken out', () => {
+    assertLinear(4000, (size) => () => {
+      const alone = new Alone(false);
+      alone.open();
+      alone.say(greeting('9', `["oob"${' '.repeat(size)}, "x"]`));
+      assert.match(textOf([alone.monitor.greeting]), /"capabilities": \["x"\]/);
+    });
+  });
+
+  it('tells a reason of any length in a few words, and has its long answers left unread', () => {
+    const alone = new Alone();
+    alone.open();
+    alone.say(GREETING);
+    alone.say(`{"return": "${'x'.repeat(100_000)}", "id": "nonce"}\r\n`);
+    assert.equal(alone.told.at(-1), 'stray an answer to an earlier connection');
+    alone.say(`{"error": {"class": "GenericError", "desc": "${'no '.repeat(10_000)}"}, "id": "nonce"}\r\n`);
+    const ended: UpstreamState = alone.monitor.state;
+    const text = JSON.stringify(ended);
+    assert.match(text, /"lost","reason":"QEMU refused the handshake: no no/);
+    assert.ok(text.length < 700);
   });
 });
 
