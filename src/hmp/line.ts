@@ -25,10 +25,15 @@ const OTHER_NAMES = new Map([
   ['c', 'cont'],
 ]);
 
-/** @returns where a verb or a topic ends that begins at `from` */
+/** QEMU keeps so many bytes of a name, of which no command has as many. */
+const LONGEST_NAME = 255;
+const SLASH = 0x2f;
+
+/** @returns where a verb or a topic ends that begins at `from`; of one that is longer than all there are, where that shows */
 export function nameEnd(line: string, from: number): number {
+  const last = Math.min(line.length, from + LONGEST_NAME);
   let at = from;
-  while (at < line.length && line[at] !== '/' && !isBlankAt(line, at)) at++;
+  while (at < last && line.charCodeAt(at) !== SLASH && !isBlankAt(line, at)) at++;
   return at;
 }
 

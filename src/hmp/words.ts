@@ -5,6 +5,8 @@
  * Every function looks at each character once, and none calls itself: a line may have 16 MB.
  */
 
+import { unitsText } from '../qmp/ascii.js';
+
 /** A word, and where it stands in the line. */
 export interface HmpWord {
   readonly start: number;
@@ -20,16 +22,20 @@ const LONGEST_WORD = 1023;
 /** QEMU reads so many words of a line when it completes one. */
 const MOST_COMPLETED = 16;
 
+/** Characters that become text in one call. */
+const PIECE = 4096;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-/** What may follow a backslash, and what it stands for. */
-const ESCAPES: ReadonlyMap<number, number> = new Map([
-  [0x6e, 0x0a],
-  [0x72, 0x0d],
-  [BACKSLASH, BACKSLASH],
-  [0x27, 0x27],
-  [QUOTE, QUOTE],
-]);
+const APOSTROPHE = 0x27;
+const LETTER_N = 0x6e;
+const LETTER_R = 0x72;
+
+/** @returns what a character stands for behind a backslash, or -1 where it must not stand there */
+function escaped(code: number): number {
+  if (code === QUOTE || code === BACKSLASH || code === APOSTROPHE) return code;
+  if (code === LETTER_N) return 0x0a;
+  return code === LETTER_R ? 0x0d : -1;
+}
 
 /** Whether C's isspace in the POSIX locale takes the character at `at` for a blank; not behind the end of the line. */
 export function isBlankAt(line: string, at: number): boolean {
@@ -73,7 +79,7 @@ function readQuoted(line: string, start: number): HmpWord | null {
     if (Number.isNaN(code)) return null;
     if (code === QUOTE) break;
     if (code !== BACKSLASH) continue;
-    if (!ESCAPES.has(line.charCodeAt(++at))) return null;
+    if (escaped(line.charCodeAt(++at)) < 0) return null;
     escapes++;
   }
   const inner = line.slice(start + 1, at);
@@ -86,12 +92,11 @@ function unescaped(inner: string, length: number): string {
   let at = 0;
   for (let i = 0; i < length; i++, at++) {
     let code = inner.charCodeAt(at);
-    if (code === BACKSLASH) code = ESCAPES.get(inner.charCodeAt(++at)) ?? 0;
+    if (code === BACKSLASH) code = escaped(inner.charCodeAt(++at));
     codes[i] = code;
   }
   let text = '';
-  // So many arguments a call takes anywhere.
-  for (let i = 0; i < length; i += 4096) text += String.fromCharCode(...codes.subarray(i, i + 4096));
+  for (let i = 0; i < length; i += PIECE) text += unitsText(codes.subarray(i, i + PIECE));
   return text;
 }
 

@@ -11,7 +11,7 @@ import { removeFolder } from '../support/scratch.js';
 const PURE: Readonly<Record<string, readonly string[]>> = {
   shared: ['shared'],
   qmp: ['qmp', 'shared'],
-  hmp: ['hmp', 'shared'],
+  hmp: ['hmp', 'qmp', 'shared'],
   mux: ['mux', 'hmp', 'qmp', 'shared'],
 };
 
