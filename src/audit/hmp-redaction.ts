@@ -9,7 +9,7 @@
 import { type HmpArgument, type HmpCommandLine, readHmpLine } from '../hmp/arguments.js';
 import { HMP_COMMANDS } from '../hmp/commands.js';
 import { parseHmpLine } from '../hmp/line.js';
-import { findBlank, skipBlanks } from '../hmp/words.js';
+import { findBlank, readHmpWord, skipBlanks } from '../hmp/words.js';
 import { harmlessMembers, isSecretProperty } from './redaction-table.js';
 import { isNear, isSecretName, lettersOf } from './secret-names.js';
 import { maySecretsBeIn } from './suspect-text.js';
@@ -42,6 +42,8 @@ const MIGRATIONS: ReadonlySet<string> = new Set(['migrate', 'migrate_incoming', 
 /** What QEMU takes for the other side of a migration: no part of it is a secret, and of `exec:` all is a command. */
 const MIGRATION_URI = /^(?:exec|fd|tcp|unix|vsock|rdma|file):/;
 const PROTOCOL = /^(?:vnc|spice)$/;
+/** With what may have been glued to it by mistake. */
+const VNC = /^[^a-z\d]*vnc[^a-z\d]*$/i;
 const TIME = /^(?:now|never|\+?\d{1,12})$/;
 const CONNECTED = /^(?:keep|fail|disconnect)$/;
 /** What a verb that nobody knows may look like, for it to be kept. */
@@ -143,11 +145,13 @@ class LineJudge {
         return this.#judgeChange();
       case 'qom-set': {
         if (!isRun) return this.#cutFrom(this.#behind(-1), 'value');
-        const path = this.#text('path');
-        // The two may have been exchanged.
-        const isSecret = isSecretProperty(this.#text('property')) || (!path.includes('/') && isSecretProperty(path));
-        if (isSecret) this.#cut(this.#argument('value'), 'value');
-        return isSecret;
+        if (isSecretProperty(this.#text('property'))) {
+          this.#cut(this.#argument('value'), 'value');
+          return true;
+        }
+        // The words may have been exchanged, or one too many.
+        const name = this.#misplacedName();
+        return name >= 0 && this.#cutFrom(name, 'value');
       }
       case 'object_add':
         return this.#judgeObject();
@@ -160,12 +164,29 @@ class LineJudge {
     }
   }
 
+  /** @returns where the name of a secret property ends that stands among the first words in the place of something else, or -1 */
+  #misplacedName(): number {
+    let at = this.#found.end;
+    for (let count = 0; count < 6; count++) {
+      const word = readHmpWord(this.#line, at);
+      if (word === null) return -1;
+      at = word.end;
+      if (!word.text.includes('/') && isSecretProperty(word.text)) return at;
+    }
+    return -1;
+  }
+
   /** `change vnc password SECRET`: QEMU takes flags, and people write the words wrong. */
   #judgeChange(): boolean {
     const words = this.#found.arguments.filter(({ text }) => !text.startsWith('-'));
-    const vnc = words.findIndex(({ text }) => text.toLowerCase() === 'vnc');
-    const password = words.findIndex(({ text }, index) => index > 0 && isSecretName(text));
-    const isPassword = password >= 0 && (vnc < 0 || password === vnc + 1);
+    const device = words[0]?.text.slice(0, 64) ?? '';
+    // No device has such a name: words that were to be separate.
+    const isGlued = /["'/]/.test(device) && /vnc/i.test(device);
+    const vnc = words.findIndex(({ text }) => VNC.test(text.slice(0, 32)));
+    const password = words.findIndex(({ text }) => isSecretName(text));
+    const isMisplaced = this.#found.problem !== null && vnc !== 0 && Math.max(vnc, password) >= 0;
+    if (isGlued || isMisplaced) return this.#cutFrom(this.#found.end, 'password');
+    const isPassword = password >= 0 && (vnc < 0 || password <= vnc + 1);
     if (vnc < 0 && !isPassword) return false;
     const last = words[isPassword ? password : vnc];
     // The words behind, and what QEMU did not read.
