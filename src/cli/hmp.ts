@@ -1,4 +1,6 @@
 /** `qmpmux hmp`: a command of the human monitor, and its text. */
+import { QmpError } from '../client/errors.js';
+import { saysWithoutHmp, WITHOUT_HMP } from '../hmp/absence.js';
 import { Deadline } from './deadline.js';
 import { EXIT } from './exit-code.js';
 import { writeText } from './reply-output.js';
@@ -52,6 +54,10 @@ export const hmp = subcommand({
         client.destroy();
       }
     } catch (error) {
+      if (error instanceof QmpError && saysWithoutHmp(error.desc)) {
+        process.stderr.write(`qmpmux: ${target.text}: ${WITHOUT_HMP}\n`);
+        return EXIT.failed;
+      }
       throw deadline.explain(error, target);
     }
   },

@@ -12,6 +12,7 @@ import { completeHmpLine, completeLine, HELP, type LineCompletion } from '../cli
 import type { QmpEvent } from '../client/messages.js';
 import type { RawReply } from '../client/raw-command.js';
 import { QmpmuxError } from '../errors.js';
+import { saysWithoutHmp, WITHOUT_HMP } from '../hmp/absence.js';
 import { matchesGlob } from '../mux/glob.js';
 import { parseJson } from '../qmp/value.js';
 import { suggestion } from '../spelling.js';
@@ -184,7 +185,11 @@ export class ShellSession {
     if (cpu !== undefined) return this.#chooseCpu(Number(cpu));
     const text = await this.#askHuman(line, this.#cpu);
     if (text === null) return 'unanswered';
-    if (typeof text !== 'string') return this.#failed(text);
+    if (typeof text !== 'string') {
+      if (!saysWithoutHmp(text.desc)) return this.#failed(text);
+      this.#output.problem(WITHOUT_HMP);
+      return 'failed';
+    }
     this.#last = text;
     if (text !== '') await this.#output.text(text);
     return 'done';

@@ -19,6 +19,7 @@ import { EventFilter } from './events.js';
 import { decodeUtf8, encodeUtf8 } from './hmp-bytes.js';
 import { wordToComplete } from './hmp-completion.js';
 import { HmpEditor, type HmpRequest, PASSWORD_PROMPT } from './hmp-editor.js';
+import { saysWithoutHmp, WITHOUT_HMP } from '../hmp/absence.js';
 import { parseHmpLine } from '../hmp/line.js';
 import { type Answer, HmpNames } from './hmp-names.js';
 import type { ClientId, Descriptor, Link } from './link.js';
@@ -294,6 +295,11 @@ class HmpSession implements ClientPort {
     const { verb, topic } = parseHmpLine(line);
     if (verb === '') return this.#editor.prompt();
     this.#command(line, (answer) => {
+      if ('error' in answer && saysWithoutHmp(answer.error)) {
+        this.#print(`Error: ${WITHOUT_HMP}\r\n`);
+        this.#flush();
+        return this.#leave('QEMU has no human monitor');
+      }
       if ('error' in answer) {
         this.#print(encodeUtf8(`Error: ${answer.error.replace(DENIED, `Command '${verb}' is not allowed here`)}\r\n`));
         return this.#editor.prompt();

@@ -385,4 +385,18 @@ describe('a client of the human monitor', () => {
     assert.equal(world.qemu.waiting.length, 0);
     assert.ok(client.link.text.endsWith('"\x1b[K'));
   });
+
+  it('says so where QEMU has no human monitor, and ends the connection', () => {
+    const world = running();
+    const client = new HmpClient(world);
+    client.take();
+    client.type('info status\n');
+    world.qemu.fails('The command human-monitor-command has not been found');
+    client.settle();
+    assert.match(
+      client.take(),
+      /Error: this QEMU was built without the human monitor \(HMP\), so only QMP commands can be used\r\n$/,
+    );
+    assert.equal(client.link.isEnded, true);
+  });
 });
