@@ -102,9 +102,9 @@ describe('the policy of a listener', () => {
     assert.equal(readFileSync(other, 'utf8'), 'precious');
   });
 
-  it('that learns into a file that cannot be written is refused at the start', () => {
+  it('that learns into a file that cannot be written is refused at the start', (context) => {
     assert.throws(
-      () => policyFor({ kind: 'learn', file: '/nonexistent/x' }, new Map(), new LogRecord()),
+      () => policyFor({ kind: 'learn', file: join(scratch(context), 'none', 'x') }, new Map(), new LogRecord()),
       /cannot write what policy=learn learns/,
     );
   });

@@ -130,6 +130,14 @@ describe('a migration', () => {
 
 describe('other spellings of arguments', () => {
   const cases: readonly (readonly [rule: string, name: string, args: unknown])[] = [
+    ['deny device_del id=nic0', 'device_del', { id: '/machine/peripheral/nic0' }],
+    ['deny device_del id=nic0', 'device_del', { id: '//machine/./peripheral//nic0' }],
+    ['deny eject id=/machine/peripheral/cd0', 'eject', { id: 'cd0' }],
+    ['deny migrate **.filename=/x', 'migrate', { uri: 'file:/x,offset=4096' }],
+    ['deny migrate **.cid=3', 'migrate', { uri: 'vsock:3:4' }],
+    ['deny migrate **.str=f', 'migrate', { uri: 'fd:f' }],
+    ['deny migrate **.host=::1', 'migrate', { uri: 'tcp:[::1]:4' }],
+    ['deny migrate uri=new:*', 'migrate', { channels: [{ addr: { transport: 'new' } }] }],
     [
       'deny block-dirty-bitmap-merge bitmaps.*=b0',
       'block-dirty-bitmap-merge',
