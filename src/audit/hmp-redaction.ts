@@ -68,6 +68,28 @@ export function redactHmp(line: string, reader: SecretReader): HmpRedaction | nu
   return { text: cutOut(line, placed, reader.mark), cuts: placed, hidesAnswer };
 }
 
+/** Blanks before a property in `info qtree`, and its name, at most. */
+const LONGEST_NAME = 128;
+
+/** @returns the secrets among properties that an answer lists, a line each: `  osk = "…"` */
+export function secretsInHmpAnswer(text: string): Cut[] {
+  const cuts: Cut[] = [];
+  for (let equals = text.indexOf(' = '); equals >= 0; equals = text.indexOf(' = ', equals + 3)) {
+    const before = text.slice(Math.max(0, equals - LONGEST_NAME), equals);
+    const name = before.slice(before.lastIndexOf('\n') + 1).trim();
+    if (!isSecretName(name)) continue;
+    const start = equals + 3;
+    const line = text.indexOf('\n', start);
+    const value = text.slice(start, line < 0 ? text.length : line).trimEnd();
+    if (value === '' || value === '""') continue;
+    const isQuoted = value.length > 1 && value.startsWith('"') && value.endsWith('"');
+    const values = [isQuoted ? value.slice(1, -1) : value];
+    cuts.push({ start, end: start + value.length, what: [name], values, replacement: null });
+    equals = start + value.length - 3;
+  }
+  return cuts;
+}
+
 /** @returns where the line begins that help is asked about, or 0 */
 function behindHelp(line: string): number {
   let from = 0;

@@ -7,7 +7,7 @@
 import { Parser } from '../qmp/parser.js';
 import { MAX_NESTING, Scan, Scanner } from '../qmp/scanner.js';
 import { returnTokenList, Token, type TokenList } from '../qmp/tokens.js';
-import { redactHmp } from './hmp-redaction.js';
+import { redactHmp, secretsInHmpAnswer } from './hmp-redaction.js';
 import type { CompiledRules, Progress } from './redaction-rules.js';
 import { classOfCommand, type CommandClass, harmlessMembers, isSecretProperty } from './redaction-table.js';
 import type { SecretMarks } from './secret-mark.js';
@@ -412,6 +412,9 @@ export class MessageSearch {
             this.#visitLine(value);
             return true;
           }
+          break;
+        case 'hmp-answer':
+          if (this.#isText(value) && this.#visitHmpAnswer(value)) return true;
       }
     }
     return false;
@@ -439,6 +442,17 @@ export class MessageSearch {
     if (found === null) return;
     if (found.hidesAnswer) this.hidesAnswer = true;
     if (found.cuts.length > 0) this.#replace(token, found.text, found.cuts);
+  }
+
+  /** @returns whether properties were found in it that hold secrets */
+  #visitHmpAnswer(token: number): boolean {
+    const text = this.#text(token);
+    if (text === null || this.#repeats(text) || this.#removals > MOST_REMOVALS) return false;
+    const properties = secretsInHmpAnswer(text);
+    if (properties.length === 0) return false;
+    const cuts = [...properties, ...secretsInText(text, this.#reader)];
+    this.#replace(token, cutOut(text, cuts, this.#reader.mark), cuts);
+    return true;
   }
 
   #visitText(token: number): void {

@@ -3,7 +3,7 @@
  * not about one name anywhere (`**.password`) are followed along the path, from member to member: each has a set of the segments that the
  * path so far may have matched, as bits of a number.
  */
-import { REDACTION_RULES, type RedactionRule } from './redaction-table.js';
+import { ANSWER_RULES, REDACTION_RULES, type RedactionRule } from './redaction-table.js';
 import { lastPart } from './secret-names.js';
 
 /** The most segments of a path: they are bits of one number, and one bit stands for all. */
@@ -140,7 +140,8 @@ export class RuleSet {
       const anywhere = [...REDACTION_RULES, ...this.#extra].filter(
         (rule) => rule.command === '*' && !isAboutAnswers(rule),
       );
-      return new CompiledRules([...anywhere, ...this.#answerRules.filter((rule) => concerns(rule.command, name))]);
+      const ofAnswers = [...ANSWER_RULES, ...this.#answerRules].filter((rule) => concerns(rule.command, name));
+      return new CompiledRules([...anywhere, ...ofAnswers]);
     });
   }
 

@@ -16,7 +16,9 @@ export type Removal =
   /** The value, unless it is text that `pattern` matches. */
   | { readonly kind: 'value-unless'; readonly pattern: RegExp }
   /** The value is a line of HMP, with secrets of its own: see hmp-redaction.ts. */
-  | { readonly kind: 'hmp' };
+  | { readonly kind: 'hmp' }
+  /** The value is what HMP answers, which may list properties: `name = value`. */
+  | { readonly kind: 'hmp-answer' };
 
 export interface RedactionRule {
   /** A command's name; `*` for any, or `*` within a name for any part of it. */
@@ -159,6 +161,16 @@ export const REDACTION_RULES: readonly RedactionRule[] = [
   },
   { command: '*', path: '**.passwd', removal: value, source: 'the same, otherwise spelled' },
   { command: '*', path: '**.passphrase', removal: value, source: 'the same, otherwise spelled' },
+];
+
+/** Rows that are about answers. */
+export const ANSWER_RULES: readonly RedactionRule[] = [
+  {
+    command: 'human-monitor-command',
+    path: 'return',
+    removal: { kind: 'hmp-answer' },
+    source: 'system/qdev-monitor.c, qdev_print_props: `info qtree` shows the osk of an applesmc',
+  },
 ];
 
 /** Members that hold a secret wherever they stand, also as the last part of a dotted option (`file.cookie`). */

@@ -171,6 +171,18 @@ describe('a line of HMP', () => {
     }
   });
 
+  it('is answered without the secret properties that are listed', () => {
+    const listed =
+      'bus: main\r\n  dev: isa-applesmc, id ""\r\n    iobase = 768 (0x300)\r\n    osk = "hush-hush-42"\r\n    osk = ""\r\n';
+    const raw = Buffer.from(JSON.stringify({ return: listed }));
+    const found = new Redactor().answer('human-monitor-command', null, raw);
+    assert.deepEqual(found?.paths, ['return!osk']);
+    // the shape is that of the answer above
+    const { return: text } = JSON.parse(Buffer.from(found.bytes).toString()) as { return: string };
+    assert.equal(text.replace(/ #[0-9a-f]+/, ''), listed.replace('"hush-hush-42"', '[redacted 12 bytes]'));
+    assert.equal(new Redactor().answer('human-monitor-command', null, Buffer.from('{"return":"a = 1\\r\\n"}')), null);
+  });
+
   it('that QEMU does not run is withheld where it is too long to be searched', () => {
     assert.equal(recorded(`nosuch ${'x '.repeat(3000)}`), 'nosuch [5999] ');
   });
