@@ -23,6 +23,7 @@ const SHARES = {
   'extension commands': 500,
   'forms of commands': 3000,
   globs: 4000,
+  'work of readers': 80,
   'paths of globs': 2000,
 } as const;
 export type Share = keyof typeof SHARES;
