@@ -50,6 +50,8 @@ const NEXT: Record<UpstreamState['name'], readonly UpstreamState['name'][]> = {
 const SHOWN = 80;
 /** A line longer than this that does not begin as a message does is no greeting. */
 const LONGEST_GREETING = 64 * 1024;
+/** Nor is a longer message an answer to our handshake. */
+const LONGEST_ANSWER = 4 * 1024 * 1024;
 /** What may come before the greeting, in messages and bytes: what QEMU had ready for an earlier client. */
 const MOST_EARLY_MESSAGES = 1000;
 const MOST_EARLY_BYTES = 64 * 1024 * 1024;
@@ -283,7 +285,7 @@ export class Monitor {
     const chunks = this.#envelope.chunks();
     const message = concat(chunks);
     // Answers to our own requests are short; what is long is somebody else's, and not worth reading.
-    const reply = message.length > LONGEST_GREETING ? null : readReply(message);
+    const reply = message.length > LONGEST_ANSWER ? null : readReply(message);
     if (reply === null || typeof reply.id !== 'string' || !reply.id.startsWith(this.#nonce)) {
       const isOurs = beginsWith(chunks, COMMAND) && message.length <= LONGEST_GREETING;
       const isEcho = reply === null && isOurs && asciiText(message).includes(this.#nonce);

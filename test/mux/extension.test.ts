@@ -313,6 +313,27 @@ describe('query-clients', () => {
     assert.deepEqual([second.client, second.self, second.oob], [2, true, true]);
   });
 
+  it('are kept for a moment where the crowd is large, and new otherwise', () => {
+    for (const [others, isKept] of [
+      [10, false],
+      [150, true],
+    ] as const) {
+      const world = worldWith();
+      const crowd = Array.from({ length: others }, () => world.client());
+      const client = operator(world);
+      const count = () => returned(client.send(message('query-clients'))).length;
+      const before = count();
+      crowd[0]?.port.closed('gone');
+      assert.equal(count(), isKept ? before : before - 1);
+      world.pass(200_000);
+      assert.equal(count(), before - 1);
+      const fresh = operator(world);
+      const clients = returned(fresh.send(message('query-clients')));
+      assert.equal(clients.at(-1).self, true, 'who asks is there at once');
+      assert.equal(clients.filter(({ self }: { self: boolean }) => self).length, 1);
+    }
+  });
+
   it('takes whatever name a program gives itself', () => {
     const world = worldWith();
     world.client('unix:/run/vm.mux', { kind: 'unix', program: '\uffff"\\\ud800\u0000é\r\n' });
@@ -590,5 +611,36 @@ describe('reload', () => {
     finish([]);
     await heard(world);
     assert.deepEqual(world.logged('return'), []);
+  });
+});
+
+describe('a report that many ask for at once, behind a command that takes long', () => {
+  it('is made for a few of them in a turn', () => {
+    const world = worldWith();
+    for (let at = 0; at < 300; at++) world.client();
+    const polite = world.client().negotiate();
+    const client = operator(world);
+    client.send('{"execute":"slow"}');
+    client.send(message('query-clients').repeat(50));
+    world.settle();
+    const before = client.link.text.length;
+    world.qemu.returns();
+    world.turn();
+    polite.write('{"execute":"ask"}');
+    world.turn();
+    assert.deepEqual(world.qemu.waitingNames, ['ask']);
+    const first = client.link.text.length - before;
+    world.settle();
+    const all = client.link.text.length - before;
+    assert.equal(client.take().length, 51);
+    assert.ok(first > 0 && first < all / 2, `${first} of ${all} bytes`);
+  });
+
+  it('is refused with more than 64 KiB', () => {
+    const world = worldWith();
+    const [line = ''] = operator(world).send(
+      `{"execute":"__org.qmpmux_query-events","arguments":{"instance":"${'x'.repeat(70_000)}"}}`,
+    );
+    assert.match(line, /is longer than 65536 bytes/);
   });
 });

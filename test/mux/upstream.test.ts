@@ -21,6 +21,37 @@ function waiting(): { world: World; client: ReturnType<World['client']> } {
   return { world, client };
 }
 
+describe('an upstream that is long-winded', () => {
+  const greeting = (length: number) =>
+    `{"QMP": {"version": {"qemu": {"micro": 1, "minor": 2, "major": 7}, "package": "${'x'.repeat(length)}"}, "capabilities": []}}\r\n`;
+
+  it('greets with more than 64 KiB is no QMP server, and answers to the handshake of more than 4 MiB are nobody’s', () => {
+    assert.match(lostReason(greeting(70_000)) ?? '', /^not a QMP server/);
+    assert.equal(lostReason(greeting(60_000)), undefined);
+    const world = new World();
+    world.connectUpstream();
+    world.qemu.greet();
+    world.qemu.send(`{"return": "${'x'.repeat(4_200_000)}", "id": "nonce1nonce"}\r\n`);
+    assert.equal(world.mux.state.name, 'negotiating');
+    assert.equal(world.logged('stray').length, 1);
+    world.qemu.answerHandshake();
+    assert.equal(world.mux.state.name, 'running');
+  });
+
+  it('has messages of other servers read up to 4 MiB, and what is longer is nobody’s', () => {
+    const world = World.running();
+    const client = world.client().negotiate();
+    client.send('{"execute":"a","id":1}');
+    const id = /"id":(\d+)\}$/.exec(world.upstream.text)?.[1] ?? '';
+    world.qemu.send(`{"id": ${id}, "return": "${'x'.repeat(5 * 1024 * 1024)}"}\r\n`);
+    assert.equal(world.logged('stray').length, 1);
+    assert.deepEqual(client.take(), []);
+    world.qemu.returns();
+    world.settle();
+    assert.deepEqual(client.take(), ['{"return": {}, "id": 1}']);
+  });
+});
+
 describe('the end of the upstream', () => {
   it('is EOF for every client, after what was still to be sent', () => {
     const world = World.running();
