@@ -54,6 +54,7 @@ interface Unread {
   readonly end: Uint8Array;
 }
 
+const MOST_ORPHANS = 8;
 const NOTHING = new Uint8Array(0);
 /** In place of an id, in a record that could not be put together with it. */
 const NO_ID = Buffer.from('"[withheld]"');
@@ -83,6 +84,8 @@ export class Recorder implements Journal {
   #lastNameMember: ShortText = textOf('');
   /** By the number of its record: what a command tells about the answer that is still due. */
   readonly #answers = new Map<number, AnswerSecrets>();
+  /** The same of commands whose answer was given up: it may still come, as one that answers nothing. The last ones. */
+  readonly #orphans: AnswerSecrets[] = [];
   /** For clients whose last input could not be read its end: what follows may belong to it. */
   readonly #unread = new WeakMap<ClientView, Unread>();
   /** Whether any client has been among them; hardly ever. */
@@ -212,6 +215,7 @@ export class Recorder implements Journal {
   unanswered(command: CommandView, reason: string): void {
     const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
     const secrets = this.#takeSecrets(of);
+    if (secrets !== null && this.#orphans.push(secrets) > MOST_ORPHANS) this.#orphans.shift();
     this.#record('unanswered', command.client, () => {
       this.#putOf(of);
       this.#putIds(command, secrets);
@@ -281,7 +285,7 @@ export class Recorder implements Journal {
 
   stray(message: readonly Uint8Array[], why: string): void {
     const whole = joined(message);
-    const redacted = this.#judgeOther(whole, message);
+    const redacted = this.#judgeStray(whole) ?? this.#judgeOther(whole, message);
     this.#record('stray', null, () => {
       this.#putText(',"reason":', why);
       this.#putChunks(whole, redacted);
@@ -355,6 +359,16 @@ export class Recorder implements Journal {
   #judgeOther(whole: Uint8Array | null, message: readonly Uint8Array[]): Redacted | null {
     if (whole === null) return this.#redactor.withheld(...message);
     return this.#judge(() => this.#redactor.other(whole), whole);
+  }
+
+  /** @returns the message withheld if it may be an answer that was given up, with a secret in it; null otherwise */
+  #judgeStray(whole: Uint8Array | null): Redacted | null {
+    if (whole === null) return null;
+    const isSecret = this.#orphans.some((orphan) => {
+      if (orphan.hides !== 'nothing') return true;
+      return this.#judge(() => this.#redactor.answer('', orphan, whole), whole) !== null;
+    });
+    return isSecret ? this.#redactor.withheld(whole) : null;
   }
 
   /** A fault of ours, met by a message: it is withheld, and said once. */

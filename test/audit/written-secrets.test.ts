@@ -296,6 +296,26 @@ describe('no way to write a secret brings it into the log', () => {
   });
 });
 
+test('an answer that comes when it was given up tells no secret of its command', async (t) => {
+  const log = await openTestLog(t);
+  const client = testClient();
+  const commands = [
+    command('qom-get', { path: '/objects/s', property: 'data' }),
+    command('set_password', { protocol: 'vnc', password: SECRET }),
+  ];
+  log.recorder.stray([wire('{"return": "before"}')], 'an answer that nobody waits for');
+  for (const raw of commands) {
+    const sent = testCommand(client, nameOf(raw), raw);
+    log.recorder.command(sent);
+    log.recorder.unanswered(sent, 'connection reset');
+    log.recorder.stray([wire(`{"return": "${SECRET}"}`)], 'an answer that nobody waits for');
+  }
+  const strays = (await log.records()).filter((record) => record['kind'] === 'stray');
+  assert.deepEqual(strays[0]?.['message'], { return: 'before' });
+  assert.equal(strays.length, 3);
+  assert.ok(!(await log.close()).includes(SECRET));
+});
+
 describe('a deed is shown, whatever it looks like', () => {
   const redactor = new Redactor();
   const shown: readonly string[] = [
