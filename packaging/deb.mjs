@@ -25,7 +25,11 @@ import { debianCopyright } from './copyright.mjs';
 import { ROOT, shippedPackages } from './shipped.mjs';
 
 const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', loong64: 'loong64' };
-const MAINTAINER = 'qmpmux maintainers <maintainers@users.noreply.r-seed-79bfd7d8.example>';
+/** Who builds it says so as for any Debian package (debchange(1)). */
+const MAINTAINER =
+  process.env.DEBFULLNAME !== undefined && process.env.DEBEMAIL !== undefined
+    ? `${process.env.DEBFULLNAME} <${process.env.DEBEMAIL}>`
+    : 'qmpmux maintainers <maintainers@users.noreply.r-seed-79bfd7d8.example>';
 /** `engines` of package.json, in Debian's words. */
 const NODE = 'nodejs (>= 20.19), nodejs (<< 21~) | nodejs (>= 22.12), nodejs (<< 23~) | nodejs (>= 24)';
 const DOC = 'usr/share/doc/qmpmux';
@@ -130,7 +134,7 @@ try {
   for (const each of packages) copyPackage(each, place(join(PROGRAM, each.path)));
   symlinkSync('../lib/qmpmux/bin/qmpmux.js', place('usr/bin/qmpmux'));
   for (const unit of ['qmpmux.service', 'qmpmux@.service', 'qmpmux@.socket']) {
-    cpSync(join(ROOT, 'systemd', unit), place(`lib/systemd/system/${unit}`));
+    cpSync(join(ROOT, 'systemd', unit), place(`usr/lib/systemd/system/${unit}`));
   }
   cpSync(join(ROOT, 'systemd/qmpmux.sysusers'), place('usr/lib/sysusers.d/qmpmux.conf'));
   cpSync(join(ROOT, 'systemd/qmpmux.tmpfiles'), place('usr/lib/tmpfiles.d/qmpmux.conf'));
@@ -150,6 +154,7 @@ try {
     const path = relative(join(ROOT, 'docs'), join(file.parentPath, file.name));
     cpSync(join(file.parentPath, file.name), place(join(DOC, path)));
   }
+  cpSync(join(ROOT, 'packaging/examples/web1.toml'), place(`${DOC}/examples/web1.toml`));
   writeFileSync(place(`${DOC}/copyright`), debianCopyright(packages, PROGRAM));
   for (const file of ['licences.txt', 'sbom.cdx.json']) cpSync(join(ROOT, 'dist', file), place(`${DOC}/${file}`));
   writeFileSync(place(`${DOC}/changelog.gz`), compressed(readFileSync(join(ROOT, 'CHANGELOG.md'))));

@@ -1,9 +1,8 @@
 /**
  * What is shipped besides our own code: the packages needed at run time, by the lock file. `node packaging/shipped.mjs` writes what there
- * is to say of them, dist/sbom.cdx.json (CycloneDX) and dist/licences.txt, unless that is newer than the lock file.
+ * is to say of them, dist/sbom.cdx.json (CycloneDX) and dist/licences.txt.
  */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -22,13 +21,7 @@ export function shippedPackages() {
   const visit = (owner) => {
     const { dependencies = {}, optionalDependencies = {} } = packages[owner];
     for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
-      // As Node looks for it: beside the one that needs it, then further up.
-      let folder = owner;
-      let path = join(folder, 'node_modules', name);
-      while (packages[path] === undefined && folder !== '') {
-        folder = folder.slice(0, Math.max(0, folder.lastIndexOf('node_modules') - 1));
-        path = join(folder, 'node_modules', name);
-      }
+      const path = placeOf(packages, owner, name);
       if (found.has(path) || packages[path] === undefined || !existsSync(join(ROOT, path))) continue;
       found.add(path);
       visit(path);
@@ -57,39 +50,77 @@ function licenceList(packages) {
   return `Packages that qmpmux needs at run time or has in its bundle, each with its licence.\n\n${[...new Set(rows)].toSorted((one, other) => one.localeCompare(other)).join('\n')}\n`;
 }
 
-/** npm's own bill, cut down to what is shipped. */
+/** @returns the bill in CycloneDX 1.5: from the lock file alone, so that every npm will do, and the same sources give the same bill */
 function billOfMaterials(packages) {
-  const all = execFileSync('npm', ['sbom', '--sbom-format', 'cyclonedx'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-    maxBuffer: 1e8,
-  });
-  const bill = JSON.parse(all);
-  const shipped = new Set(packages.map(({ name, version }) => `${name}@${version}`));
-  const own = bill.metadata.component['bom-ref'];
-  // npm calls it by its folder.
-  Object.assign(bill.metadata.component, { type: 'application', name: own.slice(0, own.lastIndexOf('@')) });
-  bill.components = bill.components.filter((component) =>
-    shipped.has(component['bom-ref'].replace(/^(@?[^@]+@[^|]+).*$/, '$1')),
-  );
-  const kept = new Set([own, ...bill.components.map((component) => component['bom-ref'])]);
-  bill.dependencies = bill.dependencies
-    .filter(({ ref }) => kept.has(ref))
-    .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((other) => kept.has(other)) }));
-  // What differs from one run to the next says nothing about the package.
-  delete bill.serialNumber;
-  delete bill.metadata.timestamp;
+  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const { packages: locked } = JSON.parse(readFileSync(LOCK, 'utf8'));
+  const own = referenceOf(manifest);
+  const component = (type, { name, version, licence, path }) => {
+    const [, algorithm, hash] = /^(sha\d+)-([^ ]+)/.exec(locked[path]?.integrity ?? '') ?? [];
+    const resolved = locked[path]?.resolved;
+    return {
+      'bom-ref': referenceOf({ name, version }),
+      type,
+      name,
+      version,
+      purl: `pkg:npm/${name.replace('@', '%40')}@${version}`,
+      // An expression such as "MIT OR Apache-2.0" is no id of a licence.
+      ...(licence === undefined
+        ? {}
+        : { licenses: [/ /.test(licence) ? { expression: licence } : { license: { id: licence } }] }),
+      ...(hash === undefined
+        ? {}
+        : {
+            hashes: [{ alg: algorithm.replace('sha', 'SHA-'), content: Buffer.from(hash, 'base64').toString('hex') }],
+          }),
+      ...(resolved === undefined ? {} : { externalReferences: [{ type: 'distribution', url: resolved }] }),
+    };
+  };
+  const byReference = (one, other) => one['bom-ref'].localeCompare(other['bom-ref']);
+  const components = new Map(packages.map((each) => [referenceOf(each), component('library', each)]));
+  const needs = new Map([[own, directlyNeeded('', packages)]]);
+  for (const each of packages) needs.set(referenceOf(each), directlyNeeded(each.path, packages));
+  const bill = {
+    bomFormat: 'CycloneDX',
+    specVersion: '1.5',
+    version: 1,
+    metadata: {
+      component: component('application', { ...manifest, licence: manifest.license, path: '' }),
+    },
+    components: [...components.values()].toSorted(byReference),
+    dependencies: [...needs]
+      .map(([ref, others]) => ({ ref, dependsOn: others.map(referenceOf).toSorted() }))
+      .toSorted((one, other) => one.ref.localeCompare(other.ref)),
+  };
   return `${JSON.stringify(bill, null, 1)}\n`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const time = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const sources = Math.max(time(LOCK), time(join(ROOT, 'package.json')), time(fileURLToPath(import.meta.url)));
-  if (time(BILL) < sources || time(LICENCES) < sources) {
-    const packages = shippedPackages();
-    mkdirSync(dirname(BILL), { recursive: true });
-    writeFileSync(LICENCES, licenceList(packages));
-    writeFileSync(BILL, billOfMaterials(packages));
+function referenceOf({ name, version }) {
+  return `${name}@${version}`;
+}
+
+/** @returns those of `packages` that the one in the folder `owner` names */
+function directlyNeeded(owner, packages) {
+  const { packages: locked } = JSON.parse(readFileSync(LOCK, 'utf8'));
+  const { dependencies = {}, optionalDependencies = {} } = locked[owner];
+  const names = Object.keys({ ...dependencies, ...optionalDependencies });
+  return names.flatMap((name) => packages.find(({ path }) => path === placeOf(locked, owner, name)) ?? []);
+}
+
+/** @returns where a package is that the one in the folder `owner` needs, as Node looks for it: beside it, then further up */
+function placeOf(locked, owner, name) {
+  let folder = owner;
+  let path = join(folder, 'node_modules', name);
+  while (locked[path] === undefined && folder !== '') {
+    folder = folder.slice(0, Math.max(0, folder.lastIndexOf('node_modules') - 1));
+    path = join(folder, 'node_modules', name);
   }
+  return path;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const packages = shippedPackages();
+  mkdirSync(dirname(BILL), { recursive: true });
+  writeFileSync(LICENCES, licenceList(packages));
+  writeFileSync(BILL, billOfMaterials(packages));
 }

@@ -14,6 +14,7 @@ import { dirname } from 'node:path';
 import { pino } from 'pino';
 import { systemReason } from './errors.js';
 import { FileLock } from './file-lock.js';
+import { openLogFile } from './log-place.js';
 import type { Reopened, Report, Sink, Trouble } from './sink.js';
 
 type Destination = ReturnType<typeof pino.destination>;
@@ -40,22 +41,9 @@ export interface AuditFileOptions {
   readonly now: () => number;
 }
 
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = fs.constants;
 const NEW_LINE = 0x0a;
 /** How often it is looked whether the file still has a name, in microseconds. One look costs about a microsecond. */
 const LOOK_EVERY = 20_000;
-
-/**
- * Opens a log file for appending, and creates it (0600) where there is none. Links are not followed.
- * @throws Error of the system, or one that says that it is no regular file
- */
-export function openLogFile(path: string): number {
-  // Without O_NONBLOCK the open of a pipe would wait for a reader. A regular file knows no difference.
-  const fd = fs.openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
-  if (fs.fstatSync(fd).isFile()) return fd;
-  fs.closeSync(fd);
-  throw new Error(`${path} is not a regular file`);
-}
 
 export class AuditFile implements Sink {
   readonly name: string;
@@ -80,6 +68,14 @@ export class AuditFile implements Sink {
     this.#size = Number(stat.size);
     this.#file = this.#wrap(options.fd, stat);
   }
+
+  /** What was said of the file: it is opened again and again while it cannot be written. */
+  readonly #warned = new Set<string>();
+  readonly #warn = (problem: string): void => {
+    if (this.#warned.has(problem)) return;
+    this.#warned.add(problem);
+    this.#options.report('warn', problem);
+  };
 
   write(bytes: Uint8Array): Trouble | null {
     if (this.#kept !== null) {
@@ -126,7 +122,7 @@ export class AuditFile implements Sink {
     const old = this.#file;
     const before = { last: this.#last, size: this.#size };
     try {
-      const fd = openLogFile(this.name);
+      const fd = openLogFile(this.name, this.#warn);
       const stat = fs.fstatSync(fd, { bigint: true });
       if (isSame(this.#last, stat)) {
         fs.closeSync(fd);
@@ -197,7 +193,7 @@ export class AuditFile implements Sink {
   /** Opens the file anew. If it is not as it was left, a line that was begun begins again. */
   #open(): Trouble | null {
     try {
-      const fd = openLogFile(this.name);
+      const fd = openLogFile(this.name, this.#warn);
       const stat = fs.fstatSync(fd, { bigint: true });
       if (isSame(this.#last, stat) && Number(stat.size) === this.#size) this.#file = this.#wrap(fd, stat);
       else {

@@ -1,10 +1,11 @@
 /** The audit log of one daemon, from settings to journals. */
 import { closeSync, fstatSync } from 'node:fs';
-import { AuditFile, openLogFile } from './audit-file.js';
+import { AuditFile } from './audit-file.js';
 import { FileLock } from './file-lock.js';
 import { type AuditFigures, AuditLog, EMPTY_HEAD, type Head } from './audit-log.js';
 import { systemTime } from './clock.js';
 import { AuditOpenError, systemReason } from './errors.js';
+import { openLogFile } from './log-place.js';
 import { readPredecessor, readTail, type Tail } from './log-tail.js';
 import { Recorder } from './recorder.js';
 import { Redactor } from './redaction.js';
@@ -188,7 +189,9 @@ async function openSink(settings: AuditSettings, report: Report): Promise<Opened
 }
 
 async function openFile(path: string, sync: boolean, report: Report): Promise<OpenedSink> {
-  const fd = openLogFile(path);
+  const fd = openLogFile(path, (problem) => {
+    report('warn', problem);
+  });
   let tail: Tail;
   let lock: FileLock | null = null;
   try {

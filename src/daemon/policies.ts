@@ -4,7 +4,8 @@
  * A file of rules has one rule in a line (mux/policy-rule.ts has their form), `#` begins a comment, and a line `default allow` or
  * `default deny` says what happens to commands that no rule fits; deny if there is none.
  */
-import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
+import { openLogFile } from '../audit/log-place.js';
 import { LearningPolicy, type Policy, readOnlyPolicy, RulePolicy } from '../mux/policy.js';
 import { parseRule, type Rule } from '../mux/policy-rule.js';
 import { describeSystemError } from '../net/listen-error.js';
@@ -109,19 +110,11 @@ function learning(file: string | null, log: Log): Policy {
   });
 }
 
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
-
-/**
- * Appends to a file of our own, which is made (0600) where there is none: links are not followed, and what somebody else has put there
- * is not written to, since who may write to the folder could choose another file of ours otherwise.
- */
+/** Appends to a file of our own, opened as an audit log is: what somebody else has put there is not written to. */
 function append(file: string, text: string): void {
-  const fd = openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  // Rules are no secret: that others may read them is no matter.
+  const fd = openLogFile(file, () => undefined, 'the file');
   try {
-    const found = fstatSync(fd);
-    if (!found.isFile()) throw new Error('it is no regular file');
-    if (found.nlink > 1) throw new Error('it has a second name');
-    if (found.uid !== process.geteuid?.()) throw new Error(`it is the file of uid ${found.uid}`);
     writeSync(fd, text);
   } finally {
     closeSync(fd);

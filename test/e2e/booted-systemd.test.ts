@@ -272,6 +272,17 @@ describe('under a real systemd', {
     await system.until(/^web1: QEMU/, 'systemctl', 'show', '-P', 'StatusText', 'qmpmux@web1');
   });
 
+  test('an upgrade leaves a daemon alone whose config cannot be used any more, and says so', () => {
+    const before = unit('qmpmux@web1', 'MainPID');
+    system.must('sh', '-c', 'cp /etc/qmpmux/web1.toml /root/kept.toml; echo "[monitor.web1" > /etc/qmpmux/web1.toml');
+    const { status, output, errors } = install(buildDebianPackage(scope, '99.0-2'));
+    assert.equal(status, 0, output + errors);
+    assert.match(errors, /qmpmux: qmpmux@web1\.service goes on with the old program: its config cannot be used/);
+    assert.equal(unit('qmpmux@web1', 'MainPID'), before);
+    assert.match(ask(NAME, '/run/qmpmux/web1.mux'), /"web1"/);
+    system.must('cp', '/root/kept.toml', '/etc/qmpmux/web1.toml');
+  });
+
   test('a removal ends what runs; configs and audit logs stay, even after a purge', () => {
     system.must('dpkg', '--purge', 'qmpmux');
     assert.equal(unit('qmpmux@web1.service', 'ActiveState'), 'inactive');

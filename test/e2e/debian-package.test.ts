@@ -41,14 +41,15 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
   test('has everything in its place, and nothing anyone could change', () => {
     for (const path of [
       'usr/bin/qmpmux',
-      'lib/systemd/system/qmpmux.service',
-      'lib/systemd/system/qmpmux@.service',
-      'lib/systemd/system/qmpmux@.socket',
+      'usr/lib/systemd/system/qmpmux.service',
+      'usr/lib/systemd/system/qmpmux@.service',
+      'usr/lib/systemd/system/qmpmux@.socket',
       'usr/lib/qmpmux/libvirt/qemu-behind-qmpmux',
       'usr/lib/sysusers.d/qmpmux.conf',
       'usr/lib/tmpfiles.d/qmpmux.conf',
       'etc/logrotate.d/qmpmux',
       'usr/share/doc/qmpmux/copyright',
+      'usr/share/doc/qmpmux/examples/web1.toml',
       'usr/share/doc/qmpmux/changelog.gz',
       'usr/share/doc/qmpmux/changelog.Debian.gz',
       'usr/share/doc/qmpmux/monitoring/alerts.yml',
@@ -76,6 +77,24 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
     for (const line of listed.trim().split('\n'))
       assert.match(line, /^(l|[d-]...(r-x|r--)(r-x|r--)) ?.*root\/root/, line);
     assert.doesNotMatch(listed, /node_modules\/(typescript|esbuild|oxlint|fast-check)\//);
+  });
+
+  test('has the guide’s config as an example', () => {
+    const example = readFileSync(join(root, 'usr/share/doc/qmpmux/examples/web1.toml'), 'utf8');
+    const guide = readFileSync(join(repository, 'docs/operating.md'), 'utf8');
+    assert.ok(guide.includes(`\`\`\`toml\n${example.replace(/^(#.*\n)*\n/, '')}\`\`\``), example);
+  });
+
+  test('needs the Nodes that package.json says', () => {
+    const { engines }: { engines: { node: string } } = JSON.parse(
+      readFileSync(join(repository, 'package.json'), 'utf8'),
+    );
+    assert.equal(engines.node, '^20.19 || ^22.12 || >=24');
+    const depends = execFileSync('dpkg-deb', ['--field', deb, 'Depends'], { encoding: 'utf8' });
+    assert.equal(
+      depends.trim(),
+      'nodejs (>= 20.19), nodejs (<< 21~) | nodejs (>= 22.12), nodejs (<< 23~) | nodejs (>= 24), libc6 (>= 2.25)',
+    );
   });
 
   test('is one in which lintian finds nothing to mend', { skip: missing('lintian') }, () => {
@@ -150,7 +169,7 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
     );
 
     // As systemd would: the unit's own command line, with its socket and its place for messages.
-    const unit = readFileSync(join(root, 'lib/systemd/system/qmpmux@.service'), 'utf8');
+    const unit = readFileSync(join(root, 'usr/lib/systemd/system/qmpmux@.service'), 'utf8');
     const served = /^Environment="QMPMUX_SERVE=(.*)"$/m.exec(unit)?.[1] ?? '';
     const command = (/^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '')
       .replace('$QMPMUX_SERVE', served)

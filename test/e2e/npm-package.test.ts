@@ -101,3 +101,27 @@ test('the npm package runs, and can be imported with its types, where nothing el
   );
   assert.deepEqual(wrong, []);
 });
+
+test('what the package is made of is told without npm, of which older ones cannot', (t) => {
+  const folder = scratch(t);
+  const before = readFileSync(join(root, 'dist/sbom.cdx.json'), 'utf8');
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'packaging/shipped.mjs')], {
+    encoding: 'utf8',
+    env: { PATH: folder },
+  });
+  assert.equal(status, 0, stderr);
+  assert.equal(readFileSync(join(root, 'dist/sbom.cdx.json'), 'utf8'), before);
+  const bill: {
+    bomFormat: string;
+    components: { 'bom-ref': string; purl: string; hashes: { alg: string; content: string }[] }[];
+    dependencies: { ref: string; dependsOn: string[] }[];
+  } = JSON.parse(before);
+  assert.equal(bill.bomFormat, 'CycloneDX');
+  const known = new Set(bill.components.map((component) => component['bom-ref']));
+  for (const { purl, hashes } of bill.components) {
+    assert.match(purl, /^pkg:npm\/(%40[\w.-]+\/)?[\w.-]+@\d/);
+    assert.match(hashes[0]?.content ?? '', /^[0-9a-f]{128}$/);
+  }
+  for (const { dependsOn } of bill.dependencies) for (const one of dependsOn) assert.ok(known.has(one), one);
+  assert.ok((bill.dependencies.find(({ ref }) => ref.startsWith('qmpmux@'))?.dependsOn.length ?? 0) > 5);
+});

@@ -117,6 +117,12 @@ describe('the units', { skip: missing('systemd-analyze') }, () => {
   }
 
   for (const name of names.filter((each) => each.endsWith('.service'))) {
+    test(`${name} leaves no core with secrets in it, and takes no more memory than it may`, () => {
+      const text = readFileSync(join(units, name), 'utf8');
+      assert.match(text, /^LimitCORE=0$/m);
+      assert.match(text, /^MemoryMax=4G$/m);
+    });
+
     test(`${name} exposes little: at most 1.5 of 10`, () => {
       const { stdout } = spawnSync('systemd-analyze', ['security', '--offline=true', '--no-pager', join(units, name)], {
         encoding: 'utf8',

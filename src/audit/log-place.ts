@@ -1,0 +1,87 @@
+/**
+ * Whether a file can be an audit log: a record of who did what is worth what it takes to change it. Who can write to the file, or put
+ * another one in its place, can; who can read it learns what all others do.
+ *
+ * Refused: folders open to all, a file of another user, one with a second name; as root also folders of other users, who could have root write
+ * into a file of their choice. Said loudly: a mode beyond 0640, a folder that a group may write to.
+ */
+import * as fs from 'node:fs';
+import { dirname } from 'node:path';
+
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = fs.constants;
+const STICKY = 0o1000;
+/** Bits beyond 0640 that let somebody in. */
+const TOO_WIDE = 0o027;
+
+/**
+ * Opens a log file for appending, and creates it (0600) where there is none. Links are not followed. What was opened is looked at, not what
+ * its name stands for.
+ * @param warn told, in a sentence, what should be otherwise
+ * @param what it is, for messages
+ * @throws Error of the system, or one that says why the file is refused, and what to do
+ */
+export function openLogFile(path: string, warn: (problem: string) => void, what = 'the audit log'): number {
+  checkFolders(dirname(path), what, warn);
+  // Without O_NONBLOCK the open of a pipe would wait for a reader. A regular file knows no difference.
+  const fd = fs.openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  try {
+    checkFile(path, fs.fstatSync(fd), what, warn);
+    return fd;
+  } catch (error) {
+    fs.closeSync(fd);
+    throw error;
+  }
+}
+
+function checkFile(path: string, found: fs.Stats, what: string, warn: (problem: string) => void): void {
+  const { mode, uid } = found;
+  if (!found.isFile()) throw new Error(`${path} is not a regular file`);
+  if (!isTrusted(uid)) {
+    throw new Error(`${path} is a file of uid ${uid}, who can change what is in it; move it away, or chown it`);
+  }
+  // One look tells both, so that a second name cannot come and go in between.
+  const named = fs.lstatSync(path);
+  if (named.ino !== found.ino || named.dev !== found.dev) throw new Error(`${path} was replaced just now`);
+  if (named.nlink > 1)
+    throw new Error(`${path} has another name (a hard link), by which it can be changed; move it away`);
+  if ((mode & TOO_WIDE) === 0) return;
+  const how = (mode & 0o022) === 0 ? 'read' : 'change';
+  warn(`others can ${how} ${what} ${path} (mode ${octal(mode)}); chmod 0640 ${path}`);
+}
+
+function checkFolders(folder: string, what: string, warn: (problem: string) => void): void {
+  let here: string;
+  try {
+    here = fs.realpathSync(folder);
+  } catch {
+    // Opening the file tells what is wrong.
+    return;
+  }
+  const { mode, gid } = fs.statSync(here);
+  if ((mode & 0o020) !== 0 && gid !== 0 && (mode & STICKY) === 0) {
+    warn(`group ${gid} can replace ${what} in ${here} (mode ${octal(mode)}); chmod g-w ${here}`);
+  }
+  for (;;) {
+    const above = fs.statSync(here);
+    if ((above.mode & 0o002) !== 0 && (above.mode & STICKY) === 0) {
+      throw new Error(`anyone can write to the folder ${here}, and replace ${what}; chmod o-w ${here}`);
+    }
+    if (process.geteuid?.() === 0 && above.uid !== 0) {
+      throw new Error(
+        `the folder ${here} is that of uid ${above.uid}, who can replace ${what}, and qmpmux runs as root; ` +
+          'use a folder of root’s, or run qmpmux as that user',
+      );
+    }
+    const next = dirname(here);
+    if (next === here) return;
+    here = next;
+  }
+}
+
+function isTrusted(uid: number): boolean {
+  return uid === 0 || uid === process.geteuid?.();
+}
+
+function octal(mode: number): string {
+  return `0${(mode & 0o7777).toString(8).padStart(3, '0')}`;
+}
