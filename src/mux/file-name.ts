@@ -13,7 +13,7 @@
 /** Linux opens no longer name (PATH_MAX), and what can stand around one is short. A longer text may lead anywhere. */
 const LONGEST = 8192;
 /** More pieces than these make a text that may lead anywhere. */
-const MOST_PIECES = 64;
+const MOST_PIECES = 16;
 
 export interface FileName {
   /** Ways to write it, itself included. */
@@ -40,6 +40,7 @@ function decodePercent(text: string): string {
 }
 
 function readPlain(text: string): FileName {
+  if (isSimple(text)) return { readings: [text], isAnywhere: !text.startsWith('/') || isMagic(text) };
   const readings = new Set([text]);
   let isAbsolute = false;
   let isAnywhere = hasUpward(text);
@@ -51,14 +52,31 @@ function readPlain(text: string): FileName {
     if (++pieces > MOST_PIECES) return { readings: [text], isAnywhere: true };
     if (piece.startsWith('/')) {
       const short = withoutEmptyParts(piece);
-      readings.add(withoutEmptyParts(text.slice(start))).add(short);
-      if (MAGIC.some((place) => `${short}/`.startsWith(place))) isAnywhere = true;
+      readings
+        .add(withoutEmptyParts(text.slice(start)))
+        .add(short)
+        .add(piece);
+      if (isMagic(short)) isAnywhere = true;
       // Behind protocols a name is absolute; behind a name it is a part of that.
       if (!text.slice(0, start).includes('/')) isAbsolute = true;
     }
     start = at + 1;
   }
   return { readings: [...readings], isAnywhere: isAnywhere || !isAbsolute };
+}
+
+/** Whether a text is one name, written as names are: most are. */
+function isSimple(text: string): boolean {
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at] ?? '';
+    if (SIGNS.includes(char) || (char === '.' && text[at + 1] === '.')) return false;
+    if (char === '/' && (at + 1 === text.length || text[at + 1] === '/' || text[at + 1] === '.')) return false;
+  }
+  return true;
+}
+
+function isMagic(name: string): boolean {
+  return MAGIC.some((place) => name.startsWith(place) || `${name}/` === place);
 }
 
 /** What separates names from what stands around them. */

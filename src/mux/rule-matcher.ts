@@ -6,7 +6,7 @@
  */
 import type { Leaf } from './arguments.js';
 import { takesDescriptor } from './descriptor-desk.js';
-import { type FileName, hasUpward, readFileName, withoutEmptyParts } from './file-name.js';
+import { hasUpward, readFileName, withoutEmptyParts } from './file-name.js';
 import { Glob, PathGlob } from './glob.js';
 import { concernsMonitors, isMonitorType, isMonitorVerb } from './monitor-commands.js';
 import type { Condition, Rule } from './policy-rule.js';
@@ -20,7 +20,6 @@ const LONGEST_MEMBER = 256;
 export class JudgedArguments {
   readonly written: readonly Leaf[];
   readonly #command: string;
-  readonly #names = new Map<Leaf, FileName | null>();
   #others: readonly Leaf[] | null | undefined;
 
   constructor(command: string, written: readonly Leaf[]) {
@@ -37,13 +36,6 @@ export class JudgedArguments {
   get others(): readonly Leaf[] | null {
     if (this.#others === undefined) this.#others = otherSpellings(this.#command, this.written);
     return this.#others;
-  }
-
-  /** @returns a value read as a file's name; null where its parts are looked at instead */
-  nameOf(leaf: Leaf): FileName | null {
-    let name = this.#names.get(leaf);
-    if (name === undefined) this.#names.set(leaf, (name = isTakenApart(leaf.text) ? null : readFileName(leaf.text)));
-    return name;
   }
 }
 
@@ -125,7 +117,7 @@ class ConditionMatcher {
     if (!this.#allow) {
       const { written, others } = judged;
       // What cannot be read is denied by whoever would have to read it.
-      return others === null || [written, others].some((leaves) => leaves.some((leaf) => this.#denies(leaf, judged)));
+      return others === null || [written, others].some((leaves) => leaves.some((leaf) => this.#denies(leaf)));
     }
     let isFound = false;
     for (const leaf of judged.written) {
@@ -141,14 +133,15 @@ class ConditionMatcher {
     return this.#value.matches(text) && (this.#isLiteral || this.#value.isAnything || !hasUpward(text));
   }
 
-  #denies(leaf: Leaf, judged: JudgedArguments): boolean {
+  #denies(leaf: Leaf): boolean {
     if (!this.#path.matches(leaf.path)) return false;
     const { text, path } = leaf;
     if (this.#value.matches(text)) return true;
     const scheme = this.#scheme;
     if (scheme === null || !text.startsWith(scheme)) return false;
-    const name = scheme === '' ? judged.nameOf(leaf) : readFileName(text.slice(scheme.length));
-    if (name === null) return false;
+    // Where a text holds options that were taken apart, these are looked at.
+    if (scheme === '' && isTakenApart(text)) return false;
+    const name = readFileName(text.slice(scheme.length));
     if (name.readings.some((each) => this.#value.matches(scheme + each) || this.#plain.matches(scheme + each)))
       return true;
     // A pattern that leads to any member means files only where the member is one for files.

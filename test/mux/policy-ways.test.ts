@@ -181,6 +181,7 @@ describe('the name of a file', () => {
     'blkdebug:/etc/passwd:nbd://h',
     'blkverify:/x:/etc/passwd',
     'fat:rw:/etc/passwd',
+    'fat:/etc/',
     'host_device:/etc/passwd',
     '/proc/self/root/etc/passwd',
     '/proc/1/cwd/etc/passwd',
@@ -298,7 +299,7 @@ describe('a line of the human monitor', () => {
   it('that hides its verb, or what follows info, behind more blanks than are read is denied', () => {
     const rules = ['deny hmp cont', 'deny hmp info status', 'allow hmp *'];
     const far = ' '.repeat(70_000);
-    for (const line of [`${far}cont`, `info${far}status`, `${far}stop`, `\t${far}info status`, 'x'.repeat(70_000)]) {
+    for (const line of [`${far}cont`, `info${far}status`, `${far}stop`, `\t${far}info status`]) {
       assert.equal(allows(rules, hmpCommand(line)), false, line.trim().slice(0, 20));
       assert.equal(
         allows(
@@ -400,6 +401,7 @@ describe('judging', () => {
       (n) => command('migrate', { channels: [{ addr: { transport: 'exec', args: Array(n / 16).fill('aa') } }] }),
     ],
     ['actions', (n) => transaction(...Array.from({ length: n / 32 }, () => ['abort', { x: 'aaaaaaaa' }] as const))],
+    ['pieces of names', (n) => command('device_add', { a: Array(Math.ceil(n / 8000)).fill(':/'.repeat(4000)) })],
     ['names in names', (n) => command('blockdev-add', { filename: 'json:'.repeat(n / 8) })],
   ];
   for (const [what, make] of inputs) {
