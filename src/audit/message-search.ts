@@ -5,7 +5,8 @@
  * times; and what is remembered of removals has a bound.
  */
 import { Parser } from '../qmp/parser.js';
-import { MAX_NESTING, Scan, Scanner } from '../qmp/scanner.js';
+import { Scan, Scanner } from '../qmp/scanner.js';
+import { MAX_NESTING } from '../qmp/stream-limits.js';
 import { returnTokenList, Token, type TokenList } from '../qmp/tokens.js';
 import { redactHmp, secretsInHmpAnswer } from './hmp-redaction.js';
 import type { CompiledRules, Progress } from './redaction-rules.js';

@@ -14,6 +14,7 @@ import { canonicalValue } from '../qmp/canonical.js';
 import { CommandReader } from '../qmp/command.js';
 import { type ErrorClass, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
+import type { Dialect } from '../qmp/prompt-stream.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
 import { formatJson, isJsonArray, isJsonObject, type JsonObject, parseJson } from '../qmp/value.js';
 import { prettyLines } from './pretty-lines.js';
@@ -24,6 +25,8 @@ export interface SimulatedMonitorOptions {
   readonly oob?: boolean;
   /** Whether messages take many lines, as with `pretty=on`. Default false. */
   readonly pretty?: boolean;
+  /** How malformed input is answered: as by QEMU 11.1 and later (`prompt`), or by those before. Default `classic`. */
+  readonly dialect?: Dialect;
 }
 
 /** One execution of a command that waits until it is told. */
@@ -59,6 +62,7 @@ export class SimulatedMonitor {
   readonly vm = new SimulatedVm();
   readonly #offersOob: boolean;
   readonly #pretty: boolean;
+  readonly #dialect: Dialect;
   readonly #parser = new Parser();
   readonly #reader = new CommandReader();
   readonly #executed = new Map<string, number>();
@@ -79,6 +83,7 @@ export class SimulatedMonitor {
   constructor(options: SimulatedMonitorOptions = {}) {
     this.#offersOob = options.oob ?? true;
     this.#pretty = options.pretty ?? false;
+    this.#dialect = options.dialect ?? 'classic';
   }
 
   /** Listens on a Unix socket. Rejects with the system's error. */
@@ -168,6 +173,7 @@ export class SimulatedMonitor {
   #serve(stream: Duplex): void {
     const session: Session = { stream, scanner: new Scanner(), negotiated: false, oob: false, inputEnded: false };
     this.#session = session;
+    session.scanner.dialect = this.#dialect;
     const capabilities = this.#offersOob ? '["oob"]' : '[]';
     this.#write(`{"QMP": {"version": ${formatJson(this.vm.version, 'qemu')}, "capabilities": ${capabilities}}}`);
     stream.on('data', (chunk: Buffer) => {

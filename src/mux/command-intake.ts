@@ -8,6 +8,7 @@ import { canonicalValue } from '../qmp/canonical.js';
 import { ID_MEMBER } from '../qmp/command.js';
 import { Form, LONGEST_OF_FORM } from '../qmp/form.js';
 import { Parser } from '../qmp/parser.js';
+import type { Dialect } from '../qmp/prompt-stream.js';
 import { Scan, Scanner, type ScanResult } from '../qmp/scanner.js';
 import type { TokenList } from '../qmp/tokens.js';
 import { ArgumentList } from './arguments.js';
@@ -74,6 +75,12 @@ export class CommandIntake {
     // A command that is longer than allowed is not to be known.
     this.#mayLearn = owner.limits.commandBytes > LONGEST_OF_FORM;
     this.#scanner = new Scanner(owner.limits.commandBytes);
+    this.#scanner.dialect = owner.dialect;
+  }
+
+  /** The upstream's way to judge what it reads, which a new QEMU may change; the client keeps its place in the stream. */
+  set dialect(dialect: Dialect) {
+    this.#scanner.dialect = dialect;
   }
 
   /** Bytes kept for an unfinished message or not yet read. */

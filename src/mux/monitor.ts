@@ -16,9 +16,10 @@ import { ascii, asciiText, concat } from '../qmp/ascii.js';
 import { Envelope, MessageKind } from '../qmp/envelope.js';
 import { LineReader } from '../qmp/lines.js';
 import { PrettyFolder } from '../qmp/pretty.js';
+import type { Dialect } from '../qmp/prompt-stream.js';
 import type { Host, Link, UpstreamState } from './link.js';
 import { LineLink } from './line-link.js';
-import { defaultWords, type Probe, probes, type Words } from './negotiation.js';
+import { DIALECT_PROBE, defaultWords, dialectOf, type Probe, probes, type Words } from './negotiation.js';
 import type { SeenTime } from './seen-time.js';
 
 /** What the monitor tells its multiplexer. */
@@ -64,6 +65,7 @@ const LINE_PATIENCE = 1_000_000;
 const LONGEST_DESC = 500;
 /** How all that we send begins. */
 const COMMAND = ascii('{"exec');
+const HANDSHAKE = ascii(`${DIALECT_PROBE}{"exec`);
 const CARRIAGE_RETURN = 0x0d;
 const LINE_FEED = 0x0a;
 const OPENING_BRACE = 0x7b;
@@ -75,6 +77,8 @@ export class Monitor {
   /** Whether clients are offered `oob`. */
   offersOob = false;
   words: Words = defaultWords();
+  /** How QEMU judges what it reads. */
+  dialect: Dialect = 'classic';
 
   #state: UpstreamState = { name: 'connecting' };
   #link: Link | null = null;
@@ -251,9 +255,10 @@ export class Monitor {
     this.offersOob = greeting.offersOob && this.#owner.enablesOob;
     this.greeting = greeting.offersOob && !this.offersOob ? withoutOob(message) : message;
     this.words = defaultWords();
+    this.dialect = 'classic';
     this.#nonce = this.#host.nonce();
     this.#probes = probes(this.#nonce, greeting.offersOob);
-    let request = '';
+    let request = DIALECT_PROBE;
     this.#probes.forEach((probe, index) => {
       request += `{${probe.members},"id":"${this.#nonce}${index}"}`;
     });
@@ -286,8 +291,14 @@ export class Monitor {
     const message = concat(chunks);
     // Answers to our own requests are short; what is long is somebody else's, and not worth reading.
     const reply = message.length > LONGEST_ANSWER ? null : readReply(message);
+    const dialect = reply === null || reply.id !== undefined ? null : dialectOf(reply.desc);
+    if (dialect !== null) {
+      this.dialect = dialect;
+      return;
+    }
     if (reply === null || typeof reply.id !== 'string' || !reply.id.startsWith(this.#nonce)) {
-      const isOurs = beginsWith(chunks, COMMAND) && message.length <= LONGEST_GREETING;
+      const isCommand = beginsWith(chunks, HANDSHAKE) || beginsWith(chunks, COMMAND);
+      const isOurs = isCommand && message.length <= LONGEST_GREETING;
       const isEcho = reply === null && isOurs && asciiText(message).includes(this.#nonce);
       if (isEcho) this.#echoes = true;
       else this.#owner.stray(chunks, 'an answer to an earlier connection');

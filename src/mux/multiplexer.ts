@@ -9,6 +9,7 @@
 import { CommandReader } from '../qmp/command.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
 import { Parser } from '../qmp/parser.js';
+import type { Dialect } from '../qmp/prompt-stream.js';
 import { Admission } from './admission.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { Counters, Traffic } from './counters.js';
@@ -291,6 +292,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     return this.#monitor.words;
   }
 
+  get dialect(): Dialect {
+    return this.#monitor.dialect;
+  }
+
   get offersOob(): boolean {
     return this.#monitor.offersOob;
   }
@@ -417,6 +422,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     else if (state.name === 'running') {
       this.#feed.running(state.version);
       this.#version = state.version;
+      for (const session of this.#sessions) session.dialect = this.dialect;
     }
     this.extensions.stateChanged();
     this.journal?.upstream(state);

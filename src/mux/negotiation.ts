@@ -6,6 +6,7 @@ import { walkOrder } from '../qmp/dictionary.js';
 import { Token, type TokenList } from '../qmp/tokens.js';
 import { genericError, type QmpFault } from '../qmp/message.js';
 import type { Parser } from '../qmp/parser.js';
+import type { Dialect } from '../qmp/prompt-stream.js';
 import { encode } from '../qmp/unicode.js';
 
 /** Stands in a text for what the client wrote. */
@@ -36,6 +37,19 @@ export function defaultWords(): Words {
     itemNotString: `Invalid parameter type for 'enable[${BLANK}]', expected: string`,
     oobNotAvailable: 'Capability oob not available',
   };
+}
+
+/**
+ * Sent first in the handshake. With nothing open before it, it draws exactly one error from every QEMU, and has no after-effect. The
+ * version would not do: QEMU changed between two builds that call themselves 11.0.50, and vendors take changes back to older ones.
+ */
+export const DIALECT_PROBE = '}';
+
+/** @returns the dialect in which `desc` is an error of `DIALECT_PROBE`, or null when it is none */
+export function dialectOf(desc: string | null): Dialect | null {
+  const found = /^(\d{1,20}:\d{1,20}: )?JSON parse error, expecting value$/.exec(desc ?? '');
+  if (found === null) return null;
+  return found[1] === undefined ? 'classic' : 'prompt';
 }
 
 /** A faulty request to send during the handshake, and what its answer teaches. */

@@ -1,6 +1,7 @@
 /** What a session needs of its multiplexer. */
 import type { CommandReader } from '../qmp/command.js';
 import type { Parser } from '../qmp/parser.js';
+import type { Dialect } from '../qmp/prompt-stream.js';
 import type { Counters, Traffic } from './counters.js';
 import type { DescriptorDesk } from './descriptor-desk.js';
 import type { Extensions } from './extension.js';
@@ -18,6 +19,8 @@ export interface SessionOwner {
   readonly journal: Journal | null;
   readonly words: Words;
   readonly offersOob: boolean;
+  /** How QEMU judges what it reads. */
+  readonly dialect: Dialect;
   readonly counters: Counters;
   readonly traffic: Traffic;
   readonly limits: Limits;

@@ -13,7 +13,8 @@
  * the turn) → on. What comes meanwhile is kept.
  */
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
-import { OVERSIZED } from '../qmp/scanner.js';
+import type { Dialect } from '../qmp/prompt-stream.js';
+import { OVERSIZED } from '../qmp/stream-limits.js';
 import { ClientCommands, QUIT } from './client-commands.js';
 import { ClientDescriptors } from './client-descriptors.js';
 import { ClientOutput } from './client-output.js';
@@ -119,6 +120,11 @@ export class Session implements ClientPort, ClientView {
   /** Open files that the client has sent and QEMU does not have. */
   get descriptorCount(): number {
     return this.#descriptors.count;
+  }
+
+  /** QEMU has changed to this way to judge what it reads, for a client that outlives the one it was greeted by. */
+  set dialect(dialect: Dialect) {
+    this.#intake.dialect = dialect;
   }
 
   /** Sends QEMU's greeting. */

@@ -12,6 +12,7 @@ import type { Link } from '../mux/link.js';
 import { ascii, asciiText } from '../qmp/ascii.js';
 import { emptyReturn, errorReply, genericError } from '../qmp/message.js';
 import { Parser } from '../qmp/parser.js';
+import type { Dialect } from '../qmp/prompt-stream.js';
 import { findMember, hasNul, qemuReply, qemuValue, strictCommand, writtenId } from '../qmp/respelling.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
 import { quote } from '../qmp/unicode.js';
@@ -142,6 +143,7 @@ export class LibvirtConnection implements Connection {
     const from = found.tokens.start(this.#parser.valueToken(member));
     const to = found.tokens.end(this.#parser.endToken(member) - 1);
     const version = this.#spelt(found.bytes.slice(Math.max(from, start), to)) ?? '{}';
+    this.#commands.dialect = dialectOf(version);
     this.#deliver(ascii(`{"QMP": {"version": ${version}, "capabilities": []}}\r\n`));
   }
 
@@ -317,4 +319,14 @@ export class LibvirtConnection implements Connection {
 function refused(id: Uint8Array | null, desc: string): Waiting {
   const answer = errorReply(id, genericError(desc));
   return { id, command: null, answer, isProbe: false, opens: false };
+}
+
+/**
+ * Malformed input cannot be sent through libvirt to see what QEMU says of it, so here its version must do.
+ * @param version what query-version returns
+ */
+function dialectOf(version: string): Dialect {
+  const number = (name: string) => Number(new RegExp(`"${name}": (\\d{1,9})`).exec(version)?.[1] ?? 0);
+  const major = number('major');
+  return major > 11 || (major === 11 && number('minor') >= 1) ? 'prompt' : 'classic';
 }

@@ -7,15 +7,13 @@
  * (`begin`, then `step` until it is done), between which others are served.
  */
 import { asciiText, equals } from './ascii.js';
-import { KeyHash, KeyTable } from './key-table.js';
-import { checkString, decodeString, readCharacter, characterEnd, stringError } from './string-token.js';
+import { KeyHash } from './key-table.js';
+import { ObjectKeys } from './object-keys.js';
+import { checkString, decodeString, stringError } from './string-token.js';
 import { Token, type TokenList } from './tokens.js';
 
 /** QEMU formats what it says of a parse error into a buffer of 1024 bytes, NUL included. */
-const LONGEST_ERROR = 1023;
-/** From this many members on, or with a key longer than this, an object's keys are looked up in a table, not compared with each other. */
-const MANY_KEYS = 24;
-const SHORT_KEY = 64;
+export const LONGEST_ERROR = 1023;
 /** What a token costs of a step's budget, besides the bytes of a string that has to be looked at. */
 const TOKEN_COST = 8;
 /** More levels than `Scanner` lets through. */
@@ -27,6 +25,16 @@ const TRUE = new Uint8Array([0x74, 0x72, 0x75, 0x65]);
 const FALSE = new Uint8Array([0x66, 0x61, 0x6c, 0x73, 0x65]);
 const NULL = new Uint8Array([0x6e, 0x75, 0x6c, 0x6c]);
 const NOTHING = new Uint8Array(0);
+
+/** @returns whether a keyword is one of JSON's. */
+export function isKeyword(bytes: Uint8Array, start: number, end: number): boolean {
+  return equals(bytes, start, end, TRUE) || equals(bytes, start, end, FALSE) || equals(bytes, start, end, NULL);
+}
+
+/** @returns what QEMU says of any other. */
+export function invalidKeyword(bytes: Uint8Array, start: number, end: number): string {
+  return `invalid keyword '${asciiText(bytes, start, Math.min(end, start + LONGEST_ERROR))}'`.slice(0, LONGEST_ERROR);
+}
 
 /** What is being read of something that is open. QEMU reads a value where a key should be, and judges it then. */
 const Inside = { Array: 0, Key: 1, Value: 2 } as const;
@@ -49,18 +57,12 @@ export class Parser {
   #keyTokens: number[] = [];
   #valueTokens: number[] = [];
   #endTokens: number[] = [];
-  /** Key tokens of the open objects whose keys are compared with each other, innermost last. */
-  #keys: number[] = [];
-  /** Brackets that are open, and of each: what is read inside it; of objects also the key at hand, that key's hash, … */
+  readonly #objects = new ObjectKeys();
+  /** Brackets that are open, and of each: what is read inside it; of objects also the key at hand, and that key's hash, if it has one. */
   #depth = 0;
   readonly #inside = new Uint8Array(MOST_OPEN);
   readonly #key = new Int32Array(MOST_OPEN);
   readonly #hash = new Int32Array(MOST_OPEN);
-  /** … the first of its keys in `#keys`, and its number where they are in `#table`; otherwise 0. */
-  readonly #firstKey = new Int32Array(MOST_OPEN);
-  readonly #object = new Int32Array(MOST_OPEN);
-  #objectCount = 0;
-  #table = new KeyTable();
   readonly #keyHash = new KeyHash();
   /** The first token of the value of the top-level member at hand. */
   #value = 0;
@@ -78,9 +80,8 @@ export class Parser {
     this.#at = 0;
     this.#within = 0;
     this.#depth = 0;
-    if (this.#keys.length > 0) this.#keys.length = 0;
-    if (this.#objectCount > 0) this.#table.clear();
-    this.#objectCount = 0;
+    this.#objects.clear();
+    this.#objects.use(bytes, tokens);
     this.error = null;
     this.memberCount = 0;
     this.isObject = tokens.kind(0) === Token.LeftBrace;
@@ -101,13 +102,13 @@ export class Parser {
       const at = this.#at;
       switch (tokens.kind(at)) {
         case Token.PlainString:
-          if (this.#isHashed(tokens, at)) {
+          if (this.#isHashed(at)) {
             left = this.#readString(tokens, at, left, true);
             if (left < 0) return this.error !== null;
           }
           break;
         case Token.RichString:
-          left = this.#readString(tokens, at, left, this.#isHashed(tokens, at));
+          left = this.#readString(tokens, at, left, this.#isHashed(at));
           if (left < 0) return this.error !== null;
           break;
         case Token.Integer:
@@ -151,6 +152,8 @@ export class Parser {
     [this.#keyTokens, other.#keyTokens] = [other.#keyTokens, this.#keyTokens];
     [this.#valueTokens, other.#valueTokens] = [other.#valueTokens, this.#valueTokens];
     [this.#endTokens, other.#endTokens] = [other.#endTokens, this.#endTokens];
+    this.#objects.clear();
+    other.#objects.clear();
   }
 
   /** Lets go of the message parsed last, and of its bytes, which may be many: their client may be gone before there is another. */
@@ -163,13 +166,13 @@ export class Parser {
       this.#valueTokens = [];
       this.#endTokens = [];
     }
-    if (this.#objectCount > 0) this.#table.clear();
-    this.#objectCount = 0;
+    this.#objects.clear();
   }
 
   /** Bytes of memory that are held besides the message, where it has many members. */
   get heldBytes(): number {
-    return this.#objectCount === 0 ? 0 : this.#table.bytes + this.memberCount * 12;
+    const { bytes } = this.#objects;
+    return bytes === 0 ? 0 : bytes + this.memberCount * 12;
   }
 
   /** @returns the token of the key of top-level member `index`. */
@@ -217,26 +220,22 @@ export class Parser {
     // Not reached behind a Scanner, which counts them.
     if (depth === MOST_OPEN) return !this.#fail('too many brackets');
     this.#inside[depth] = inside;
-    this.#firstKey[depth] = this.#keys.length;
-    this.#object[depth] = 0;
+    if (inside === Inside.Key) this.#objects.open();
     this.#depth = depth + 1;
     this.#at++;
     return true;
   }
 
   #isKeyword(start: number, end: number): boolean {
-    const bytes = this.#bytes;
-    if (equals(bytes, start, end, TRUE) || equals(bytes, start, end, FALSE) || equals(bytes, start, end, NULL)) {
-      return true;
-    }
-    return !this.#fail(`invalid keyword '${asciiText(bytes, start, Math.min(end, start + LONGEST_ERROR))}'`);
+    if (isKeyword(this.#bytes, start, end)) return true;
+    return !this.#fail(invalidKeyword(this.#bytes, start, end));
   }
 
   /** Whether the string is a key that will be looked up in the table. */
-  #isHashed(tokens: TokenList, at: number): boolean {
+  #isHashed(at: number): boolean {
     const top = this.#depth - 1;
     if (top < 0 || this.#inside[top] !== Inside.Key || this.#key[top] !== at) return false;
-    return (this.#object[top] ?? 0) > 0 || tokens.end(at) - tokens.start(at) > SHORT_KEY;
+    return this.#objects.needsHash(at);
   }
 
   /**
@@ -294,7 +293,7 @@ export class Parser {
         if (kind !== Token.RightBracket) return this.#fail('expected separator in list');
       } else {
         // Looked for only now: in QEMU an error inside the value comes first.
-        if (this.#isDuplicate(tokens, top)) return this.#fail('duplicate key');
+        if (this.#isDuplicate(top)) return this.#fail('duplicate key');
         if (top === 0) this.#takeMember(this.#at - 1);
         if (kind === Token.Comma) {
           this.#inside[top] = Inside.Key;
@@ -303,8 +302,7 @@ export class Parser {
         }
         if (kind === 0) return this.#fail('premature EOI');
         if (kind !== Token.RightBrace) return this.#fail('expected separator in dict');
-        const firstKey = this.#firstKey[top] ?? 0;
-        if (this.#keys.length > firstKey) this.#keys.length = firstKey;
+        this.#objects.close();
       }
       this.#depth = top;
     }
@@ -319,55 +317,8 @@ export class Parser {
   }
 
   /** Whether the object has the key at hand; if not, it has it now. */
-  #isDuplicate(tokens: TokenList, top: number): boolean {
-    const keys = this.#keys;
+  #isDuplicate(top: number): boolean {
     const key = this.#key[top] ?? 0;
-    const firstKey = this.#firstKey[top] ?? 0;
-    let object = this.#object[top] ?? 0;
-    if (object === 0) {
-      if (keys.length - firstKey < MANY_KEYS && tokens.end(key) - tokens.start(key) <= SHORT_KEY) {
-        for (let i = firstKey; i < keys.length; i++) if (this.#isSame(keys[i] ?? 0, key)) return true;
-        keys.push(key);
-        return false;
-      }
-      object = this.#object[top] = ++this.#objectCount;
-      for (let i = firstKey; i < keys.length; i++) {
-        const each = keys[i] ?? 0;
-        this.#table.has(object, each, this.#hashOf(tokens, each), this.#isSame);
-      }
-      keys.length = firstKey;
-      // A short one was not hashed when it was read, for then its object had few.
-      if (tokens.end(key) - tokens.start(key) <= SHORT_KEY) this.#hash[top] = this.#hashOf(tokens, key);
-    }
-    return this.#table.has(object, key, this.#hash[top] ?? 0, this.#isSame);
+    return this.#objects.isDuplicate(key, this.#objects.needsHash(key) ? (this.#hash[top] ?? 0) : null);
   }
-
-  #hashOf(tokens: TokenList, key: number): number {
-    this.#keyHash.begin();
-    this.#keyHash.take(this.#bytes, tokens.start(key) + 1, tokens.end(key) - 1, tokens.end(key));
-    return this.#keyHash.finish();
-  }
-
-  /** Whether two string tokens say the same. */
-  readonly #isSame = (one: number, other: number): boolean => {
-    const tokens = this.#tokens;
-    if (tokens === null) return false;
-    const bytes = this.#bytes;
-    let at = tokens.start(one) + 1;
-    let otherAt = tokens.start(other) + 1;
-    const last = tokens.end(one) - 1;
-    const otherLast = tokens.end(other) - 1;
-    if (tokens.kind(one) === Token.PlainString && tokens.kind(other) === Token.PlainString) {
-      if (last - at !== otherLast - otherAt) return false;
-      while (at < last) if (bytes[at++] !== bytes[otherAt++]) return false;
-      return true;
-    }
-    while (at < last && otherAt < otherLast) {
-      const codePoint = readCharacter(bytes, at, last + 1);
-      at = characterEnd;
-      if (readCharacter(bytes, otherAt, otherLast + 1) !== codePoint) return false;
-      otherAt = characterEnd;
-    }
-    return at >= last && otherAt >= otherLast;
-  };
 }

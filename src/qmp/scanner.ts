@@ -2,7 +2,8 @@
  * Bytes from a client → messages, exactly as QEMU cuts them (qobject/json-lexer.c and json-streamer.c).
  *
  * Messages end where their braces and brackets balance, not at a newline. The lexer is QEMU's state machine, so what it
- * refuses, and where it goes on afterwards, is the same for any bytes in any chunking. No byte is read twice: all
+ * refuses, and where it goes on afterwards, is the same for any bytes in any chunking. What follows from a token depends on the
+ * dialect: `#accept` is QEMU's until 11.0, prompt-stream.ts that since 11.1. No byte is read twice: all
  * state survives between chunks. Text inside tokens is not judged here: that is the parser's.
  *
  * Memory: nothing is kept between messages. Inside one, its bytes so far and its tokens, both bounded by QEMU's limits
@@ -10,19 +11,22 @@
  */
 import { LastView } from './ascii.js';
 import type { Form } from './form.js';
+import { Pushed } from './prompt-parser.js';
+import { type Dialect, PromptStream } from './prompt-stream.js';
+import {
+  MAX_NESTING,
+  MAX_TOKEN_BYTES,
+  MAX_TOKEN_COUNT,
+  OVERSIZED,
+  TOO_DEEP,
+  TOO_MANY_TOKENS,
+} from './stream-limits.js';
+import { checkString } from './string-token.js';
 import { returnTokenList, takeTokenList, Token, type TokenKind, type TokenList } from './tokens.js';
 import { decodeLossy } from './unicode.js';
 
-/** QEMU's limits (qobject/json-streamer.c): bytes of all tokens of a message, their number, and open brackets. */
-export const MAX_TOKEN_BYTES = 64 * 1024 * 1024;
-export const MAX_TOKEN_COUNT = 2 * 1024 * 1024;
-export const MAX_NESTING = 1024;
-
 /** What an error quotes of a stray token is cut behind so many bytes. QEMU quotes all of it. */
 const LONGEST_QUOTED = 64 * 1024;
-
-/** What is wrong with a message of too many bytes, in QEMU's words. */
-export const OVERSIZED = 'JSON token size limit exceeded';
 
 /** What `Scanner.next` found. */
 export const Scan = {
@@ -102,6 +106,11 @@ function isDigit(byte: number): boolean {
 const NOTHING = new Uint8Array(0);
 const FIRST_HOLD = 256;
 
+/** A string is judged ahead when so many bytes of it are there. */
+const JUDGED_AHEAD = 64 * 1024;
+/** Two escapes that make one character, in bytes. */
+const LONGEST_CHARACTER = 12;
+
 export class Scanner {
   /** Where the message that `next` reported lies; valid until the next call of `next` or `push`. */
   bytes: Uint8Array = NOTHING;
@@ -126,6 +135,12 @@ export class Scanner {
   #braces = 0;
   #brackets = 0;
   #reported = false;
+  /** For the dialect of QEMU 11.1; null for the one before it. */
+  #prompt: PromptStream | null = null;
+  /** The dialect to change to when no message is under way, or null. */
+  #nextDialect: Dialect | null = null;
+  /** Up to where the characters of the string at hand were found right, in the dialect of QEMU 11.1. */
+  #judged = 0;
   /** Whether `bytes` is our own growing copy of an unfinished message, not a chunk. */
   #holding = false;
   /** `bytes` as a form reads them. */
@@ -135,6 +150,11 @@ export class Scanner {
   constructor(maxBytes: number = MAX_TOKEN_BYTES) {
     this.#maxBytes = Math.min(maxBytes, MAX_TOKEN_BYTES);
     this.#mostHeld = this.#maxBytes * 1.5 + Math.min(this.#maxBytes, MAX_TOKEN_COUNT);
+  }
+
+  /** Changes to QEMU's other dialect, at the end of a message that is under way. Positions are counted from there on. */
+  set dialect(dialect: Dialect) {
+    this.#nextDialect = dialect === (this.#prompt === null ? 'classic' : 'prompt') ? null : dialect;
   }
 
   /** The tokens of the reported message. */
@@ -164,6 +184,7 @@ export class Scanner {
     if (this.#reported) this.#forget();
     const from = this.#messageStart >= 0 ? this.#messageStart : this.#position;
     if (from >= this.#limit) {
+      this.#rebase(this.#position);
       this.bytes = chunk;
       this.#holding = false;
       this.#position = 0;
@@ -184,6 +205,7 @@ export class Scanner {
   nextIs(form: Form): boolean {
     if (this.#reported) this.#forget();
     if (this.#messageStart >= 0 || this.#state !== State.Start) return false;
+    if (this.#nextDialect !== null || this.#prompt?.isSilent === true) return false;
     const { bytes } = this;
     const limit = this.#limit;
     let at = this.#position;
@@ -192,6 +214,7 @@ export class Scanner {
     if (end < 0) return false;
     this.start = at;
     this.end = end;
+    this.#prompt?.passMessage(bytes, this.#position, end);
     this.#position = end;
     return true;
   }
@@ -199,8 +222,10 @@ export class Scanner {
   /** @returns what comes next in the stream; call again until it is `NeedMore`. */
   next(): ScanResult {
     if (this.#reported) this.#forget();
+    if (this.#nextDialect !== null) this.#changeDialect();
     const bytes = this.bytes;
     const limit = this.#limit;
+    const prompt = this.#prompt;
     let at = this.#position;
     while (at < limit) {
       const byte = bytes[at] ?? 0;
@@ -210,11 +235,16 @@ export class Scanner {
         case State.Start: {
           const begins = beginTable[byte] ?? 0;
           if (begins === Begin.Blank) {
+            if (prompt !== null) prompt.passBlank(byte, at);
             at++;
             continue;
           }
           this.#tokenStart = at;
-          if (this.#messageStart < 0) this.#messageStart = at;
+          if (prompt !== null) {
+            prompt.beginToken();
+            this.#judged = at + 1;
+          }
+          if (this.#messageStart < 0 && prompt?.isSilent !== true) this.#messageStart = at;
           at++;
           if (begins > Begin.Structure) {
             // The table holds Begin.Structure plus one of TokenList's kinds here, and nothing else is above it.
@@ -232,7 +262,10 @@ export class Scanner {
         }
         case State.Recovery:
           while (at < limit && resyncTable[bytes[at] ?? 0] === 0) at++;
-          if (at < limit) this.#state = State.Start;
+          if (at < limit) {
+            this.#state = State.Start;
+            prompt?.recover();
+          }
           continue;
         case State.DoubleQuoted: {
           const stop = Math.min(limit, this.#tokenStart + this.#maxBytes + 1);
@@ -338,7 +371,10 @@ export class Scanner {
       if (found === 0 && !bad && at - this.#tokenStart > this.#maxBytes) found = Token.Oversized;
       if (found !== 0) {
         this.#state = State.Start;
-        const result = this.#accept(found, this.#tokenStart, at);
+        const result =
+          prompt === null
+            ? this.#accept(found, this.#tokenStart, at)
+            : this.#acceptPromptly(prompt, found, this.#tokenStart, at);
         if (result !== Scan.NeedMore) {
           this.#position = at;
           return result;
@@ -346,12 +382,17 @@ export class Scanner {
       } else if (bad) {
         this.#state = State.Recovery;
         this.#position = at;
+        if (prompt !== null) {
+          if (prompt.stray(bytes, this.#tokenStart, at)) return this.#malformed(prompt.error, at);
+          continue;
+        }
         // A NUL ends the text: QEMU formats the token as a C string.
         const stray = decodeLossy(bytes, this.#tokenStart, at, LONGEST_QUOTED);
         return this.#malformed(`JSON parse error, stray '${stray}'`, at);
       }
     }
     this.#position = at;
+    if (prompt !== null && this.#messageStart >= 0) this.#judgeAhead();
     if (this.#messageStart < 0) this.#release();
     else if (!this.#holding) this.#hold(this.#messageStart, 0);
     return Scan.NeedMore;
@@ -370,8 +411,8 @@ export class Scanner {
     else if (kind === Token.LeftBracket) this.#brackets++;
     else if (kind === Token.RightBracket) this.#brackets--;
     if (this.#tokenBytes >= this.#maxBytes) return this.#malformed(OVERSIZED, end);
-    if (tokens.count > MAX_TOKEN_COUNT) return this.#malformed('JSON token count limit exceeded', end);
-    if (this.#braces + this.#brackets > MAX_NESTING) return this.#malformed('JSON nesting depth limit exceeded', end);
+    if (tokens.count > MAX_TOKEN_COUNT) return this.#malformed(TOO_MANY_TOKENS, end);
+    if (this.#braces + this.#brackets > MAX_NESTING) return this.#malformed(TOO_DEEP, end);
     if (this.#braces < 0 || this.#brackets < 0 || (this.#braces === 0 && this.#brackets === 0)) {
       this.start = this.#messageStart;
       this.end = end;
@@ -379,6 +420,35 @@ export class Scanner {
       return Scan.Message;
     }
     return Scan.NeedMore;
+  }
+
+  #acceptPromptly(prompt: PromptStream, kind: TokenKind, start: number, end: number): ScanResult {
+    const { tokens } = this;
+    if (!prompt.isSilent) tokens.push(kind, start, end);
+    switch (prompt.take(kind, this.bytes, tokens, start, end, this.#judged)) {
+      case Pushed.More:
+        return Scan.NeedMore;
+      case Pushed.Done:
+        this.start = this.#messageStart;
+        this.end = end;
+        this.#reported = true;
+        return Scan.Message;
+      case Pushed.Error:
+        return this.#malformed(prompt.error, end);
+    }
+  }
+
+  /** Judges the characters of a long string as they come, so that there is not all to be done when its end is there. */
+  #judgeAhead(): void {
+    const isString = this.#state >= State.DoubleQuoted && this.#state <= State.SingleQuotedEscape;
+    if (!isString || this.#limit - this.#judged < JUDGED_AHEAD) return;
+    this.#judged = checkString(this.bytes, this.#judged, this.#limit, this.#limit - LONGEST_CHARACTER);
+  }
+
+  #changeDialect(): void {
+    if (this.#messageStart >= 0 || this.#state !== State.Start || this.#prompt?.isSilent === true) return;
+    this.#prompt = this.#nextDialect === 'prompt' ? new PromptStream(this.#position, this.#maxBytes) : null;
+    this.#nextDialect = null;
   }
 
   #malformed(error: string, end: number): ScanResult {
@@ -401,6 +471,7 @@ export class Scanner {
 
   /** Nothing is unfinished: keeps neither bytes nor tokens. */
   #release(): void {
+    this.#rebase(this.#position);
     this.bytes = NOTHING;
     this.#view.forget();
     this.#holding = false;
@@ -426,7 +497,7 @@ export class Scanner {
     this.#holding = true;
     this.#limit = kept;
     this.#position -= from;
-    this.#tokenStart -= from;
+    this.#rebase(from);
     if (this.#messageStart >= 0) this.#messageStart -= from;
     if (this.#tokens !== null && from > 0) this.#tokens.rebase(from);
   }
@@ -453,8 +524,15 @@ export class Scanner {
     if (removed < 0) return;
     this.bytes[to++] = 0x20;
     this.bytes.copyWithin(to, rest, this.#limit);
-    this.#tokenStart -= removed;
+    this.#rebase(removed);
     this.#position -= removed;
     this.#limit -= removed;
+  }
+
+  /** What was at `distance` is at 0 from now on. */
+  #rebase(distance: number): void {
+    this.#tokenStart -= distance;
+    this.#judged -= distance;
+    this.#prompt?.rebase(distance);
   }
 }

@@ -11,6 +11,10 @@ function fault(id: number, desc: string): string {
   return `{"id": ${id}, "error": {"class": "GenericError", "desc": "${desc}"}}`;
 }
 
+function broken(what: string, place = ''): string {
+  return `{"error": {"class": "GenericError", "desc": "${place}JSON parse error, ${what}"}}`;
+}
+
 function event(name: string, data: string): RegExp {
   return new RegExp(
     `^\\{"timestamp": \\{"seconds": \\d+, "microseconds": \\d+\\}, "event": "__org\\.qmpmux_${name}", "data": ${data}\\}$`,
@@ -310,6 +314,22 @@ describe('clients that are kept while QEMU is gone', () => {
     ]);
     client.send('{"execute":"query-status","id":2}');
     assert.deepEqual(world.qemu.waitingNames, ['query-status']);
+  });
+
+  it('are answered as the QEMU that comes back would answer malformed input', () => {
+    const world = World.running(keep);
+    const client = world.client().negotiate();
+    assert.deepEqual(client.send('}'), [broken('expecting value')]);
+    world.mux.upstreamClosed('closed by QEMU');
+    world.qemu.dialect = 'prompt';
+    reconnect(world);
+    client.take();
+    assert.deepEqual(client.send('\n}'), [broken('expecting value', '2:1: ')]);
+    world.mux.upstreamClosed('closed by QEMU');
+    world.qemu.dialect = null;
+    reconnect(world);
+    client.take();
+    assert.deepEqual(client.send('}'), [broken('expecting value')]);
   });
 
   it('and had left before are not waited for', () => {

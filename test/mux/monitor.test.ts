@@ -334,7 +334,7 @@ describe('a peer that only pretends to be QEMU', () => {
 });
 
 describe('the handshake', () => {
-  it('is one write: the faulty requests that teach the words, then the negotiation', () => {
+  it('is one write: what tells the dialect, the faulty requests that teach the words, then the negotiation', () => {
     const alone = new Alone();
     alone.open();
     alone.say(GREETING);
@@ -342,13 +342,31 @@ describe('the handshake', () => {
     const capabilities = '{"execute":"qmp_capabilities","arguments":';
     assert.equal(
       alone.link.text,
-      `{"execute":"nonce","id":"nonce0"}` +
+      `}{"execute":"nonce","id":"nonce0"}` +
         `${capabilities}{"enable":["nonce"]},"id":"nonce1"}` +
         `${capabilities}{"nonce":0},"id":"nonce2"}` +
         `${capabilities}{"enable":0},"id":"nonce3"}` +
         `${capabilities}{"enable":[0]},"id":"nonce4"}` +
         `${capabilities}{"enable":["oob"]},"id":"nonce"}`,
     );
+  });
+
+  it('learns how QEMU judges malformed input, from an error without an id', () => {
+    const learnt = (...errors: readonly string[]) => {
+      const alone = new Alone();
+      alone.open();
+      alone.say(GREETING);
+      for (const desc of errors) alone.say(`{"error": {"class": "GenericError", "desc": "${desc}"}}\r\n`);
+      alone.say(HANDSHAKE_ANSWER);
+      assert.equal(alone.monitor.state.name, 'running');
+      return alone.monitor.dialect;
+    };
+    assert.equal(learnt('JSON parse error, expecting value'), 'classic');
+    assert.equal(learnt('1:1: JSON parse error, expecting value'), 'prompt');
+    // of an earlier client's input, in its column
+    assert.equal(learnt('17:2048: JSON parse error, expecting value'), 'prompt');
+    assert.equal(learnt("1:1: JSON parse error, stray '@'"), 'classic');
+    assert.equal(learnt(), 'classic');
   });
 
   it('asks for no oob where none is offered, but learns how it would be refused', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { MAX_NESTING, MAX_TOKEN_BYTES, MAX_TOKEN_COUNT, Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { MAX_NESTING, MAX_TOKEN_BYTES, MAX_TOKEN_COUNT } from '../../dist/qmp/stream-limits.js';
 import { Token } from '../../dist/qmp/tokens.js';
 import { readInput, referenceInput } from '../support/client-input.js';
 import { bytesOf, textOf } from '../support/world.js';

@@ -7,8 +7,10 @@ import { bytesOf as viewedBytes } from '../../dist/qmp/ascii.js';
 import { CommandReader, ID_MEMBER } from '../../dist/qmp/command.js';
 import { Form } from '../../dist/qmp/form.js';
 import { Parser } from '../../dist/qmp/parser.js';
+import type { Dialect } from '../../dist/qmp/prompt-stream.js';
 import { Scan, Scanner } from '../../dist/qmp/scanner.js';
 import { quote } from '../../dist/qmp/unicode.js';
+import { ReferencePromptReader } from './reference-prompt-reader.js';
 import { judged, type Limits, quoted, ReferenceReader } from './reference-reader.js';
 import { bytesOf, textOf } from './world.js';
 
@@ -140,9 +142,21 @@ function withoutIdMember(wire: string): string {
   return wire.slice(0, -member.length);
 }
 
+/** A scanner for one of QEMU's dialects. */
+export function scannerOf(dialect: Dialect, maxBytes?: number): Scanner {
+  const scanner = new Scanner(maxBytes);
+  scanner.dialect = dialect;
+  return scanner;
+}
+
 /** The same by the reference reader, which knows nothing of wire forms. */
-export function referenceInput(input: string, options: { allowOob?: boolean; limits?: Limits } = {}): Told[] {
-  return new ReferenceReader(options.limits).read(input).map((outcome) => {
+export function referenceInput(
+  input: string,
+  options: { allowOob?: boolean; limits?: Limits; dialect?: Dialect } = {},
+): Told[] {
+  const reference =
+    options.dialect === 'prompt' ? new ReferencePromptReader(options.limits) : new ReferenceReader(options.limits);
+  return reference.read(input).map((outcome) => {
     const said = judged(outcome, options.allowOob ?? true);
     if ('error' in said) return { ...said, error: quoted(said.error) };
     return { ...said, name: quoted(said.name), raw: 'source' in outcome ? outcome.source : '' };

@@ -10,6 +10,8 @@ export interface FakeQemuOptions {
   readonly oob?: boolean;
   /** Whether messages are pretty-printed; false by default. */
   readonly pretty?: boolean;
+  /** How it judges what it reads, as the handshake finds out; `classic` by default. Null for no answer to that. */
+  readonly dialect?: 'classic' | 'prompt' | null;
   /** What it says to faulty requests during the handshake, in place of 7.2's words: the text to be replaced → the new one. */
   readonly words?: Readonly<Record<string, string>>;
 }
@@ -31,13 +33,19 @@ export class FakeQemu {
   readonly waiting: Arrived[] = [];
   /** How many commands have arrived since the handshake. */
   arrivedCount = 0;
+  /** See the option of this name. */
+  dialect: 'classic' | 'prompt' | null;
   readonly #say: (chunk: Uint8Array) => void;
   readonly #options: FakeQemuOptions;
   #reader = new ReferenceReader();
+  /** Whether the handshake has asked for the dialect, and has no answer yet. */
+  #isAskedForDialect = false;
+  #hasRead = false;
 
   constructor(say: (chunk: Uint8Array) => void, options: FakeQemuOptions) {
     this.#say = say;
     this.#options = options;
+    this.dialect = options.dialect === undefined ? 'classic' : options.dialect;
     const capabilities = options.oob === false ? '[]' : '["oob"]';
     this.greetingLine = `{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "fake"}, "capabilities": ${capabilities}}}`;
   }
@@ -45,12 +53,20 @@ export class FakeQemu {
   /** A new connection: nothing of the old one is left. */
   reset(): void {
     this.waiting.length = 0;
+    this.#isAskedForDialect = false;
+    this.#hasRead = false;
     this.#reader = new ReferenceReader();
   }
 
   /** Bytes that were written to the upstream connection. */
   receive(text: string): void {
-    for (const outcome of this.#reader.read(text)) {
+    let rest = text;
+    if (!this.#hasRead && text.startsWith('}')) {
+      this.#isAskedForDialect = true;
+      rest = text.slice(1);
+    }
+    this.#hasRead = true;
+    for (const outcome of this.#reader.read(rest)) {
       assert.ok('value' in outcome, `QEMU is sent what it cannot read: ${JSON.stringify(text)}`);
       const command = judged(outcome, this.#options.oob !== false);
       assert.ok('name' in command, `QEMU is sent a faulty command: ${outcome.source}`);
@@ -79,6 +95,11 @@ export class FakeQemu {
 
   /** Answers the requests of the handshake as QEMU does before negotiation is complete. */
   answerHandshake(): void {
+    if (this.#isAskedForDialect && this.dialect !== null) {
+      const place = this.dialect === 'prompt' ? '1:1: ' : '';
+      this.say(`{"error": {"class": "GenericError", "desc": "${place}JSON parse error, expecting value"}}`);
+    }
+    this.#isAskedForDialect = false;
     while (this.waiting.length > 0) {
       const { name, args, id } = this.#take();
       const refusal = name === 'qmp_capabilities' ? capabilitiesFault(args, this.#options.oob !== false) : EXPECTING;

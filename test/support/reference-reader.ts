@@ -23,16 +23,16 @@ export interface Limits {
   readonly nesting: number;
 }
 
-const QEMU_LIMITS: Limits = { bytes: 64 * 1024 * 1024, tokens: 2 * 1024 * 1024, nesting: 1024 };
+export const QEMU_LIMITS: Limits = { bytes: 64 * 1024 * 1024, tokens: 2 * 1024 * 1024, nesting: 1024 };
 
 type TokenType = '{' | '}' | '[' | ']' | ':' | ',' | 'integer' | 'float' | 'keyword' | 'string' | 'fragment' | 'error';
 
-interface Token {
+export interface Token {
   readonly type: TokenType;
   readonly text: string;
 }
 
-type State =
+export type State =
   | 'start'
   | 'recovery'
   | 'double'
@@ -60,7 +60,8 @@ const isLetter = (c: string): boolean => c >= 'a' && c <= 'z';
 /** Bytes that may stand in a string: all but control characters, FE and FF. */
 const isText = (c: string): boolean => c >= '\x20' && c <= '\xfd';
 
-function step(state: State, c: string): Step {
+/** QEMU's lexer, the same in all versions. */
+export function step(state: State, c: string): Step {
   switch (state) {
     case 'start':
       if (c === ' ' || c === '\t' || c === '\r' || c === '\n') return { state: 'start' };
@@ -198,14 +199,14 @@ export class ReferenceReader {
 }
 
 /** Up to the first NUL: what `%s` prints. */
-function cString(text: string): string {
+export function cString(text: string): string {
   const end = text.indexOf('\0');
   return end < 0 ? text : text.slice(0, end);
 }
 
-class ParseError extends Error {}
+export class ParseError extends Error {}
 
-function fail(what: string): never {
+export function fail(what: string): never {
   throw new ParseError(`JSON parse error, ${what.slice(0, 1023)}`);
 }
 
@@ -278,7 +279,7 @@ function parse(tokens: readonly Token[], source: string): Outcome {
 }
 
 /** The value of a string token. */
-function unescaped(token: string): string {
+export function unescaped(token: string): string {
   const quote = token[0];
   let bytes = '';
   let at = 1;
