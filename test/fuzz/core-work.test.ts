@@ -23,6 +23,8 @@ import { bytesOf, World } from '../support/world.js';
 
 const longest = Number(process.env['QMPMUX_WORK_BYTES'] ?? 256 * 1024);
 const CHUNK = 64 * 1024;
+/** A session answers each token beyond QEMU's limit of 2 Mi of them with an error, so twice the text may be a thousand times the answers. */
+const LONGEST_OF_SESSION = 2 * 1024 * 1024;
 
 /** Makes a text of about so many bytes. */
 type Grown = (bytes: number) => string;
@@ -195,7 +197,8 @@ test('eight times the text takes no reader far more than eight times the work', 
     'work of readers',
     fc.property(grown, fc.constantFrom(...Object.keys(readers)), (text, name) => {
       try {
-        assertLinear(Math.ceil(longest / 8), (bytes) => readers[name]?.(text(bytes)) ?? (() => undefined));
+        const most = name === 'a session' ? Math.min(longest, LONGEST_OF_SESSION) : longest;
+        assertLinear(Math.ceil(most / 8), (bytes) => readers[name]?.(text(bytes)) ?? (() => undefined));
       } catch (error) {
         throw new Error(`${name}, made of such as ${JSON.stringify(text(80))}`, { cause: error });
       }
