@@ -142,8 +142,8 @@ export class SocketLink implements Link {
 
   /** Node counts a chunk as waiting until all of it is gone; its handle counts bytes. */
   get progress(): number {
-    const dispatched = handleProperty(this.#writable, 'bytesWritten') ?? 0;
-    return dispatched - (handleProperty(this.#writable, 'writeQueueSize') ?? 0);
+    const socket = beneath(this.#writable);
+    return (handleProperty(socket, 'bytesWritten') ?? 0) - (handleProperty(socket, 'writeQueueSize') ?? 0);
   }
 
   /** Whether small pieces may wait here; not where others write to the socket past this. */
@@ -322,7 +322,13 @@ function cut(bytes: Uint8Array, start: number, end: number): Uint8Array {
 
 /** Bytes not taken by the kernel, counting within a chunk where Node tells. */
 function unsentBytes(writable: Writable): number {
-  return handleProperty(writable, 'writeQueueSize') ?? writable.writableLength;
+  return handleProperty(beneath(writable), 'writeQueueSize') ?? writable.writableLength;
+}
+
+/** @returns the socket that the kernel takes bytes from: with TLS the one beneath, for which Node has no public name */
+function beneath(writable: Writable): Writable {
+  const parent: unknown = writable instanceof TLSSocket ? Reflect.get(writable, '_parent') : null;
+  return parent instanceof Socket ? parent : writable;
 }
 
 function handleProperty(stream: Writable, name: string): number | null {

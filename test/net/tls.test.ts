@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { parseListener } from '../../dist/net/address-parser.js';
 import { Listener } from '../../dist/net/listener.js';
+import { SocketLink } from '../../dist/net/socket-link.js';
 import { certificateName } from '../../dist/net/peer-credentials.js';
 import { makeCertificates, tlsOptions } from '../support/certificates.js';
 import { missing } from '../support/programs.js';
@@ -38,6 +40,29 @@ describe('a listener with tls', { skip: missing('openssl') }, () => {
     });
     const client = connect({ host: '127.0.0.1', port, ...tlsOptions(folder, true) });
     assert.equal(await ending(client), 'hello backup\n');
+  });
+
+  it('tells how far a client is with what it was sent, also within one long piece', async (context) => {
+    const folder = makeCertificates(context);
+    const accepted: SocketLink[] = [];
+    const port = await listen(context, `tcp:127.0.0.1:0,tls=${folder}`, (socket) => {
+      const link = new SocketLink(socket, socket);
+      accepted.push(link);
+      link.attach({ receive: () => {}, receiveEnd: () => {}, closed: () => {} });
+      link.write(Buffer.alloc(32 * 1024 * 1024, 'x'));
+    });
+    const client = connect({ host: '127.0.0.1', port, ...tlsOptions(folder, true) });
+    context.after(() => client.destroy());
+    await once(client, 'readable');
+    // Whatever fits into the kernel's buffers is there; what follows, only when the client reads.
+    const seen = new Set<number>();
+    for (let pieces = 0; seen.size < 4; pieces++) {
+      assert.ok(pieces < 100_000, `${seen.size} numbers`);
+      client.read();
+      await new Promise((resolve) => setImmediate(resolve));
+      const [link] = accepted;
+      if (link !== undefined && link.backlog > 0) seen.add(link.progress);
+    }
   });
 
   it('refuses one without a certificate, one that others have signed, and one that speaks no TLS', async (context) => {
