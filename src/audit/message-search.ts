@@ -11,6 +11,7 @@ import { returnTokenList, Token, type TokenList } from '../qmp/tokens.js';
 import { redactHmp, secretsInHmpAnswer } from './hmp-redaction.js';
 import type { CompiledRules, Progress } from './redaction-rules.js';
 import { classOfCommand, type CommandClass, harmlessMembers, isSecretProperty } from './redaction-table.js';
+import { type HashBudget, type Redacted, Removals } from './removals.js';
 import type { SecretMarks } from './secret-mark.js';
 import { classOfName, NameClass } from './secret-names.js';
 import { MOST_JUDGED, maySecretsBeIn } from './suspect-text.js';
@@ -22,13 +23,6 @@ import {
   secretsInText,
   mayHoldSecrets,
 } from './text-redaction.js';
-
-/** A message without its secrets. */
-export interface Redacted {
-  readonly bytes: Uint8Array;
-  /** Where something was removed, `*` for everything; after a `!`, what within a text that has a syntax of its own. */
-  readonly paths: readonly string[];
-}
 
 export interface SearchOptions {
   readonly marks: SecretMarks;
@@ -43,27 +37,17 @@ export interface SearchOptions {
   readonly echoes: readonly string[];
   /** Whether all that is returned is a secret. */
   readonly isAnswerSecret: boolean;
-  /** How many marks with a hash may still be made for this message, in texts within texts too. */
-  readonly hashes: { left: number };
-  /** The same for JSON texts that may be looked into. */
+  readonly hashes: HashBudget;
+  /** How many JSON texts within texts may still be looked into. */
   readonly jsonTexts: { left: number };
 }
 
 /** JSON texts within JSON texts that are looked into, and how deep they may be nested in all: QEMU's own limit for one message. */
 const MOST_LEVELS = 8;
-/** Paths that are listed, and the bytes of each. */
-export const MOST_PATHS = 64;
-const LONGEST_PATH = 256;
-/** Removals of one message whose marks have a hash. */
-export const MOST_HASHED = 1024;
 /** After so many removals a text that may hold a secret is removed as a whole. */
 const MOST_REMOVALS = 4096;
 /** JSON texts within the texts of one message that are looked into. */
 export const MOST_JSON_TEXTS = 1024;
-/** Removed texts that are looked for in the answer, their bytes in all, and the shortest piece of one. */
-const MOST_ECHOES = 32;
-const MOST_ECHO_BYTES = 16 * 1024;
-const SHORTEST_PIECE = 4;
 /** Below this many letters only a whole text is taken for an echo. */
 const SHORTEST_WITHIN = 3;
 /** A string with escapes that is longer is not decoded. */
@@ -112,12 +96,6 @@ function siblingOf(name: string): keyof Siblings | null {
   return (found & NameClass.Property) === 0 ? null : 'property';
 }
 
-interface Edit {
-  readonly start: number;
-  readonly end: number;
-  readonly by: Uint8Array;
-}
-
 export class MessageSearch {
   /** Whether the answer is itself a secret. */
   hidesAnswer = false;
@@ -141,20 +119,16 @@ export class MessageSearch {
   #close = new Int32Array(0);
   readonly #path: string[] = [];
   readonly #frames: Frame[] = [];
-  readonly #paths: string[] = [];
-  #removals = 0;
-  readonly #edits: Edit[] = [];
-  readonly #values: string[] = [];
-  #valueBytes = 0;
-  #hasMoreValues = false;
+  readonly #removals: Removals;
 
   constructor(options: SearchOptions, level = 0, outerDepth = 0) {
     this.#options = options;
     this.#command = options.command;
     this.#class = classOfCommand(options.command ?? '');
+    this.#removals = new Removals(options.marks, options.hashes);
     this.#level = level;
     this.#outerDepth = outerDepth;
-    this.#reader = { mark: (secret) => this.#markText(secret), nested: (text) => this.#nested(text) };
+    this.#reader = { mark: (secret) => this.#removals.markText(secret), nested: (text) => this.#nested(text) };
     this.#tokens = this.#scanner.tokens;
   }
 
@@ -179,27 +153,12 @@ export class MessageSearch {
 
   /** @returns the message without what was found, or null when nothing was. */
   result(): Redacted | null {
-    if (this.#edits.length === 0) return null;
-    const pieces: Uint8Array[] = [];
-    let from = 0;
-    for (const edit of this.#edits.sort((a, b) => a.start - b.start)) {
-      pieces.push(this.#raw.subarray(from, edit.start), edit.by);
-      from = edit.end;
-    }
-    pieces.push(this.#raw.subarray(from));
-    const { length } = this.#paths;
-    const more = this.#removals - length;
-    return { bytes: Buffer.concat(pieces), paths: more > 0 ? [...this.#paths, `…and ${more} more`] : this.#paths };
+    return this.#removals.result(this.#raw);
   }
 
-  /** @returns what an answer may repeat of the texts that were removed: all of one, or one of its words. Null when that is too much to look for. */
+  /** @returns what the answer may repeat of what was removed, or null when that is too much to look for. */
   get echoes(): readonly string[] | null {
-    if (this.#hasMoreValues) return null;
-    const echoes = new Set(this.#values);
-    for (const value of this.#values) {
-      for (const piece of value.split(/[\s,;:=[\]{}"'\\]+/)) if (piece.length >= SHORTEST_PIECE) echoes.add(piece);
-    }
-    return echoes.size > MOST_ECHOES * 2 ? null : [...echoes];
+    return this.#removals.echoes;
   }
 
   /** @returns the text at a path of members, or null. */
@@ -375,13 +334,11 @@ export class MessageSearch {
 
   /** A command's name: nobody's secret, but where a whole line was given as one. */
   #visitName(token: number): void {
-    const edits = this.#edits.length;
+    const { count } = this.#removals;
     const text = this.#text(token);
     if (text === null || text.length > LONGEST_COMMAND) this.#removeUnreadable(token);
     else if (/[\s=/:,]/.test(text)) this.#visitLine(token);
-    const edit = this.#edits[edits];
-    // What was put there is JSON.
-    if (edit !== undefined) this.nameMark = String(JSON.parse(Buffer.from(edit.by).toString()));
+    if (this.#removals.count > count) this.nameMark = this.#removals.lastText;
     this.#path.pop();
   }
 
@@ -448,7 +405,7 @@ export class MessageSearch {
   /** @returns whether properties were found in it that hold secrets */
   #visitHmpAnswer(token: number): boolean {
     const text = this.#text(token);
-    if (text === null || this.#repeats(text) || this.#removals > MOST_REMOVALS) return false;
+    if (text === null || this.#repeats(text) || this.#removals.count > MOST_REMOVALS) return false;
     const properties = secretsInHmpAnswer(text);
     if (properties.length === 0) return false;
     const cuts = [...properties, ...secretsInText(text, this.#reader)];
@@ -469,7 +426,7 @@ export class MessageSearch {
       return;
     }
     if (this.#repeats(text)) return this.#remove(token);
-    if (this.#removals > MOST_REMOVALS) {
+    if (this.#removals.count > MOST_REMOVALS) {
       if (mayHoldSecrets(text)) this.#remove(token);
       return;
     }
@@ -485,25 +442,19 @@ export class MessageSearch {
   #walkId(): void {
     const id = this.#member(0, 'id');
     if (id < 0) return;
-    const edits = this.#edits.length;
-    const paths = this.#paths.length;
-    const removals = this.#removals;
-    const { hashes } = this.#options;
-    const { left } = hashes;
+    const before = this.#removals.state;
     const { echoes } = this;
     this.#path.push('id');
     this.#walk(id);
     this.#path.length = 0;
-    const hasSecret = this.#edits.length > edits || (edits > 0 && this.#idRepeats(id, echoes));
-    this.#edits.length = edits;
-    this.#paths.length = paths;
-    this.#removals = removals;
-    hashes.left = left;
+    const isAdded = this.#removals.count > before.count;
+    const hasSecret = isAdded || (before.count > 0 && this.#idRepeats(id, echoes));
+    this.#removals.goBack(before);
     if (!hasSecret) return;
     this.#path.push('id');
     this.#remove(id);
+    this.idMark = Buffer.from(JSON.stringify(this.#removals.lastText));
     this.#path.pop();
-    this.idMark = this.#edits.at(-1)?.by ?? null;
   }
 
   /** @param echoes null when there are too many to look for */
@@ -534,8 +485,8 @@ export class MessageSearch {
       if (isRead) {
         const found = inner.result();
         if (found === null) return null;
-        if (inner.#hasMoreValues) this.#hasMoreValues = true;
-        return { text: Buffer.from(found.bytes).toString(), paths: found.paths, values: inner.#values };
+        if (inner.#removals.hasMoreValues) this.#removals.hasMoreValues = true;
+        return { text: Buffer.from(found.bytes).toString(), paths: found.paths, values: inner.#removals.values };
       }
     }
     if (!maySecretsBeIn(raw, this.#options.userWords)) return null;
@@ -545,70 +496,36 @@ export class MessageSearch {
   /** Removes a whole value. */
   #remove(token: number): void {
     const last = this.#closeOf(token);
-    for (let i = token; i <= last && !this.#hasMoreValues; i++) {
-      if (this.#isTooLong(i)) this.#hasMoreValues = true;
-      else if (this.#isText(i)) this.#remember(this.#decoded(i));
-      else if (this.#tokens.kind(i) === Token.Integer) this.#remember(this.#spelling(i));
+    for (let i = token; i <= last && !this.#removals.hasMoreValues; i++) {
+      if (this.#isTooLong(i)) this.#removals.hasMoreValues = true;
+      else if (this.#isText(i)) this.#removals.remember(this.#decoded(i));
+      else if (this.#tokens.kind(i) === Token.Integer) this.#removals.remember(this.#spelling(i));
     }
     const start = this.#tokens.start(token);
     const end = this.#tokens.end(last);
     const text = this.#text(token);
-    const mark = text === null ? this.#markBytes(this.#raw.subarray(start, end)) : this.#markText(text);
-    this.#note('');
-    this.#edits.push({ start, end, by: Buffer.from(JSON.stringify(mark)) });
+    const mark =
+      text === null ? this.#removals.markBytes(this.#raw.subarray(start, end)) : this.#removals.markText(text);
+    this.#removals.note(this.#path, '');
+    this.#removals.replace(start, end, mark);
   }
 
   /** Removes a text that is too long to be read. */
   #removeUnreadable(token: number): void {
     const start = this.#tokens.start(token);
     const end = this.#tokens.end(token);
-    this.#hasMoreValues = true;
-    this.#note('!*');
-    this.#edits.push({
-      start,
-      end,
-      by: Buffer.from(JSON.stringify(this.#options.marks.withheld(this.#raw.subarray(start, end)))),
-    });
+    this.#removals.hasMoreValues = true;
+    this.#removals.note(this.#path, '!*');
+    this.#removals.replace(start, end, this.#options.marks.withheld(this.#raw.subarray(start, end)));
   }
 
   /** Replaces a text by one without the secrets that were cut out of it. */
   #replace(token: number, text: string, cuts: readonly Cut[]): void {
     for (const cut of cuts) {
-      for (const value of cut.values) this.#remember(value);
-      for (const what of cut.what) this.#note(`!${what}`);
+      for (const value of cut.values) this.#removals.remember(value);
+      for (const what of cut.what) this.#removals.note(this.#path, `!${what}`);
     }
-    const by = Buffer.from(JSON.stringify(text));
-    this.#edits.push({ start: this.#tokens.start(token), end: this.#tokens.end(token), by });
-  }
-
-  /** Remembers a removed text, for the answer may repeat it. */
-  #remember(value: string): void {
-    if (value === '' || this.#hasMoreValues) return;
-    this.#valueBytes += value.length;
-    if (this.#values.length === MOST_ECHOES || this.#valueBytes > MOST_ECHO_BYTES) this.#hasMoreValues = true;
-    else if (!this.#values.includes(value)) this.#values.push(value);
-  }
-
-  /** Counts a removal at the present path, and lists it if it is one of the first. */
-  #note(behind: string): void {
-    if (this.#removals++ >= MOST_PATHS) return;
-    let path = '';
-    for (const [index, name] of this.#path.entries()) {
-      path += index === 0 ? name : `.${name}`;
-      if (path.length > LONGEST_PATH) break;
-    }
-    path += behind.slice(0, LONGEST_PATH);
-    this.#paths.push(path.length <= LONGEST_PATH ? path : `${path.slice(0, LONGEST_PATH - 1)}…`);
-  }
-
-  #markText(secret: string): string {
-    const { marks, hashes } = this.#options;
-    return hashes.left-- > 0 ? marks.mark(secret) : marks.short(secret.length);
-  }
-
-  #markBytes(bytes: Uint8Array): string {
-    const { marks, hashes } = this.#options;
-    return hashes.left-- > 0 ? marks.markOf(bytes) : marks.short(bytes.length);
+    this.#removals.replace(this.#tokens.start(token), this.#tokens.end(token), text);
   }
 
   #spelling(token: number): string {

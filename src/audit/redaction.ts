@@ -5,7 +5,7 @@
  * What must hold: what is not removed stays byte for byte as it was; what cannot be read where a secret may be is not kept; and the
  * work, memory and what is put into the record are linear in the message, whatever is in it.
  */
-import { MessageSearch, MOST_HASHED, MOST_JSON_TEXTS, type Redacted } from './message-search.js';
+import { MessageSearch, MOST_JSON_TEXTS } from './message-search.js';
 import { type CompiledRules, RuleSet } from './redaction-rules.js';
 import {
   classOfCommand,
@@ -15,10 +15,11 @@ import {
   type RedactionRule,
   TELLTALE_ANSWERS,
 } from './redaction-table.js';
+import { MOST_HASHED, type Redacted } from './removals.js';
 import { SecretMarks } from './secret-mark.js';
 import { maySecretsBeIn } from './suspect-text.js';
 
-export type { Redacted } from './message-search.js';
+export type { Redacted } from './removals.js';
 
 /** What a command tells about the answer to it. */
 export interface AnswerSecrets {
