@@ -43,6 +43,8 @@ const ofEachQemu = [
   'e2e/own-commands',
   'e2e/serve',
   'e2e/shell',
+  'fuzz/hmp-lines',
+  'fuzz/hmp-policy',
   'fuzz/qmp-policy',
   'mux/read-only.qemu',
   'mux/spellings.qemu',
