@@ -125,3 +125,20 @@ test('what the package is made of is told without npm, of which older ones canno
   for (const { dependsOn } of bill.dependencies) for (const one of dependsOn) assert.ok(known.has(one), one);
   assert.ok((bill.dependencies.find(({ ref }) => ref.startsWith('qmpmux@'))?.dependsOn.length ?? 0) > 5);
 });
+
+test('each package that is shipped takes the oldest Node that qmpmux takes, so npm warns of none', () => {
+  const { packages }: { packages: Record<string, { dev?: boolean; engines?: { node?: string } }> } = JSON.parse(
+    readFileSync(join(root, 'package-lock.json'), 'utf8'),
+  );
+  /** Whether one choice of a range (`>=18`, `^20.19.0`) takes 20.19. */
+  const takes = (choice: string): boolean => {
+    const [, sign = '', major = '', minor = '0'] = /^(>=|\^)\s*v?(\d+)(?:\.(\d+))?/.exec(choice.trim()) ?? [];
+    const isOldEnough = Number(major) < 20 || (Number(major) === 20 && Number(minor) <= 19);
+    return sign === '>=' ? isOldEnough : sign === '^' && Number(major) === 20 && isOldEnough;
+  };
+  const odd = Object.entries(packages)
+    .filter(([path, { dev }]) => path !== '' && dev !== true)
+    .map(([path, { engines }]) => [path, engines?.node ?? '*'] as const)
+    .filter(([, range]) => range !== '*' && !range.split('||').some(takes));
+  assert.deepEqual(odd, []);
+});
