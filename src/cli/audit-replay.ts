@@ -1,6 +1,6 @@
 /** `qmpmux audit replay`: a log's commands once more, to a test VM. */
 import { type Filter, matches } from '../audit/filter.js';
-import { feed, type FeedOptions } from '../audit/read/feed.js';
+import { feed, type FeedItem } from '../audit/read/feed.js';
 import type { Log } from '../audit/read/log-files.js';
 import { textOf } from '../audit/record.js';
 import { Replay } from '../audit/replay.js';
@@ -61,7 +61,10 @@ export const auditReplay = subcommand({
     const { filter } = question;
     const { logs, hasFaults } = await logsOf(operands, 'replay');
     const range = rangeOf(question, flags['read-all']);
-    await checkMonitors(logs, range, filter);
+    const isReadOnce = logs.some(({ files }) => files.some(({ path }) => path === '-'));
+    const vm = new OneVm(filter);
+    // Before anything is sent; what comes from standard input can only be looked at as it is sent.
+    if (!isReadOnce) for await (const items of feed(logs, range)) for (const item of items) vm.check(item);
     const nameOf = (log: Log): string => (logs.length > 1 ? log.name : '');
     const client = await QmpClient.connect(target, { oob: true });
     const meter = Meter.onTerminal();
@@ -82,7 +85,10 @@ export const auditReplay = subcommand({
         },
       });
       for await (const items of feed(logs, { ...range, progress: meter?.show }))
-        for (const { line, log } of items) await replay.line(line.text, nameOf(log));
+        for (const item of items) {
+          if (isReadOnce) vm.check(item);
+          await replay.line(item.line.text, nameOf(item.log));
+        }
       const result = await replay.finish();
       const { sent, same, different, incomparable, skipped, own } = result;
       const text = `sent ${sent}, answers the same ${same}, different ${different}, not comparable ${incomparable}, commands skipped ${skipped}, qmpmux's own ${own}`;
@@ -96,23 +102,24 @@ export const auditReplay = subcommand({
   },
 });
 
-/** Commands of one VM must not go to another: before anything is sent, it is seen whose there are. @throws UsageError */
-async function checkMonitors(logs: readonly Log[], range: FeedOptions, filter: Filter): Promise<void> {
-  const names = new Set<string>();
-  const wanted = { ...filter, slow: null, errors: false };
-  // What comes from standard input can be read but once.
-  if (logs.some(({ files }) => files.some(({ path }) => path === '-'))) return;
-  for await (const items of feed(logs, range)) {
-    for (const { record, line } of items) {
-      if (record?.kind !== 'command') continue;
-      if (!matches(wanted, { record, answer: null, line: line.text, answerLine: null, run: 1 })) continue;
-      names.add(textOf(record, 'monitor') ?? '');
-      if (names.size < 2) continue;
-      const some = [...names].map((name) => printable(name.slice(0, 50))).join(' and ');
-      throw new UsageError(
-        `the log has commands for more than one VM (${some}): say whose are to be sent by --monitor`,
-      );
-    }
+/** Sees that all commands that are to be sent are of one VM: those of one must not go to another. */
+class OneVm {
+  readonly #filter: Filter;
+  #monitor: string | null = null;
+
+  constructor(filter: Filter) {
+    this.#filter = { ...filter, slow: null, errors: false };
+  }
+
+  /** @throws UsageError for a command of a second VM */
+  check({ record, line }: FeedItem): void {
+    if (record?.kind !== 'command') return;
+    if (!matches(this.#filter, { record, answer: null, line: line.text, answerLine: null, run: 1 })) return;
+    const monitor = textOf(record, 'monitor') ?? '';
+    this.#monitor ??= monitor;
+    if (this.#monitor === monitor) return;
+    const names = [this.#monitor, monitor].map((name) => printable(name.slice(0, 50))).join(' and ');
+    throw new UsageError(`the log has commands for more than one VM (${names}): say whose are to be sent by --monitor`);
   }
 }
 

@@ -84,7 +84,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'read audit logs: show, verify, stats, replay',
     commands: {
       show: {
-        summary: 'show who did what, one line an occurrence',
+        summary: 'show who did what, one line for each command, event or connection',
         load: async () => (await import('./audit-show.js')).auditShow,
       },
       verify: {

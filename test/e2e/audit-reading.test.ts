@@ -365,6 +365,9 @@ describe('a replay', { skip: missing('qemu') }, () => {
       refused.errors,
       /the log has commands for more than one VM \(web1 and db1\): say whose are to be sent by --monitor/,
     );
+    const piped = await audit(['replay', '-', '--to', vm.monitor], { input: log.text });
+    assert.equal(piped.code, 64);
+    assert.match(piped.errors, /more than one VM/);
     const { code, output } = await audit(['replay', path, '--to', vm.monitor, '--monitor', 'web1']);
     assert.equal(
       output,
