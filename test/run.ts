@@ -38,6 +38,7 @@ const ofEachQemu = [
   'conformance/hmp',
   'e2e/clients-hmp',
   'e2e/clients-oob',
+  'e2e/clients-upstreams',
   'e2e/demo',
   'e2e/descriptors',
   'e2e/own-commands',

@@ -402,6 +402,8 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
         break;
       case MessageKind.Greeting:
         this.stray(envelope.chunks(), 'a second greeting');
+        // A new monitor on the same character device (QEMU 11.1): it wants a negotiation, and knows nothing of what is in flight.
+        this.#monitor.drop('QEMU has made its monitor again');
         break;
       case MessageKind.Unknown:
         this.stray(envelope.chunks(), 'not a QMP message');

@@ -208,3 +208,20 @@ describe('clients', { skip: missing('qemu') }, () => {
     assert.equal(await survives(vm.target), true);
   });
 });
+
+describe('a QEMU whose monitors are objects', { skip: missing('qemu') }, () => {
+  test('may make its monitor again: clients get EOF, and new ones are served', async (t) => {
+    const vm = await shareVm(t, { name: 'again' });
+    const [major = 0, minor = 0] = vm.qemu.version.split('.').map(Number);
+    if (major < 11 || (major === 11 && minor < 1))
+      return t.skip(`monitors are objects from 11.1 on, not in ${vm.qemu.version}`);
+    const client = await negotiated(t, vm.target);
+    await vm.qemu.execute('object-del', { id: 'compat_monitor0' });
+    await vm.qemu.execute('object-add', { 'qom-type': 'monitor-qmp', id: 'again', chardev: 'compat_monitor0' });
+    await client.readToEnd();
+    await vm.daemon.ready();
+    const next = await negotiated(t, vm.target);
+    await next.write('{"execute":"query-name","id":1}');
+    assert.equal(await next.readLine(), '{"return": {"name": "again"}, "id": 1}');
+  });
+});

@@ -367,7 +367,6 @@ describe('an answer of the upstream', () => {
     ['that breaks off', '{"return": {"a": 1, "id": 0'],
     ['that breaks off behind its id', '{"return": {"a": 1}, "id": 0'],
     ['with something behind it', '{"return": {}, "id": 0}x'],
-    ['that is a greeting', '{"QMP": {"version": {}, "capabilities": []}}'],
     ['that is no object', '[1, 2]'],
     ['that is no JSON', '%$&/'],
     ['that is an object of another kind', '{"id": 0, "foo": 1}'],
@@ -391,6 +390,17 @@ describe('an answer of the upstream', () => {
       ]);
     });
   }
+
+  it('that is a greeting ends the connection: QEMU has made its monitor again, and knows of no command', () => {
+    const { world, client } = waiting();
+    world.qemu.say(world.qemu.greetingLine);
+    world.settle();
+    assert.ok(world.upstream.isDestroyed);
+    assert.equal(world.states.at(-1), 'lost');
+    assert.ok(client.link.isEnded);
+    assert.equal(world.logged('stray').length, 1);
+    assert.match(world.logged('unanswered')[0] ?? '', /QEMU has made its monitor again$/);
+  });
 
   it('that comes twice is delivered once', () => {
     const { world, client } = waiting();
