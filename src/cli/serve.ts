@@ -189,6 +189,10 @@ export const serve = subcommand({
     const config = await configOf(flags);
     if (flags.check === true) {
       const { outlineOf, tellFaults } = await import('./config-outline.js');
+      const { checkListenAddress } = await import('../net/listener.js');
+      // Those of a file have been looked at with the file.
+      for (const { listen } of config.monitors) for (const { address } of listen) checkListenAddress(address);
+      if (config.metrics !== null) checkListenAddress(config.metrics);
       process.stdout.write(textFor(process.stdout, outlineOf(config)));
       return tellFaults(config);
     }

@@ -129,3 +129,19 @@ describe('a folder with a config that cannot be used', { skip: missing('qemu', '
     assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
   });
 });
+
+test('--check finds in flags what it finds in a file', () => {
+  for (const flags of [
+    ['--listen', 'tcp:0.0.0.0:4444'],
+    ['--listen', '/nowhere/mux,user=nobody-here'],
+    ['--listen', '/nowhere/mux', '--metrics', 'tcp:0.0.0.0:9177'],
+  ]) {
+    const words = [PROGRAM, 'serve', '--check', '--upstream', '/nowhere/qmp', ...flags];
+    const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
+    assert.equal(status, 69, stderr);
+    assert.match(
+      stderr,
+      /^qmpmux: cannot listen on .*(can be reached from other machines|there is no user "nobody-here")/,
+    );
+  }
+});
