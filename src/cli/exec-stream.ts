@@ -87,11 +87,23 @@ class ReaderLeft extends Error {}
 /** What stands on a stream, piece by piece. */
 export async function* pieces(stream: Readable): AsyncGenerator<InputPiece> {
   const input = new CommandInput();
-  for await (const chunk of stream) {
+  for await (const chunk of whatComes(stream)) {
     input.push(String(chunk));
     for (let piece = input.next(false); piece !== null; piece = input.next(false)) yield piece;
   }
   for (let piece = input.next(true); piece !== null; piece = input.next(true)) yield piece;
+}
+
+/** A terminal that is gone ends the input as Ctrl-D does. @throws UsageError where there is nothing that can be read */
+async function* whatComes(stream: Readable): AsyncGenerator<unknown> {
+  try {
+    yield* stream;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    if (code === 'EIO') return;
+    if (/^E[A-Z]+$/.test(code)) throw new UsageError(`standard input cannot be read: ${code}`, { cause: error });
+    throw error;
+  }
 }
 
 /** @returns the error to tell. */

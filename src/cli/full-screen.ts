@@ -24,12 +24,20 @@ export class FullScreen {
   /**
    * @param onKey told of each key, as the bytes it sends
    * @param onResize told when there is more or less room, or the screen has to be drawn anew
+   * @param onGone told when there is no terminal any more
    */
-  constructor(keyboard: ReadStream, display: WriteStream, onKey: (key: string) => void, onResize: () => void) {
+  constructor(
+    keyboard: ReadStream,
+    display: WriteStream,
+    onKey: (key: string) => void,
+    onResize: () => void,
+    onGone: () => void,
+  ) {
     this.#keyboard = keyboard;
     this.#display = display;
     this.#onKey = onKey;
     this.#onResize = onResize;
+    keyboard.on('end', onGone).on('error', onGone);
   }
 
   get columns(): number {

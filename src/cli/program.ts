@@ -1,12 +1,12 @@
 /**
  * The command line: finds the subcommand, loads it and nothing else, and turns what goes wrong into one line and an exit code.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { LineSink } from '../daemon/line-sink.js';
 import { QmpmuxError } from '../errors.js';
-import { exitCodeOf } from './exit-code.js';
-import { guardOutput } from './output.js';
+import { EXIT, exitCodeOf } from './exit-code.js';
+import { guardOutput, watchTerminal } from './output.js';
 import { textFor, writeProblem as writeToErrors } from './screen-text.js';
 import { type Subcommand, UsageError } from './subcommand.js';
 import { findSubcommand } from './subcommands.js';
@@ -24,6 +24,8 @@ async function main(given: readonly string[]): Promise<number> {
   const found = findSubcommand(words);
   if (found === null) return runWithYargs(words);
   loaded = await found.entry.load();
+  // The daemon serves clients, whoever looks at it.
+  if (loaded.name !== 'serve') watchTerminal();
   const rest = protectCommand(loaded, found.rest, DEFAULT_ADDRESS !== null);
   const read = readWords(loaded, rest);
   return read === null ? runWithYargs([...found.name, ...rest]) : loaded.run(read.flags, read.operands);
@@ -52,10 +54,12 @@ function writeProblem(text: string): void {
 /** Carries out a command line, and sets the process's exit code. @param words what stands behind the program's name */
 export async function run(words: readonly string[]): Promise<void> {
   leaveDeadTerminals();
-  guardOutput((error) => {
+  const isThere = guardOutput((error) => {
     tell(error);
     process.exit(exitCodeOf(error));
   });
+  // The daemon needs none.
+  if (!isThere && words[0] !== 'serve') process.exit(EXIT.output);
   try {
     process.exitCode = await main(words);
   } catch (error) {
@@ -71,10 +75,9 @@ export async function run(words: readonly string[]): Promise<void> {
  * is another file by then it leaves alone.
  */
 function leaveDeadTerminals(): void {
-  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   process.on('exit', () => {
-    for (const fd of terminals) {
-      if (isatty(fd)) continue;
+    for (const fd of [0, 1, 2]) {
+      if (isatty(fd) || !fstatSync(fd).isCharacterDevice()) continue;
       closeSync(fd);
       // The lowest that is free: the same one.
       openSync('/dev/null', 'r+');

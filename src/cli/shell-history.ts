@@ -1,64 +1,145 @@
 /**
  * The lines of earlier sessions, in a file of the user's own: appended line by line, so that sessions at the same time keep each
  * other's, and cut back when one begins.
+ *
+ * What stands in the file's place, or in that of its folders, may be anything: a history that cannot be had is none, is said once, and
+ * never waited for.
  */
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 
 /** So many lines are kept. */
 export const MOST_LINES = 1000;
+/** So many bytes at its end are read of a longer file. */
+const MOST_BYTES = 1024 * 1024;
 
-/** @returns the file below XDG_STATE_HOME. @param name of the kind of history */
-export function historyFile(name: string): string {
+/** @returns the file below XDG_STATE_HOME; null where there is no home. @param name of the kind of history */
+export function historyFile(name: string): string | null {
   const { XDG_STATE_HOME: state } = process.env;
   // A path that is not absolute is to be ignored, says the XDG Base Directory Specification.
-  const base = state?.startsWith('/') === true ? state : join(homedir(), '.local/state');
-  return join(base, 'qmpmux', name);
+  if (state?.startsWith('/') === true) return join(state, 'qmpmux', name);
+  const home = homeFolder();
+  return isAbsolute(home) ? join(home, '.local/state/qmpmux', name) : null;
+}
+
+/** @returns HOME; where it is not set, what the system says; empty where that says nothing. */
+function homeFolder(): string {
+  try {
+    return homedir();
+  } catch {
+    return '';
+  }
 }
 
 export class ShellHistory {
   /** The newest is the first. */
   readonly lines: readonly string[];
-  readonly #file: string;
+  readonly #file: string | null;
+  readonly #tell: (problem: string) => void;
   #isBroken = false;
 
-  /** A history that cannot be read or written is none; the shell works without. */
-  constructor(file: string) {
+  /**
+   * @param file null for none
+   * @param tell is told, once, why there is no history
+   */
+  constructor(file: string | null, tell: (problem: string) => void = () => undefined) {
     this.#file = file;
-    const all = readLines(file);
+    this.#tell = tell;
+    const all = this.#read();
     const kept = all.slice(-MOST_LINES);
     this.lines = kept.toReversed();
     if (all.length > kept.length) this.#rewrite(kept);
   }
 
   append(line: string): void {
-    if (this.#isBroken) return;
+    this.#with((fd) => writeSync(fd, `${line}\n`));
+  }
+
+  #read(): string[] {
+    return (
+      this.#with((fd) => {
+        fchmodSync(fd, 0o600);
+        const { size } = fstatSync(fd);
+        const start = Math.max(0, size - MOST_BYTES);
+        const bytes = Buffer.alloc(size - start);
+        const text = bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, start));
+        // A control character would act on the terminal that the line is shown on again.
+        const lines = text.split('\n').filter((line) => line !== '' && !/\p{Cc}/u.test(line));
+        return start > 0 ? lines.slice(1) : lines;
+      }) ?? []
+    );
+  }
+
+  /** Opens the file, which is made if need be. @returns null, for ever, once something has gone wrong */
+  #with<T>(act: (fd: number) => T): T | null {
+    if (this.#isBroken || this.#file === null) {
+      if (!this.#isBroken) this.#fail('there is no home folder');
+      return null;
+    }
     try {
-      mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
-      appendFileSync(this.#file, `${line}\n`, { mode: 0o600 });
-    } catch {
-      this.#isBroken = true;
+      const fd = openHistory(this.#file);
+      try {
+        return act(fd);
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      this.#fail(error instanceof Error ? error.message : String(error));
+      return null;
     }
   }
 
+  #fail(why: string): void {
+    this.#isBroken = true;
+    this.#tell(`no history is kept: ${why}`);
+  }
+
   #rewrite(lines: readonly string[]): void {
+    if (this.#file === null) return;
     const temporary = `${this.#file}.${process.pid}`;
     try {
-      writeFileSync(temporary, `${lines.join('\n')}\n`, { mode: 0o600 });
-      renameSync(temporary, this.#file);
+      writeFileSync(temporary, `${lines.join('\n')}\n`, { mode: 0o600, flag: 'wx' });
+      renameSync(temporary, realpathSync(this.#file));
     } catch {
       // It stays longer than wanted, and is tried again next time.
+      rmSync(temporary, { force: true });
     }
   }
 }
 
-function readLines(file: string): string[] {
+/** @returns a descriptor to read, and to append. @throws where it is no file, or cannot be had */
+function openHistory(file: string): number {
+  makeFolder(dirname(file));
+  const { O_RDWR, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
+  const fd = openSync(file, O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o600);
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  throw new Error(`${file} is no regular file`);
+}
+
+/** Not mkdir's own `recursive`, which goes on for ever in /proc, where nothing can be made. */
+function makeFolder(folder: string): void {
   try {
-    const text = readFileSync(file, 'utf8');
-    chmodSync(file, 0o600);
-    return text.split('\n').filter((line) => line !== '');
-  } catch {
-    return [];
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : '';
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(folder) === folder) throw error;
+    makeFolder(dirname(folder));
+    mkdirSync(folder, { mode: 0o700 });
   }
 }

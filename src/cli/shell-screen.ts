@@ -37,6 +37,8 @@ export class ShellScreen {
   onInterrupt: () => void = () => {};
   /** Told of every line that goes into the history; may change it. The newest is the first. */
   onHistory: (history: string[]) => void = () => {};
+  /** Resolves when the terminal is gone. */
+  readonly gone: Promise<void>;
   readonly #keyboard: ReadStream;
   readonly #display: WriteStream;
   readonly #gate: KeyGate;
@@ -73,8 +75,17 @@ export class ShellScreen {
     // The line before it may just be on its way to be executed.
     this.#gate.onInterrupt = () => void setImmediate().then(() => this.onInterrupt());
     keyboard.on('data', (chunk: Buffer | string) => this.#gate.push(Buffer.from(chunk)));
-    keyboard.on('end', () => input.emit('end'));
-    keyboard.on('error', () => input.emit('end'));
+    this.gone = new Promise((resolve) => {
+      let isGone = false;
+      const end = () => {
+        // To give the terminal back fails as well, and is told here again.
+        if (isGone) return;
+        isGone = true;
+        input.emit('end');
+        resolve();
+      };
+      keyboard.on('end', end).on('error', end);
+    });
     // Before readline's own, which draws the line again.
     display.on('resize', () => this.#resized());
     this.#readline = createInterface({

@@ -52,7 +52,9 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
   const link = await open(observer, (direction, bytes) => {
     if (verbose) print(colour('dim', printable(wireText(direction, bytes))));
   });
-  const history = new ShellHistory(historyFile(hmp ? 'history-hmp' : 'history'));
+  const history = new ShellHistory(historyFile(hmp ? 'history-hmp' : 'history'), (problem) =>
+    print(colour('yellow', printable(problem))),
+  );
   const screen = new ShellScreen(process.stdin, process.stdout, history.lines, MOST_LINES, async (line) => {
     const completion = await session?.complete(line);
     const { from, candidates } = completion ?? { from: line.length, candidates: [] };
@@ -77,7 +79,7 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
   });
   for (const text of early) print(text);
   print(`${printable(welcome(link.greeting))}\nTab completes, help tells what there is, Ctrl-D leaves.`);
-  await Promise.race([loop(screen, session, history), ending]);
+  await Promise.race([loop(screen, session, history), ending, screen.gone]);
   link.close();
   screen.close();
   return 0;
@@ -108,7 +110,9 @@ async function loop(screen: ShellScreen, session: ShellSession, history: ShellHi
     const isQuit = /^(?:quit|q)$/.test(line) && !session.isInside;
     if (isQuit && !isQuitting) {
       isQuitting = true;
-      screen.print('quit ends QEMU, and the VM with it: once more to do so. Ctrl-D leaves the shell alone.');
+      screen.print(
+        'quit ends QEMU and with it the VM; type it again to do that. To leave only this shell, press Ctrl-D.',
+      );
       input = new CommandInput();
       typed = [];
       continue;

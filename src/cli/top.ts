@@ -104,6 +104,7 @@ class Watch {
       process.stdout,
       (key) => this.#pressed(key),
       () => this.#draw(),
+      () => this.#end(),
     );
   }
 

@@ -39,6 +39,25 @@ describe('the history', () => {
     assert.deepEqual(history.lines, []);
   });
 
+  it('reads the end of a file that is longer than it should be, and no line that would act on a terminal', (t) => {
+    const file = join(scratch(t), 'history');
+    writeFileSync(file, `${`${'x'.repeat(1023)}\n`.repeat(4096)}a\u001b[8mb\nquery-status\n`);
+    const { lines } = new ShellHistory(file);
+    assert.equal(lines[0], 'query-status');
+    assert.equal(lines[1], 'x'.repeat(1023));
+    assert.ok(statSync(file).size <= 1024 * 1024);
+  });
+
+  it('that cannot be made says so once, and is not tried for ever', () => {
+    for (const file of ['/proc/self/a/b/c/history', '/proc/1/history', null]) {
+      const told: string[] = [];
+      const history = new ShellHistory(file, (problem) => told.push(problem));
+      history.append('stop');
+      history.append('cont');
+      assert.equal(told.length, 1, told.join());
+    }
+  });
+
   it('lies where XDG_STATE_HOME says, if that is an absolute path', (t) => {
     const before = process.env['XDG_STATE_HOME'];
     t.after(() => {
@@ -48,7 +67,7 @@ describe('the history', () => {
     process.env['XDG_STATE_HOME'] = '/state';
     assert.equal(historyFile('history'), '/state/qmpmux/history');
     process.env['XDG_STATE_HOME'] = 'state';
-    assert.match(historyFile('history'), /\/\.local\/state\/qmpmux\/history$/);
+    assert.match(historyFile('history') ?? '', /\/\.local\/state\/qmpmux\/history$/);
   });
 
   it('has no lines with secrets in them, also where they were mistyped', async () => {
