@@ -12,7 +12,7 @@ export const clients = subcommand({
     ["$0 clients /run/vm.ctl --json | jq -r '.[] | select(.waiting > 100).client'", 'those with a long queue'],
   ],
   notes: [
-    'The client that asks has a * behind its number. LATENCY is the mean time from a command to its answer.',
+    '* marks the connection of this command itself. LATENCY is the mean time from a command to its answer.',
     OWN_COMMANDS_NOTE,
     'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer.',
   ].join('\n'),

@@ -12,7 +12,7 @@ export const completion = subcommand({
   options: {},
   examples: [
     ['source <($0 completion bash)', 'in ~/.bashrc'],
-    ['source <($0 completion zsh)', 'in ~/.zshrc, behind compinit'],
+    ['source <($0 completion zsh)', 'in ~/.zshrc, after compinit'],
   ],
   notes: 'The Debian package has both in place already.',
 

@@ -1,18 +1,20 @@
-/** `--timeout SECONDS`: one limit for connecting and for all answers together. */
+/** `--timeout TIME`: one limit for connecting and for all answers together. */
 import type { CommandOptions, ConnectOptions } from '../client/options.js';
 import { QmpClient } from '../client/qmp-client.js';
 import { QmpmuxError } from '../errors.js';
+import { parseDuration } from '../units.js';
 import { UsageError } from './subcommand.js';
 import { openTarget, type Target } from './target.js';
 
 /** Timers take no more. */
 const LONGEST = 2 ** 31 - 1;
 
-/** @returns milliseconds. @throws UsageError */
-export function parseSeconds(flag: string, text: string): number {
-  const milliseconds = /^\d+(?:\.\d+)?$|^\.\d+$/.test(text) ? Number(text) * 1000 : 0;
-  if (milliseconds <= 0)
-    throw new UsageError(`--${flag}: a number of seconds is expected, not ${JSON.stringify(text)}`);
+/** @returns milliseconds of a time as all options have it: `5s`, `500ms`, `2m`, `1h`, or seconds. @throws UsageError */
+export function parseTime(flag: string, text: string): number {
+  const milliseconds = parseDuration(text.startsWith('.') ? `0${text}` : text) ?? 0;
+  if (milliseconds <= 0) {
+    throw new UsageError(`--${flag}: a time such as 5s, 500ms or 2m is expected, not ${JSON.stringify(text)}`);
+  }
   return Math.min(milliseconds, LONGEST);
 }
 
@@ -27,7 +29,7 @@ export class Deadline {
 
   /** @param seconds as the flag has it; the time runs from now. @throws UsageError */
   constructor(seconds: string | undefined) {
-    this.#milliseconds = seconds === undefined ? null : parseSeconds('timeout', seconds);
+    this.#milliseconds = seconds === undefined ? null : parseTime('timeout', seconds);
     this.#signal = this.#milliseconds === null ? null : AbortSignal.timeout(this.#milliseconds);
   }
 

@@ -1,9 +1,12 @@
 /** `qmpmux events`: the events of a VM as they come, with the behaviour of `virsh qemu-monitor-event`. */
 import type { QmpEvent } from '../client/messages.js';
+import type { CommandOptions } from '../client/options.js';
 import type { QmpClient } from '../client/qmp-client.js';
 import { findMembers } from '../client/reply-members.js';
+import { Schema } from '../qmp/schema.js';
+import { suggestion } from '../spelling.js';
 import { matchesGlob } from '../mux/glob.js';
-import { Deadline, parseSeconds } from './deadline.js';
+import { Deadline, parseTime } from './deadline.js';
 import { EXIT } from './exit-code.js';
 import { layOut } from './json-layout.js';
 import type { MissedItem, Position } from './missed-events.js';
@@ -16,7 +19,12 @@ import { ADDRESS_NOTE, takeTarget } from './target.js';
 /** Events that may wait while a slow reader of our output holds us up. */
 const MOST_WAITING = 1_000_000;
 
+/** Not in QEMU's schema. */
+const OWN_EVENT = /^(?:__|QMPMUX|\*)/;
+const TIMED_OUT = 'timed out';
+
 interface Flags {
+  readonly timeout: string | undefined;
   readonly loop: boolean | undefined;
   readonly count: string | undefined;
   readonly timestamp: boolean | undefined;
@@ -34,11 +42,11 @@ export const events = subcommand({
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'only events of this name, as often as wanted; * and ? are wildcards: BLOCK_JOB_*',
+      describe: 'only events of this name; may be repeated; * and ? are wildcards: BLOCK_JOB_*',
     },
     loop: { type: 'boolean', describe: 'go on until Ctrl-C or --timeout, instead of ending with the first event' },
     count: { type: 'string', requiresArg: true, describe: 'end after so many events' },
-    timeout: { type: 'string', requiresArg: true, describe: 'end after so many seconds' },
+    timeout: { type: 'string', requiresArg: true, describe: 'end after this time, such as 60s' },
     since: {
       type: 'string',
       requiresArg: true,
@@ -74,16 +82,18 @@ export const events = subcommand({
     const wanted = wantedCount(flags);
     const printer = new Printer(flags);
     const since = flags.since === undefined ? null : parsePosition(flags.since);
-    const time = flags.timeout === undefined ? null : parseSeconds('timeout', flags.timeout);
+    const time = flags.timeout === undefined ? null : parseTime('timeout', flags.timeout);
     const end = new AbortController();
     process.once('SIGINT', () => end.abort('interrupted'));
     whenReaderLeaves(() => end.abort('interrupted'));
     const deadline = new Deadline(flags.timeout);
     const client = await deadline.connect(target);
-    const timer = time === null ? undefined : setTimeout(() => end.abort('timed out'), time);
+    const timer = time === null ? undefined : setTimeout(() => end.abort(TIMED_OUT), time);
     const globs = flags.event ?? ['*'];
     const isWanted = (name: string) => globs.some((glob) => matchesGlob(glob, name));
     try {
+      // A VM that does not answer has events all the same.
+      checkNames(client, flags.event ?? [], deadline.waiting).catch((error: unknown) => end.abort(error));
       if (since !== null) {
         const { missedEvents } = await import('./missed-events.js');
         const goesOn = flags.loop === true || flags.count !== undefined;
@@ -100,8 +110,9 @@ export const events = subcommand({
         if (printer.count === wanted) return printer.finish(null);
       }
     } catch (error) {
-      if (!end.signal.aborted || error !== end.signal.reason) throw error;
-      return printer.finish(end.signal.reason);
+      const { aborted, reason } = end.signal;
+      if (!aborted || error !== reason || typeof reason !== 'string') throw error;
+      return printer.finish(reason);
     } finally {
       clearTimeout(timer);
       client.destroy();
@@ -109,6 +120,21 @@ export const events = subcommand({
     return lost(client, printer);
   },
 });
+
+/** @throws UsageError for a name, or a pattern, of no event that the server has; what it does not tell is not checked */
+async function checkNames(client: QmpClient, globs: readonly string[], waiting: CommandOptions): Promise<void> {
+  if (globs.every((glob) => OWN_EVENT.test(glob))) return;
+  const schema = await client.execute('query-qmp-schema', undefined, waiting).then(
+    (answer) => Schema.read(answer),
+    () => null,
+  );
+  if (schema === null) return;
+  const names = [...schema.events.keys()];
+  for (const glob of globs) {
+    if (OWN_EVENT.test(glob) || names.some((name) => matchesGlob(glob, name))) continue;
+    throw new UsageError(`--event: there is no event ${glob}${suggestion(glob, names)}`);
+  }
+}
 
 /** @throws UsageError */
 function parsePosition(text: string): Position {
@@ -184,12 +210,18 @@ class Printer {
   /** Tells how it ended. @returns the exit code */
   finish(why: string | null): number {
     if (this.#flags.json !== true) {
-      if (why !== null) process.stdout.write(`event loop ${why}\n`);
+      if (why !== null) process.stdout.write(`${why === TIMED_OUT ? this.#timeOutText() : why}\n`);
       const from = this.#position;
       const next = from === null ? '' : `; go on with --since ${from.number}@${from.instance ?? ''}`;
       process.stdout.write(`events received: ${this.count}${next}\n`);
     }
     return this.count > 0 ? EXIT.ok : EXIT.failed;
+  }
+
+  #timeOutText(): string {
+    const { timeout = '' } = this.#flags;
+    const time = /\d$/.test(timeout) ? `${timeout} s` : timeout;
+    return this.count === 0 ? `no event within ${time}` : `ended after ${time}`;
   }
 
   #heading({ name, timestamp: { seconds, microseconds } }: QmpEvent): string {

@@ -1,5 +1,5 @@
 /** How `qmpmux exec` reads what it is told to send. */
-import { CommandReader, commandText, type ParsedLine } from '../client/command-syntax.js';
+import { CommandReader, commandText, type ParsedLine, type ReadValue } from '../client/command-syntax.js';
 import { MalformedCommandError } from '../client/errors.js';
 import { prepareCommand } from '../client/raw-command.js';
 import { UsageError } from './subcommand.js';
@@ -8,9 +8,11 @@ import { UsageError } from './subcommand.js';
 export class ExecSyntax {
   readonly #isHuman: boolean;
   readonly #oob: boolean;
-  readonly #reader = new CommandReader();
+  readonly #reader: CommandReader;
 
-  constructor(isHuman: boolean, oob: boolean) {
+  /** @param readValue for values `@FILE`; null where they are text */
+  constructor(isHuman: boolean, oob: boolean, readValue: ReadValue | null = null) {
+    this.#reader = new CommandReader(null, readValue);
     if (isHuman && oob)
       throw new UsageError('--hmp and --oob exclude each other: the human monitor is never out-of-band');
     this.#isHuman = isHuman;
@@ -19,7 +21,9 @@ export class ExecSyntax {
 
   /** @returns the command, or null for a line that is only a part of one. @throws UsageError */
   words(words: readonly string[]): string | null {
-    return this.#isHuman ? humanCommand(words.join(' ')) : this.#text(this.#reader.readWords(words));
+    if (this.#isHuman) return humanCommand(words.join(' '));
+    if (words[0] === 'info') throw new UsageError('info is a command of the human monitor: qmpmux hmp ADDRESS info …');
+    return this.#text(this.#reader.readWords(words));
   }
 
   /** As `words`, for what stands in one line, or is one object. @throws UsageError */

@@ -9,6 +9,7 @@ import { parseFields } from './fields.js';
 import { describeError, type OutputForm, writeReply } from './reply-output.js';
 import { writeProblem } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
+import { valueReader } from './value-file.js';
 import { ADDRESS_NOTE, takeTarget } from './target.js';
 
 interface Flags {
@@ -36,7 +37,7 @@ export const exec = subcommand({
     timeout: {
       type: 'string',
       requiresArg: true,
-      describe: 'give up after so many seconds, though QEMU goes on with what it has begun (default: wait)',
+      describe: 'give up after this time, such as 5s; QEMU still finishes a command it has started (default: never)',
     },
   },
   examples: [
@@ -47,14 +48,17 @@ export const exec = subcommand({
       '$0 exec /run/vm.mux blockdev-add driver=null-co node-name=d size=1048576 cache.direct=true',
       "arguments in qmp-shell's syntax",
     ],
+    ['$0 exec /run/vm.mux object-add qom-type=secret id=s0 data=@/run/key', 'a secret, from a file'],
     ["printf 'stop\\nquery-status\\ncont\\n' | $0 exec /run/vm.mux -", 'several commands'],
   ],
   notes: [
     'COMMAND is JSON; or a name and key=value words as in qmp-shell, with dotted keys, and {…} or […] for values; or - for commands ' +
       'on standard input, lines or objects, which are sent without waiting for each other and answered in their order.',
+    'A value @FILE is the text in a file, @- on standard input, without the line feed at its end: secrets stand in no argument, which everybody ' +
+      'can see. @@ stands for an @ at the beginning of a value.',
     ADDRESS_NOTE,
-    'Exit codes: 0 returned, 1 QEMU answered with an error (its text is on standard error) or never returns a field of --fields (one that ' +
-      'it may leave out is empty), 64 wrong command line, 69 no answer.',
+    'Exit codes: 0 returned, 1 QEMU answered with an error, or a field of --fields does not ' +
+      'exist, 64 wrong command line, 69 no answer.',
   ].join('\n'),
 
   async run(flags, operands) {
@@ -62,8 +66,8 @@ export const exec = subcommand({
     const [first] = rest;
     if (first === undefined) throw new UsageError('the command is missing: JSON, or NAME KEY=VALUE…');
     const form = formOf(flags);
-    const syntax = new ExecSyntax(flags.hmp === true, flags.oob === true);
     const isStream = first === '-' && rest.length === 1;
+    const syntax = new ExecSyntax(flags.hmp === true, flags.oob === true, valueReader(!isStream));
     // A mistake is told before anything is connected to.
     const command = isStream ? null : syntax.complete(syntax.words(rest));
     const oob = flags.oob === true || command?.includes('"exec-oob"') === true;

@@ -36,7 +36,8 @@ export async function runWithYargs(words: readonly string[], loaded: Subcommand 
     })
     .version(`qmpmux ${packageVersion()}`)
     .alias('help', 'h')
-    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .alias('version', 'V')
+    .wrap(Math.min(100, process.stdout.columns ?? 80))
     .epilogue('`qmpmux COMMAND --help` tells the options of a command, with examples.')
     .demandCommand(1)
     .strictOptions()
@@ -88,11 +89,15 @@ export async function runWithYargs(words: readonly string[], loaded: Subcommand 
     throw error;
   }
   if (printed !== '') {
-    process.stdout.write(`${printed.replace(EXAMPLES, () => (loaded === null ? '' : listExamples(loaded)))}\n`);
+    process.stdout.write(
+      `${printed.replace(TYPES, '').replace(EXAMPLES, () => (loaded === null ? '' : listExamples(loaded)))}\n`,
+    );
   }
   return code;
 }
 
+/** What yargs says of an option's type, which the text beside it says better. */
+const TYPES = /\s*\[(?:boolean|string|array|number)\](?=\s*\n|$)/g;
 /** Where the examples come in yargs' text: its own column breaks long ones within words, and then they cannot be pasted. */
 const EXAMPLES = '\u0001';
 

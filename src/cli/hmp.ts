@@ -20,7 +20,7 @@ export const hmp = subcommand({
     timeout: {
       type: 'string',
       requiresArg: true,
-      describe: 'give up after so many seconds, though QEMU goes on with what it has begun (default: wait)',
+      describe: 'give up after this time, such as 5s; QEMU still finishes a command it has started (default: never)',
     },
   },
   examples: [

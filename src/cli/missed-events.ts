@@ -65,7 +65,7 @@ export async function* missedEvents(
     signal.throwIfAborted();
     const { number, instance } = position;
     const { text } = await commands.ask('query-events', { since: number, ...(instance === null ? {} : { instance }) });
-    for (const item of itemsOf(Buffer.from(text))) {
+    for (const item of itemsOf(Buffer.from(text), number)) {
       position = item.position;
       yield item;
     }
@@ -80,11 +80,11 @@ export async function* missedEvents(
 }
 
 /** @param returned what query-events returned, as it was written */
-function* itemsOf(returned: Buffer): Generator<MissedItem> {
+function* itemsOf(returned: Buffer, since: number): Generator<MissedItem> {
   const report = new Report(valueOf(returned));
   const instance = report.at('instance').text;
   if (report.at('restarted').isTrue) {
-    const what = 'gap: qmpmux has been restarted since, and what it has told before is not known any more';
+    const what = `gap: event ${since} is not known here: qmpmux was restarted, or the number is wrong`;
     yield { kind: 'gap', what, text: `{"restarted": "${instance}"}`, position: { number: 0, instance } };
   }
   const list = findMembers(returned)?.find(({ name }) => name === 'events');

@@ -18,13 +18,13 @@ export const OWN_COMMANDS_NOTE =
 
 export const JSON_OPTION = {
   type: 'boolean',
-  describe: 'print what qmpmux returned, as JSON in one line, with all there is to know',
+  describe: 'print everything as one line of JSON',
 } as const;
 
 export const TIMEOUT_OPTION = {
   type: 'string',
   requiresArg: true,
-  describe: 'give up after so many seconds (default: wait)',
+  describe: 'give up after this time, such as 5s (default: never)',
 } as const;
 
 /** The socket does not have qmpmux's own commands. */

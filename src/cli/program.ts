@@ -1,7 +1,7 @@
 /**
  * The command line: finds the subcommand, loads it and nothing else, and turns what goes wrong into one line and an exit code.
  */
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { LineSink } from '../daemon/line-sink.js';
 import { QmpmuxError } from '../errors.js';
@@ -21,8 +21,13 @@ let loaded: Subcommand | null = null;
 async function main(given: readonly string[]): Promise<number> {
   // `qmpmux help serve` is asked of many programs.
   const words = given[0] === 'help' && given.length > 1 ? [...given.slice(1), '--help'] : given;
+  if (words.length === 0) {
+    await runWithYargs(['--help']);
+    return EXIT.usage;
+  }
   const found = findSubcommand(words);
   if (found === null) return runWithYargs(words);
+  nameProcess(found.name.join(' '));
   loaded = await found.entry.load();
   // The daemon serves clients, whoever looks at it.
   if (loaded.name !== 'serve') watchTerminal();
@@ -43,6 +48,12 @@ function tell(error: unknown): void {
   }
   const hint = error instanceof UsageError ? ` (see qmpmux${loaded === null ? '' : ` ${loaded.name}`} --help)` : '';
   writeProblem(`${error.message}${hint}`);
+}
+
+/** For `ps`, and for those who ask who is connected. The daemon's arguments stay to be seen. */
+function nameProcess(command: string): void {
+  if (command === 'serve') writeFileSync('/proc/self/comm', 'qmpmux serve');
+  else process.title = `qmpmux ${command}`;
 }
 
 /** The daemon's own standard error may be one that takes nothing, and it ends all the same. */

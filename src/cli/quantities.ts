@@ -20,6 +20,12 @@ function two(number: number): string {
 const SIZE_UNITS = ['', 'K', 'M', 'G', 'T', 'P'];
 
 /** @returns `512`, `1.5K`, `20M`: bytes, in units of 1024 as the rest of qmpmux takes them. */
+export function showBytes(bytes: number): string {
+  const size = showSize(bytes);
+  return /\d$/.test(size) ? `${size} bytes` : size;
+}
+
+/** As `showBytes`, for a column that says what it counts. */
 export function showSize(bytes: number): string {
   let value = bytes;
   let unit = 0;

@@ -31,7 +31,7 @@ export const serve = subcommand({
       array: true,
       requiresArg: true,
       describe:
-        'a socket for clients, as often as wanted: /path, unix:/path[,mode=0660][,user=U][,group=G][,policy=read-only][,extensions=on]…, ' +
+        'a socket for clients; may be repeated: /path, unix:/path[,mode=0660][,user=U][,group=G][,policy=read-only][,extensions=on]…, ' +
         'tcp:localhost:PORT',
     },
     name: {
@@ -177,8 +177,8 @@ export const serve = subcommand({
   notes: [
     'QEMU may be started before or after; the sockets for clients are there while it is.',
     'When clients are accepted, a line on standard output says so: qmpmux: ready: vm: unix:/run/vm.mux',
-    'With --audit stdout that line goes to standard error. SIGUSR2 goes on in a new audit file, for logrotate; SIGHUP does, too, and reads the',
-    'config again: what has changed is carried out, clients of the rest are not touched; a wrong config changes nothing, and the log says what is wrong.',
+    'With --audit stdout that line goes to standard error.',
+    'SIGUSR2 begins a new audit file, for logrotate. SIGHUP does so too, and reads the config again: what has changed is carried out, clients of the rest are not touched; a wrong config changes nothing, and the log says what is wrong.',
     'The log goes to standard error. SIGTERM and SIGINT end it and remove the sockets.',
     'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 78 wrong config file.',
   ].join('\n'),

@@ -19,6 +19,7 @@ import { suggestion } from '../spelling.js';
 import { layOut } from './json-layout.js';
 import { describeError, errorIn, returnIn } from './reply-output.js';
 import type { ShellLink } from './shell-link.js';
+import { valueReader } from './value-file.js';
 
 /** Where answers go. */
 export interface ShellOutput {
@@ -49,7 +50,7 @@ export class ShellSession {
   readonly #link: ShellLink;
   readonly #output: ShellOutput;
   readonly #isHuman: boolean;
-  readonly #reader = new CommandReader();
+  readonly #reader = new CommandReader(null, valueReader(false));
   readonly #dots: Readonly<Record<string, DotCommand>>;
   #globs: readonly string[];
   /** What `.save` writes. */
@@ -130,7 +131,7 @@ export class ShellSession {
       return await this.#command(text);
     } catch (error) {
       if (this.#running.signal.aborted) {
-        this.#output.problem('no longer waited for; what QEMU has begun it goes on with');
+        this.#output.problem('No longer waiting; QEMU still finishes what it has begun.');
         return 'unanswered';
       }
       if (!(error instanceof QmpmuxError)) throw error;

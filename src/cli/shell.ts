@@ -8,7 +8,7 @@ export const shell = subcommand({
   operands: 'words',
   options: {
     hmp: { type: 'boolean', alias: 'H', describe: 'speak to the human monitor' },
-    pretty: { type: 'boolean', alias: 'p', describe: 'lay replies out where standard output is no terminal, too' },
+    pretty: { type: 'boolean', alias: 'p', describe: 'pretty-print replies even when the output is no terminal' },
     verbose: { type: 'boolean', alias: 'v', describe: 'show the wire: every message as it is sent and received' },
     'skip-negotiation': {
       type: 'boolean',

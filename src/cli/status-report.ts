@@ -1,6 +1,6 @@
 /** What `qmpmux status` shows. */
 import type { Colour } from './colour.js';
-import { showCount, showSize, showTime } from './quantities.js';
+import { showCount, showBytes, showSize, showTime } from './quantities.js';
 import type { Report } from './report.js';
 import { percentile } from './latency.js';
 import { outputOptions, tableLines, type TableOptions } from './table.js';
@@ -17,7 +17,7 @@ export function statusLines(status: Report, options: TableOptions = outputOption
     ['queue', queueText(status, colour)],
     ['events', eventsText(status.at('events'))],
     ['traffic', trafficText(status.at('traffic'))],
-    ['memory', `${showSize(status.at('held').number)} held for clients`],
+    ['memory', `${showBytes(status.at('held').number)} buffered for clients`],
   ];
   const refused = status
     .at('counters')
@@ -81,7 +81,11 @@ export const LONG = 1;
 function eventsText(events: Report): string {
   const [first, last] = [events.at('first').number, events.at('last').number];
   if (last === 0) return 'none yet';
-  return first > last ? `${last}, none kept` : `${last}, kept from ${first} on`;
+  return first > last
+    ? `${last}, none kept`
+    : first === 1
+      ? `${last} (all still kept; events --since 0 prints them)`
+      : `${last} (kept from ${first} on)`;
 }
 
 function trafficText(traffic: Report): string {

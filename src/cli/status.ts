@@ -33,7 +33,7 @@ export const status = subcommand({
     timeout: {
       type: 'string',
       requiresArg: true,
-      describe: `give up after so many seconds (default: wait; with --check ${CHECK_TIMEOUT})`,
+      describe: `give up after this time, such as 5s (default: never; with --check ${CHECK_TIMEOUT}s)`,
     },
   },
   examples: [

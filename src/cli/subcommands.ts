@@ -35,7 +35,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     load: async () => (await import('./shell.js')).shell,
   },
   status: {
-    summary: 'tell how a monitor and its qmpmux stand, also to Nagios',
+    summary: 'show the state of a monitor and of qmpmux (--check: as a Nagios plugin)',
     load: async () => (await import('./status.js')).status,
   },
   clients: {
@@ -55,7 +55,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     load: async () => (await import('./kill.js')).kill,
   },
   demo: {
-    summary: 'share a VM that it brings along, or one of yours, and say what to type next',
+    summary: 'try qmpmux with a VM that it starts, or with yours',
     load: async () => (await import('./demo.js')).demo,
   },
   completion: {

@@ -22,6 +22,10 @@ export function takeTarget(operands: readonly string[]): { readonly target: Targ
   const isGiven = first !== undefined && (DEFAULT_ADDRESS === null || isAddress(first));
   const text = isGiven ? first : DEFAULT_ADDRESS;
   if (text === null) throw new UsageError('the address is missing: name the QMP socket, or set QMPMUX_SOCKET');
+  const [, second] = operands;
+  if (isGiven && !isAddress(first) && second !== undefined && isAddress(second)) {
+    throw new UsageError(`the address stands first: ${second} ${first}`);
+  }
   const address = parseUpstream(text);
   if (address.kind === 'server') throw new UsageError(`${text}: this command dials; leave "server" out`);
   if (address.kind === 'libvirt') {

@@ -2,7 +2,7 @@
 import stringWidth from 'string-width';
 import { clientNumber, peerText } from './client-table.js';
 import { type Colour, plain } from './colour.js';
-import { showCount, showRate, showSize, showTime } from './quantities.js';
+import { showCount, showRate, showBytes, showSize, showTime } from './quantities.js';
 import { LONG, upstreamText } from './status-report.js';
 import { type Column, tableLines } from './table.js';
 import type { ClientLine, Frame } from './top-sample.js';
@@ -55,7 +55,7 @@ function headLines({ status, rates }: Frame, clock: string): string[] {
   const title = `${status.at('monitor').text}: QEMU ${upstream}, ${showCount(status.at('clients').number, 'client')}  ${clock}`;
   const queue =
     `queue     ${status.at('in-flight').number} in flight, ${status.at('waiting').number} waiting; ` +
-    `${showSize(status.at('held').number)} held for clients`;
+    `${showBytes(status.at('held').number)} buffered for clients`;
   if (rates === null) return [title, 'commands  …', queue];
   const { commands, errors, events, mean, median, high } = rates;
   const times =

@@ -2,7 +2,7 @@
 import { ConnectionError } from '../client/errors.js';
 import { printable } from '../shared/printable.js';
 import { colourOf, plain } from './colour.js';
-import { parseSeconds } from './deadline.js';
+import { parseTime } from './deadline.js';
 import { EXIT } from './exit-code.js';
 import { FullScreen } from './full-screen.js';
 import { onlyTarget, OWN_COMMANDS_NOTE, type OwnCommands, withOwnCommands } from './own-commands.js';
@@ -21,7 +21,7 @@ export const top = subcommand({
   usage: 'top [OPTIONS] [ADDRESS]',
   operands: 'words',
   options: {
-    interval: { type: 'string', requiresArg: true, describe: 'refresh after so many seconds (default 1)' },
+    interval: { type: 'string', requiresArg: true, describe: 'refresh this often (default 1s)' },
     count: { type: 'string', requiresArg: true, describe: 'end after so many refreshes' },
   },
   examples: [
@@ -40,9 +40,8 @@ export const top = subcommand({
 
   async run({ interval, count }, operands) {
     const target = onlyTarget(operands);
-    const pause = interval === undefined ? 1000 : parseSeconds('interval', interval);
-    if (pause < SHORTEST)
-      throw new UsageError(`--interval: ${interval} s is too short; ${SHORTEST / 1000} is the shortest`);
+    const pause = interval === undefined ? 1000 : parseTime('interval', interval);
+    if (pause < SHORTEST) throw new UsageError(`--interval: ${interval} is too short; ${SHORTEST} ms is the shortest`);
     if (count !== undefined && !/^[1-9]\d{0,14}$/.test(count)) {
       throw new UsageError(`--count: a number from 1 is expected, not ${JSON.stringify(count)}`);
     }

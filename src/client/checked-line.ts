@@ -43,7 +43,7 @@ export function readChecked(reader: CommandReader, line: string): CheckedLine {
       const { name } = parsed;
       const command = reader.schema?.commands.get(name);
       const faults = command === undefined ? [] : (reader.schema?.check(command, parsed.arguments) ?? []);
-      const problems = faults.filter((fault) => isTold(name, fault)).map(faultText);
+      const problems = faults.filter((fault) => isTold(name, fault)).map((fault) => faultText(fault, name));
       return problems.length > 0
         ? { kind: 'refused', problems }
         : { kind: 'command', name, json: commandText(name, parsed.arguments) };
@@ -72,7 +72,7 @@ function checkJson(text: string): CheckedLine {
   }
 }
 
-/** What is wrong with an action is told at once; the transaction goes on without it. */
+/** What is wrong with an action is told at once, and its transaction is not sent. */
 function checkAction(reader: CommandReader): CheckedLine {
   const { schema, actions } = reader;
   const command = schema?.commands.get('transaction');
@@ -80,7 +80,7 @@ function checkAction(reader: CommandReader): CheckedLine {
   const last = actions.length - 1;
   const faults = schema.check(command, { actions }).filter(({ path }) => path[0] === 'actions' && path[1] === last);
   if (faults.length === 0) return { kind: 'action' };
-  reader.dropAction();
+  reader.spoil();
   const problems = faults.map((fault) => faultText({ ...fault, path: fault.path.slice(2) }));
   return { kind: 'refused', problems };
 }

@@ -13,6 +13,8 @@
  * a fraction where a number belongs; and `{…}` that cannot be read is an error where no text belongs. Without a schema, words
  * are integers, booleans or text, as in qmp-shell.
  *
+ * A value `@FILE` is the text of a file, for secrets, where the caller reads files; `@@` begins a text with an @.
+ *
  * No I/O and no state but the lines of an open transaction. Malformed input is a value.
  */
 import type { Path, Schema, SchemaCommand } from '../qmp/schema.js';
@@ -49,6 +51,12 @@ export function commandText(name: string, args: JsonObject, oob = false): string
   return formatJson({ [oob ? 'exec-oob' : 'execute']: name, ...(hasArguments ? { arguments: args } : {}) });
 }
 
+/** A transaction is all or nothing. */
+const SPOILED = 'nothing of the transaction was sent, for an action in it is wrong; begin again with transaction(';
+
+/** What a value `@NAME` stands for: the text of a file, or what is wrong with it. */
+export type ReadValue = (name: string) => { readonly problem: string | null; readonly text: string };
+
 /** A word that a script meant to fill in is no command. */
 const NAMELESS = 'the name of the command is empty';
 
@@ -57,9 +65,15 @@ export class CommandReader {
   /** What is known of the server's commands; null when it could not be asked. */
   schema: Schema | null;
   #actions: Action[] | null = null;
+  /** Whether an action of the open transaction was wrong. It is all or nothing. */
+  #isSpoiled = false;
 
-  constructor(schema: Schema | null = null) {
+  readonly #readValue: ReadValue | null;
+
+  /** @param readValue for values `@NAME`, which are text like any other where this is null */
+  constructor(schema: Schema | null = null, readValue: ReadValue | null = null) {
     this.schema = schema;
+    this.#readValue = readValue;
   }
 
   /** Whether a transaction is open: the next line is an action of it, or closes it. */
@@ -75,11 +89,12 @@ export class CommandReader {
   /** Forgets an open transaction. */
   abandon(): void {
     this.#actions = null;
+    this.#isSpoiled = false;
   }
 
-  /** Forgets the last action of an open transaction. */
-  dropAction(): void {
-    this.#actions?.pop();
+  /** The last action of the open transaction is wrong: nothing of it can be sent any more. */
+  spoil(): void {
+    this.#isSpoiled = true;
   }
 
   readLine(line: string): ParsedLine {
@@ -112,21 +127,36 @@ export class CommandReader {
     if (words[0] === ')') {
       if (words.length > 1)
         return { kind: 'malformed', message: 'something follows the ) that closes the transaction' };
-      this.#actions = null;
-      return { kind: 'command', name: 'transaction', arguments: { actions } };
+      return this.#close(actions);
     }
     const closes = words.at(-1) === ')';
     if (closes) words.pop();
     const type = words.shift();
-    if (type?.trim() === '') return { kind: 'malformed', message: NAMELESS };
+    if (type?.trim() === '') return this.#wrongAction(actions, closes, NAMELESS);
     if (type !== undefined) {
       const before = { actions: [...actions, { type, data: {} }] };
       const data = this.#arguments('transaction', ['actions', actions.length, 'data'], before, words);
-      if (typeof data === 'string') return { kind: 'malformed', message: data };
+      if (typeof data === 'string') return this.#wrongAction(actions, closes, data);
       actions.push({ type, data });
     }
+    if (closes) return this.#close(actions);
+    this.#actions = actions;
+    return { kind: 'action' };
+  }
+
+  #close(actions: readonly Action[]): ParsedLine {
+    const isSpoiled = this.#isSpoiled;
+    this.abandon();
+    return isSpoiled
+      ? { kind: 'malformed', message: SPOILED }
+      : { kind: 'command', name: 'transaction', arguments: { actions } };
+  }
+
+  /** The transaction stays open, for what follows belongs to it. */
+  #wrongAction(actions: Action[], closes: boolean, message: string): ParsedLine {
     this.#actions = closes ? null : actions;
-    return closes ? { kind: 'command', name: 'transaction', arguments: { actions } } : { kind: 'action' };
+    this.#isSpoiled = !closes;
+    return { kind: 'malformed', message };
   }
 
   /**
@@ -140,7 +170,7 @@ export class CommandReader {
     const root: Branch = new Map();
     for (const word of words) {
       const equals = word.indexOf('=');
-      if (equals < 0) return `a key=value pair is expected, not ${JSON.stringify(word)}`;
+      if (equals < 0) return `arguments are written KEY=VALUE, but ${JSON.stringify(word)} has no =`;
       const key = word.slice(0, equals);
       const steps = key.split('.');
       if (steps.includes('')) return `there is no name in ${JSON.stringify(word)} before a dot or the =`;
@@ -167,6 +197,11 @@ export class CommandReader {
   }
 
   #value(text: string, command: SchemaCommand | undefined, path: Path, around: () => JsonObject): Value {
+    if (this.#readValue !== null && text.startsWith('@')) {
+      if (text.startsWith('@@')) return { problem: null, value: text.slice(1) };
+      const { problem, text: value } = this.#readValue(text.slice(1));
+      return { problem, value };
+    }
     if (/^(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')$/s.test(text)) {
       const literal = parseLiteral(text);
       return literal.ok ? { problem: null, value: literal.value } : { problem: literal.reason, value: null };

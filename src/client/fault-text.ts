@@ -5,13 +5,15 @@ import { suggestion } from '../spelling.js';
 /** So many names are told in full where none is near. */
 const FEW = 12;
 
-/** @returns one line, such as `file.drvier is unexpected; did you mean "driver"?` */
-export function faultText(fault: Fault): string {
+/** @param command whose arguments they are, where that is one command @returns one line, such as `file.drvier is unexpected; did you mean "driver"?` */
+export function faultText(fault: Fault, command?: string): string {
   const where = pathText(fault.path);
   switch (fault.kind) {
     case 'missing':
       return `${where} is missing`;
     case 'unexpected':
+      if (command !== undefined && fault.path.length === 1 && fault.known.length === 0)
+        return `${command} takes no arguments`;
       return `${where} is unexpected${alternatives(String(fault.path.at(-1) ?? ''), fault.known)}`;
     case 'type':
       return fault.expected === 'alternate'
@@ -25,7 +27,7 @@ export function faultText(fault: Fault): string {
 function alternatives(word: string, known: readonly string[]): string {
   const near = suggestion(word, known);
   if (near !== '') return near;
-  if (known.length === 0) return '; nothing is taken here';
+  if (known.length === 0) return '; nothing can stand there';
   return known.length <= FEW ? ` (known: ${known.join(', ')})` : '';
 }
 

@@ -30,6 +30,9 @@ interface ClientEvents {
 const NO_GREETING: Greeting = { capabilities: [], version: {}, bytes: Buffer.alloc(0) };
 const DEFAULT_TIMEOUT = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
+/** What may come before the greeting, in messages and bytes. */
+const MOST_EARLY_MESSAGES = 1000;
+const MOST_EARLY_BYTES = 64 * 1024 * 1024;
 /** How long a server that has answered everything may take to close its side after we have closed ours, in milliseconds. */
 const CLOSE_GRACE = 1000;
 
@@ -50,6 +53,9 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #greeting: Greeting | null = null;
   #greeted: ((greeting: Greeting) => void) | null = null;
   #oob = false;
+  /** What came before the greeting. */
+  #earlyMessages = 0;
+  #earlyBytes = 0;
   #lastId = 0;
   #corked = false;
   #resolveClosed: (error: ConnectionError | null) => void = () => {};
@@ -301,11 +307,22 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   #greet(message: JsonObject, bytes: Buffer): void {
     const greeting = readGreeting(message, bytes);
-    if (greeting === null) this.#malformed('its first message is no greeting');
+    if (greeting === null) this.#passOver(message, bytes);
     else if (this.#greeted === null) return;
     else {
       this.#greeted(greeting);
       this.#reader.hold();
+    }
+  }
+
+  /** QEMU sends who comes next what it had for an earlier client: events, and answers. */
+  #passOver(message: JsonObject, bytes: Buffer): void {
+    this.#earlyMessages++;
+    this.#earlyBytes += bytes.length;
+    if (!('event' in message || 'return' in message || 'error' in message)) {
+      this.#malformed('its first message is no greeting');
+    } else if (this.#earlyMessages > MOST_EARLY_MESSAGES || this.#earlyBytes > MOST_EARLY_BYTES) {
+      this.#malformed(`${this.#earlyMessages} messages, and no greeting`);
     }
   }
 
@@ -363,7 +380,10 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   #malformed(reason: string): void {
     if (this.#state.name === 'greeting') {
-      this.#fail('QMPMUX_NOT_QMP', `this is not a QMP server: ${reason}`);
+      const advice = /QEMU [\w.]+ monitor/.test(reason)
+        ? '; that is a human monitor, for which nc -U or socat do; the shell speaks to one through QMP'
+        : '';
+      this.#fail('QMPMUX_NOT_QMP', `this is not a QMP server: ${reason}${advice}`);
     } else this.#fail('QMPMUX_MALFORMED', `the server broke the protocol: ${reason}`);
   }
 

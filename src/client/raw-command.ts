@@ -42,7 +42,9 @@ export function prepareCommand(command: string | Uint8Array, id: number): RawCom
   const result = scanner.next();
   if (result === Scan.Malformed) throw new MalformedCommandError(scanner.error);
   if (result === Scan.NeedMore) {
-    throw new MalformedCommandError(scanner.isInsideMessage ? 'the command is not complete' : 'there is no command');
+    throw new MalformedCommandError(
+      scanner.isInsideMessage ? 'the JSON ends too early: a } is missing' : 'there is no command',
+    );
   }
   const { tokens } = scanner;
   const parser = new Parser();

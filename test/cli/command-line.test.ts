@@ -11,7 +11,6 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 
 describe('a wrong command line', () => {
   const cases: readonly (readonly [line: string, code: number, message: RegExp])[] = [
-    ['', 64, /^name a command: .*serve.* \(see qmpmux --help\)$/],
     ['srve', 64, /^unknown command "srve"; did you mean "serve"\? \(see qmpmux --help\)$/],
     ['xyzzy --upstream a', 64, /^unknown command "xyzzy" \(known: .*serve/],
     ['help exe', 64, /^unknown command "exe"; did you mean "exec"\? \(see qmpmux --help\)$/],
@@ -69,6 +68,13 @@ describe('a wrong command line', () => {
       assert.deepEqual(exit, { code, signal: null });
     });
   }
+
+  test('nothing at all gets the help', async (t) => {
+    const run = startQmpmux(t, []);
+    assert.deepEqual(await run.exited, { code: 64, signal: null });
+    assert.match(run.output, /^Usage: qmpmux COMMAND\n[^]*\n {2}qmpmux serve /);
+    assert.equal(run.errors, '');
+  });
 
   test('a wrong config is answered in one line with its place', async (t) => {
     const file = join(scratch(t), 'q.toml');
@@ -149,7 +155,9 @@ describe('help', () => {
   });
 
   test('loads what its command needs and nothing else', async (t) => {
-    const always = ['exit-code', 'help', 'main', 'program', 'subcommand', 'subcommands', 'words'];
+    const always = [
+      ...['exit-code', 'help', 'main', 'output', 'program', 'screen-text', 'subcommand', 'subcommands', 'words'],
+    ];
     assert.deepEqual(await loadedBy(t, ['--help']), always);
     assert.deepEqual(await loadedBy(t, ['serve', '--help']), [...always, 'serve', 'serve-config'].sort());
   });

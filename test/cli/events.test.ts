@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startProgram } from '../support/program.js';
-import { missing } from '../support/qemu.js';
+import { missing, startQemu } from '../support/qemu.js';
 import { runQmpmux } from '../support/run-qmpmux.js';
 import type { Scope } from '../support/scratch.js';
 import { startScriptedMonitor } from '../support/scripted-monitor.js';
@@ -44,12 +44,12 @@ describe('events', () => {
   test('--timeout ends it: with 1 when none came, with 0 when some did', async (t) => {
     assert.deepEqual(await run(t, ALL, ['--event', 'SHUTDOWN', '--timeout', '0.5']), {
       code: 1,
-      output: 'event loop timed out\nevents received: 0\n',
+      output: 'no event within 0.5 s\nevents received: 0\n',
       errors: '',
     });
     const { code, output } = await run(t, ALL, ['--loop', '--timeout', '1']);
     assert.equal(code, 0);
-    assert.match(output, /RESUME at .*\nevent loop timed out\nevents received: 3\n$/);
+    assert.match(output, /RESUME at .*\nended after .*\nevents received: 3\n$/);
   });
 
   test('--timestamp writes the time for people, --pretty lays the data out', async (t) => {
@@ -81,7 +81,7 @@ describe('events', () => {
     await program.reads('event STOP at');
     program.kill('SIGINT');
     assert.equal(await program.exited, 0);
-    assert.match(program.output, /\nevent loop interrupted\nevents received: 1\n$/);
+    assert.match(program.output, /\ninterrupted\nevents received: 1\n$/);
   });
 
   test('tells a wrong command line', async () => {
@@ -110,5 +110,14 @@ describe('events', () => {
     const { code, output } = await waiting;
     assert.equal(code, 0);
     assert.match(output, /^event POWERDOWN at \d+\.\d{6}\nevents received: 1\n$/);
+  });
+});
+
+describe('events of a name that the VM does not have', { skip: missing('qemu') }, () => {
+  test('are refused, with the name that was meant', async (t) => {
+    const { monitor } = await startQemu(t);
+    const { code, errors } = await runQmpmux(['events', monitor, '--event', 'SHUTDOW']);
+    assert.equal(code, 64);
+    assert.match(errors, /^qmpmux: --event: there is no event SHUTDOW; did you mean "SHUTDOWN"\?/);
   });
 });

@@ -59,7 +59,7 @@ describe('events --since', () => {
   it('says that qmpmux was restarted meanwhile', async (t) => {
     const { path } = await asked(t, [answer(1, [`{"seq": 1, "event": ${STOP}}`], true)]);
     const { output } = await runQmpmux(['events', path, '--since', '40@i0']);
-    assert.match(output, /^gap: qmpmux has been restarted since.*\n#1 event STOP/);
+    assert.match(output, /^gap: event \d+ is not known here: qmpmux was restarted.*\n#1 event STOP/);
     const json = await runQmpmux(['events', path, '--since', '40@i0', '--json']);
     assert.equal(json.output.split('\n')[0], '{"restarted": "i1"}');
   });

@@ -31,7 +31,7 @@ describe('a line held against the schema', () => {
       'driver cannot be "qcow22"; did you mean "qcow2"?',
     ]);
     assert.deepEqual(problems('balloon'), ['value is missing']);
-    assert.deepEqual(problems('stop now'), ['a key=value pair is expected, not "now"']);
+    assert.deepEqual(problems('stop now'), ['arguments are written KEY=VALUE, but "now" has no =']);
   });
 
   it('tells people who want to leave how, and those of the human monitor where it is', () => {
@@ -75,5 +75,32 @@ describe('a line held against the schema', () => {
 
   it('without a schema is taken as it is', () => {
     assert.deepEqual(problems('guest-ping', new CommandReader()), []);
+  });
+});
+
+describe('a transaction with a wrong action', () => {
+  const lines = (text: string) => {
+    const reader = new CommandReader(schema);
+    return text.split('\n').map((line) => readChecked(reader, line).kind);
+  };
+
+  it('is not sent, whatever is wrong, and wherever', () => {
+    const right = 'blockdev-snapshot-sync device=d snapshot-file=/s';
+    for (const wrong of ['foo', 'foo bar', 'blockdev-snapshot-sync dvice=d', 'blockdev-snapshot-sync x', 'a=b c']) {
+      for (const text of [
+        `transaction(\n${right}\n${wrong}\n)`,
+        `transaction(\n${wrong}\n${right}\n)`,
+        `transaction( ${wrong}\n${right}\n)`,
+        `transaction(\n${right}\n${wrong} )`,
+      ]) {
+        assert.ok(!lines(text).includes('command'), text);
+      }
+    }
+    assert.equal(lines(`transaction(\n${right}\n)`).at(-1), 'command');
+  });
+
+  it('costs nothing of the next one', () => {
+    const right = 'blockdev-snapshot-sync device=d snapshot-file=/s';
+    assert.equal(lines(`transaction(\nfoo bar\n)\ntransaction(\n${right}\n)`).at(-1), 'command');
   });
 });

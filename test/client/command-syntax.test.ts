@@ -128,7 +128,7 @@ describe('a command line', () => {
   });
 
   it('says what is wrong, and where', () => {
-    assert.equal(args('a b'), 'a key=value pair is expected, not "b"');
+    assert.equal(args('a b'), 'arguments are written KEY=VALUE, but "b" has no =');
     assert.equal(args('a =1'), 'there is no name in "=1" before a dot or the =');
     assert.equal(args('a b..c=1'), 'there is no name in "b..c=1" before a dot or the =');
     assert.equal(args('a b=1 b=2'), '"b" is set twice');

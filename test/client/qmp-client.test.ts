@@ -169,6 +169,32 @@ describe('connecting', () => {
       await assert.rejects(QmpClient.connect({ path: await listen(t, greeting) }), failure('QMPMUX_NOT_QMP', said));
   });
 
+  it('passes over what the server had for an earlier client, before its greeting', async () => {
+    const early = `${event('STOP')}{"return": {}, "id": 7}\r\n{"error": {"class": "GenericError", "desc": "x"}}\r\n`;
+    for (const bytes of [1, 7, early.length + GREETING.length]) {
+      const server = new ScriptedServer();
+      const connecting = QmpClient.connect(server.clientEnd);
+      const all = early + GREETING;
+      for (let at = 0; at < all.length; at += bytes) server.say(all.slice(at, at + bytes));
+      const command = await server.command();
+      assert.equal(command.execute, 'qmp_capabilities');
+      server.reply(command, {});
+      const client = await connecting;
+      assert.equal(client.greeting.version['package'], 'scripted');
+      client.destroy();
+    }
+  });
+
+  it('does not wait for ever for a greeting behind events', async (t) => {
+    const path = await listen(t, event('STOP').repeat(2000));
+    await assert.rejects(QmpClient.connect({ path }), failure('QMPMUX_NOT_QMP', /1001 messages, and no greeting/));
+  });
+
+  it('says what to do where a human monitor answers', async (t) => {
+    const path = await listen(t, "QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) ");
+    await assert.rejects(QmpClient.connect({ path }), failure('QMPMUX_NOT_QMP', /that is a human monitor/));
+  });
+
   it('fails when the server closes instead of greeting or negotiating', async () => {
     const silent = new ScriptedServer();
     silent.end();

@@ -334,7 +334,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.shows('(QEMU) query-na^C\n(QEMU)');
     await terminal.enter('query-name');
     await terminal.press('C-c');
-    await terminal.shows('\nno longer waited for; what QEMU has begun it goes on with\n(QEMU)');
+    await terminal.shows('\nNo longer waiting; QEMU still finishes what it has begun.\n(QEMU)');
     await terminal.press('C-d');
     assert.equal(await terminal.exited(), 0);
   });
@@ -356,7 +356,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.enter('exit');
     await terminal.shows('there is no command exit: Ctrl-D leaves the shell, quit ends QEMU\n(QEMU)');
     await terminal.enter('quit');
-    await terminal.shows(/once more to do so[^]*\n\(QEMU\)$/);
+    await terminal.shows(/type it again to do that[^]*\n\(QEMU\)$/);
     await terminal.enter('quit');
     await qemu.exited;
     await terminal.shows(/SHUTDOWN[^]*the server closed the connection; trying to reach it again\n\(QEMU\)$/);

@@ -122,7 +122,7 @@ describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
     for (const [words, code, message] of [
       [[join(qemu.folder, 'nothing')], 69, /no such socket/],
       [['/nowhere', '--interval', '0.01'], 64, /0\.1 is the shortest/],
-      [['/nowhere', '--interval', 'x'], 64, /--interval: a number of seconds/],
+      [['/nowhere', '--interval', 'x'], 64, /--interval: a time such as/],
       [['/nowhere', '--count', '0'], 64, /--count: a number from 1/],
     ] as const) {
       const ended = await runQmpmux(['top', ...words]);
