@@ -95,7 +95,7 @@ export async function* pieces(stream: Readable): AsyncGenerator<InputPiece> {
 }
 
 /** A terminal that is gone ends the input as Ctrl-D does. @throws UsageError where there is nothing that can be read */
-async function* whatComes(stream: Readable): AsyncGenerator<unknown> {
+async function* whatComes(stream: Readable): AsyncGenerator {
   try {
     yield* stream;
   } catch (error) {

@@ -156,7 +156,15 @@ describe('help', () => {
 
   test('loads what its command needs and nothing else', async (t) => {
     const always = [
-      ...['exit-code', 'help', 'main', 'output', 'program', 'screen-text', 'subcommand', 'subcommands', 'words'],
+      'exit-code',
+      'help',
+      'main',
+      'output',
+      'program',
+      'screen-text',
+      'subcommand',
+      'subcommands',
+      'words',
     ];
     assert.deepEqual(await loadedBy(t, ['--help']), always);
     assert.deepEqual(await loadedBy(t, ['serve', '--help']), [...always, 'serve', 'serve-config'].sort());

@@ -41,18 +41,18 @@ describe('a value @FILE', () => {
 
   it('says what is wrong with the file', (t) => {
     const folder = scratch(t);
-    assert.match(String(read(`@${folder}/none`)), /^data: ENOENT/);
-    assert.match(String(read(`@${folder}`)), /^data: EISDIR/);
-    assert.match(String(read('@')), /^data: the name of a file is missing/);
-    assert.match(String(read('@-', false)), /^data: standard input is read for commands/);
+    assert.match(JSON.stringify(read(`@${folder}/none`)), /^"data: ENOENT/);
+    assert.match(JSON.stringify(read(`@${folder}`)), /^"data: EISDIR/);
+    assert.match(JSON.stringify(read('@')), /^"data: the name of a file is missing/);
+    assert.match(JSON.stringify(read('@-', false)), /^"data: standard input is read for commands/);
     writeFileSync(join(folder, 'binary'), Buffer.from([0xff, 0xfe]));
-    assert.match(String(read(`@${folder}/binary`)), /^data: .* is not UTF-8/);
+    assert.match(JSON.stringify(read(`@${folder}/binary`)), /^"data: .* is not UTF-8/);
   });
 
   it('has a bound, also where the file has none', (t) => {
     const endless = join(scratch(t), 'endless');
     symlinkSync('/dev/zero', endless);
-    assert.match(String(read(`@${endless}`)), /^data: .* is longer than 1048576 bytes/);
+    assert.match(JSON.stringify(read(`@${endless}`)), /^"data: .* is longer than 1048576 bytes/);
   });
 
   it('is text like any other where nobody reads files', () => {
