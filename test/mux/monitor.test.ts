@@ -323,7 +323,7 @@ describe('a peer that only pretends to be QEMU', () => {
     const alone = new Alone();
     alone.open();
     alone.say(GREETING);
-    alone.say(`{"return": "${'x'.repeat(100_000)}", "id": "nonce"}\r\n`);
+    alone.say(`{"return": "${'x'.repeat(5_000_000)}", "id": "nonce"}\r\n`);
     assert.equal(alone.told.at(-1), 'stray an answer to an earlier connection');
     alone.say(`{"error": {"class": "GenericError", "desc": "${'no '.repeat(10_000)}"}, "id": "nonce"}\r\n`);
     const ended: UpstreamState = alone.monitor.state;

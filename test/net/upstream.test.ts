@@ -445,6 +445,17 @@ describe('an upstream over a command', () => {
     assert.equal(typeof shown[0]?.fields['pid'], 'number');
   });
 
+  test('fills no log, whatever it says', async (t) => {
+    const script =
+      'x=; for i in 1 2 3 4 5 6 7 8; do for j in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do x=x$x; echo $x >&2; done; done; echo END >&2; exit 1';
+    const { upstream, log } = setUp(t, `exec:sh -c '${script}'`);
+    await upstream.start();
+    await log.until((line) => line.fields['line'] === 'END');
+    const shown = log.shown.filter((line) => 'line' in line.fields);
+    assert.ok(shown.length >= 10 && shown.length < 150, `${shown.length} lines`);
+    await upstream.stop();
+  });
+
   test('is never run twice at a time', async (t) => {
     const lock = join(scratch(t), 'lock');
     // Closes its output at once and takes its time to end.
