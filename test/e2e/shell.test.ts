@@ -265,7 +265,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.shows(/long-name\n\{\}\n\(QEMU\)$/);
   });
 
-  test('has transactions as qmp-shell has, and tells a wrong action at once', async (t) => {
+  test('has transactions as qmp-shell has, and sends none with a wrong action, which is told at once', async (t) => {
     const terminal = await startShell(t, vm.target);
     await terminal.enter('transaction(');
     await terminal.shows('\nTRANS>');
@@ -277,6 +277,9 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.enter('name=t0');
     await terminal.enter('block-dirty-bitmap-add nod=disk0 name=t1');
     await terminal.shows(/nod is unexpected; did you mean "node"\?\nTRANS>$/);
+    await terminal.enter(')');
+    await terminal.shows(/\nnothing of the transaction was sent[^]*\n\(QEMU\)$/);
+    for (const line of ['transaction(', 'block-dirty-bitmap-add node=disk0 name=t0']) await terminal.enter(line);
     await terminal.enter('block-dirty-bitmap-add node=disk0 name=t1');
     await terminal.enter(')');
     await terminal.shows(/TRANS> \)\n\{\}\n\(QEMU\)$/);
