@@ -1,7 +1,7 @@
 /** A newcomer's path: the package installed, the unit started as systemd does it, a VM shared, three tools on it, the audit log read. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -158,6 +158,8 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
     const clients = join(folder, 'web1.mux');
     const qemu = await startQemu(t, { name: 'web1' });
     const log = join(root, 'var/log/qmpmux/web1.audit');
+    // Here it runs as root, not as the account, and root keeps no audit log where another user could replace it.
+    chownSync(join(root, 'var/log/qmpmux'), 0, 0);
     writeFileSync(
       join(root, 'etc/qmpmux/web1.toml'),
       `[audit]\nto = "${log}"\nchain = true\n[monitor.web1]\nupstream = "${qemu.monitor}"\nlisten = ["fd:clients"]\n`,
