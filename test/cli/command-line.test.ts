@@ -156,9 +156,11 @@ describe('help', () => {
 
   test('loads what its command needs and nothing else', async (t) => {
     const always = [
+      'compile-cache',
       'exit-code',
       'help',
       'main',
+      'main-bundle',
       'output',
       'program',
       'screen-text',
