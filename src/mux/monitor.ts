@@ -19,7 +19,7 @@ import { PrettyFolder } from '../qmp/pretty.js';
 import type { Dialect } from '../qmp/prompt-stream.js';
 import type { Host, Link, UpstreamState } from './link.js';
 import { LineLink } from './line-link.js';
-import { DIALECT_PROBE, defaultWords, dialectOf, type Probe, probes, type Words } from './negotiation.js';
+import { defaultWords, dialectOf, dialectProbe, type Probe, probes, type Words } from './negotiation.js';
 import type { SeenTime } from './seen-time.js';
 
 /** What the monitor tells its multiplexer. */
@@ -65,7 +65,6 @@ const LINE_PATIENCE = 1_000_000;
 const LONGEST_DESC = 500;
 /** How all that we send begins. */
 const COMMAND = ascii('{"exec');
-const HANDSHAKE = ascii(`${DIALECT_PROBE}{"exec`);
 const CARRIAGE_RETURN = 0x0d;
 const LINE_FEED = 0x0a;
 const OPENING_BRACE = 0x7b;
@@ -258,10 +257,11 @@ export class Monitor {
     this.dialect = 'classic';
     this.#nonce = this.#host.nonce();
     this.#probes = probes(this.#nonce, greeting.offersOob);
-    let request = DIALECT_PROBE;
+    let request = '';
     this.#probes.forEach((probe, index) => {
       request += `{${probe.members},"id":"${this.#nonce}${index}"}`;
     });
+    request += dialectProbe(`"${this.#nonce}dialect"`);
     const enable = this.offersOob ? ',"arguments":{"enable":["oob"]}' : '';
     request += `{"execute":"qmp_capabilities"${enable},"id":"${this.#nonce}"}`;
     const link = this.#link;
@@ -297,8 +297,7 @@ export class Monitor {
       return;
     }
     if (reply === null || typeof reply.id !== 'string' || !reply.id.startsWith(this.#nonce)) {
-      const isCommand = beginsWith(chunks, HANDSHAKE) || beginsWith(chunks, COMMAND);
-      const isOurs = isCommand && message.length <= LONGEST_GREETING;
+      const isOurs = beginsWith(chunks, COMMAND) && message.length <= LONGEST_GREETING;
       const isEcho = reply === null && isOurs && asciiText(message).includes(this.#nonce);
       if (isEcho) this.#echoes = true;
       else this.#owner.stray(chunks, 'an answer to an earlier connection');

@@ -40,14 +40,18 @@ export function defaultWords(): Words {
 }
 
 /**
- * Sent first in the handshake. With nothing open before it, it draws exactly one error from every QEMU, and has no after-effect. The
- * version would not do: QEMU changed between two builds that call themselves 11.0.50, and vendors take changes back to older ones.
+ * A request whose two members have the same key draws exactly one error of syntax from every QEMU, without an id, and has no after-effect.
+ * Other servers of the protocol read it as an object and answer with its id, which is the handshake's. QEMU's version would not do:
+ * QEMU changed between two builds that call themselves 11.0.50, and vendors take changes back to older ones.
+ * @param id a JSON string
  */
-export const DIALECT_PROBE = '}';
+export function dialectProbe(id: string): string {
+  return `{"id":${id},"id":${id}}`;
+}
 
-/** @returns the dialect in which `desc` is an error of `DIALECT_PROBE`, or null when it is none */
+/** @returns the dialect in which `desc` is the error that `dialectProbe` draws, or null when it is none */
 export function dialectOf(desc: string | null): Dialect | null {
-  const found = /^(\d{1,20}:\d{1,20}: )?JSON parse error, expecting value$/.exec(desc ?? '');
+  const found = /^(\d{1,20}:\d{1,20}: )?JSON parse error, duplicate key$/.exec(desc ?? '');
   if (found === null) return null;
   return found[1] === undefined ? 'classic' : 'prompt';
 }

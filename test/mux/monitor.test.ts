@@ -334,7 +334,7 @@ describe('a peer that only pretends to be QEMU', () => {
 });
 
 describe('the handshake', () => {
-  it('is one write: what tells the dialect, the faulty requests that teach the words, then the negotiation', () => {
+  it('is one write: the faulty requests that teach the words, and one that tells the dialect, then the negotiation', () => {
     const alone = new Alone();
     alone.open();
     alone.say(GREETING);
@@ -342,11 +342,12 @@ describe('the handshake', () => {
     const capabilities = '{"execute":"qmp_capabilities","arguments":';
     assert.equal(
       alone.link.text,
-      `}{"execute":"nonce","id":"nonce0"}` +
+      `{"execute":"nonce","id":"nonce0"}` +
         `${capabilities}{"enable":["nonce"]},"id":"nonce1"}` +
         `${capabilities}{"nonce":0},"id":"nonce2"}` +
         `${capabilities}{"enable":0},"id":"nonce3"}` +
         `${capabilities}{"enable":[0]},"id":"nonce4"}` +
+        '{"id":"noncedialect","id":"noncedialect"}' +
         `${capabilities}{"enable":["oob"]},"id":"nonce"}`,
     );
   });
@@ -361,10 +362,10 @@ describe('the handshake', () => {
       assert.equal(alone.monitor.state.name, 'running');
       return alone.monitor.dialect;
     };
-    assert.equal(learnt('JSON parse error, expecting value'), 'classic');
-    assert.equal(learnt('1:1: JSON parse error, expecting value'), 'prompt');
+    assert.equal(learnt('JSON parse error, duplicate key'), 'classic');
+    assert.equal(learnt('1:1: JSON parse error, duplicate key'), 'prompt');
     // of an earlier client's input, in its column
-    assert.equal(learnt('17:2048: JSON parse error, expecting value'), 'prompt');
+    assert.equal(learnt('17:2048: JSON parse error, duplicate key'), 'prompt');
     assert.equal(learnt("1:1: JSON parse error, stray '@'"), 'classic');
     assert.equal(learnt(), 'classic');
   });
@@ -375,7 +376,8 @@ describe('the handshake', () => {
     alone.say(GREETING.replace('"oob"', ''));
     assert.ok(
       alone.link.text.endsWith(
-        '{"execute":"qmp_capabilities","arguments":{"enable":["oob"]},"id":"nonce5"}{"execute":"qmp_capabilities","id":"nonce"}',
+        '{"execute":"qmp_capabilities","arguments":{"enable":["oob"]},"id":"nonce5"}{"id":"noncedialect","id":"noncedialect"}' +
+          '{"execute":"qmp_capabilities","id":"nonce"}',
       ),
     );
   });

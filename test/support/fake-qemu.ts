@@ -40,7 +40,8 @@ export class FakeQemu {
   #reader = new ReferenceReader();
   /** Whether the handshake has asked for the dialect, and has no answer yet. */
   #isAskedForDialect = false;
-  #hasRead = false;
+  /** Whether the handshake is over. */
+  #isAgreed = false;
 
   constructor(say: (chunk: Uint8Array) => void, options: FakeQemuOptions) {
     this.#say = say;
@@ -54,19 +55,17 @@ export class FakeQemu {
   reset(): void {
     this.waiting.length = 0;
     this.#isAskedForDialect = false;
-    this.#hasRead = false;
+    this.#isAgreed = false;
     this.#reader = new ReferenceReader();
   }
 
   /** Bytes that were written to the upstream connection. */
   receive(text: string): void {
-    let rest = text;
-    if (!this.#hasRead && text.startsWith('}')) {
-      this.#isAskedForDialect = true;
-      rest = text.slice(1);
-    }
-    this.#hasRead = true;
-    for (const outcome of this.#reader.read(rest)) {
+    for (const outcome of this.#reader.read(text)) {
+      if (!this.#isAgreed && 'error' in outcome && outcome.error === 'JSON parse error, duplicate key') {
+        this.#isAskedForDialect = true;
+        continue;
+      }
       assert.ok('value' in outcome, `QEMU is sent what it cannot read: ${JSON.stringify(text)}`);
       const command = judged(outcome, this.#options.oob !== false);
       assert.ok('name' in command, `QEMU is sent a faulty command: ${outcome.source}`);
@@ -97,9 +96,10 @@ export class FakeQemu {
   answerHandshake(): void {
     if (this.#isAskedForDialect && this.dialect !== null) {
       const place = this.dialect === 'prompt' ? '1:1: ' : '';
-      this.say(`{"error": {"class": "GenericError", "desc": "${place}JSON parse error, expecting value"}}`);
+      this.say(`{"error": {"class": "GenericError", "desc": "${place}JSON parse error, duplicate key"}}`);
     }
     this.#isAskedForDialect = false;
+    this.#isAgreed = true;
     while (this.waiting.length > 0) {
       const { name, args, id } = this.#take();
       const refusal = name === 'qmp_capabilities' ? capabilitiesFault(args, this.#options.oob !== false) : EXPECTING;
