@@ -4,7 +4,7 @@
  * QEMU keeps one waiting descriptor for its monitor, and gives it to the next command that takes one. With out-of-band commands enabled it
  * reads ahead of what it executes, so a descriptor may be there before an earlier command has run. Hence:
  * - at most one command that takes a descriptor is upstream at a time, so none can take another's;
- * - nothing is sent behind one until it is answered (see `isDelicate`);
+ * - nothing is sent behind one until it is answered, to a QEMU that would not survive it (see `isDelicate`);
  * - a descriptor goes only with a command that is sure to take it: one whose arguments QEMU accepts;
  * - where QEMU has refused even that (it does so before it runs anything, by CommandNotFound), what it may still hold is kept from
  *   other clients.
@@ -54,6 +54,8 @@ export function takesDescriptor(name: string): boolean {
 }
 
 export class DescriptorDesk {
+  /** Whether QEMU's threads race for a waiting descriptor: before 11.0 they do (docs/descriptors.md). */
+  isRacy = true;
   readonly sets: FdSets = new FdSets();
   readonly #names = new FdNames();
   /** The command upstream that takes a descriptor. */
@@ -76,11 +78,12 @@ export class DescriptorDesk {
   }
 
   /**
-   * Whether QEMU is about to take a descriptor. Of a waiting one its I/O thread makes a list that it walks for each byte that it reads
-   * (`tcp_chr_recv`), and that the main thread frees when the command runs, without a lock: a byte read then is QEMU's death. So
-   * nothing may be sent behind the command, by anyone.
+   * Whether nothing may be sent, by anyone, behind the command by which QEMU is about to take a descriptor. Before 11.0, its I/O thread
+   * keeps a list of what waits, which it walks for each byte that it reads (`tcp_chr_recv`), and which the main thread frees when the
+   * command runs, without a lock: a byte read then is QEMU's death. Later ones touch the list only when descriptors come.
    */
   get isDelicate(): boolean {
+    if (!this.isRacy) return false;
     return this.#taker !== null && (this.#taker.use?.isSent === true || this.#strandedOf !== null);
   }
 

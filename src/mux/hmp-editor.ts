@@ -5,6 +5,7 @@
  * Text is held as one character for a byte, as QEMU does: it knows no encoding.
  */
 import { HmpHistory } from './hmp-history.js';
+import { isAtLeast } from './qemu-version.js';
 
 /** Bytes of a line at most; what is typed beyond is ignored. */
 export const LONGEST_LINE = 4095;
@@ -48,8 +49,7 @@ export class HmpEditor {
    */
   constructor(print: (text: string) => void, version: string) {
     this.#print = print;
-    const [major = 0, minor = 0] = version.split('.').map(Number);
-    this.#hasLineKeys = major > 9 || (major === 9 && minor >= 1);
+    this.#hasLineKeys = isAtLeast(version, 9, 1);
   }
 
   /** Whether a password is being typed. */

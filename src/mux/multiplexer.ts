@@ -26,6 +26,7 @@ import type { Words } from './negotiation.js';
 import { MANY_OF_EACH, Pacing } from './pacing.js';
 import { Pending } from './pending.js';
 import type { PendingCommand } from './pending-command.js';
+import { isAtLeast, isBefore } from './qemu-version.js';
 import { Replies } from './replies.js';
 import { SeenTime } from './seen-time.js';
 import { Session } from './session.js';
@@ -309,8 +310,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   get closesUnusedSets(): boolean {
-    const [major = 0, minor = 0] = (this.#version ?? '').split('.').map(Number);
-    return this.#version !== null && (major < 9 || (major === 9 && minor < 1));
+    return this.#version !== null && isBefore(this.#version, 9, 1);
   }
 
   get carriesDescriptors(): boolean {
@@ -424,6 +424,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     else if (state.name === 'running') {
       this.#feed.running(state.version);
       this.#version = state.version;
+      this.desk.isRacy = !isAtLeast(state.version, 11, 0);
       for (const session of this.#sessions) session.dialect = this.dialect;
     }
     this.extensions.stateChanged();

@@ -100,6 +100,31 @@ describe('a descriptor', () => {
     assert.equal(carried(world).length, 2);
   });
 
+  test('has others behind it at once where QEMU’s threads do not race: from 11.0 on', () => {
+    for (const [version, names] of [
+      ['7.2.22', ['getfd']],
+      ['10.2.2', ['getfd']],
+      ['10.2.50', ['getfd']],
+      ['11.0.0', ['getfd', 'stop', 'yank']],
+      ['11.1.3', ['getfd', 'stop', 'yank']],
+      ['12.0.0', ['getfd', 'stop', 'yank']],
+    ] as const) {
+      const world = worldThatCarries({ version });
+      const [one, two] = [world.client().negotiate(), world.client().negotiate('oob')];
+      one.writeWith(getfd('a'), [new FakeDescriptor('/a')]);
+      one.writeWith(getfd('b'), [new FakeDescriptor('/b')]);
+      world.settle();
+      two.write('{"execute":"stop"}{"exec-oob":"yank"}');
+      world.settle();
+      assert.deepEqual(world.qemu.waitingNames.toSorted(), names, version);
+      assert.equal(
+        carried(world).length,
+        1,
+        'only one of those that take a descriptor at a time, whatever the version',
+      );
+    }
+  });
+
   test('that QEMU does not take for long holds up no out-of-band command, but all others', () => {
     const world = worldThatCarries();
     const client = world.client().negotiate('oob');

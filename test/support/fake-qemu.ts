@@ -10,6 +10,8 @@ export interface FakeQemuOptions {
   readonly oob?: boolean;
   /** Whether messages are pretty-printed; false by default. */
   readonly pretty?: boolean;
+  /** What the greeting says; 7.2.22 by default. */
+  readonly version?: string;
   /** How it judges what it reads, as the handshake finds out; `classic` by default. Null for no answer to that. */
   readonly dialect?: 'classic' | 'prompt' | null;
   /** What it says to faulty requests during the handshake, in place of 7.2's words: the text to be replaced → the new one. */
@@ -48,7 +50,9 @@ export class FakeQemu {
     this.#options = options;
     this.dialect = options.dialect === undefined ? 'classic' : options.dialect;
     const capabilities = options.oob === false ? '[]' : '["oob"]';
-    this.greetingLine = `{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "fake"}, "capabilities": ${capabilities}}}`;
+    const [major, minor, micro] = (options.version ?? '7.2.22').split('.');
+    const version = `{"micro": ${micro}, "minor": ${minor}, "major": ${major}}`;
+    this.greetingLine = `{"QMP": {"version": {"qemu": ${version}, "package": "fake"}, "capabilities": ${capabilities}}}`;
   }
 
   /** A new connection: nothing of the old one is left. */
