@@ -157,7 +157,7 @@ export const serve = subcommand({
     ],
     [
       '$0 serve --upstream unix:/run/vm.qmp,server --listen /run/vm.mux,mode=0660,group=operators',
-      'QEMU dials us: -qmp unix:/run/vm.qmp,reconnect=1',
+      'QEMU dials us: -qmp unix:/run/vm.qmp,reconnect-ms=1000 (before QEMU 9.2: reconnect=1)',
     ],
     [
       "$0 serve --upstream 'exec:ssh host socat - UNIX:/run/vm.qmp' --listen tcp:localhost:4444",

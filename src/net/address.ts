@@ -8,7 +8,7 @@
  *     libvirt:domain                upstream only: a VM of libvirt's, by name, id or UUID; also libvirt:domain?uri=qemu+ssh://host/system
  *
  * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=`, `shared-folder=on` where we make a unix socket;
- * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect=1`); `ipv4`, `ipv6`, `keepalive=30s` on tcp; `lines` on an upstream; `tls=FOLDER`, `insecure`, `telnet` on a
+ * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect-ms=1000`); `ipv4`, `ipv6`, `keepalive=30s` on tcp; `lines` on an upstream; `tls=FOLDER`, `insecure`, `telnet` on a
  * tcp listener; on a listener also what is
  * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
  * path or a value is written `,,`. All that follows `exec:` is the command, commas included, and all that

@@ -12,7 +12,7 @@ import { assertValid, type LooseRecord } from '../support/audit.js';
 import { fewerOpenFiles, openFiles, sendWith } from '../support/descriptors.js';
 import { descriptorOf } from '../../dist/net/socket-link.js';
 import { type Daemon, startDaemon } from '../support/daemon.js';
-import { missing, type Qemu, startQemu } from '../support/qemu.js';
+import { missing, type Qemu, reconnectOption, startQemu } from '../support/qemu.js';
 import { RawClient, type Target } from '../support/raw-client.js';
 import { type Scope, scratch, suiteScope } from '../support/scratch.js';
 import { type SharedVm, shareVm } from '../support/shared-vm.js';
@@ -281,7 +281,7 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     const upstream = join(folder, 'q');
     const daemon = startDaemon(t, ['--upstream', `${upstream},server`, '--listen', join(folder, 'mux')]);
     await daemon.logged(({ msg }) => msg.startsWith('waiting for QEMU to connect'));
-    await startQemu(t, { extraArgs: ['-qmp', `unix:${upstream},reconnect=1`] });
+    await startQemu(t, { extraArgs: ['-qmp', `unix:${upstream},${reconnectOption()}`] });
     const [target = ''] = await daemon.ready();
     const client = await negotiated(t, target);
     assert.equal(await ask(client, 'getfd', { fdname: 'x' }, [opened(t, '/etc/passwd')]), DONE);

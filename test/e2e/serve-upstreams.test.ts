@@ -3,7 +3,7 @@ import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { type Daemon, startDaemon } from '../support/daemon.js';
-import { missing, startQemu } from '../support/qemu.js';
+import { missing, reconnectOption, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 
@@ -25,7 +25,7 @@ async function assertServes(mux: string, name: string): Promise<void> {
 describe('the upstream of qmpmux serve', { skip: missing('qemu', 'socat') }, () => {
   test('may be a QEMU that dials us, started before or after, again and again', async (t) => {
     const path = join(scratch(t), 'qmp');
-    const monitor = ['-chardev', `socket,id=m,path=${path},reconnect=1`, '-mon', 'chardev=m,mode=control'];
+    const monitor = ['-chardev', `socket,id=m,path=${path},${reconnectOption()}`, '-mon', 'chardev=m,mode=control'];
     const early = startQemu(t, { name: 'early', monitors: [], extraArgs: monitor });
     await early;
     const { daemon, mux } = share(t, `unix:${path},server`);
@@ -36,7 +36,7 @@ describe('the upstream of qmpmux serve', { skip: missing('qemu', 'socat') }, () 
     assert.ok(!existsSync(mux));
     assert.ok(existsSync(path));
 
-    await startQemu(t, { name: 'late', monitors: [], extraArgs: ['-qmp', `unix:${path},reconnect=1`] });
+    await startQemu(t, { name: 'late', monitors: [], extraArgs: ['-qmp', `unix:${path},${reconnectOption()}`] });
     await daemon.ready();
     await assertServes(mux, 'late');
     await daemon.stop();
@@ -47,7 +47,11 @@ describe('the upstream of qmpmux serve', { skip: missing('qemu', 'socat') }, () 
     const { daemon, mux } = share(t, 'tcp:127.0.0.1:0,server');
     const line = await daemon.logged((logged) => logged.msg.startsWith('waiting for QEMU to connect to'));
     const port = /tcp:127\.0\.0\.1:(\d+)$/.exec(line.msg)?.[1];
-    await startQemu(t, { name: 'tcp', monitors: [], extraArgs: ['-qmp', `tcp:127.0.0.1:${port},reconnect=1`] });
+    await startQemu(t, {
+      name: 'tcp',
+      monitors: [],
+      extraArgs: ['-qmp', `tcp:127.0.0.1:${port},${reconnectOption()}`],
+    });
     await daemon.ready();
     await assertServes(mux, 'tcp');
   });

@@ -3,11 +3,12 @@
  * says that QEMU is up and all its sockets listen (nothing is spent on a socket to find out), and a test can have a word with
  * the VM there without touching what it tests.
  */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { isAtLeast } from '../../dist/mux/qemu-version.js';
 import { qemuProgram } from './programs.js';
 import type { Target } from './raw-client.js';
 import { removeFolder, type Scope } from './scratch.js';
@@ -61,6 +62,17 @@ export interface Qemu {
 /** @returns a value that `execute` returned as QEMU writes it; for values without commas and colons in their texts. */
 export function written(value: unknown): string {
   return JSON.stringify(value).replaceAll(',', ', ').replaceAll(':', ': ');
+}
+
+/**
+ * For a chardev by which QEMU connects, and tries again each second, as the QEMU of the tests spells it: 9.2 has `reconnect-ms`, and 10.2
+ * has no `reconnect` any more. Runs QEMU, to ask it its version.
+ */
+export function reconnectOption(): string {
+  const { stdout } = spawnSync(qemuProgram, ['--version'], { encoding: 'utf8' });
+  const version = /version (\d+\.\d+)/.exec(stdout)?.[1];
+  if (version === undefined) throw new Error(`${qemuProgram} --version says ${JSON.stringify(stdout)}`);
+  return isAtLeast(version, 9, 2) ? 'reconnect-ms=1000' : 'reconnect=1';
 }
 
 const running = new Set<number>();
