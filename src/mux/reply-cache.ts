@@ -7,13 +7,13 @@ import type { Envelope } from '../qmp/envelope.js';
 
 /**
  * Commands whose reply is fixed when QEMU starts (qapi/introspect.json, control.json, misc.json, machine.json): built into
- * the binary or given on its command line.
+ * the binary or given on its command line. `query-command-line-options` is not one: `qom-list-types`, and whatever else loads QEMU's
+ * modules, adds the options that are theirs, such as `spice`.
  */
 const CONSTANT: ReadonlySet<string> = new Set([
   'query-qmp-schema',
   'query-commands',
   'query-version',
-  'query-command-line-options',
   'query-target',
   'query-uuid',
   'query-name',
