@@ -20,8 +20,13 @@ async function oobClient(t: Scope, target: Target): Promise<RawClient> {
   return client;
 }
 
-/** What both must do alike. */
-async function overtake(t: Scope, target: Target): Promise<void> {
+/** @returns an answer without the place that QEMU names from 11.1 on */
+function withoutPlace(line: string): string {
+  return line.replace(/"desc": "\d+:\d+: /, '"desc": "');
+}
+
+/** What both must do alike. @returns the last answers */
+async function overtake(t: Scope, target: Target): Promise<string[]> {
   const busy = await blockage(t);
   const client = await oobClient(t, target);
   await client.write(`{${busy.members},"id":"busy"}{"execute":"query-name","id":1}`);
@@ -38,7 +43,8 @@ async function overtake(t: Scope, target: Target): Promise<void> {
   ]);
   assert.match(await client.readLine(), /^\{"return": \[.*"block-node".*\]\}$/);
   busy.release();
-  assert.deepEqual(await client.readLines(5), [
+  const last = await client.readLines(5);
+  assert.deepEqual(last.map(withoutPlace), [
     `{"id": "busy", "error": ${busy.error}}`,
     name,
     `{"id": "fault", "error": {"class": "GenericError", "desc": "QMP input lacks member 'execute'"}}`,
@@ -46,14 +52,15 @@ async function overtake(t: Scope, target: Target): Promise<void> {
     `{"error": {"class": "GenericError", "desc": "JSON parse error, invalid keyword 'help'"}}`,
   ]);
   await client.close();
+  return last;
 }
 
 describe('while QEMU is busy', { skip: missing('qemu') }, () => {
   test('an out-of-band command overtakes, of a QEMU and of qmpmux alike', async (t) => {
     const direct = await startQemu(t, { name: 'oob' });
-    await overtake(t, direct.monitor);
+    const expected = await overtake(t, direct.monitor);
     const vm = await shareVm(t, { name: 'oob' });
-    await overtake(t, vm.target);
+    assert.deepEqual(await overtake(t, vm.target), expected);
   });
 
   test('more commands may wait than QEMU has room for, and an out-of-band command still overtakes', async (t) => {
@@ -112,7 +119,8 @@ describe('while QEMU is busy', { skip: missing('qemu') }, () => {
     await client.write('{"execute":"query-name","id":1}');
     const object = '{"error": {"class": "GenericError", "desc": "QMP input must be a JSON object"}}';
     const comma = '{"error": {"class": "GenericError", "desc": "JSON parse error, expecting value"}}';
-    assert.deepEqual(await client.readLines(401), [...Array.from({ length: 200 }, () => [object, comma]).flat(), name]);
+    const answers = (await client.readLines(401)).map(withoutPlace);
+    assert.deepEqual(answers, [...Array.from({ length: 200 }, () => [object, comma]).flat(), name]);
   });
 
   test('someone can connect, negotiate, be told of faults and leave', async (t) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer, type Socket } from 'node:net';
 import { before, describe, test } from 'node:test';
@@ -129,17 +129,21 @@ describe('an open file', { skip: missing('qemu'), concurrency: 1 }, () => {
     await far.readToEnd();
   });
 
-  test('that is open for writing takes a migration by fd:NAME', async (t) => {
+  // A socket, as libvirt hands over: from 11.1 on QEMU takes no plain file.
+  test('that is a socket takes a migration by fd:NAME', async (t) => {
     const client = await negotiated(t, vm.target);
-    const path = join(folder, 'migrated');
-    assert.equal(await ask(client, 'getfd', { fdname: 'out' }, [opened(t, path, 'w')]), DONE);
-    assert.match(await ask(client, 'migrate', { uri: 'fd:out' }), /"(return|error)"/);
+    const { fd, far, near } = await socketPair(t, join(folder, 'migrated'));
+    assert.equal(await ask(client, 'getfd', { fdname: 'out' }, [fd]), DONE);
+    near.destroy();
+    await once(near, 'close');
+    assert.match(await ask(client, 'migrate', { uri: 'fd:out' }), /"return"/);
     for (;;) {
       const status = await ask(client, 'query-migrate', {});
       if (/"status": "(completed|failed)"/.test(status)) break;
     }
     assert.match(await ask(client, 'query-migrate', {}), /"status": "completed"/);
-    assert.ok(statSync(path).size > 10_000);
+    await far.readToEnd();
+    assert.ok(far.received.length > 10_000);
   });
 
   test('of one client is taken by no other one’s command, whichever comes first', async (t) => {
@@ -334,7 +338,10 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
       sent.map(({ kind, command, descriptor }) => [kind, command, descriptor]),
       [['command', 'getfd', passwd]],
     );
-    assert.equal(records.filter(({ kind, rule }) => kind === 'denied' && rule === 'deny @descriptors').length, 2);
+    assert.deepEqual(
+      records.filter(({ kind }) => kind === 'denied').map(({ rule }) => rule),
+      Array.from({ length: 2 }, () => `policy ${rules}: deny @descriptors`),
+    );
     const shown = execFileSync(process.execPath, [program, 'audit', 'show', log], { encoding: 'utf8' });
     assert.match(shown, /descriptors 3 .*\/etc\/passwd, \/etc\/passwd, \/etc\/passwd/);
   });
@@ -359,97 +366,4 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     await daemon.logged(({ msg }) => msg === 'could not keep a file descriptor that a client sent');
     assert.ok(refused > 0 && refused < clients.length, `${refused} of ${clients.length}`);
   });
-});
-
-/** Ways in which a descriptor can end with its connection: what is sent on it, with the descriptor, before it is closed. */
-const LAST_WORDS: Readonly<Record<string, string>> = {
-  'nothing else said': ' ',
-  'before the negotiation': '{"execute":"getfd","arguments":{"fdname":"x"}}',
-  'with half a command': '{"execute":"qmp_capabilities"}{"execute":"getf',
-  'with a command that does not take it': '{"execute":"qmp_capabilities"}{"execute":"query-status"}',
-  'taken, its client gone before the answer': `{"execute":"qmp_capabilities"}${named('gone')}`,
-};
-
-/** Ways that leave the connection: what is sent, each part with so many descriptors, and how many answers it draws. */
-const ROUNDS: Readonly<Record<string, readonly [parts: readonly (readonly [string, number])[], answers: number]>> = {
-  'taken by getfd, and closed': [
-    [
-      [named('x'), 1],
-      ['{"execute":"closefd","arguments":{"fdname":"x"}}', 0],
-    ],
-    2,
-  ],
-  'one of seventeen': [[[named('x'), 17]], 1],
-  'overtaken by the next': [
-    [
-      [' ', 1],
-      [' ', 1],
-      ['{"execute":"query-status"}', 1],
-    ],
-    1,
-  ],
-  'with what cannot be read': [[['{"execute":}', 1]], 1],
-  'with a name that QEMU does not take': [[[named('1'), 1]], 1],
-  'with arguments that QEMU does not take': [[['{"execute":"getfd"}', 1]], 1],
-  'with a name of another client’s': [[[named('taken'), 1]], 1],
-};
-
-function named(name: string): string {
-  return `{"execute":"getfd","arguments":{"fdname":"${name}"}}`;
-}
-
-describe('after 10,000 of each kind of ending the daemon has no more files open', {
-  skip: missing('qemu'),
-  concurrency: 1,
-}, () => {
-  const scope = suiteScope();
-  let target = '';
-  let pid = 0;
-  let files = 0;
-  let fd = -1;
-  before(async () => {
-    const { daemon, targets } = await serve(scope, [',connection-rate=0']);
-    target = targets[0] ?? '';
-    pid = daemon.pid;
-    fd = opened(scope, '/etc/passwd');
-    const owner = await negotiated(scope, target);
-    assert.equal(await ask(owner, 'getfd', { fdname: 'taken' }, [fd]), DONE);
-    files = openFiles(pid);
-  });
-
-  for (const [name, words] of Object.entries(LAST_WORDS)) {
-    test(`with its connection, ${name}`, async () => {
-      const one = async () => {
-        const client = await RawClient.connect(target);
-        await client.readLine();
-        sendWith(client.socket, words, [fd]);
-        await client.close();
-      };
-      await Promise.all(
-        Array.from({ length: 20 }, async () => {
-          for (let round = 0; round < 500; round++) await one();
-        }),
-      );
-      await fewerOpenFiles(pid, files);
-    });
-  }
-
-  for (const [name, [parts, answers]] of Object.entries(ROUNDS)) {
-    test(name, async (t) => {
-      const client = await negotiated(t, target);
-      for (let round = 0; round < 10_000; round++) {
-        for (const [bytes, count] of parts) {
-          sendWith(
-            client.socket,
-            bytes,
-            Array.from({ length: count }, () => fd),
-          );
-        }
-        // As many as the kernel and the daemon take without waiting.
-        if (round % 10 === 9) await client.readLines(answers * 10);
-      }
-      await client.close();
-      await fewerOpenFiles(pid, files);
-    });
-  }
 });

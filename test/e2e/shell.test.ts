@@ -75,7 +75,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.press('Tab');
     await terminal.shows('(QEMU) block_resize node-name=disk0');
     await terminal.enter(' si\t512');
-    assert.match(await terminal.shows(/\}\n\(QEMU\)$|Block|error|cannot/i), /size=512/);
+    await terminal.shows(/block_resize node-name=disk0 {2}size=512\n.+\n\(QEMU\)$/);
   });
 
   test('lists the candidates at a second Tab', async (t) => {
