@@ -11,6 +11,7 @@
  */
 import { LastView } from './ascii.js';
 import type { Form } from './form.js';
+import { Begin, beginTable, Inside, insideTable, isDigit, resyncTable, State, type StateName } from './lexer-tables.js';
 import { Pushed } from './prompt-parser.js';
 import { type Dialect, PromptStream } from './prompt-stream.js';
 import {
@@ -38,70 +39,6 @@ export const Scan = {
   Malformed: 2,
 } as const;
 export type ScanResult = (typeof Scan)[keyof typeof Scan];
-
-const State = {
-  Start: 0,
-  Recovery: 1,
-  DoubleQuoted: 2,
-  DoubleQuotedEscape: 3,
-  SingleQuoted: 4,
-  SingleQuotedEscape: 5,
-  Keyword: 6,
-  /** After a minus. */
-  Sign: 7,
-  Zero: 8,
-  Digits: 9,
-  /** After the decimal point. */
-  Mantissa: 10,
-  MantissaDigits: 11,
-  /** After e or E. */
-  Exponent: 12,
-  ExponentSign: 13,
-  ExponentDigits: 14,
-} as const;
-type StateName = (typeof State)[keyof typeof State];
-
-/** What a byte begins at the start of a token. */
-const Begin = { Nothing: 0, Blank: 1, Double: 2, Single: 3, Zero: 4, Digit: 5, Minus: 6, Letter: 7, Structure: 8 };
-const beginTable = new Uint8Array(256);
-/** What a byte is inside a string. */
-const Inside = { Plain: 0, Double: 1, Single: 2, Backslash: 3, High: 4, Forbidden: 5 };
-const insideTable = new Uint8Array(256);
-/** Where recovery stops, leaving the byte to be read again. */
-const resyncTable = new Uint8Array(256);
-const structures = new Map<string, TokenKind>([
-  ['{', Token.LeftBrace],
-  ['}', Token.RightBrace],
-  ['[', Token.LeftBracket],
-  [']', Token.RightBracket],
-  [':', Token.Colon],
-  [',', Token.Comma],
-]);
-
-for (const blank of ' \t\r\n') beginTable[blank.charCodeAt(0)] = Begin.Blank;
-for (let digit = 0x31; digit <= 0x39; digit++) beginTable[digit] = Begin.Digit;
-for (let letter = 0x61; letter <= 0x7a; letter++) beginTable[letter] = Begin.Letter;
-beginTable[0x22] = Begin.Double;
-beginTable[0x27] = Begin.Single;
-beginTable[0x30] = Begin.Zero;
-beginTable[0x2d] = Begin.Minus;
-insideTable.fill(Inside.Forbidden, 0, 0x20);
-insideTable.fill(Inside.High, 0x7f, 0xfe);
-insideTable.fill(Inside.Forbidden, 0xfe);
-insideTable[0x22] = Inside.Double;
-insideTable[0x27] = Inside.Single;
-insideTable[0x5c] = Inside.Backslash;
-resyncTable.fill(1, 0, 0x20);
-resyncTable[0x09] = 0;
-resyncTable.fill(1, 0xfe);
-for (const [character, kind] of structures) {
-  beginTable[character.charCodeAt(0)] = Begin.Structure + kind;
-  resyncTable[character.charCodeAt(0)] = 1;
-}
-
-function isDigit(byte: number): boolean {
-  return byte >= 0x30 && byte <= 0x39;
-}
 
 const NOTHING = new Uint8Array(0);
 const FIRST_HOLD = 256;
