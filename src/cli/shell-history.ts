@@ -10,6 +10,7 @@ import {
   constants,
   fchmodSync,
   fstatSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readSync,
@@ -121,14 +122,27 @@ export class ShellHistory {
   }
 }
 
-/** @returns a descriptor to read, and to append. @throws where it is no file, or cannot be had */
+/** @returns a descriptor to read, and to append. @throws where it is no file, another user's, or cannot be had */
 function openHistory(file: string): number {
+  const user = process.geteuid?.() ?? 0;
+  // With another user's HOME (sudo -E, su -m), root would make and change files wherever that user's links lead.
+  if (user === 0) refuseFoldersOfOthers(file);
   makeFolder(dirname(file));
   const { O_RDWR, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
   const fd = openSync(file, O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o600);
-  if (fstatSync(fd).isFile()) return fd;
+  const stat = fstatSync(fd);
+  if (stat.isFile() && stat.uid === user) return fd;
   closeSync(fd);
-  throw new Error(`${file} is no regular file`);
+  throw new Error(stat.isFile() ? `${file} belongs to the user with uid ${stat.uid}` : `${file} is no regular file`);
+}
+
+/** @throws where a folder or link on the way to `file`, or that itself, is not root's: only root can change what the others name */
+function refuseFoldersOfOthers(file: string): void {
+  const parent = dirname(file);
+  if (parent !== file) refuseFoldersOfOthers(parent);
+  const stat = lstatSync(file, { throwIfNoEntry: false });
+  if (stat === undefined || stat.uid === 0) return;
+  throw new Error(`${file} belongs to the user with uid ${stat.uid}, and this is root`);
 }
 
 /** Not mkdir's own `recursive`, which goes on for ever in /proc, where nothing can be made. */

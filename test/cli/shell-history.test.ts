@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chownSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { historyFile, MOST_LINES, ShellHistory } from '../../dist/cli/shell-history.js';
 import { isSecret } from '../../dist/cli/shell-secrets.js';
@@ -46,6 +55,49 @@ describe('the history', () => {
     assert.equal(lines[0], 'query-status');
     assert.equal(lines[1], 'x'.repeat(1023));
     assert.ok(statSync(file).size <= 1024 * 1024);
+  });
+
+  it('of root is not kept in a home of another user, where a link could lead anywhere', (t) => {
+    if (process.geteuid?.() !== 0) return t.skip('only root can give files away');
+    const others = 4711;
+    const folder = scratch(t);
+    const victim = join(folder, 'victim');
+    const bait = [
+      ['the home is theirs', (home: string) => chownSync(home, others, others)],
+      ['the folder is a link of theirs', (home: string) => theirLink(folder, join(home, 'state'))],
+      ['the file is a link of theirs', (home: string) => theirLink(victim, join(home, 'history'), 'state')],
+      ['the file is theirs', (home: string) => theirFile(join(home, 'state/history'))],
+    ] as const;
+    const theirLink = (target: string, path: string, below = '') => {
+      const at = below === '' ? path : join(dirname(path), below, 'history');
+      if (below !== '') mkdirSync(dirname(at));
+      symlinkSync(target, at);
+      lchownSync(at, others, others);
+    };
+    const theirFile = (path: string) => {
+      mkdirSync(dirname(path));
+      writeFileSync(path, 'secret\n', { mode: 0o644 });
+      chownSync(path, others, others);
+    };
+    for (const [index, [what, lay]] of bait.entries()) {
+      const home = join(folder, String(index));
+      mkdirSync(home);
+      lay(home);
+      const told: string[] = [];
+      const history = new ShellHistory(join(home, 'state/history'), (problem) => told.push(problem));
+      history.append('stop');
+      assert.deepEqual(history.lines, [], what);
+      assert.match(told.join('\n'), /^no history is kept: .* belongs to the user with uid 4711/, what);
+      assert.equal(existsSync(victim) || existsSync(join(folder, 'history')), false, what);
+      if (what === 'the file is theirs') assert.equal(statSync(join(home, 'state/history')).mode & 0o777, 0o644);
+    }
+  });
+
+  it('that is a link of one’s own is kept where that leads', (t) => {
+    const folder = scratch(t);
+    symlinkSync(join(folder, 'elsewhere'), join(folder, 'history'));
+    new ShellHistory(join(folder, 'history')).append('stop');
+    assert.deepEqual(new ShellHistory(join(folder, 'elsewhere')).lines, ['stop']);
   });
 
   it('that cannot be made says so once, and is not tried for ever', () => {
