@@ -1,4 +1,5 @@
 /** `qmpmux events`: the events of a VM as they come, with the behaviour of `virsh qemu-monitor-event`. */
+import { ConnectionError } from '../client/errors.js';
 import type { QmpEvent } from '../client/messages.js';
 import type { CommandOptions } from '../client/options.js';
 import type { QmpClient } from '../client/qmp-client.js';
@@ -22,6 +23,9 @@ const MOST_WAITING = 1_000_000;
 /** Not in QEMU's schema. */
 const OWN_EVENT = /^(?:__|QMPMUX|\*)/;
 const TIMED_OUT = 'timed out';
+/** What `serve --keep-clients` says of a QEMU that is gone, and of the next one. */
+const LOST = '__org.qmpmux_UPSTREAM_LOST';
+const RESTORED = '__org.qmpmux_UPSTREAM_RESTORED';
 
 interface Flags {
   readonly timeout: string | undefined;
@@ -71,6 +75,8 @@ export const events = subcommand({
   notes: [
     'With --since each event has its number before it, and the last line says from where to go on: NUMBER@INSTANCE, which also tells when ' +
       'qmpmux was restarted and began to count anew.',
+    'Behind qmpmux serve --keep-clients the connection outlives QEMU. When QEMU goes away, waiting for its events ends with 69 as it does ' +
+      'elsewhere; with --loop it goes on, and says so.',
     'Exit codes: 0 events came (or Ctrl-C ended it after some), 1 none came, 64 wrong command line, 69 no server, or it went away.',
     ADDRESS_NOTE,
   ].join('\n'),
@@ -91,6 +97,8 @@ export const events = subcommand({
     const timer = time === null ? undefined : setTimeout(() => end.abort(TIMED_OUT), time);
     const globs = flags.event ?? ['*'];
     const isWanted = (name: string) => globs.some((glob) => matchesGlob(glob, name));
+    // Who waits for the next QEMU waits on.
+    const watch = new LossWatch(target.text, flags.loop === true || isWanted(RESTORED));
     try {
       // A VM that does not answer has events all the same.
       checkNames(client, flags.event ?? [], deadline.waiting).catch((error: unknown) => end.abort(error));
@@ -98,14 +106,23 @@ export const events = subcommand({
         const { missedEvents } = await import('./missed-events.js');
         const goesOn = flags.loop === true || flags.count !== undefined;
         for await (const item of missedEvents(new OwnCommands(client, target, deadline), since, goesOn, end.signal)) {
-          if (item.kind === 'event' && !isWanted(item.event.name)) continue;
+          if (item.kind === 'event' && !isWanted(item.event.name)) {
+            watch.see(item.event.name);
+            continue;
+          }
+          // What has been lost and is back is history.
+          if (item.kind === 'seen' && goesOn) watch.judge(printer);
           printer.printNumbered(item);
           if (printer.count === wanted && goesOn) break;
         }
         return printer.finish(null);
       }
       for await (const event of client.events({ limit: MOST_WAITING, signal: end.signal })) {
-        if (!isWanted(event.name)) continue;
+        if (!isWanted(event.name)) {
+          watch.see(event.name);
+          watch.judge(printer);
+          continue;
+        }
         printer.print(event);
         if (printer.count === wanted) return printer.finish(null);
       }
@@ -154,6 +171,35 @@ function wantedCount({ loop, count }: Flags): number {
   if (!/^[1-9]\d{0,14}$/.test(count))
     throw new UsageError(`--count: a number is expected, not ${JSON.stringify(count)}`);
   return Number(count);
+}
+
+/** Notices that the QEMU is gone whose events are waited for, though the connection stays. */
+class LossWatch {
+  readonly #where: string;
+  readonly #goesOn: boolean;
+  #isLost = false;
+
+  /** @param goesOn whether events of the next QEMU are wanted too */
+  constructor(where: string, goesOn: boolean) {
+    this.#where = where;
+    this.#goesOn = goesOn;
+  }
+
+  see(name: string): void {
+    if (name === LOST) this.#isLost = true;
+    else if (name === RESTORED) this.#isLost = false;
+  }
+
+  /** @throws ConnectionError where waiting ends with QEMU */
+  judge(printer: Printer): void {
+    if (!this.#isLost) return;
+    if (!this.#goesOn) {
+      printer.finish(null);
+      throw new ConnectionError('QMPMUX_CLOSED', `${this.#where}: QEMU is gone; qmpmux waits for the next one`);
+    }
+    process.stderr.write(`qmpmux: ${textFor(process.stderr, this.#where)}: QEMU is gone; waiting for the next one\n`);
+    this.#isLost = false;
+  }
 }
 
 async function lost(client: QmpClient, printer: Printer): Promise<number> {

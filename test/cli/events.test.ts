@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { startProgram } from '../support/program.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { runQmpmux } from '../support/run-qmpmux.js';
-import type { Scope } from '../support/scratch.js';
+import { type Scope, scratch } from '../support/scratch.js';
 import { startScriptedMonitor } from '../support/scripted-monitor.js';
 import { shareVm } from '../support/shared-vm.js';
 
@@ -110,6 +111,52 @@ describe('events', () => {
     const { code, output } = await waiting;
     assert.equal(code, 0);
     assert.match(output, /^event POWERDOWN at \d+\.\d{6}\nevents received: 1\n$/);
+  });
+});
+
+const LOST =
+  '{"timestamp": {"seconds": 1700000001, "microseconds": 5}, "event": "__org.qmpmux_UPSTREAM_LOST", "data": {"reason": "x"}}';
+const RESTORED =
+  '{"timestamp": {"seconds": 1700000002, "microseconds": 5}, "event": "__org.qmpmux_UPSTREAM_RESTORED", "data": {"same": false}}';
+
+describe('events of a QEMU that goes away behind serve --keep-clients', () => {
+  for (const words of [[], ['--json'], ['--count', '2']]) {
+    test(`are not waited for any more: ${['events', ...words].join(' ')} ends with 69`, async (t) => {
+      const { code, errors } = await run(t, `${STOP}\r\n${LOST}\r\n`, [...words, '--event', 'BLOCK_*']);
+      assert.equal(code, 69);
+      assert.match(errors, /QEMU is gone; qmpmux waits for the next one/);
+    });
+  }
+
+  test('are waited for with --loop, which says that it is gone', async (t) => {
+    const bytes = `${LOST}\r\n${RESTORED}\r\n${JOB}\r\n`;
+    const { code, output, errors } = await run(t, bytes, ['--loop', '--event', 'BLOCK_*', '--timeout', '1']);
+    assert.equal(code, 0);
+    assert.match(output, /^event BLOCK_JOB_READY .*\nended after 1 s\nevents received: 1\n$/);
+    assert.match(errors, /QEMU is gone; waiting for the next one/);
+  });
+
+  test('are no end for those who wait for the next QEMU, or for any event', async (t) => {
+    const bytes = `${LOST}\r\n${RESTORED}\r\n`;
+    const back = await run(t, bytes, ['--event', '__org.qmpmux_UPSTREAM_RESTORED']);
+    assert.equal(back.code, 0);
+    assert.match(back.output, /^event __org\.qmpmux_UPSTREAM_RESTORED/);
+    const any = await run(t, bytes, []);
+    assert.equal(any.code, 0);
+    assert.match(any.output, /^event __org\.qmpmux_UPSTREAM_LOST/);
+  });
+
+  test('are not waited for with --since either, unless it is back', { skip: missing('qemu') }, async (t) => {
+    const listen = [`unix:${join(scratch(t), 'ctl')},extensions=on`];
+    const { qemu, daemon, targets } = await shareVm(t, { flags: ['--keep-clients'], listen });
+    const words = `events ${targets[1]} --since 0 --json --count 2 --event BLOCK_* --event RESUME`.split(' ');
+    const program = startProgram(t, process.execPath, 'bin/qmpmux.js', ...words);
+    await qemu.execute('cont');
+    await program.reads('RESUME');
+    await qemu.kill();
+    assert.equal(await program.exited, 69);
+    assert.match(program.errors, /QEMU is gone; qmpmux waits for the next one/);
+    await daemon.logged(({ msg }) => msg.startsWith('lost QEMU'));
   });
 });
 
