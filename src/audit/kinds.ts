@@ -47,12 +47,12 @@ export function parseLeftOut(names: readonly string[]): LeftOut {
   for (const name of names) {
     if (isKind(name)) {
       if (ALWAYS.has(name))
-        throw new AuditSettingError(`records of kind '${name}' cannot be left out of the audit log`);
+        throw new AuditSettingError(`records of kind ${JSON.stringify(name)} cannot be left out of the audit log`);
       kinds.add(name);
     } else if (/^[A-Z][A-Z0-9_]*$/.test(name)) events.add(name);
     else
       throw new AuditSettingError(
-        `'${name}' is neither a kind of audit record (${KINDS.join(', ')}) nor the name of an event`,
+        `there is no kind of record and no event ${JSON.stringify(name)}; kinds are ${KINDS.join(', ')}`,
       );
   }
   return { kinds, events };

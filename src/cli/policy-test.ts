@@ -65,7 +65,8 @@ interface Tried {
 function textOf({ allowed, rule, action }: Verdict): string {
   const what = allowed ? 'allowed' : 'denied';
   const where = action === undefined ? '' : `, for action ${JSON.stringify(action)} of the transaction`;
-  return /^(allow|deny|default) /.test(rule) ? `${what} by: ${rule}${where}` : `${what}: ${rule}${where}`;
+  if (rule.startsWith('default ')) return `${what}: no rule matches (${rule})${where}`;
+  return /^(allow|deny) /.test(rule) ? `${what} by: ${rule}${where}` : `${what}: ${rule}${where}`;
 }
 
 async function policyOf(file: string, name: string | undefined): Promise<Tried> {

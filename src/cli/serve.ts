@@ -49,94 +49,94 @@ export const serve = subcommand({
       requiresArg: true,
       describe: 'a folder of such files, *.toml, which may be empty at first',
     },
-    watch: { type: 'boolean', describe: 'with --config or --config-dir: go over to a config as soon as it is changed' },
-    check: { type: 'boolean', describe: 'say what would be served, or what is wrong with that, and end' },
+    watch: { type: 'boolean', describe: 'with --config or --config-dir: reload the config as soon as it changes' },
+    check: { type: 'boolean', describe: 'check the command line and the config, say what would be served, and exit' },
     'no-cache': {
       type: 'boolean',
-      describe: 'ask QEMU each time also for what cannot change while it runs, such as query-qmp-schema',
+      describe: 'do not answer from memory what cannot change while QEMU runs, such as query-qmp-schema',
     },
     'no-merge': {
       type: 'boolean',
-      describe: "send each client's query by itself, though several clients wait with the same one",
+      describe: "send each client's query to QEMU, even if several clients wait for the same one",
     },
     'no-oob': {
       type: 'boolean',
-      describe: 'do not enable out-of-band commands, nor offer them to clients',
+      describe: 'do not enable out-of-band commands or offer them to clients',
     },
     'keep-clients': {
       type: 'boolean',
-      describe: 'clients stay connected while QEMU is gone, and get errors for their commands until it is back',
+      describe: 'keep clients connected while QEMU is gone; their commands get errors until it is back',
     },
     takeover: {
       type: 'boolean',
       describe:
-        "move QEMU's socket aside (to PATH.qemu) and serve clients at its path, until the end; --listen may be left out",
+        "move QEMU's socket aside (to PATH.qemu) and serve clients at its path until qmpmux exits; --listen may be left out",
     },
     restore: {
       type: 'boolean',
-      describe: 'put a socket back that a crash of qmpmux --takeover has left aside, and end',
+      describe: "after a crash of --takeover, move QEMU's socket back and exit",
     },
     'warn-after': {
       type: 'string',
       requiresArg: true,
-      describe: 'log a command that has no answer for this long (default 10s; 0 for never)',
+      describe: 'log a command that has had no answer for this long (default 10s; 0: never)',
     },
     'command-timeout': {
       type: 'string',
       requiresArg: true,
       describe:
-        'how long a command may take before its client gets an error for it, on sockets that have no command-timeout= of their own (default: for ever)',
+        'how long a command may take before its client gets an error instead, on sockets without command-timeout= (default: no limit)',
     },
     'drain-timeout': {
       type: 'string',
       requiresArg: true,
-      describe: 'how long what clients have sent may take to be answered when a signal ends qmpmux (default 5s)',
+      describe: 'how long to wait for pending commands on SIGTERM or SIGINT (default 5s)',
     },
     limit: {
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: `NAME=VALUE, what clients may use: ${Object.keys(LIMIT_NAMES).join(', ')}`,
+      describe: `NAME=VALUE, what clients may use; may be repeated: ${Object.keys(LIMIT_NAMES).join(', ')}`,
     },
     audit: {
       type: 'string',
       array: true,
       requiresArg: true,
       describe:
-        'write every message to this file (NDJSON) before QEMU gets it; stdout and transport:NAME[,KEY=VALUE] are taken too',
+        'write every message to this file (NDJSON) before QEMU gets it; also stdout or transport:NAME[,KEY=VALUE]; may be repeated',
     },
-    'audit-sync': { type: 'boolean', describe: 'and to the disk (fdatasync), not only to the kernel' },
+    'audit-sync': { type: 'boolean', describe: 'sync each record to disk (fdatasync) before QEMU gets the command' },
     'audit-chain': {
       type: 'boolean',
-      describe: 'with hashes by which `qmpmux audit verify` finds what was tampered with',
+      describe: 'chain records by hash, so that `qmpmux audit verify` detects tampering',
     },
     'audit-on-error': {
       type: 'string',
       requiresArg: true,
-      describe: 'when the audit log cannot be written: refuse commands, or continue (default refuse)',
+      describe: 'when the audit log cannot be written: refuse commands, or continue without it (default refuse)',
     },
     'audit-max-message': {
       type: 'string',
       requiresArg: true,
-      describe: 'cut longer answers and events in the audit log, such as 64k (default: nothing is cut)',
+      describe: 'cut answers and events in the audit log that are longer than this, such as 64k (default: no limit)',
     },
     'audit-without': {
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'a kind of record (reply, connect …) or an event (RTC_CHANGE) to leave out of the audit log',
+      describe: 'leave this kind of record (reply, connect …) or this event (RTC_CHANGE) out of the audit log; may be repeated',
     },
     'audit-redact': {
       type: 'string',
       array: true,
       requiresArg: true,
       describe:
-        'COMMAND:PATH of a secret to keep out of the audit log, besides those that are known: send-key:arguments.keys',
+        'COMMAND:PATH of one more secret to keep out of the audit log, such as send-key:arguments.keys; may be repeated',
     },
     metrics: {
       type: 'string',
       requiresArg: true,
-      describe: 'answer Prometheus here, by HTTP: unix:/path or tcp:localhost:PORT, path /metrics',
+      describe: 'serve metrics for Prometheus by HTTP at this address, unix:/path or tcp:localhost:PORT, under /metrics',
     },
     'log-level': {
       type: 'string',
@@ -165,22 +165,22 @@ export const serve = subcommand({
     ],
     [
       '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux --audit /var/log/qmpmux.audit --audit-chain',
-      'and a record of who did what',
+      'with a record of who did what',
     ],
     [
       '$0 serve --upstream /run/vm.qmp --takeover',
-      'every tool that knows /run/vm.qmp shares it, and none needs to be told',
+      'every tool that uses /run/vm.qmp shares it, and none needs a change',
     ],
     ['$0 serve --config /etc/qmpmux.toml', 'several VMs'],
-    ['$0 serve --config-dir /etc/qmpmux/conf.d --watch', 'a file a VM: writing one adds a VM'],
+    ['$0 serve --config-dir /etc/qmpmux/conf.d --watch', 'one file for each VM; writing a file adds a VM'],
   ],
   notes: [
-    'QEMU may be started before or after; the sockets for clients are there while it is.',
-    'When clients are accepted, a line on standard output says so: qmpmux: ready: vm: unix:/run/vm.mux',
+    'QEMU may be started before or after qmpmux. The sockets for clients exist while QEMU does.',
+    'Once clients are accepted, it prints a line to standard output: qmpmux: ready: vm: unix:/run/vm.mux',
     'With --audit stdout that line goes to standard error.',
-    'SIGUSR2 begins a new audit file, for logrotate. SIGHUP does so too, and reads the config again: what has changed is carried out, clients of the rest are not touched; a wrong config changes nothing, and the log says what is wrong.',
+    'SIGUSR2 opens the audit file again, for logrotate. SIGHUP does that too and reloads the config: only clients of what has changed notice; a wrong config changes nothing, and the log says what is wrong.',
     'The log goes to standard error. SIGTERM and SIGINT end it and remove the sockets.',
-    'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 78 wrong config file.',
+    'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 74 output cannot be written, 78 wrong config file.',
   ].join('\n'),
 
   async run(flags) {

@@ -29,7 +29,7 @@ export const status = subcommand({
       requiresArg: true,
       describe: 'with --check: a command without an answer for so long is worth a warning (default 10s)',
     },
-    critical: { type: 'string', requiresArg: true, describe: 'and for so long critical (default 60s)' },
+    critical: { type: 'string', requiresArg: true, describe: 'critical threshold (default 60s)' },
     timeout: {
       type: 'string',
       requiresArg: true,

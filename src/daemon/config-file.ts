@@ -277,7 +277,7 @@ export function parsePart(content: string, file: string): Part {
   const fault = (path: KeyPath, problem: string, cause?: unknown): ConfigError => {
     const line = lineOf(content, path);
     const where = line === null ? file : `${file}:${line}`;
-    const key = path.length === 0 ? '' : `${path.map(String).join('.')}: `;
+    const key = path.length === 0 ? '' : `${pathText(path)}: `;
     return new ConfigError(shortened(`${where}: ${key}${problem}`), cause === undefined ? undefined : { cause });
   };
 
@@ -448,6 +448,11 @@ function usable(path: KeyPath, fault: Fault, check: () => void): void {
 function shortened(message: string): string {
   const line = printable(message.slice(0, LONGEST_MESSAGE));
   return message.length > LONGEST_MESSAGE ? `${line}…` : line;
+}
+
+/** @returns `monitor.web1.listen[0].mode`. */
+function pathText(path: KeyPath): string {
+  return path.map((step, at) => (typeof step === 'number' ? `[${step}]` : `${at === 0 ? '' : '.'}${step}`)).join('');
 }
 
 /** @returns the issue to be told: a wrong key before one that is missing, which was meant by it. */

@@ -1,6 +1,7 @@
 /** Sees that a config changes: a file, or a folder of them, though it is removed and made again. */
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { printable } from '../shared/printable.js';
 import type { Log } from '../net/log.js';
 
 /** A file is written in several steps; the last one is waited for so long, in milliseconds. */
@@ -29,7 +30,7 @@ export class ConfigWatch {
     this.#changed = changed;
     this.#log = log;
     this.#begin();
-    log.info({ path }, isFolder ? 'the configs of a folder are watched' : 'the config is watched');
+    log.info({ path }, `watching ${printable(basename(path))} for changes`);
   }
 
   stop(): void {

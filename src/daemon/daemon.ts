@@ -212,7 +212,7 @@ export class Daemon {
     const sockets = unused.map((name) => `fd:${name}`);
     this.#options.log.warn(
       { sockets },
-      'systemd handed over sockets that no listener has: who connects there waits in vain',
+      'systemd passed sockets that no listener uses; clients connecting there will hang',
     );
   }
 

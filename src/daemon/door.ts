@@ -289,5 +289,5 @@ function foreignText(protocol: Foreign): string {
 }
 
 function ownerText(uid: number | undefined, gid: number | undefined): string {
-  return uid === undefined ? 'a user whom the kernel does not name' : `uid ${uid}, gid ${gid}, whom it does not allow`;
+  return uid === undefined ? 'the kernel does not say which user connected' : `uid ${uid}, gid ${gid} is not allowed on this socket`;
 }

@@ -62,6 +62,6 @@ function parseValue(name: string, text: string, { unit, least }: LimitName): num
       value = parseByteSize(text);
       if (value === null) throw new LimitError(`${name}: ${JSON.stringify(text)} is no size; write bytes, or 64k, 1M`);
   }
-  if (value < least) throw new LimitError(`${name}: there must be some limit`);
+  if (value < least) throw new LimitError(`${name}: must be at least ${least}; this limit cannot be disabled`);
   return value;
 }

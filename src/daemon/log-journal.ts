@@ -97,7 +97,7 @@ export class LogJournal implements Journal {
   limited(client: ClientView | null, listener: string, limit: string, what: string): void {
     if (this.#isTooOften(`${limit} ${listener}`)) return;
     const fields = { client: client?.id, listener, limit, what, ...this.#lastCount };
-    if (limit === 'paused') this.#log.info(fields, 'reads a client more slowly, until it has its answers');
+    if (limit === 'paused') this.#log.info(fields, 'client paused: too many unanswered commands');
     else if (limit === 'killed') this.#log.info(fields, 'disconnected a client because another asked for it');
     else if (limit === 'foreign') this.#log.warn(fields, 'disconnected a client that speaks another protocol');
     else this.#log.warn(fields, limitText(client, limit));

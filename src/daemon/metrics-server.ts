@@ -57,7 +57,7 @@ export class MetricsServer {
         this.#accept(socket);
       },
       trouble: (error) => {
-        log.error({ listener: this.place, error: error.message }, 'cannot accept who asks for metrics');
+        log.error({ listener: this.place, error: error.message }, 'cannot accept a metrics connection');
       },
     });
   }

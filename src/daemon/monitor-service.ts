@@ -348,7 +348,7 @@ export class MonitorService {
     this.#upstream.follow(state);
     if (state.name !== 'running') return;
     const { version, oob, pretty, lines } = state;
-    this.#log.info({ version, oob, pretty, lines }, 'connected to QEMU');
+    this.#log.info({ version, oob, ...(pretty && { pretty }), lines }, 'connected to QEMU');
     this.#warnOfMonitors(version);
     this.#doors.open();
   }

@@ -89,7 +89,7 @@ export class Reloader {
       const words = await apply(await read());
       log.info(
         { changes: words },
-        words.length === 0 ? 'the config has not changed' : 'went over to the changed config',
+        words.length === 0 ? 'the config has not changed' : 'config reloaded',
       );
       if (configChanged.hasSubscribers) configChanged.publish({ changes: words });
       return words;

@@ -30,7 +30,8 @@ export class Admission {
     const limit = isListenerFull ? 'refusedByListener' : 'refusedByMonitor';
     const what = isListenerFull ? `${here} clients on this socket` : `${this.#clientCount} clients`;
     this.#count(listener, limit, what);
-    return errorReply(null, genericError(`qmpmux has ${what} already, and may have no more; try again later`));
+    const where = isListenerFull ? `on this socket (limit ${listenerClients})` : `of this VM (limit ${clients})`;
+    return errorReply(null, genericError(`qmpmux has too many clients ${where}; try again later`));
   }
 
   /** Counts, and tells the journal, that someone is not let in. @returns what to write to it before it is closed */
@@ -40,7 +41,7 @@ export class Admission {
     what: string,
   ): Uint8Array {
     this.#count(listener, limit, what);
-    return errorReply(null, genericError(`qmpmux does not serve you on this socket: ${what}`));
+    return errorReply(null, genericError(`qmpmux refused this connection: ${what}`));
   }
 
   /** A client has come through `listener`. */

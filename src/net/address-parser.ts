@@ -142,7 +142,7 @@ class AddressParser {
       throw this.#fault(from, 'fd: takes a number, or a name such as systemd gives');
     const [option] = options;
     if (option !== undefined) {
-      throw this.#fault(option.at, `"${option.name}" is the business of who made the socket`);
+      throw this.#fault(option.at, `"${option.name}" cannot be set on an inherited socket`);
     }
     return { kind: 'fd', name: head };
   }

@@ -371,8 +371,8 @@ export class Upstream {
     const isNew = !this.#linesSaid.has(pattern) && this.#lineRate.take(performance.now());
     if (this.#linesSaid.size >= REMEMBERED_LINES) this.#linesSaid.clear();
     this.#linesSaid.add(pattern);
-    if (isNew) this.#log.warn(fields, 'the command of the upstream says');
-    else this.#log.debug(fields, 'the command of the upstream says again');
+    if (isNew) this.#log.warn(fields, 'upstream command wrote to stderr');
+    else this.#log.debug(fields, 'upstream command wrote to stderr again');
   }
 
   #tellExposed(file: string, mode: string): void {

@@ -19,7 +19,7 @@ describe('qmpmux policy test', () => {
       [['migrate', 'uri=tcp:h:1'], 0, 'allowed by: allow migrate\n'],
       [['migrate', 'uri=exec:cat'], 1, 'denied by: deny migrate uri=exec:*\n'],
       [['{"execute":"\\u006digrate","arguments":{"uri":"exec:x"}}'], 1, 'denied by: deny migrate uri=exec:*\n'],
-      [['stop'], 1, 'denied by: default deny\n'],
+      [['stop'], 1, 'denied: no rule matches (default deny)\n'],
       [['--hmp', ' info  block -v'], 0, 'allowed by: allow hmp info block\n'],
       [['--hmp', 'info', 'status'], 1, 'denied: no hmp rule matches\n'],
       [['-q', 'stop'], 1, ''],
@@ -76,7 +76,7 @@ describe('qmpmux policy test', () => {
     const monitor = '[monitor.vm]\nupstream = "/q"\nlisten = ["/m"]\n';
     writeFileSync(file, `${monitor}[policy.a]\nrules = ["allow stop"]\n[policy.b]\ndefault = "allow"\nrules = []\n`);
     assert.equal((await run(context, file, '--policy', 'a', 'stop')).output, 'allowed by: allow stop\n');
-    assert.equal((await run(context, file, '--policy', 'b', 'quit')).output, 'allowed by: default allow\n');
+    assert.equal((await run(context, file, '--policy', 'b', 'quit')).output, 'allowed: no rule matches (default allow)\n');
     assert.match((await run(context, file, 'stop')).errors, /^qmpmux: say which with --policy: a, b/);
     assert.match((await run(context, file, '--policy', 'c', 'stop')).errors, /has no policy "c" \(known: a, b\)/);
     assert.deepEqual(await run(context, 'read-only', 'query-status'), {

@@ -195,7 +195,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
     `${service('mode=0600')}[monitor.vm.limits]\noutputcap = 1\n`,
     /^f\.toml:5: .*no limit "outputcap"; did you mean "?output-cap"?/,
   ],
-  ['a limit that is none', `${service('mode=0600')}[monitor.vm.limits]\nqueued-commands = 0\n`, /must be some limit/],
+  ['a limit that is none', `${service('mode=0600')}[monitor.vm.limits]\nqueued-commands = 0\n`, /must be at least 1; this limit cannot be disabled/],
   ['a size that is none', `${service('mode=0600')}[monitor.vm.limits]\nmemory = "much"\n`, /"much" is no size/],
   ['a time to warn that is none', service('mode=0600', 'warn-after = "x"\n'), /warn-after: must be a time/],
   [
@@ -232,37 +232,37 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a listener that is a number',
     `${vm}listen=[1]`,
-    /^f\.toml:3: monitor\.vm\.listen\.0: must be an address or a table/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]: must be an address or a table/,
   ],
   [
     'a listener without an address',
     `${vm}listen=[{mode="0660"}]`,
-    /^f\.toml:3: monitor\.vm\.listen\.0\.address: is missing$/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.address: is missing$/,
   ],
   [
     'an unknown key of a listener',
     `${vm}listen=[{address="/a",mdoe="0660"}]`,
-    /^f\.toml:3: monitor\.vm\.listen\.0\.mdoe: unknown key; did you mean "mode"\?$/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.mdoe: unknown key; did you mean "mode"\?$/,
   ],
   [
     'a wrong key of a listener in the place of its address',
     `${vm}listen=[\n"/a",\n{mode="0660",\nadress="/b"}]`.replace('0660",\n', '0660",'),
-    /^f\.toml:5: monitor\.vm\.listen\.1\.adress: unknown key; did you mean "address"\?$/,
+    /^f\.toml:5: monitor\.vm\.listen\[1\]\.adress: unknown key; did you mean "address"\?$/,
   ],
   [
     'one socket twice, in two spellings',
     `${vm}listen=["/a/m"]\n[monitor.b]\nupstream="/r"\nlisten=["/a/../a/./m"]`,
-    /monitor\.b\.listen\.0: unix:\/a\/\.\.\/a\/\.\/m is a listener of vm already/,
+    /monitor\.b\.listen\[0\]: unix:\/a\/\.\.\/a\/\.\/m is a listener of vm already/,
   ],
   [
     'one port twice, by name and by number',
     `${vm}listen=["tcp:localhost:4444", "tcp:127.0.0.1:4444"]`,
-    /monitor\.vm\.listen\.1: tcp:127\.0\.0\.1:4444 is a listener of vm already/,
+    /monitor\.vm\.listen\[1\]: tcp:127\.0\.0\.1:4444 is a listener of vm already/,
   ],
   [
     'a listener where a socket is moved to',
     `${vm}takeover=true\nlisten=["/q.qemu"]`,
-    /monitor\.vm\.listen\.0: unix:\/q\.qemu is where the socket of vm is moved to already/,
+    /monitor\.vm\.listen\[0\]: unix:\/q\.qemu is where the socket of vm is moved to already/,
   ],
   [
     'a takeover of a path that is too long',
@@ -278,17 +278,17 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a message without end',
     `[policy.p]\nrules=["${'x'.repeat(100_000)}"]`,
-    /^f\.toml:2: policy\.p\.rules\.0: .{1,1000}…$/,
+    /^f\.toml:2: policy\.p\.rules\[0\]: .{1,1000}…$/,
   ],
   [
     'a mode that is a number',
     `${vm}listen=[{address="/a",mode=660}]`,
-    /^f\.toml:3: monitor\.vm\.listen\.0\.mode: must be permission bits as a string/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.mode: must be permission bits as a string/,
   ],
   [
     'a mode that is no mode',
     `${vm}listen=[{address="/a",mode="rw"}]`,
-    /^f\.toml:3: monitor\.vm\.listen\.0: address "\/a,mode=rw", column 9: mode is octal/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]: address "\/a,mode=rw", column 9: mode is octal/,
   ],
   ['a mode given twice', `${vm}listen=[{address="/a,mode=0600",mode="0660"}]`, /"mode" is given twice/],
   [
@@ -299,12 +299,12 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a wrong second listener',
     `${vm}[[monitor.vm.listen]]\naddress="/a"\n[[monitor.vm.listen]]\naddress="exec:x"`,
-    /^f\.toml:5: monitor\.vm\.listen\.1: address "exec:x", column 1: a listener cannot be a command/,
+    /^f\.toml:5: monitor\.vm\.listen\[1\]: address "exec:x", column 1: a listener cannot be a command/,
   ],
   [
     'a wrong key of a second listener',
     `${vm}[[monitor.vm.listen]]\naddress="/a"\n[[monitor.vm.listen]]\naddress="/b"\ngruop="x"`,
-    /^f\.toml:7: monitor\.vm\.listen\.1\.gruop: unknown key; did you mean "group"\?$/,
+    /^f\.toml:7: monitor\.vm\.listen\[1\]\.gruop: unknown key; did you mean "group"\?$/,
   ],
   [
     'a wrong log level',
@@ -327,22 +327,22 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'one socket twice',
     `${vm}listen=["/a"]\n[monitor.b]\nupstream="/r"\nlisten=["/b","/a"]`,
-    /^f\.toml:6: monitor\.b\.listen\.1: unix:\/a is a listener of vm already/,
+    /^f\.toml:6: monitor\.b\.listen\[1\]: unix:\/a is a listener of vm already/,
   ],
   [
     'a listener in the place of a QEMU',
     `${vm}listen=["/a"]\n[monitor.b]\nupstream="/a"\nlisten=["/b"]`,
-    /^f\.toml:3: monitor\.vm\.listen\.0: unix:\/a is the upstream of b already/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]: unix:\/a is the upstream of b already/,
   ],
   [
     'a listener in the place of the audit log',
     `${vm}listen=["/a"]\n[audit]\nto="/a"`,
-    /^f\.toml:3: monitor\.vm\.listen\.0: unix:\/a is the audit log already$/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]: unix:\/a is the audit log already$/,
   ],
   [
     'a listener in the place of the metrics',
     `${vm}listen=["tcp:localhost:1"]\n[metrics]\nlisten="tcp:localhost:1"`,
-    /^f\.toml:3: monitor\.vm\.listen\.0: tcp:localhost:1 is the socket of the metrics already$/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]: tcp:localhost:1 is the socket of the metrics already$/,
   ],
   [
     'the audit log in the place of a QEMU',
@@ -441,7 +441,7 @@ describe('the audit table', () => {
     assert.throws(() => audit('to = ["a", "stdout"]'), /audit: the audit log goes to one file or to stdout/);
     assert.throws(
       () => audit('to = "a"\nwithout = ["command"]'),
-      /audit: records of kind 'command' cannot be left out/,
+      /audit: records of kind "command" cannot be left out/,
     );
     assert.throws(() => audit('to = "a"\nmax-message = "lots"'), /audit: 'lots' is no size/);
     assert.throws(() => audit('to = "a"\non-error = "retry"'), /audit\.on-error: must be "refuse" or "continue"/);

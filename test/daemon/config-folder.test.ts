@@ -38,22 +38,22 @@ describe('a file that cannot be used is left out, and named: one', () => {
     [
       'with a socket that is there already',
       vm('bad', '', '/nowhere/a.mux'),
-      /^bad\.toml:3: monitor\.bad\.listen\.0: unix:\/nowhere\/a\.mux is a listener of a already$/,
+      /^bad\.toml:3: monitor\.bad\.listen\[0\]: unix:\/nowhere\/a\.mux is a listener of a already$/,
     ],
     [
       'with a policy that there is not',
       vm('bad', '', '/nowhere/bad.mux,policy=none'),
-      /^bad\.toml:3: monitor\.bad\.listen\.0: there is no policy "none"/,
+      /^bad\.toml:3: monitor\.bad\.listen\[0\]: there is no policy "none"/,
     ],
     [
       'with a file of rules that is not there',
       vm('bad', '', '/nowhere/bad.mux,policy=/nowhere/rules'),
-      /^bad\.toml:3: monitor\.bad\.listen\.0: \/nowhere\/rules: cannot read this policy: /,
+      /^bad\.toml:3: monitor\.bad\.listen\[0\]: \/nowhere\/rules: cannot read this policy: /,
     ],
     [
       'with TCP that lets anyone in',
       vm('bad', '', 'tcp:0.0.0.0:4444'),
-      /^bad\.toml:3: monitor\.bad\.listen\.0: cannot listen on tcp:0\.0\.0\.0:4444: 0\.0\.0\.0 can be reached from other machines/,
+      /^bad\.toml:3: monitor\.bad\.listen\[0\]: cannot listen on tcp:0\.0\.0\.0:4444: 0\.0\.0\.0 can be reached from other machines/,
     ],
     [
       'whose metrics let anyone in',
@@ -63,12 +63,12 @@ describe('a file that cannot be used is left out, and named: one', () => {
     [
       'with a user that there is not',
       vm('bad', '', '/nowhere/bad.mux,user=nobody-here'),
-      /^bad\.toml:3: monitor\.bad\.listen\.0: .*there is no user "nobody-here"/,
+      /^bad\.toml:3: monitor\.bad\.listen\[0\]: .*there is no user "nobody-here"/,
     ],
     [
       'with certificates that there are not',
       vm('bad', '', 'tcp:0.0.0.0:4444,tls=/nowhere'),
-      /^bad\.toml:3: monitor\.bad\.listen\.0: .*\/nowhere\/ca-cert\.pem/,
+      /^bad\.toml:3: monitor\.bad\.listen\[0\]: .*\/nowhere\/ca-cert\.pem/,
     ],
     [
       'with a QEMU that dials anywhere',
@@ -78,7 +78,7 @@ describe('a file that cannot be used is left out, and named: one', () => {
     [
       'with a path that is too long',
       vm('bad', '', `/${'m'.repeat(108)}`),
-      /^bad\.toml:3: monitor\.bad\.listen\.0: address .*107/,
+      /^bad\.toml:3: monitor\.bad\.listen\[0\]: address .*107/,
     ],
   ];
   for (const [what, content, problem] of cases) {
@@ -162,7 +162,7 @@ test('one file alone stands or falls as a whole', (t) => {
   const folder = folderOf(t, { 'c.toml': `${vm('a')}${vm('b', '', 'tcp:0.0.0.0:1')}` });
   assert.throws(
     () => readConfig(join(folder, 'c.toml')),
-    /c\.toml:6: monitor\.b\.listen\.0: .*can be reached from other machines/,
+    /c\.toml:6: monitor\.b\.listen\[0\]: .*can be reached from other machines/,
   );
   assert.equal(readConfig(join(folder, 'c.toml'), false).monitors.length, 2);
 });

@@ -79,7 +79,7 @@ describe('under a real systemd', {
       const { output, errors } = system.run(...who, 'nc', '-N', '-U', `/run/qmpmux/web1.${name}`);
       return output.startsWith('{"QMP"')
         ? 'in'
-        : /Permission denied|whom it does not allow/.test(output + errors)
+        : /Permission denied|is not allowed on this socket/.test(output + errors)
           ? 'out'
           : output + errors;
     };

@@ -77,7 +77,7 @@ describe('a folder with a config that cannot be used', { skip: missing('qemu', '
 
     // It keeps no other file from being carried out.
     put(join(configs, 'more.toml'), monitor('more', second.monitor));
-    await daemon.logged(({ msg }) => msg === 'went over to the changed config');
+    await daemon.logged(({ msg }) => msg === 'config reloaded');
     assert.deepEqual(await daemon.ready(), [`unix:${at('more')}`]);
     // One that worked goes on when it is broken.
     put(join(configs, 'more.toml'), '[monitor.more]\n');

@@ -36,7 +36,7 @@ interface Case {
 
 const DISCONNECTED = 'disconnected a client that reached a limit';
 const NOT_LET_IN = 'did not let a client in';
-const SLOWER = 'reads a client more slowly, until it has its answers';
+const SLOWER = 'client paused: too many unanswered commands';
 
 async function deaf({ open }: Reached): Promise<RawClient> {
   const client = await open();

@@ -60,7 +60,7 @@ describe('a folder of configs that is watched', { skip: missing('qemu'), timeout
     mkdirSync(configs);
     const [web, db] = [await startQemu(t, { name: 'web' }), await startQemu(t, { name: 'db' })];
     const daemon = startDaemon(t, ['--config-dir', configs, '--watch']);
-    await daemon.logged((line) => line.msg === 'the configs of a folder are watched');
+    await daemon.logged((line) => line.msg === 'watching conf.d for changes');
     put(join(configs, 'web.toml'), monitor('web', web.monitor, `${folder}/web.mux`));
     assert.deepEqual(await daemon.ready(), [`unix:${folder}/web.mux`]);
     const one = await client(`${folder}/web.mux`);
@@ -75,7 +75,7 @@ describe('a folder of configs that is watched', { skip: missing('qemu'), timeout
     assert.ok(!existsSync(`${folder}/db.mux`));
     assert.equal(await ask(one, 'query-name'), '{"return": {"name": "web"}}');
     const change = await daemon.logged((line) => JSON.stringify(line['changes'] ?? null) === '["removed: db"]');
-    assert.equal(change.msg, 'went over to the changed config');
+    assert.equal(change.msg, 'config reloaded');
   });
 
   test('may be removed and made again', async (t) => {
@@ -199,7 +199,7 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     await daemon.ready();
     const one = await client(mux);
     await ask(one, 'query-name');
-    const changed = (line: { readonly msg: string }) => line.msg === 'went over to the changed config';
+    const changed = (line: { readonly msg: string }) => line.msg === 'config reloaded';
 
     put(file, audited(`to = "${log}"`, 'chain = true', 'without = ["reply"]'));
     daemon.kill('SIGHUP');
@@ -285,8 +285,8 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     for (const [what, change, neighbourStays] of steps) {
       config(change);
       daemon.kill('SIGHUP');
-      const line = await daemon.logged(({ msg }) => /^went over|^the config/.test(msg));
-      assert.equal(line.msg, 'went over to the changed config', `${what}: ${line.reason}`);
+      const line = await daemon.logged(({ msg }) => /^config reloaded|^the config/.test(msg));
+      assert.equal(line.msg, 'config reloaded', `${what}: ${line.reason}`);
       assert.match(await ask(stranger, 'query-status'), /^\{"return"/, what);
       if (neighbourStays === false) {
         await present.readToEnd();
@@ -312,7 +312,7 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     const reload = async (text: string) => {
       put(file, text);
       daemon.kill('SIGHUP');
-      await daemon.logged(({ msg }) => msg === 'went over to the changed config');
+      await daemon.logged(({ msg }) => msg === 'config reloaded');
       await daemon.logged(({ msg }) => msg === 'accepting clients');
     };
     await reload(monitor('db', db.monitor, a, c) + monitor('web', web.monitor, b));
@@ -342,7 +342,7 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     assert.match(await ask(await client(mux), 'query-status'), /^\{"return"/);
     assert.ok(!existsSync(join(folder, 'other')));
     daemon.kill('SIGHUP');
-    await daemon.logged(({ msg }) => msg === 'went over to the changed config');
+    await daemon.logged(({ msg }) => msg === 'config reloaded');
     await until(() => existsSync(join(folder, 'other')));
     await daemon.stop();
   });

@@ -177,7 +177,7 @@ describe('a listener', { skip: missing('qemu') }, () => {
     const all = await stranger.readToEnd();
     assert.equal(
       all.toString(),
-      `{"error": {"class": "GenericError", "desc": "qmpmux does not serve you on this socket: uid ${uid}, gid ${gid}, whom it does not allow"}}\r\n`,
+      `{"error": {"class": "GenericError", "desc": "qmpmux refused this connection: uid ${uid}, gid ${gid} is not allowed on this socket"}}\r\n`,
     );
     const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
     assert.equal(line['limit'], 'refusedByOwner');

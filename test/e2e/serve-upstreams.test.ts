@@ -66,7 +66,7 @@ describe('the upstream of qmpmux serve', { skip: missing('qemu', 'socat') }, () 
     assert.equal(lost.reason, '"socat" exited with status 0');
     const waiting = await daemon.logged((line) => line.msg === 'waiting for QEMU');
     assert.equal(waiting.reason, '"socat" exited with status 1, before QMP was agreed on');
-    const said = daemon.log.filter((line) => line.msg === 'the command of the upstream says');
+    const said = daemon.log.filter((line) => line.msg === 'upstream command wrote to stderr');
     assert.match(String(said[0]?.['line']), /socat.*Connection refused/);
     await daemon.stop();
   });

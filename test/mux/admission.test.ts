@@ -10,11 +10,11 @@ describe('clients', () => {
     world.client('unix:/a');
     assert.equal(
       refusal('unix:/a'),
-      '{"error": {"class": "GenericError", "desc": "qmpmux has 2 clients on this socket already, and may have no more; try again later"}}\r\n',
+      '{"error": {"class": "GenericError", "desc": "qmpmux has too many clients on this socket (limit 2); try again later"}}\r\n',
     );
     assert.equal(refusal('unix:/b'), '');
     world.client('unix:/b');
-    assert.match(refusal('unix:/b'), /has 3 clients already/);
+    assert.match(refusal('unix:/b'), /has too many clients of this VM \(limit 3\)/);
     first.port.closed('closed by the peer');
     world.settle();
     assert.equal(refusal('unix:/a'), '');
@@ -31,7 +31,7 @@ describe('clients', () => {
     const said = world.mux.admission.turnAway('unix:/a', 'refusedByRate', 'more than 5 connections a second');
     assert.equal(
       Buffer.from(said).toString(),
-      '{"error": {"class": "GenericError", "desc": "qmpmux does not serve you on this socket: more than 5 connections a second"}}\r\n',
+      '{"error": {"class": "GenericError", "desc": "qmpmux refused this connection: more than 5 connections a second"}}\r\n',
     );
     assert.equal(world.mux.counters.refusedByRate, 1);
     assert.deepEqual(world.logged('limited'), [

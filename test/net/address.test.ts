@@ -142,7 +142,7 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['listener', 'unix:/a,tls=/etc/tls', 9, /not an option of a unix socket/],
   ['listener', 'unix:/a,policy=full', 9, /for the clients of a socket that qmpmux serves/],
   ['listener', 'fd:', 4, /takes a number, or a name/],
-  ['listener', 'fd:3,mode=0600', 6, /business of who made the socket/],
+  ['listener', 'fd:3,mode=0600', 6, /"mode" cannot be set on an inherited socket/],
   ['upstream', 'fd:3', 1, /is for a listener/],
   ['upstream', 'tcp:h:1,tls=/etc/tls', 9, /use exec: with socat/],
   ['listener', 'tcp:localhost:1,insecure=maybe', 26, /on or off/],

@@ -438,7 +438,7 @@ describe('an upstream over a command', () => {
   test('writes a line that each attempt repeats once, whatever numbers are in it', async (t) => {
     const { upstream, log } = setUp(t, `exec:sh -c 'echo "[$$] cannot connect" >&2; exit 1'`);
     await upstream.start();
-    await log.until((line) => line.text === 'the command of the upstream says again', 3);
+    await log.until((line) => line.text === 'upstream command wrote to stderr again', 3);
     const shown = log.shown.filter((line) => 'line' in line.fields);
     assert.equal(shown.length, 1);
     assert.match(String(shown[0]?.fields['line']), /^\[\d+\] cannot connect$/);
