@@ -124,7 +124,8 @@ export const serve = subcommand({
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'leave this kind of record (reply, connect …) or this event (RTC_CHANGE) out of the audit log; may be repeated',
+      describe:
+        'leave this kind of record (reply, connect …) or this event (RTC_CHANGE) out of the audit log; may be repeated',
     },
     'audit-redact': {
       type: 'string',
@@ -136,7 +137,8 @@ export const serve = subcommand({
     metrics: {
       type: 'string',
       requiresArg: true,
-      describe: 'serve metrics for Prometheus by HTTP at this address, unix:/path or tcp:localhost:PORT, under /metrics',
+      describe:
+        'serve metrics for Prometheus by HTTP at this address, unix:/path or tcp:localhost:PORT, under /metrics',
     },
     'log-level': {
       type: 'string',

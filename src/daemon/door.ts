@@ -289,5 +289,7 @@ function foreignText(protocol: Foreign): string {
 }
 
 function ownerText(uid: number | undefined, gid: number | undefined): string {
-  return uid === undefined ? 'the kernel does not say which user connected' : `uid ${uid}, gid ${gid} is not allowed on this socket`;
+  return uid === undefined
+    ? 'the kernel does not say which user connected'
+    : `uid ${uid}, gid ${gid} is not allowed on this socket`;
 }

@@ -87,10 +87,7 @@ export class Reloader {
     begin();
     try {
       const words = await apply(await read());
-      log.info(
-        { changes: words },
-        words.length === 0 ? 'the config has not changed' : 'config reloaded',
-      );
+      log.info({ changes: words }, words.length === 0 ? 'the config has not changed' : 'config reloaded');
       if (configChanged.hasSubscribers) configChanged.publish({ changes: words });
       return words;
     } catch (error) {

@@ -281,6 +281,9 @@ describe('what is left out', () => {
     for (const kind of ['command', 'denied', 'unanswered', 'daemon']) {
       assert.throws(() => parseLeftOut([kind]), { code: 'QMPMUX_AUDIT_SETTING', message: /cannot be left out/ });
     }
-    assert.throws(() => parseLeftOut(['replies']), /there is no kind of record and no event "replies"; kinds are command, /);
+    assert.throws(
+      () => parseLeftOut(['replies']),
+      /there is no kind of record and no event "replies"; kinds are command, /,
+    );
   });
 });

@@ -76,7 +76,10 @@ describe('qmpmux policy test', () => {
     const monitor = '[monitor.vm]\nupstream = "/q"\nlisten = ["/m"]\n';
     writeFileSync(file, `${monitor}[policy.a]\nrules = ["allow stop"]\n[policy.b]\ndefault = "allow"\nrules = []\n`);
     assert.equal((await run(context, file, '--policy', 'a', 'stop')).output, 'allowed by: allow stop\n');
-    assert.equal((await run(context, file, '--policy', 'b', 'quit')).output, 'allowed: no rule matches (default allow)\n');
+    assert.equal(
+      (await run(context, file, '--policy', 'b', 'quit')).output,
+      'allowed: no rule matches (default allow)\n',
+    );
     assert.match((await run(context, file, 'stop')).errors, /^qmpmux: say which with --policy: a, b/);
     assert.match((await run(context, file, '--policy', 'c', 'stop')).errors, /has no policy "c" \(known: a, b\)/);
     assert.deepEqual(await run(context, 'read-only', 'query-status'), {

@@ -195,7 +195,11 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
     `${service('mode=0600')}[monitor.vm.limits]\noutputcap = 1\n`,
     /^f\.toml:5: .*no limit "outputcap"; did you mean "?output-cap"?/,
   ],
-  ['a limit that is none', `${service('mode=0600')}[monitor.vm.limits]\nqueued-commands = 0\n`, /must be at least 1; this limit cannot be disabled/],
+  [
+    'a limit that is none',
+    `${service('mode=0600')}[monitor.vm.limits]\nqueued-commands = 0\n`,
+    /must be at least 1; this limit cannot be disabled/,
+  ],
   ['a size that is none', `${service('mode=0600')}[monitor.vm.limits]\nmemory = "much"\n`, /"much" is no size/],
   ['a time to warn that is none', service('mode=0600', 'warn-after = "x"\n'), /warn-after: must be a time/],
   [

@@ -91,7 +91,10 @@ describe('a client of the daemon', { skip: missing('qemu') }, () => {
     const { daemon, target } = await serve(context, [], ',max-clients=2');
     const [first] = [await negotiated(target), await negotiated(target)];
     const third = await RawClient.connect(target);
-    assert.match((await third.readToEnd()).toString(), /^\{"error": .*qmpmux has too many clients on this socket \(limit 2\)/);
+    assert.match(
+      (await third.readToEnd()).toString(),
+      /^\{"error": .*qmpmux has too many clients on this socket \(limit 2\)/,
+    );
     const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
     assert.equal(line['limit'], 'refusedByListener');
     await first?.close();

@@ -141,7 +141,10 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
     await negotiate(first);
     await negotiate(await RawClient.connect(two));
     const stranger = await RawClient.connect(join(folder, 'strangers'));
-    assert.match((await stranger.readToEnd()).toString(), new RegExp(`uid ${uid}, gid \\d+ is not allowed on this socket`));
+    assert.match(
+      (await stranger.readToEnd()).toString(),
+      new RegExp(`uid ${uid}, gid \\d+ is not allowed on this socket`),
+    );
     assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
   });
 

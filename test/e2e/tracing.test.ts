@@ -102,7 +102,7 @@ describe('a module that is loaded into the daemon', { skip: missing('qemu'), tim
       await daemon.logged((line) => line.msg.startsWith(msg));
     };
     await reload(`"${mux}", "/nowhere/mux"`, 'the config cannot be used');
-    await reload(`"${mux},policy=read-only"`, 'went over');
+    await reload(`"${mux},policy=read-only"`, 'config reloaded');
     await client.readToEnd();
     await daemon.stop();
     const told = daemon.output
