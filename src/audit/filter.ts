@@ -9,6 +9,7 @@ import { type AuditRecord, numberOf, objectOf, textOf } from './record.js';
 export interface Filter {
   /** A client's number (`5`), or that with its monitor (`web1#5`) and its run of the daemon (`web1#5/2`), or its program's name. */
   readonly client: string | null;
+  /** Of the client's user, or of the one who logged in and became that. */
   readonly uid: number | null;
   /** A glob for the monitor's name. */
   readonly monitor: string | null;
@@ -68,7 +69,7 @@ export function matches(filter: Filter, occurrence: Occurrence): boolean {
     if (monitor === null || !matchesGlob(filter.monitor, monitor)) return false;
   }
   const peer = objectOf(record, 'peer');
-  if (filter.uid !== null && peer?.['uid'] !== filter.uid) return false;
+  if (filter.uid !== null && peer?.['uid'] !== filter.uid && peer?.['loginuid'] !== filter.uid) return false;
   if (filter.client !== null && !clientNames(occurrence).includes(filter.client) && peer?.['program'] !== filter.client)
     return false;
   if (filter.command !== null) {

@@ -1,6 +1,7 @@
 /** One occurrence as a line for people. */
 import stringWidth from 'string-width';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
+import { type PeerFacts, peerText } from '../shared/peer-text.js';
 import { printable } from '../shared/printable.js';
 import type { Occurrence } from './filter.js';
 import type { Entry } from './joiner.js';
@@ -56,12 +57,14 @@ interface Outcome {
 interface Cells {
   readonly log: string;
   readonly who: string;
+  /** The same, for a column in which that has no room. */
+  readonly shortWho: string;
   readonly what: string;
   readonly word: string;
   readonly took: string;
 }
 
-type Widths = Record<keyof Cells, number>;
+type Widths = Record<Exclude<keyof Cells, 'shortWho'>, number>;
 
 /**
  * Lays lines out in columns as wide as what stands in them. What has not been seen yet may need more: a column grows, and lines
@@ -99,7 +102,7 @@ export class LineLayout {
     const columns: [text: string, colour: Colour][] = [
       [time, 'dim'],
       [cell(cells.log, widths.log), 'dim'],
-      [cell(cells.who, widths.who), 'cyan'],
+      [cell(columnsOf(cells.who) > widths.who ? cells.shortWho : cells.who, widths.who), 'cyan'],
       [cell(cells.what, widths.what), whatColour],
       [cell(cells.word, widths.word), outcome.colour],
       [cells.took.padStart(widths.took), 'dim'],
@@ -131,7 +134,8 @@ export class LineLayout {
     const { record } = entry;
     return {
       log: this.#style.hasLogs ? printable(inShort(entry.log)) : '',
-      who: printable(inShort(numberOf(record, 'client') === null ? whoOf(record) : clientText(entry))),
+      who: printable(inShort(clientText(entry))),
+      shortWho: printable(inShort(clientText(entry, true))),
       what: printable(inShort(whatOf(record))),
       word: outcome.word,
       took: outcome.took === null ? '' : formatDuration(outcome.took),
@@ -184,28 +188,36 @@ export function formatDuration(microseconds: number): string {
   return `${(microseconds / 1e6).toFixed(microseconds < 1e7 ? 2 : 1)} s`;
 }
 
-/** @returns who an entry is about: as `whoOf`, and in later runs of the daemon with the run's number: `web1#5/2 nc(0)`. */
-export function clientText({ record, run }: Occurrence): string {
-  return whoOf(record, run === 1 ? '' : `/${run}`);
-}
-
-/** @returns who a record is about: the client of a VM, with its user's number (`web1#5 nc(0)`), or the VM. */
-export function whoOf(record: AuditRecord, run = ''): string {
+/**
+ * @returns who an occurrence is about: the client of a VM, with its program and user (`web1#5 nc (pid 8770, root)`), in later runs of the
+ * daemon with the run's number (`web1#5/2 …`); or the VM, or qmpmux
+ * @param isShort without the number of the process, the least of it
+ */
+export function clientText({ record, run }: Occurrence, isShort = false): string {
   const client = numberOf(record, 'client');
   const monitor = textOf(record, 'monitor');
   if (client === null) return monitor ?? 'qmpmux';
-  const peer = objectOf(record, 'peer');
-  const at = (name: string) => {
-    const value = peer?.[name];
-    return typeof value === 'string' || typeof value === 'number' ? String(value) : null;
+  const number = `${monitor ?? ''}#${client}${run === 1 ? '' : `/${run}`}`;
+  const facts = peerFacts(objectOf(record, 'peer') ?? {});
+  const who = peerText(isShort ? { ...facts, pid: undefined } : facts);
+  return who === '' ? number : `${number} ${who}`;
+}
+
+/** @returns what a record says of a peer, as far as it has the types that it should have */
+function peerFacts(peer: JsonObject): PeerFacts {
+  const text = (name: string) => (typeof peer[name] === 'string' ? peer[name] : undefined);
+  const number = (name: string) => (typeof peer[name] === 'number' ? peer[name] : undefined);
+  return {
+    program: text('program'),
+    pid: number('pid'),
+    uid: number('uid'),
+    user: text('user'),
+    loginuid: number('loginuid'),
+    login: text('login'),
+    address: text('address'),
+    port: number('port'),
+    subject: text('subject'),
   };
-  const number = `${monitor ?? ''}#${client}${run}`;
-  const pid = at('pid');
-  const name = at('program') ?? (pid === null ? null : `pid ${pid}`);
-  const uid = at('uid');
-  if (name !== null) return `${number} ${name}${uid === null ? '' : `(${uid})`}`;
-  const address = at('address');
-  return address === null ? number : `${number} ${address}:${at('port') ?? ''}`;
 }
 
 /** @returns what happened: the command, the event, the change. */
@@ -259,7 +271,7 @@ export function outcomeOf({ record, answer }: Occurrence, most: number): Outcome
     case 'event':
       return plain(`to ${numberOf(record, 'receivers') ?? 0}`, 'magenta', dataOf(record, most));
     case 'connect':
-      return plain('', 'green', inShort(textOf(record, 'listener') ?? ''));
+      return plain('', 'green', connectDetail(record));
     case 'negotiated':
       return plain('', 'green', brief(record.members['capabilities'] ?? [], most));
     case 'disconnect':
@@ -274,6 +286,16 @@ export function outcomeOf({ record, answer }: Occurrence, most: number): Outcome
     case 'daemon':
       return plain('', 'blue', daemonDetail(record, most));
   }
+}
+
+/** What only the record of its connection has of a client: where it came in, its unit, its file. */
+function connectDetail(record: AuditRecord): string {
+  const peer = objectOf(record, 'peer');
+  const more = (['unit', 'exe'] as const).map((name) => {
+    const value = peer?.[name];
+    return typeof value === 'string' ? `${name}=${inShort(value)}` : '';
+  });
+  return [inShort(textOf(record, 'listener') ?? ''), ...more].filter(Boolean).join(' ');
 }
 
 function ruleOf(record: AuditRecord): string {

@@ -426,7 +426,7 @@ export class Recorder implements Journal {
     const known = client === null ? this.#vmMembers : this.#membersOf(client);
     let members = known.get(kind);
     if (members === undefined) {
-      members = Buffer.from(kindMember(kind) + this.#monitor + (client === null ? '' : describeClient(client)));
+      members = Buffer.from(kindMember(kind) + this.#monitor + (client === null ? '' : describeClient(client, kind)));
       known.set(kind, members);
     }
     log.line.putBytes(members);
@@ -548,7 +548,8 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
-/** @returns the members about a client; of its peer only what is known. */
-function describeClient({ listener, id, peer }: ClientView): string {
-  return `,"listener":${JSON.stringify(listener)},"client":${id},"peer":${JSON.stringify(peer)}`;
+/** @returns the members about a client; of its peer only what is known, and what takes room only where it connects. */
+function describeClient({ listener, id, peer }: ClientView, kind: Kind): string {
+  const shown = kind === 'connect' || peer.kind !== 'unix' ? peer : { ...peer, exe: undefined, unit: undefined };
+  return `,"listener":${JSON.stringify(listener)},"client":${id},"peer":${JSON.stringify(shown)}`;
 }

@@ -1,8 +1,10 @@
 /** Clients, in the words and columns of tables. */
+import { peerText as peerWords } from '../shared/peer-text.js';
 import { showSize, showTime } from './quantities.js';
 import type { Report } from './report.js';
 import { type Column, outputOptions, tableLines, type TableOptions } from './table.js';
 
+const UNIT: Column = { head: 'UNIT', mayShrink: true };
 const COLUMNS: readonly Column[] = [
   { head: 'CLIENT', isNumber: true },
   { head: 'PEER', mayShrink: true },
@@ -17,9 +19,15 @@ const COLUMNS: readonly Column[] = [
   { head: 'HELD', isNumber: true },
 ];
 
-/** What query-clients returned, as a table. */
+const AFTER_PEER = 2;
+
+/** What query-clients returned, as a table. Where systemd runs none of them, there is no column of units. */
 export function clientLines(clients: Report, options: TableOptions = outputOptions()): string[] {
-  return tableLines(COLUMNS, clients.items.map(row), options);
+  const rows = clients.items.map(row);
+  const units = clients.items.map((client) => client.at('peer', 'unit').text);
+  if (units.every((unit) => unit === '')) return tableLines(COLUMNS, rows, options);
+  const wider = rows.map((cells, index) => cells.toSpliced(AFTER_PEER, 0, units[index] || '-'));
+  return tableLines(COLUMNS.toSpliced(AFTER_PEER, 0, UNIT), wider, options);
 }
 
 function row(client: Report): string[] {
@@ -44,18 +52,21 @@ export function clientNumber(client: Report): string {
   return client.at('client').text + (client.at('self').isTrue ? '*' : '');
 }
 
-/** Who it is, as far as the socket tells: `backup (pid 77, uid 0)`, `127.0.0.1:5000 (CN web1)`. */
+/** Who it is, as far as the socket tells: `backup (pid 77, alice → root)`, `127.0.0.1:5000 (CN web1)`. */
 export function peerText(peer: Report): string {
-  const address = peer.at('address').text;
-  if (address !== '') {
-    const subject = peer.at('subject').text;
-    const host = address.includes(':') ? `[${address}]` : address;
-    return `${host}:${peer.at('port').text}${subject === '' ? '' : ` (${subject})`}`;
-  }
-  const program = peer.at('program').text;
-  const numbers = (['pid', 'uid'] as const)
-    .filter((name) => peer.at(name).isThere)
-    .map((name) => `${name} ${peer.at(name).text}`);
-  if (program === '') return numbers.join(', ') || peer.at('type').text;
-  return numbers.length === 0 ? program : `${program} (${numbers.join(', ')})`;
+  const text = (name: string) => peer.at(name).text || undefined;
+  const number = (name: string) => (peer.at(name).isThere ? peer.at(name).number : undefined);
+  const words = peerWords({
+    kind: text('type'),
+    program: text('program'),
+    pid: number('pid'),
+    uid: number('uid'),
+    user: text('user'),
+    loginuid: number('loginuid'),
+    login: text('login'),
+    address: text('address'),
+    port: number('port'),
+    subject: text('subject'),
+  });
+  return words || peer.at('type').text;
 }

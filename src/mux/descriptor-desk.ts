@@ -11,12 +11,12 @@
  */
 import { asciiText, concat } from '../qmp/ascii.js';
 import type { Envelope } from '../qmp/envelope.js';
+import { clientText } from '../shared/peer-text.js';
 import type { ArgumentList } from './arguments.js';
 import type { Arrival, ClientDescriptors } from './client-descriptors.js';
 import { DescriptorUse } from './descriptor-use.js';
 import { FdNames, type NameOwner } from './fd-names.js';
 import { FdSets, type SetFile } from './fd-sets.js';
-import type { Peer } from './link.js';
 import type { PendingCommand } from './pending-command.js';
 
 /** QEMU's own words (monitor/fds.c). */
@@ -223,26 +223,8 @@ function readSetFile(reply: string): SetFile | null {
 }
 
 function clash(name: string, owner: NameOwner, advice: string): DescriptorFault {
-  const what = `The file descriptor name '${name.slice(0, 100)}' belongs to client ${owner.id} (${describe(owner.peer)})`;
+  const what = `The file descriptor name '${name.slice(0, 100)}' belongs to ${clientText(owner)}`;
   return { rule: `fd name of client ${owner.id}`, desc: `${what}; ${advice}` };
-}
-
-function describe(peer: Peer): string {
-  switch (peer.kind) {
-    case 'unix': {
-      const { program, pid, uid } = peer;
-      const known = [
-        program,
-        pid === undefined ? undefined : `pid ${pid}`,
-        uid === undefined ? undefined : `uid ${uid}`,
-      ];
-      return known.filter((part) => part !== undefined).join(', ') || 'a unix socket';
-    }
-    case 'tcp':
-      return peer.subject ?? `${peer.address}:${peer.port}`;
-    case 'stdio':
-      return 'standard input';
-  }
 }
 
 /** Whether QEMU accepts the arguments (qapi/misc.json), as far as it looks before it takes the descriptor. */

@@ -3,7 +3,7 @@
  * apply is left out. docs/extensions.md has every member.
  */
 import { quote } from '../qmp/unicode.js';
-import type { ClientId, Peer, UpstreamState } from './link.js';
+import type { Peer, UpstreamState } from './link.js';
 import type { Multiplexer } from './multiplexer.js';
 import type { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';
@@ -149,13 +149,4 @@ function commandReport({ session, name, oob, receivedAt }: PendingCommand, now: 
     oob,
     age: seconds(now - receivedAt),
   };
-}
-
-/** @returns who disconnected a client, for the journals. */
-export function describeActor({ id, peer }: { readonly id: ClientId; readonly peer: Peer }): string {
-  if (peer.kind !== 'unix') return `client ${id}`;
-  const { program, pid, uid } = peer;
-  const known = [program, pid === undefined ? undefined : `pid ${pid}`, uid === undefined ? undefined : `uid ${uid}`];
-  const words = known.filter((word) => word !== undefined);
-  return words.length === 0 ? `client ${id}` : `client ${id} (${words.join(', ')})`;
 }

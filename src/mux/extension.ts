@@ -8,8 +8,9 @@
 import { ascii, asciiText, concat } from '../qmp/ascii.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
 import { isJsonObject, type JsonObject, parseJson } from '../qmp/value.js';
+import { clientText } from '../shared/peer-text.js';
 import { EventRing } from './event-ring.js';
-import { describeActor, type Reported, seconds, statusReport, writeReport } from './extension-report.js';
+import { type Reported, seconds, statusReport, writeReport } from './extension-report.js';
 import { CrowdReports } from './crowd-reports.js';
 import type { Multiplexer } from './multiplexer.js';
 import type { PendingCommand } from './pending-command.js';
@@ -234,7 +235,7 @@ export class Extensions {
     if (id === from.id) return genericError(`client ${from.id} is this connection itself: close it`);
     for (const session of this.#mux.sessions) {
       if (session.id !== id || !session.isConnected) continue;
-      const reason = `disconnected by ${describeActor(from)}`;
+      const reason = `disconnected by ${clientText(from)}`;
       session.cut('killed', reason);
       session.dropWaiting(reason);
       return { value: '{}' };

@@ -90,7 +90,17 @@ export type Peer =
       readonly pid?: number;
       readonly uid?: number;
       readonly gid?: number;
+      /** The user's name on this host. */
+      readonly user?: string;
+      /** Who had logged in when the process was begun, whatever user it has become since (sudo, su); absent for services. */
+      readonly loginuid?: number;
+      readonly login?: string;
+      /** What a person would call the program: its own word, which it can choose. */
       readonly program?: string;
+      /** The file that it executes, by the kernel's word. */
+      readonly exe?: string;
+      /** The unit or session of systemd's that it runs in: `backup.service`, `session-3.scope`. */
+      readonly unit?: string;
     }
   | {
       readonly kind: 'tcp';

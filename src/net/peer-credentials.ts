@@ -2,18 +2,23 @@
  * Who is at the other end of a Unix socket: the kernel's word (SO_PEERCRED, unix(7)), taken when the client connected. Node has no call for
  * it, so libc's getsockopt is called through koffi, which is loaded for the first client.
  *
- * A process id may be that of a process that has ended since, and its number given to another: the uid and gid are what a rule may rest
- * on, pid and program are for people.
+ * The uid and gid are what a rule may rest on. The rest is for people: a process may have connected for another that it handed the
+ * socket to, and what /proc tells is that of the process that has the number now. Where Linux gives a descriptor of the process itself
+ * (6.5 and later), what was read of one that has ended is thrown away.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
 import { loadKoffi } from '../koffi.js';
 import type { Peer } from '../mux/link.js';
+import { userName } from './accounts.js';
+import { processFacts, readStart as read } from './process-facts.js';
 
 /** From asm-generic/socket.h; the same on every architecture that Node 20 is built for. */
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
+/** Since Linux 6.5; the same everywhere but on parisc and sparc, where it is another option that fails. */
+const SO_PEERPIDFD = 77;
 /** struct ucred: pid_t, uid_t, gid_t. */
 const UCRED_BYTES = 12;
 
@@ -59,11 +64,32 @@ export function unixPeer(socket: Socket): Peer {
     endianness() === 'LE'
       ? [0, 4, 8].map((at) => ucred.readUInt32LE(at))
       : [0, 4, 8].map((at) => ucred.readUInt32BE(at));
-  const who = { kind: 'unix', uid, gid } as const;
+  const user = userName(uid);
+  const who = { kind: 'unix', uid, gid, ...(user === null ? {} : { user }) } as const;
   // 0: a process that this one cannot see, in another namespace.
   if (pid === 0) return who;
-  const program = programOf(pid);
-  return program === null ? { ...who, pid } : { ...who, pid, program };
+  const watch = openWatch(fd);
+  try {
+    const facts = processFacts(pid);
+    // Its number may be another's by now, and with it all that was read.
+    return watch !== null && hasEnded(watch, pid) ? { ...who, pid } : { ...who, pid, ...facts };
+  } finally {
+    if (watch !== null) closeSync(watch);
+  }
+}
+
+/** @returns a descriptor of the peer's process itself, whatever becomes of its number; null before Linux 6.5. */
+function openWatch(fd: number): number | null {
+  const held = Buffer.alloc(4);
+  if (typeof getsockopt !== 'function') return null;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, held, Uint32Array.of(4)) !== 0) return null;
+  return endianness() === 'LE' ? held.readInt32LE() : held.readInt32BE();
+}
+
+/** @returns whether the process of a pidfd is gone, so that its number is free (pidfd_open(2): -1 in fdinfo) */
+function hasEnded(watch: number, pid: number): boolean {
+  const [, found] = /^Pid:\t(-?\d{1,10})$/m.exec(read(`/proc/self/fdinfo/${watch}`) ?? '') ?? [];
+  return found !== undefined && Number(found) !== pid;
 }
 
 /** @returns the common name in the certificate of a client that came by TLS; null for others, and for one without a name. */
@@ -83,13 +109,4 @@ function descriptorOf(socket: Socket): number {
   const handle: unknown = Reflect.get(socket, '_handle');
   const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
   return typeof fd === 'number' ? fd : -1;
-}
-
-/** @returns the name of process `pid`'s program (15 bytes at most), or null where it has ended or may not be seen. */
-function programOf(pid: number): string | null {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd();
-  } catch {
-    return null;
-  }
 }

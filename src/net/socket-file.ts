@@ -23,6 +23,7 @@ import { groupId, userId } from './accounts.js';
 import { formatPlace, type UnixListenAddress } from './address.js';
 import { FileHandle } from './file-handle.js';
 import { describeSystemError, errorCode, ListenError } from './listen-error.js';
+import { peerText } from '../shared/peer-text.js';
 import { unixPeer } from './peer-credentials.js';
 import { checkFolders } from './socket-folder.js';
 
@@ -263,17 +264,14 @@ export function connectTo(path: string): Promise<{ readonly code: string; readon
     socket.once('connect', () => {
       const peer = unixPeer(socket);
       socket.destroy();
-      resolve({ code: '', owner: peer.kind === 'unix' ? describeOwner(peer.pid, peer.uid, peer.program) : null });
+      const { program = 'a program' } = peer.kind === 'unix' ? peer : {};
+      const who = peerText({ ...peer, program });
+      resolve({ code: '', owner: who === program ? null : who });
     });
     socket.once('error', (error) => {
       resolve({ code: errorCode(error), owner: null });
     });
   });
-}
-
-function describeOwner(pid: number | undefined, uid: number | undefined, program: string | undefined): string | null {
-  if (pid === undefined) return uid === undefined ? null : `a program of uid ${uid}`;
-  return `${program ?? 'a program'} (pid ${pid}, uid ${uid})`;
 }
 
 /** Whether it is known that nothing is there. */

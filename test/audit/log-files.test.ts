@@ -208,8 +208,8 @@ describe('several logs', () => {
     assert.deepEqual(
       stats.clients.map(({ name, count }) => [name, count]),
       [
-        ['vm1#1 backup(1000)', 2],
-        ['vm1#1/2 backup(1000)', 1],
+        ['vm1#1 backup (pid 7, uid 1000)', 2],
+        ['vm1#1/2 backup (pid 7, uid 1000)', 1],
       ],
     );
     assert.deepEqual(

@@ -190,11 +190,11 @@ describe('a line for people', () => {
       recordLine(7, 'denied', { ...WHO, command: 'quit', rule: 'read-only', message: { execute: 'quit' }, reply: {} }),
     ]);
     assert.deepEqual(lines, [
-      '2026-01-31 12:00:00Z  vm1#3 backup(1000)  query-status  ok         500 µs  {}',
-      '2026-01-31 12:00:00Z  vm1#3 backup(1000)  device_add    error      1.23 s  driver="e1000" n=1 → no',
-      '2026-01-31 12:00:00Z  vm1                 * STOP        to 2               a=1',
-      '2026-01-31 12:00:00Z  vm1#3 backup(1000)  quit          no answer',
-      '2026-01-31 12:00:00Z  vm1#3 backup(1000)  quit          denied             read-only',
+      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  query-status  ok         500 µs  {}',
+      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  device_add    error      1.23 s  driver="e1000" n=1 → no',
+      '2026-01-31 12:00:00Z  vm1                             * STOP        to 2               a=1',
+      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  quit          no answer',
+      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  quit          denied             read-only',
     ]);
   });
 
@@ -326,7 +326,7 @@ describe('statistics', () => {
     assert.deepEqual([stop?.count, stop?.errors, stop?.p50], [1, 0, null]);
     assert.deepEqual(
       stats.clients.map((row) => [row.name, row.count]),
-      [['vm1#3 backup(1000)', 1003]],
+      [['vm1#3 backup (pid 7, uid 1000)', 1003]],
     );
     assert.deepEqual(
       stats.pairs.map((row) => row.command),

@@ -62,9 +62,9 @@ describe('who did it', () => {
     assert.deepEqual(
       lines.map((line) => line.split(/ {2,}/).slice(1, 4)),
       [
-        ['web1#5 backup(1000)', 'system_reset', 'ok'],
-        ['db1#5 backup(1000)', 'system_reset', 'ok'],
-        ['web1#6 backup(1000)', 'hmp system_reset', 'ok'],
+        ['web1#5 backup (pid 7, uid 1000)', 'system_reset', 'ok'],
+        ['db1#5 backup (pid 7, uid 1000)', 'system_reset', 'ok'],
+        ['web1#6 backup (pid 7, uid 1000)', 'hmp system_reset', 'ok'],
         ['web1#7', 'hmp system_reset', 'no answer'],
       ],
     );
@@ -182,8 +182,8 @@ describe('several logs', () => {
         .slice(0, -1)
         .map((line) => line.split(/ {2,}/).slice(1)),
       [
-        ['hosta.audit', 'vm1#1 backup(1000)', 'system_reset', 'no answer'],
-        ['hostb.audit', 'vm1#1 backup(1000)', 'system_reset', 'ok', '500 µs', '"of b"'],
+        ['hosta.audit', 'vm1#1 backup (pid 7, uid 1000)', 'system_reset', 'no answer'],
+        ['hostb.audit', 'vm1#1 backup (pid 7, uid 1000)', 'system_reset', 'ok', '500 µs', '"of b"'],
       ],
     );
     const verified = await audit(['verify', files[0] ?? '', files[2] ?? '']);
@@ -234,7 +234,7 @@ describe('what is shown', () => {
     assert.equal(rows.length, 3);
     assert.equal(
       rows[0],
-      'time,log,monitor,run,client,program,pid,uid,address,listener,kind,what,result,latency_us,arguments,answer,seq,answer_seq',
+      'time,log,monitor,run,client,program,pid,uid,user,login,address,listener,kind,what,result,latency_us,arguments,answer,seq,answer_seq',
     );
     assert.equal(
       rows[1],

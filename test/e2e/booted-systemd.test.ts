@@ -244,7 +244,7 @@ describe('under a real systemd', {
     assert.notEqual(system.run('systemctl', 'start', 'qmpmux@odd').status, 0);
     assert.match(
       system.must('journalctl', '--no-pager', '--output=cat', '--unit=qmpmux@odd'),
-      /it is in use by systemd \(pid 1, uid 0\); that is a \.socket unit: listen on fd:NAME/,
+      /it is in use by systemd \(pid 1, root\); that is a \.socket unit: listen on fd:NAME/,
     );
     system.must('systemctl', 'stop', 'qmpmux@odd.socket', 'qmpmux@odd.service');
     system.must('rm', '/etc/qmpmux/odd.toml');

@@ -165,10 +165,13 @@ describe('qmpmux serve --takeover', { skip: missing('qemu') }, () => {
     await first.ready();
     const second = takeOver(context, qemu);
     assert.equal((await second.exited).code, 69);
-    assert.match(second.errors, /two stand there: node \(pid \d+, uid \d+\) at that path, and qemu-system/);
+    assert.match(second.errors, /two stand there: qmpmux serve \(pid \d+, [^()]+\) at that path, and qemu-system/);
     const restore = startDaemon(context, ['--upstream', qemu.monitor, '--restore']);
     assert.equal((await restore.exited).code, 69);
-    assert.match(restore.errors, new RegExp(`node \\(pid ${first.pid}, uid \\d+\\) stands there; end that first`));
+    assert.match(
+      restore.errors,
+      new RegExp(`qmpmux serve \\(pid ${first.pid}, [^()]+\\) stands there; end that first`),
+    );
     await assertTakenOver(qemu);
   });
 

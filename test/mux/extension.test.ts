@@ -495,7 +495,7 @@ describe('disconnect-client', () => {
     assert.deepEqual(client.send(message('disconnect-client', { client: 1 }, { id: 9 })), ['{"return": {}, "id": 9}']);
     assert.equal(victim.link.isDestroyed, true);
     assert.equal(world.mux.counters.killed, 1);
-    assert.deepEqual(world.logged('disconnected'), ['disconnected 1 disconnected by client 2 (qmpmux, pid 7, uid 0)']);
+    assert.deepEqual(world.logged('disconnected'), ['disconnected 1 disconnected by client 2, qmpmux (pid 7, uid 0)']);
     assert.deepEqual(world.qemu.waitingNames, ['a', 'b']);
     world.qemu.returns();
     world.qemu.returns();
@@ -507,10 +507,10 @@ describe('disconnect-client', () => {
 
   it('tells the journal who asked for it, as far as that is known', () => {
     const actors: [Peer, string][] = [
-      [{ kind: 'tcp', address: '::1', port: 5 }, 'client 2'],
-      [{ kind: 'stdio' }, 'client 2'],
+      [{ kind: 'tcp', address: '::1', port: 5 }, 'client 2, [::1]:5'],
+      [{ kind: 'stdio' }, 'client 2, standard input'],
       [{ kind: 'unix' }, 'client 2'],
-      [{ kind: 'unix', uid: 7 }, 'client 2 (uid 7)'],
+      [{ kind: 'unix', uid: 7 }, 'client 2, uid 7'],
     ];
     for (const [peer, text] of actors) {
       const world = worldWith();

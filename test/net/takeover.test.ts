@@ -52,7 +52,7 @@ describe('before each attempt to dial', () => {
       if (outcome === 'refuse') {
         await assert.rejects(
           takeover.prepare(),
-          /two stand there: node \(pid \d+, uid \d+\) at that path, and node .* end one of them/,
+          /two stand there: takeover\.test\.js \(pid \d+, [^()]+\) at that path, and takeover\.test\.js .* end one of them/,
         );
       } else {
         const prepared = await takeover.prepare();

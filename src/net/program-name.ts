@@ -1,0 +1,78 @@
+/**
+ * What a person would call a program, from what /proc tells of its process. A program that runs others is called by what it runs:
+ * `exporter.py`, not `python3`; and qmpmux with its subcommand, `qmpmux exec`.
+ *
+ * All of it but `exe` is the process's own word: it can write what it likes over its arguments and its name.
+ */
+import { basename } from 'node:path';
+
+export interface ProgramFacts {
+  /** The process's name, of at most 15 bytes (/proc/PID/comm); null where it is not known. */
+  readonly comm: string | null;
+  /** The beginning of its command line, in pieces. */
+  readonly words: readonly string[];
+  /** The file it executes, as the kernel tells; null where that is not ours to know. */
+  readonly exe: string | null;
+}
+
+/** Of a name, in characters. */
+export const LONGEST_PROGRAM = 64;
+/** The kernel cuts a process's name at so many bytes. */
+const COMM_BYTES = 15;
+/** What the main thread of Node 24 and later is called. */
+const MAIN_THREAD = 'MainThread';
+
+const VERSION = /[\d.]*$/;
+/** Programs that run a script, and their options that have a value behind them. */
+const INTERPRETERS: Readonly<Record<string, readonly string[]>> = {
+  node: ['-r', '--require', '--import', '--loader', '--experimental-loader', '-C', '--conditions', '--env-file'],
+  nodejs: [],
+  bun: [],
+  deno: [],
+  python: ['-W', '-X'],
+  pypy: ['-W', '-X'],
+  perl: ['-I'],
+  ruby: ['-I', '-r'],
+  php: ['-d'],
+  lua: ['-l'],
+  sh: ['-o', '-O'],
+  bash: ['-o', '-O', '--rcfile', '--init-file'],
+  dash: ['-o'],
+  ash: ['-o'],
+  zsh: ['-o'],
+  ksh: ['-o'],
+};
+/** Options behind which no script comes: what is run stands on the command line itself. */
+const PROGRAM_OPTIONS = new Set(['-c', '-e', '-E', '-p', '-pe', '-ne', '--eval', '--print']);
+
+/** @returns the program's name, or null where nothing is known. */
+export function programName({ comm, words, exe }: ProgramFacts): string | null {
+  const first = basename(words[0] ?? '').replace(/^-/, '');
+  const name = scriptName(first, words) ?? scriptName(basename(exe ?? ''), words) ?? ownName(comm, first);
+  return name === '' ? null : name.slice(0, LONGEST_PROGRAM);
+}
+
+/** @returns the name that a process goes by: that of its file as far as it was not cut, or what it calls itself. */
+function ownName(comm: string | null, first: string): string {
+  if (comm === null || comm === '' || comm === MAIN_THREAD) return first || (comm ?? '');
+  return comm.length >= COMM_BYTES && first.startsWith(comm) ? first : comm;
+}
+
+/** @returns the name of the script that `program` runs; null where it runs none */
+function scriptName(program: string, words: readonly string[]): string | null {
+  const valued = INTERPRETERS[program.replace(VERSION, '')];
+  if (valued === undefined) return null;
+  for (let at = 1; at < words.length; at++) {
+    const word = words[at] ?? '';
+    if (PROGRAM_OPTIONS.has(word)) return null;
+    if (word === '-m' && program.startsWith('py')) return words[at + 1] ?? null;
+    if (valued.includes(word)) at++;
+    else if (word !== '--' && !word.startsWith('-')) return withSubcommand(basename(word), words[at + 1]);
+  }
+  return null;
+}
+
+function withSubcommand(script: string, next = ''): string {
+  if (script !== 'qmpmux' && script !== 'qmpmux.js') return script;
+  return /^[a-z][a-z-]{0,15}$/.test(next) ? `qmpmux ${next}` : 'qmpmux';
+}
