@@ -238,7 +238,7 @@ describe('what is shown', () => {
     );
     assert.equal(
       rows[1],
-      `2026-01-31T12:00:00.000000Z,,vm1,1,1,backup,7,1000,,unix:/run/vm1.mux,command,'=cmd|calc,reply,500,"{""a"":""x, \\""y\\"""",""b"":""\\n""}",[1],1,2`,
+      `2026-01-31T12:00:00.000000Z,,vm1,1,1,backup,7,1000,,,,unix:/run/vm1.mux,command,'=cmd|calc,reply,500,"{""a"":""x, \\""y\\"""",""b"":""\\n""}",[1],1,2`,
     );
     assert.equal((await audit(['show', '--csv', '--json', logFile(t, log)])).code, 64);
   });
