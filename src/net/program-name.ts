@@ -64,7 +64,8 @@ function scriptName(program: string, words: readonly string[]): string | null {
   if (valued === undefined) return null;
   for (let at = 1; at < words.length; at++) {
     const word = words[at] ?? '';
-    if (PROGRAM_OPTIONS.has(word)) return null;
+    // Nothing: a process that has written a title over its command line.
+    if (word === '' || PROGRAM_OPTIONS.has(word)) return null;
     if (word === '-m' && program.startsWith('py')) return words[at + 1] ?? null;
     if (valued.includes(word)) at++;
     else if (word !== '--' && !word.startsWith('-')) return withSubcommand(basename(word), words[at + 1]);

@@ -47,6 +47,16 @@ describe('a program is called', () => {
     assert.equal(nameOf('node', 'node tool.js secret'), 'tool.js');
   });
 
+  test('by the title that it has given itself', () => {
+    for (const exe of ['/usr/bin/node', null]) {
+      assert.equal(programName({ comm: 'qmpmux clients', words: ['qmpmux clients', '', ''], exe }), 'qmpmux clients');
+      assert.equal(
+        programName({ comm: 'qmpmux audit sh', words: ['qmpmux audit show', ''], exe }),
+        'qmpmux audit show',
+      );
+    }
+  });
+
   test('by a bounded name', () => {
     assert.equal(nameOf('node', `node ${'x'.repeat(4000)}`)?.length, LONGEST_PROGRAM);
   });
