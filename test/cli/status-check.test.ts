@@ -39,7 +39,7 @@ describe('status --check', () => {
     const upstream = { state: 'lost', reason: 'closed | by QEMU\nitself', for: 3 };
     assert.match(
       line({ upstream }),
-      /^2 QMPMUX CRITICAL - vm: no QEMU for 3\.0s \(closed \/ by QEMU.itself\) \| clients/,
+      /^2 QMPMUX CRITICAL - vm: no QEMU for 3\.0s \(closed \/ by QEMU\\u000aitself\) \| clients/,
     );
     assert.match(line({ upstream: { state: 'connecting', for: 1 } }), /no QEMU for 1\.0s \(connecting\)/);
   });
