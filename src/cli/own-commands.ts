@@ -115,11 +115,12 @@ export async function writeAnswer(
   target: Target,
   { json, timeout }: { readonly json?: boolean | undefined; readonly timeout?: string | undefined },
   name: string,
-  layOut: (report: Report) => Promise<readonly string[]>,
+  layOut: (report: Report, commands: OwnCommands) => Promise<readonly string[]>,
 ): Promise<number> {
   return withOwnCommands(target, timeout, async (commands) => {
     const { value, text } = await commands.ask(name);
-    const shown = json === true ? textFor(process.stdout, text) : (await layOut(new Report(value))).join('\n');
+    const shown =
+      json === true ? textFor(process.stdout, text) : (await layOut(new Report(value), commands)).join('\n');
     process.stdout.write(`${shown}\n`);
     return EXIT.ok;
   });

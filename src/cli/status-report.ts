@@ -5,7 +5,12 @@ import type { Report } from './report.js';
 import { percentile } from './latency.js';
 import { outputOptions, tableLines, type TableOptions } from './table.js';
 
-export function statusLines(status: Report, options: TableOptions = outputOptions()): string[] {
+/** @param monitors those of the VM, where it has told them */
+export function statusLines(
+  status: Report,
+  monitors: readonly string[] | null = null,
+  options: TableOptions = outputOptions(),
+): string[] {
   const { colour } = options;
   const rows: [string, string][] = [
     ['monitor', status.at('monitor').text],
@@ -19,6 +24,7 @@ export function statusLines(status: Report, options: TableOptions = outputOption
     ['traffic', trafficText(status.at('traffic'))],
     ['memory', `${showBytes(status.at('held').number)} buffered for clients`],
   ];
+  if (monitors !== null && monitors.length > 0) rows.splice(3, 0, ['monitors', monitorsText(monitors)]);
   const refused = status
     .at('counters')
     .members.filter(([, count]) => count.number > 0)
@@ -55,6 +61,10 @@ export function upstreamText(upstream: Report, colour: Colour): string {
   }
   const reason = upstream.at('reason').text;
   return colour('red', `not there for ${since} (${reason === '' ? state : reason})`);
+}
+
+function monitorsText(monitors: readonly string[]): string {
+  return `${monitors.join(', ')}: ${monitors.length === 1 ? 'qmpmux’s own' : 'one is qmpmux’s own, the others bypass it'}`;
 }
 
 function commandsText(status: Report): string {

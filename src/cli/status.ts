@@ -37,7 +37,7 @@ export const status = subcommand({
     },
   },
   examples: [
-    ['$0 status /run/vm.ctl', 'QEMU, clients, commands, refusals'],
+    ['$0 status /run/vm.ctl', 'QEMU and, from 11.1 on, its monitors; clients, commands, refusals'],
     ['$0 status /run/vm.ctl --json | jq .clients', 'for scripts'],
     ['$0 status /run/vm.ctl --check --warning 5s --critical 30s', 'for Nagios'],
   ],
@@ -54,8 +54,12 @@ export const status = subcommand({
     if (check !== true) {
       const other = (['warning', 'critical'] as const).find((flag) => flags[flag] !== undefined);
       if (other !== undefined) throw new UsageError(`--${other} needs --check`);
-      return writeAnswer(target, flags, 'query-status', async (report) => {
-        return (await import('./status-report.js')).statusLines(report);
+      return writeAnswer(target, flags, 'query-status', async (report, commands) => {
+        const [{ statusLines }, { vmMonitors }] = await Promise.all([
+          import('./status-report.js'),
+          import('./vm-monitors.js'),
+        ]);
+        return statusLines(report, await vmMonitors(commands, report));
       });
     }
     const thresholds = thresholdsOf(flags.warning, flags.critical);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { canAddMonitors } from '../../dist/mux/monitor-commands.js';
 import { blockage } from '../support/blockage.js';
 import { startDaemon } from '../support/daemon.js';
 import { missing, startQemu } from '../support/qemu.js';
@@ -30,6 +31,36 @@ describe('qmpmux status', { skip: missing('qemu') }, () => {
     assert.match(output, /^clients {3}2$/m);
     assert.match(output, new RegExp(`^unix:${mux} +1 {2}full +off$`, 'm'));
     assert.ok(!output.includes('\x1b'));
+  });
+
+  it('lists the VM’s monitors where they are objects, also on a read-only socket, and waits for no QEMU that is busy', async (context) => {
+    const { control, mux, watch, qemu } = await serve(context);
+    const before = await runQmpmux(['status', watch]);
+    if (!canAddMonitors(qemu.version)) {
+      assert.doesNotMatch(before.output, /^monitors/m);
+      return;
+    }
+    // The second is the test's own.
+    const own =
+      /^monitors {2}compat_monitor0 \(QMP\), compat_monitor1 \(QMP\): one is qmpmux’s own, the others bypass it$/m;
+    const both = before.output.replace(
+      /compat_monitor1 \(QMP\), compat_monitor0/,
+      'compat_monitor0 (QMP), compat_monitor1',
+    );
+    assert.match(both, own);
+    await qemu.execute('chardev-add', { id: 'c', backend: { type: 'null', data: {} } });
+    await qemu.execute('object-add', { 'qom-type': 'monitor-hmp', id: 'extra', chardev: 'c' });
+    assert.match((await runQmpmux(['status', control])).output, /^monitors {2}.*\bextra \(HMP\).*bypass it$/m);
+
+    const busy = await blockage(context);
+    const client = await RawClient.negotiated(mux);
+    await client.write(`{${busy.members},"id":"busy"}`);
+    await busy.begun;
+    const { code, output } = await runQmpmux(['status', control]);
+    assert.equal(code, 0);
+    assert.match(output, /^queue {5}1 in flight/m);
+    assert.doesNotMatch(output, /^monitors/m);
+    busy.release();
   });
 
   it('prints what qmpmux returned with --json', async (context) => {
