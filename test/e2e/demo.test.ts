@@ -4,7 +4,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type Daemon, startQmpmux } from '../support/daemon.js';
-import { missing, startQemu } from '../support/qemu.js';
+import { missing, pathWithQemu, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 
@@ -38,7 +38,7 @@ async function pathOf(demo: Daemon): Promise<string> {
 for (const kind of ['simulated', 'real'] as const) {
   describe(`qmpmux demo --${kind}`, { skip: missing('nc', ...(kind === 'real' ? ['qemu'] : [])) }, () => {
     test('shares a VM, and what it says to type works as it stands', async (t) => {
-      const demo = startQmpmux(t, ['demo', `--${kind}`]);
+      const demo = startQmpmux(t, ['demo', `--${kind}`], { PATH: pathWithQemu(t) });
       const path = await pathOf(demo);
       assert.match(
         demo.output,
@@ -73,7 +73,7 @@ for (const kind of ['simulated', 'real'] as const) {
     });
 
     test('goes on with a new VM when a client ends this one', async (t) => {
-      const demo = startQmpmux(t, ['demo', `--${kind}`]);
+      const demo = startQmpmux(t, ['demo', `--${kind}`], { PATH: pathWithQemu(t) });
       const client = await RawClient.connect(await pathOf(demo));
       await client.write('{"execute":"qmp_capabilities"}{"execute":"quit"}');
       assert.match((await client.readToEnd()).toString(), /"SHUTDOWN".*\r\n\{"return": \{\}\}\r\n$/);

@@ -4,14 +4,14 @@
  * the VM there without touching what it tests.
  */
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { isAtLeast } from '../../dist/mux/qemu-version.js';
 import { qemuProgram } from './programs.js';
 import type { Target } from './raw-client.js';
-import { removeFolder, type Scope } from './scratch.js';
+import { removeFolder, type Scope, scratch } from './scratch.js';
 
 export { missing, qemuAvailable } from './programs.js';
 
@@ -73,6 +73,19 @@ export function reconnectOption(): string {
   const version = /version (\d+\.\d+)/.exec(stdout)?.[1];
   if (version === undefined) throw new Error(`${qemuProgram} --version says ${JSON.stringify(stdout)}`);
   return isAtLeast(version, 9, 2) ? 'reconnect-ms=1000' : 'reconnect=1';
+}
+
+/**
+ * For programs that look for their QEMU by name.
+ * @param extraArgs go before what the program gives it
+ * @returns a PATH whose `qemu-system-x86_64` is the QEMU of the tests
+ */
+export function pathWithQemu(scope: Scope, extraArgs: readonly string[] = []): string {
+  const folder = scratch(scope);
+  const path = process.env['PATH'] ?? '';
+  const script = `#!/bin/sh\nPATH='${path}' exec ${qemuProgram} ${extraArgs.join(' ')} "$@"\n`;
+  writeFileSync(join(folder, 'qemu-system-x86_64'), script, { mode: 0o755 });
+  return `${folder}:${path}`;
 }
 
 const running = new Set<number>();
