@@ -30,7 +30,8 @@ const VALUE = 'hush-hush-0123456789';
 /** Names of string members that stay in the log, and why. */
 const NO_SECRET: ReadonlyMap<string, string> = new Map(
   Object.entries({
-    'cookie-secret key-secret new-secret old-secret password-secret passwordid proxy-password-secret': 'ids of secret objects',
+    'cookie-secret key-secret new-secret old-secret password-secret passwordid proxy-password-secret':
+      'ids of secret objects',
     keyid: 'the id of a secret object that another one is encrypted with',
     'tls-authz tls-creds': 'ids of objects',
     'user username proxy-username': 'who, not by what',

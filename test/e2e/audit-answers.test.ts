@@ -18,9 +18,11 @@ const OSK = 'hush-osk-'.padEnd(64, 'abcdefgh');
 /** The secrets as they were given, and the first in base64. */
 const FORMS = [SECRET, Buffer.from(SECRET).toString('base64').slice(0, -2), OSK];
 
+/** An item of a schema, or of what `qom-list` lists. */
 interface Entry {
   readonly name: string;
-  readonly 'meta-type': string;
+  readonly type?: string;
+  readonly 'meta-type'?: string;
   readonly 'arg-type'?: string;
   readonly members?: readonly { readonly name?: string; readonly default?: null }[];
 }
@@ -37,14 +39,25 @@ async function asker(scope: Scope, target: string): Promise<Asker> {
   return async (name, args = {}) => {
     const id = ++last;
     await client.write(JSON.stringify({ execute: name, arguments: args, id }));
-    return (await client.readLinesUntil((line) => line.endsWith(`"id": ${id}}`) || line.startsWith(`{"id": ${id},`))).at(-1) ?? '';
+    return (
+      (await client.readLinesUntil((line) => line.endsWith(`"id": ${id}}`) || line.startsWith(`{"id": ${id},`))).at(
+        -1,
+      ) ?? ''
+    );
   };
 }
 
-/** The value of `return`, or nothing for an error. The shape is QEMU's promise. */
-function returned<T>(answer: string): T | null {
+/** The value of `return`; nothing for an error. */
+function returned(answer: string): unknown {
+  const reply: { readonly return?: unknown } = JSON.parse(answer);
+  return reply.return;
+}
+
+/** The items of a list that has some, whose shape is QEMU's promise. */
+function listed(answer: string): readonly Entry[] {
+  const items = returned(answer);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  return (JSON.parse(answer) as { return?: T }).return ?? null;
+  return Array.isArray(items) ? (items as Entry[]) : [];
 }
 
 describe('the audit log', { skip: missing('qemu') }, () => {
@@ -68,12 +81,12 @@ describe('the audit log', { skip: missing('qemu') }, () => {
     assert.match(await ask('object-add', added), /"return"/);
 
     // every property of what holds a secret, by its name and all at once
-    const anonymous = returned<{ name: string; type: string }[]>(
-      await ask('qom-list', { path: '/machine/peripheral-anon' }),
-    )?.find(({ type }) => type.includes('applesmc'))?.name;
+    const anonymous = listed(await ask('qom-list', { path: '/machine/peripheral-anon' })).find(
+      ({ type }) => type?.includes('applesmc') === true,
+    )?.name;
     const paths = ['/objects/s', '/objects/added', `/machine/peripheral-anon/${anonymous}`];
     for (const path of paths) {
-      const properties = returned<{ name: string }[]>(await look('qom-list', 'qom-list', { path })) ?? [];
+      const properties = listed(await look('qom-list', 'qom-list', { path }));
       assert.ok(properties.length > 1, path);
       for (const { name: property } of properties) {
         await look('qom-get', 'qom-get', { path, property });
@@ -85,16 +98,17 @@ describe('the audit log', { skip: missing('qemu') }, () => {
     await look('device-list-properties', 'device-list-properties', { typename: 'isa-applesmc' });
 
     // everything that asks for nothing more than its name
-    const schema = returned<Entry[]>(await ask('query-qmp-schema')) ?? [];
+    const schema = listed(await ask('query-qmp-schema'));
     const types = new Map(schema.map((entry) => [entry.name, entry]));
     const needsNothing = (entry: Entry) =>
       (types.get(entry['arg-type'] ?? '')?.members ?? []).every((member) => 'default' in member);
     const queries = schema.filter(
-      (entry) => entry['meta-type'] === 'command' && /^(x-)?(query|qom-list|info)/.test(entry.name) && needsNothing(entry),
+      (entry) =>
+        entry['meta-type'] === 'command' && /^(x-)?(query|qom-list|info)/.test(entry.name) && needsNothing(entry),
     );
     assert.ok(queries.length > 40);
     for (const { name } of queries) await look(name, name);
-    const help = returned<string>(await ask('human-monitor-command', { 'command-line': 'help info' })) ?? '';
+    const help = String(returned(await ask('human-monitor-command', { 'command-line': 'help info' })));
     const subcommands = [...help.matchAll(/^info ([\w-]+)/gm)].map(([, name = '']) => name);
     assert.ok(subcommands.length > 30);
     for (const name of subcommands) {
