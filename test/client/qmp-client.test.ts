@@ -397,7 +397,7 @@ describe('a raw command', () => {
     for (const [command, why] of [
       ['', /there is no command/],
       ['  \n', /there is no command/],
-      ['{"execute":"a"', /not complete/],
+      ['{"execute":"a"', /ends too early/],
       ['{"execute":"a"}{"execute":"b"}', /more behind the command/],
       ['{"execute":"a"} x', /more behind the command/],
       ['[]', /QMP input must be a JSON object/],

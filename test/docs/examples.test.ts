@@ -35,6 +35,7 @@ describe('the examples', { skip: missing('qemu', 'bash', 'zsh', 'jq'), concurren
       writeFileSync(join(folder, name), config);
     }
     writeFileSync(join(folder, 'etc/qmpmux/backup.rules'), 'allow @read-only\n');
+    writeFileSync(join(folder, 'key'), 'a secret\n');
     const vm = await startQemu(scope, { machine: 'q35', extraArgs: ['-smp', '2'] });
     const testVm = await startQemu(scope);
     const listen = ['vm.mux', 'vm.ctl,extensions=on'].flatMap((name) => ['--listen', `${folder}/${name}`]);
