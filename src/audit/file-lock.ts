@@ -5,11 +5,11 @@
  * A process may hold it several times: a log that takes over goes on in the file of the one before.
  */
 import * as fs from 'node:fs';
+import { constants } from 'node:os';
 import { loadKoffi } from '../koffi.js';
+import { LOCK_EX, LOCK_NB } from '../linux.js';
 
-const LOCK_EX = 2;
-const LOCK_NB = 4;
-const EWOULDBLOCK = 11;
+const { EWOULDBLOCK } = constants.errno;
 
 /** @returns 0, or an error number */
 type Flock = (fd: number, operation: number) => number;

@@ -2,6 +2,8 @@
  * What systemd is told, by sd_notify's protocol (sd_notify(3)): datagrams of lines to the socket named in `NOTIFY_SOCKET`.
  * Node has no unix datagram sockets, so libc is called through koffi, which is loaded only where a service manager listens.
  */
+import { endianness } from 'node:os';
+import { linuxNumbers, MSG_NOSIGNAL } from '../linux.js';
 import type { Log } from '../net/log.js';
 
 /** Sends one datagram. */
@@ -10,8 +12,6 @@ type Send = (state: string) => void;
 /** How often the sentence for `systemctl status` is looked at, in milliseconds. */
 const STATUS_INTERVAL = 2000;
 const AF_UNIX = 1;
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
-const MSG_NOSIGNAL = 0x4000;
 /** sun_family and at most this many bytes of path (unix(7)). */
 const LONGEST_PATH = 107;
 
@@ -101,15 +101,18 @@ async function openSender(path: string): Promise<Send> {
   if (name.length > LONGEST_PATH) throw new Error('NOTIFY_SOCKET is too long');
   // A path ends in a NUL; an abstract name is as long as it is.
   const address = Buffer.alloc(2 + name.length + (isAbstract ? 0 : 1));
-  address.writeUInt16LE(AF_UNIX, 0);
+  // A number of a C struct is in the machine's own order.
+  if (endianness() === 'LE') address.writeUInt16LE(AF_UNIX);
+  else address.writeUInt16BE(AF_UNIX);
   name.copy(address, 2);
+  const { SOCK_DGRAM, SOCK_CLOEXEC } = linuxNumbers();
   const { default: koffi } = await import('koffi');
   const libc = koffi.load(null);
   const socket = libc.func('int socket(int domain, int type, int protocol)');
   const sendto = libc.func(
     'long sendto(int fd, const void *data, size_t size, int flags, const void *address, unsigned int length)',
   );
-  const fd: unknown = socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+  const fd: unknown = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (typeof fd !== 'number' || fd < 0) throw new Error('no socket could be made');
   return (state) => {
     const datagram = Buffer.from(state);

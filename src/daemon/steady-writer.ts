@@ -11,14 +11,10 @@ import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { getSystemErrorName } from 'node:util';
 import { loadKoffi } from '../koffi.js';
+import { F_GETFL, F_SETFL, MSG_DONTWAIT, MSG_NOSIGNAL } from '../linux.js';
 
 /** @returns how many of the bytes were taken; 0 where none can be now. @throws Error, with its `code`, where they cannot be written */
 export type SteadyWrite = (bytes: Uint8Array) => number;
-
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-const F_GETFL = 3;
-const F_SETFL = 4;
 
 /** @param fd 1 or 2 */
 export function steadyWriter(fd: number): SteadyWrite {

@@ -7,17 +7,15 @@
  * where the name is too long for a socket address.
  */
 import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
-
-/** From asm-generic/fcntl.h, the same on every architecture that Node is built for; Node has no name for it. */
-const O_PATH = 0o10000000;
+import { linuxNumbers } from '../linux.js';
 
 export class FileHandle {
   readonly stat: Stats;
   readonly #fd: number;
 
-  /** Links are not followed: the handle of a link is the link's own. @throws Error of the system */
+  /** Links are not followed: the handle of a link is the link's own. @throws Error of the system, or for a machine whose numbers are not known */
   constructor(path: string) {
-    this.#fd = openSync(path, O_PATH | constants.O_NOFOLLOW);
+    this.#fd = openSync(path, linuxNumbers().O_PATH | constants.O_NOFOLLOW);
     this.stat = fstatSync(this.#fd);
   }
 

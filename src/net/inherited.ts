@@ -7,14 +7,11 @@
  */
 import { closeSync, fstatSync } from 'node:fs';
 import { loadKoffi } from '../koffi.js';
+import { F_DUPFD_CLOEXEC, F_SETFD, FD_CLOEXEC } from '../linux.js';
 import { describeSystemError, ListenError } from './listen-error.js';
 
 /** SD_LISTEN_FDS_START. */
 const FIRST = 3;
-/** From asm-generic/fcntl.h: a copy that children do not get; and the flag by which they do not get the original. */
-const F_DUPFD_CLOEXEC = 1030;
-const F_SETFD = 2;
-const FD_CLOEXEC = 1;
 
 type Fcntl = (fd: number, command: number, argument: number) => number;
 let fcntl: Fcntl | null = null;
@@ -83,6 +80,7 @@ function copyOf(fd: number, place: string): number {
   } catch (error) {
     throw new ListenError(place, 'koffi has no binary for this machine, which this needs', { cause: error });
   }
+  // A copy that children do not get, and the flag by which they do not get the original.
   const copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw new ListenError(place, 'it cannot be copied: too many open files');
   fcntl(fd, F_SETFD, FD_CLOEXEC);

@@ -5,23 +5,24 @@
  * stay good, which those of JavaScript's buffers need not. Every call is made without blocking, and is over when it returns, so
  * one piece serves all sockets.
  */
-import { endianness } from 'node:os';
+import { constants, endianness } from 'node:os';
 import { type Koffi, loadKoffi } from '../koffi.js';
+import {
+  type LinuxNumbers,
+  linuxNumbers,
+  MSG_CMSG_CLOEXEC,
+  MSG_CTRUNC,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  MSG_PEEK,
+  SCM_RIGHTS,
+} from '../linux.js';
 
 /** The most bytes of one call that may bring descriptors. */
 export const CALL_BYTES = 64 * 1024;
 
-export const EAGAIN = 11;
-const EINTR = 4;
-const SOL_SOCKET = 1;
-const SCM_RIGHTS = 1;
-const MSG_PEEK = 0x02;
-const MSG_CTRUNC = 0x08;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-const MSG_CMSG_CLOEXEC = 0x4000_0000;
-/** Of most machines (asm-generic/ioctls.h); where it is another number, the call fails. */
-const FIONREAD = 0x541b;
+export const { EAGAIN } = constants.errno;
+const { EINTR } = constants.errno;
 /** SCM_MAX_FD: the kernel lets nobody send more with one message. */
 const MOST_DESCRIPTORS = 253;
 const INT = 4;
@@ -53,6 +54,7 @@ export class MessageCalls {
   /** Whether descriptors came with it that this process could not take: it has too many open files. */
   isCut = false;
 
+  readonly #numbers: LinuxNumbers;
   readonly #recvmsg: (fd: number, header: unknown, flags: number) => number;
   readonly #sendmsg: (fd: number, header: unknown, flags: number) => number;
   readonly #recv: (fd: number, bytes: Uint8Array, most: number, flags: number) => number;
@@ -72,7 +74,8 @@ export class MessageCalls {
   /** Where the lower half of a word is, in ints. */
   readonly #low: number;
 
-  private constructor(koffi: Koffi) {
+  private constructor(koffi: Koffi, numbers: LinuxNumbers) {
+    this.#numbers = numbers;
     const libc = koffi.load(null);
     this.#recvmsg = libc.func('long recvmsg(int, void *, int)');
     this.#sendmsg = libc.func('long sendmsg(int, void *, int)');
@@ -109,11 +112,10 @@ export class MessageCalls {
     }
   }
 
-  /** @returns the calls, or null where they cannot be made: koffi has no binary for this machine, or it is no Linux. */
+  /** @returns the calls, or null where they cannot be made: koffi has no binary for this machine, or its numbers are not known. */
   static load(): MessageCalls | null {
-    if (process.platform !== 'linux') return null;
     try {
-      return new MessageCalls(loadKoffi());
+      return new MessageCalls(loadKoffi(), linuxNumbers());
     } catch {
       return null;
     }
@@ -158,7 +160,7 @@ export class MessageCalls {
 
   /** @returns how many bytes could be received, 0 at EOF, or an error number below zero */
   unread(fd: number): number {
-    return this.#ioctl(fd, FIONREAD, this.#count) < 0 ? this.#error() : (this.#ints[COUNT / INT] ?? 0);
+    return this.#ioctl(fd, this.#numbers.FIONREAD, this.#count) < 0 ? this.#error() : (this.#ints[COUNT / INT] ?? 0);
   }
 
   /**
@@ -183,7 +185,7 @@ export class MessageCalls {
     this.#setSize(VECTOR + this.#wordBytes, most);
     this.#setSize(SENDING + 5 * this.#wordBytes, descriptors.length === 0 ? 0 : this.#align(length));
     this.#setSize(CONTROL, length);
-    this.#ints[(CONTROL + this.#wordBytes) / INT] = SOL_SOCKET;
+    this.#ints[(CONTROL + this.#wordBytes) / INT] = this.#numbers.SOL_SOCKET;
     this.#ints[(CONTROL + this.#wordBytes) / INT + 1] = SCM_RIGHTS;
     this.#ints.set(descriptors, (CONTROL + this.#headBytes) / INT);
     const sent = this.#sendmsg(fd, this.#sending, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -206,7 +208,7 @@ export class MessageCalls {
       if (length < this.#headBytes) return;
       const level = this.#ints[(at + this.#wordBytes) / INT];
       const type = this.#ints[(at + this.#wordBytes) / INT + 1];
-      if (level === SOL_SOCKET && type === SCM_RIGHTS) {
+      if (level === this.#numbers.SOL_SOCKET && type === SCM_RIGHTS) {
         const count = Math.min(MOST_DESCRIPTORS, Math.floor((length - this.#headBytes) / INT));
         const first = (at + this.#headBytes) / INT;
         for (let i = 0; i < count; i++) this.descriptors.push(this.#ints[first + i] ?? -1);

@@ -10,33 +10,42 @@ import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
 import { loadKoffi } from '../koffi.js';
+import { linuxNumbers } from '../linux.js';
 import type { Peer } from '../mux/link.js';
 import { userName } from './accounts.js';
 import { processFacts, readStart as read } from './process-facts.js';
 
-/** From asm-generic/socket.h; the same on every architecture that Node 20 is built for. */
-const SOL_SOCKET = 1;
-const SO_PEERCRED = 17;
-/** Since Linux 6.5; the same everywhere but on parisc and sparc, where it is another option that fails. */
-const SO_PEERPIDFD = 77;
 /** struct ucred: pid_t, uid_t, gid_t. */
 const UCRED_BYTES = 12;
 
-type GetSockOpt = (fd: number, level: number, option: number, value: Buffer, length: Uint32Array) => number;
+/**
+ * Asks the kernel about a socket.
+ * @param length the bytes of `value`, and then of the answer
+ * @returns 0, or -1 where the kernel does not answer
+ */
+export type AskKernel = (
+  fd: number,
+  option: 'SO_PEERCRED' | 'SO_PEERPIDFD',
+  value: Buffer,
+  length: Uint32Array,
+) => number;
 
 /** Undefined until it is needed, null where it cannot be had. */
-let getsockopt: GetSockOpt | null | undefined;
+let askKernel: AskKernel | null | undefined;
 
 /** Loads what the first client needs (some 10 ms), before it comes. */
 export function preparePeerCredentials(): void {
-  if (getsockopt === undefined) getsockopt = loadGetsockopt();
+  if (askKernel === undefined) askKernel = loadGetsockopt();
 }
 
-/** @returns libc's getsockopt, or null where koffi has no binary for this machine. */
-function loadGetsockopt(): GetSockOpt | null {
+/** @returns the question by libc's getsockopt, or null where koffi has no binary for this machine, or its numbers are not known. */
+function loadGetsockopt(): AskKernel | null {
   try {
-    const koffi = loadKoffi();
-    return koffi.load(null).func('int getsockopt(int, int, int, void *, void *)');
+    const numbers = linuxNumbers();
+    const call: (fd: number, level: number, option: number, value: Buffer, length: Uint32Array) => number = loadKoffi()
+      .load(null)
+      .func('int getsockopt(int, int, int, void *, void *)');
+    return (fd, option, value, length) => call(fd, numbers.SOL_SOCKET, numbers[option], value, length);
   } catch {
     return null;
   }
@@ -51,14 +60,20 @@ export function peerOf(socket: Socket): Peer {
   return subject === null ? peer : { ...peer, subject };
 }
 
-/** @returns what the socket tells of its peer; only the kind where it tells nothing. */
-export function unixPeer(socket: Socket): Peer {
+/**
+ * @param ask the kernel, but in a test
+ * @returns what the socket tells of its peer; only the kind where it tells nothing, or what cannot be an answer: nobody is taken for root
+ *   because a call failed
+ */
+export function unixPeer(socket: Socket, ask?: AskKernel): Peer {
   const fd = descriptorOf(socket);
   if (fd < 0) return { kind: 'unix' };
-  preparePeerCredentials();
-  if (getsockopt === null || getsockopt === undefined) return { kind: 'unix' };
+  if (ask === undefined) preparePeerCredentials();
+  const question = ask ?? askKernel;
+  if (question === null || question === undefined) return { kind: 'unix' };
   const ucred = Buffer.alloc(UCRED_BYTES);
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, Uint32Array.of(UCRED_BYTES)) !== 0) return { kind: 'unix' };
+  const length = Uint32Array.of(UCRED_BYTES);
+  if (question(fd, 'SO_PEERCRED', ucred, length) !== 0 || length[0] !== UCRED_BYTES) return { kind: 'unix' };
   // Numbers of a C struct are in the machine's own order.
   const [pid = 0, uid = 0, gid = 0] =
     endianness() === 'LE'
@@ -68,7 +83,7 @@ export function unixPeer(socket: Socket): Peer {
   const who = { kind: 'unix', uid, gid, ...(user === null ? {} : { user }) } as const;
   // 0: a process that this one cannot see, in another namespace.
   if (pid === 0) return who;
-  const watch = openWatch(fd);
+  const watch = openWatch(fd, question);
   try {
     const facts = processFacts(pid);
     // Its number may be another's by now, and with it all that was read.
@@ -79,10 +94,10 @@ export function unixPeer(socket: Socket): Peer {
 }
 
 /** @returns a descriptor of the peer's process itself, whatever becomes of its number; null before Linux 6.5. */
-function openWatch(fd: number): number | null {
+function openWatch(fd: number, ask: AskKernel): number | null {
   const held = Buffer.alloc(4);
-  if (typeof getsockopt !== 'function') return null;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, held, Uint32Array.of(4)) !== 0) return null;
+  const length = Uint32Array.of(held.length);
+  if (ask(fd, 'SO_PEERPIDFD', held, length) !== 0 || length[0] !== held.length) return null;
   return endianness() === 'LE' ? held.readInt32LE() : held.readInt32BE();
 }
 

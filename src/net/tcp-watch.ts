@@ -12,6 +12,7 @@
  */
 import type { Socket } from 'node:net';
 import { loadKoffi } from '../koffi.js';
+import { IPPROTO_TCP, TCP_INFO } from '../linux.js';
 import { descriptorOf } from './socket-link.js';
 
 /** How long a peer may be silent that is asked something, unless said otherwise. In milliseconds. */
@@ -24,9 +25,7 @@ const ASKING = 10_000;
 /** How often it is looked. */
 const LOOK = 2000;
 
-const IPPROTO_TCP = 6;
-const TCP_INFO = 11;
-/** The beginning of struct tcp_info (linux/tcp.h), which only ever grew at its end. */
+/** The beginning of struct tcp_info (linux/tcp.h), which only ever grew at its end: bytes and 32-bit words, the same on every architecture. */
 const INFO_BYTES = 60;
 const PROBES = 3;
 const UNACKED = 24;

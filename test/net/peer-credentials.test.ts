@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
-import { createServer, Socket } from 'node:net';
+import { createConnection, createServer, Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Peer } from '../../dist/mux/link.js';
-import { unixPeer } from '../../dist/net/peer-credentials.js';
+import { type AskKernel, unixPeer } from '../../dist/net/peer-credentials.js';
 import { unitOf } from '../../dist/net/process-facts.js';
 import { missing } from '../support/programs.js';
 import { scratch } from '../support/scratch.js';
@@ -64,6 +64,33 @@ describe('the peer of a Unix socket', () => {
     await once(child, 'exit');
     // Nothing is known any more of who it was; a process that has its number now is not taken for it.
     assert.equal(peerFacts(unixPeer(socket)).program, undefined);
+  });
+
+  test('is nobody known, and never root, where the kernel fails or answers something else', async (t) => {
+    const path = join(scratch(t), 's');
+    const server = createServer().listen(path);
+    t.after(() => server.close());
+    await once(server, 'listening');
+    const client = createConnection(path);
+    t.after(() => client.destroy());
+    // what net.Server's event 'connection' brings
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    t.after(() => socket.destroy());
+    const answer =
+      (status: number, bytes: readonly number[], told = bytes.length): AskKernel =>
+      (_fd, option, value, length) => {
+        if (option !== 'SO_PEERCRED') return -1;
+        value.set(bytes);
+        length[0] = told;
+        return status;
+      };
+    const ucred = Buffer.from(Int32Array.of(0, 4_000_000_000, 8).buffer);
+    assert.deepEqual(unixPeer(socket, answer(0, [...ucred])), { kind: 'unix', uid: 4_000_000_000, gid: 8 });
+    // What 17 asks for on POWER: SO_SNDLOWAT, an int that is 1.
+    assert.deepEqual(unixPeer(socket, answer(0, [...new Uint8Array(Int32Array.of(1).buffer)])), { kind: 'unix' });
+    assert.deepEqual(unixPeer(socket, answer(-1, [], 12)), { kind: 'unix' });
+    for (const told of [0, 4, 8, 11, 13, 16]) assert.deepEqual(unixPeer(socket, answer(0, [], told)), { kind: 'unix' });
   });
 
   test('is known by its kind alone where there is no socket any more', () => {
