@@ -122,6 +122,20 @@ export class Daemon {
     this.#child.kill(signal);
   }
 
+  /** Reads its log no more, until `resumeLog`. */
+  pauseLog(): void {
+    this.#child.stderr.pause();
+  }
+
+  resumeLog(): void {
+    this.#child.stderr.resume();
+  }
+
+  /** Closes our end of its log. */
+  leaveLog(): void {
+    this.#child.stderr.destroy();
+  }
+
   /** Sends a signal and waits for the end. */
   stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> {
     this.#child.kill(signal);
