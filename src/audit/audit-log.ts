@@ -191,7 +191,7 @@ export class AuditLog {
       this.clock.put(line, this.startedAt);
       this.#keepStamp(start);
     } else line.putView(this.#stampView, this.#stampLength);
-    if (kind === 'command') this.#holdsCommand = true;
+    if (kind === 'command' || kind === 'probe') this.#holdsCommand = true;
     return seq;
   }
 

@@ -17,6 +17,7 @@ export const KINDS = [
   'unanswered',
   'upstream',
   'stray',
+  'probe',
   'daemon',
 ] as const;
 export type Kind = (typeof KINDS)[number];

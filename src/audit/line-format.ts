@@ -228,6 +228,8 @@ export function whatOf(record: AuditRecord): string {
       return `${deedOf(record).name.trim()}${record.members['oob'] === true ? ' (oob)' : ''}`;
     case 'event':
       return `* ${textOf(record, 'event') ?? ''}`;
+    case 'probe':
+      return `probe ${textOf(record, 'command') ?? `${numberOf(record, 'of') ?? '?'}`}${record.members['oob'] === true ? ' (oob)' : ''}`;
     case 'upstream':
       return `upstream ${textOf(record, 'state') ?? ''}`;
     case 'daemon':
@@ -281,6 +283,8 @@ export function outcomeOf({ record, answer }: Occurrence, most: number): Outcome
       return plain('', 'yellow', start(textOf(record, 'reason') ?? '', most));
     case 'descriptors':
       return plain('', 'green', start(descriptorsDetail(record), most));
+    case 'probe':
+      return probeOutcome(record, most);
     case 'upstream':
       return plain('', 'blue', start(textOf(record, 'reason') ?? textOf(record, 'version') ?? '', most));
     case 'daemon':
@@ -296,6 +300,14 @@ function connectDetail(record: AuditRecord): string {
     return typeof value === 'string' ? `${name}=${inShort(value)}` : '';
   });
   return [inShort(textOf(record, 'listener') ?? ''), ...more].filter(Boolean).join(' ');
+}
+
+/** The probe itself, or what became of it. */
+function probeOutcome(record: AuditRecord, most: number): Outcome {
+  const word = textOf(record, 'outcome');
+  if (word === null) return { word: '', colour: 'blue', took: null, detail: 'asked by qmpmux itself' };
+  const detail = start(textOf(record, 'reason') ?? messageText(record, most), most);
+  return { word: inShort(word), colour: word === 'ok' ? 'blue' : 'yellow', took: numberOf(record, 'latency'), detail };
 }
 
 function ruleOf(record: AuditRecord): string {

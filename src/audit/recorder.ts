@@ -5,7 +5,7 @@
  * What must hold: a command has its record before `flush` returns, or `flush` fails; nothing that the redactor objects to is put into a
  * record; and no message, whatever is in it, makes more of this fail than its own record: then it is withheld.
  */
-import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
+import type { ClientView, CommandView, Journal, ProbeView, ReplySource } from '../mux/journal.js';
 import type { Descriptor, UpstreamState } from '../mux/link.js';
 import { ShortText } from '../qmp/ascii.js';
 import { type AuditLog, kindMember } from './audit-log.js';
@@ -292,6 +292,34 @@ export class Recorder implements Journal {
     });
   }
 
+  probe(probe: ProbeView): void {
+    if (this.#log.isRefusing) return;
+    probe.mark = this.#putProbe(probe);
+  }
+
+  probeAnswered(probe: ProbeView, reply: readonly Uint8Array[], isError: boolean): void {
+    const whole = joined(reply);
+    const redacted = this.#judgeOther(whole, reply);
+    this.#record('probe', null, () => {
+      const { line, startedAt } = this.#log;
+      this.#putOf(probe.mark);
+      line.putAscii(`,"outcome":"${isError ? 'error' : 'ok'}"`);
+      line.putText(LATENCY);
+      line.putNumber(Math.max(0, startedAt - this.#clockDifference - probe.sentAt));
+      this.#putChunks(whole, redacted);
+    });
+  }
+
+  probeUnanswered(probe: ProbeView, reason: string): void {
+    // Neither asked, nor said to have been asked.
+    if (probe.mark === 0 && this.#log.isRefusing) return;
+    this.#record('probe', null, () => {
+      this.#putOf(probe.mark);
+      this.#log.line.putAscii(',"outcome":"unanswered"');
+      this.#putText(',"reason":', reason);
+    });
+  }
+
   flush(): string | null {
     const trouble = this.#log.flush() ?? this.#unrecorded;
     this.#unrecorded = null;
@@ -320,6 +348,18 @@ export class Recorder implements Journal {
     });
     if (seq > 0 && redacted?.answer != null) this.#answers.set(seq, redacted.answer);
     return seq;
+  }
+
+  /** Records a command of our own. @returns its record's number, or 0 when it could not be kept */
+  #putProbe({ name, oob, upstreamId, raw }: ProbeView): number {
+    return this.#record('probe', null, () => {
+      const { line } = this.#log;
+      this.#putName(name);
+      if (oob) line.putAscii(',"oob":true');
+      line.putText(UPSTREAM);
+      line.putNumber(upstreamId);
+      this.#put(MESSAGE, raw, raw.length, null, 0);
+    });
   }
 
   #takeSecrets(of: number): AnswerSecrets | null {

@@ -1,6 +1,6 @@
 /** Several journals as one: the audit log's and the daemon's own. At most one of them may use `CommandView.mark`. */
 import type { Counters } from '../mux/counters.js';
-import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
+import type { ClientView, CommandView, Journal, ProbeView, ReplySource, UpstreamHealth } from '../mux/journal.js';
 import type { Descriptor, UpstreamState } from '../mux/link.js';
 
 export class Journals implements Journal {
@@ -74,6 +74,22 @@ export class Journals implements Journal {
 
   stray(message: readonly Uint8Array[], why: string): void {
     for (const journal of this.#all) journal.stray(message, why);
+  }
+
+  probe(probe: ProbeView): void {
+    for (const journal of this.#all) journal.probe?.(probe);
+  }
+
+  probeAnswered(probe: ProbeView, reply: readonly Uint8Array[], isError: boolean): void {
+    for (const journal of this.#all) journal.probeAnswered?.(probe, reply, isError);
+  }
+
+  probeUnanswered(probe: ProbeView, reason: string): void {
+    for (const journal of this.#all) journal.probeUnanswered?.(probe, reason);
+  }
+
+  health(health: UpstreamHealth, before: UpstreamHealth, age: number): void {
+    for (const journal of this.#all) journal.health?.(health, before, age);
   }
 
   flush(): string | null {

@@ -3,6 +3,7 @@
  * apply is left out. docs/extensions.md has every member.
  */
 import { quote } from '../qmp/unicode.js';
+import type { UpstreamHealth } from './journal.js';
 import type { Peer, UpstreamState } from './link.js';
 import type { Multiplexer } from './multiplexer.js';
 import type { PendingCommand } from './pending-command.js';
@@ -58,7 +59,7 @@ function tallied({ commands, errors, time, longest }: Tally) {
 
 /** How the multiplexer stands. @param stateSince when the upstream's state changed last */
 export function statusReport(mux: Multiplexer, now: number, stateSince: number) {
-  const { state, inFlight, tally } = mux;
+  const { state, health, inFlight, tally } = mux;
   return {
     clients: mux.clientCount,
     waiting: mux.waitingCount,
@@ -70,7 +71,7 @@ export function statusReport(mux: Multiplexer, now: number, stateSince: number) 
     latency: trimmed(tally.classes).map((count, at) => ({ below: seconds(2 ** at), count })),
     counters: dashed(mux.counters),
     traffic: dashed(mux.traffic),
-    upstream: upstreamReport(state, now - stateSince),
+    upstream: { ...upstreamReport(state, now - stateSince), ...healthReport(health, now) },
   };
 }
 
@@ -83,6 +84,11 @@ function upstreamReport(state: UpstreamState, since: number) {
   const known = { state: state.name, for: seconds(since) };
   if (state.name === 'running') return { ...known, version: state.version, oob: state.oob };
   return state.name === 'lost' ? { ...known, reason: state.reason } : known;
+}
+
+function healthReport(health: UpstreamHealth | null, now: number) {
+  if (health === null) return {};
+  return { health: health.name, ...(health.name !== 'answering' && { 'health-for': seconds(now - health.since) }) };
 }
 
 /** One client, all but whether it is the one who asks. */

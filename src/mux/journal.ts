@@ -43,6 +43,27 @@ export interface CommandView {
   mark: number;
 }
 
+/** A command that qmpmux sends by itself to find out whether QEMU answers. The object is kept until it has: copy what is kept longer. */
+export interface ProbeView {
+  readonly name: string;
+  readonly oob: boolean;
+  /** The whole command, its id included. */
+  readonly raw: Uint8Array;
+  readonly upstreamId: UpstreamId;
+  /** `Host.now` when it is handed to the upstream. */
+  readonly sentAt: number;
+  /** As `CommandView.mark`. */
+  mark: number;
+}
+
+/**
+ * What is known of a connected QEMU: it answers; its monitor does, but not what was sent in-band; or it gives no sign at all. Since when, by
+ * `Host.now`.
+ */
+export type UpstreamHealth =
+  | { readonly name: 'answering' }
+  | { readonly name: 'busy' | 'silent'; readonly since: number };
+
 /**
  * How a reply came about. `cached` and `shared` replies cost QEMU nothing of their own; a `late` one came when its client had been
  * given an error in its place (`abandoned`), and went to no one.
@@ -90,6 +111,14 @@ export interface Journal {
   /** An event of the VM, once, with the number of clients it went to. */
   event(name: string, message: readonly Uint8Array[], receivers: number): void;
   upstream(state: UpstreamState): void;
+  /** A probe is about to be handed to the upstream; `flush` follows. */
+  probe?(probe: ProbeView): void;
+  /** QEMU's answer to it, CRLF included. */
+  probeAnswered?(probe: ProbeView, reply: readonly Uint8Array[], isError: boolean): void;
+  /** It was never sent (`reason` begins so), or its answer can no longer come. */
+  probeUnanswered?(probe: ProbeView, reason: string): void;
+  /** What is known of QEMU has changed. @param age how long it has been so, or, when it answers again, has not, in microseconds */
+  health?(health: UpstreamHealth, before: UpstreamHealth, age: number): void;
   /** A message from the upstream that belongs to nobody: a stale answer, an unknown id, not a QMP message. Delivered to no one. */
   stray(message: readonly Uint8Array[], why: string): void;
   /**

@@ -18,7 +18,7 @@ import { Dispatcher } from './dispatcher.js';
 import { EventFeed } from './event-feed.js';
 import { Extensions, type ExtensionServices } from './extension.js';
 import { HeldMemory } from './held-memory.js';
-import type { ClientView, Journal } from './journal.js';
+import type { ClientView, Journal, UpstreamHealth } from './journal.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './link.js';
 import { Monitor, type MonitorOwner } from './monitor.js';
@@ -33,6 +33,7 @@ import { Session } from './session.js';
 import { TurnBudget } from './turn-budget.js';
 import type { SessionOwner } from './session-owner.js';
 import type { TimeTally } from './tally.js';
+import { type ProbeOwner, UpstreamProbe } from './upstream-probe.js';
 
 export type { ClientOptions, ClientPort } from './client-port.js';
 
@@ -55,6 +56,10 @@ export interface MultiplexerOptions {
   readonly keepClients?: boolean;
   /** A command without an answer for so long is told to the journal, in milliseconds; 0 for never, 10 s by default. */
   readonly warnAfter?: number;
+  /** QEMU is probed after so much silence, in milliseconds; 0, the default, for never. */
+  readonly probeAfter?: number;
+  /** One that gives no sign for so long after a probe, while a client waits, is given up; 0, the default, for never. Needs `oob`. */
+  readonly probeTimeout?: number;
   /** What qmpmux's own commands need of the world around. */
   readonly services?: ExtensionServices;
 }
@@ -72,7 +77,7 @@ function toClientId(value: number): ClientId {
   return value as ClientId;
 }
 
-export class Multiplexer implements SessionOwner, MonitorOwner {
+export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
   readonly name: string;
   readonly parser: Parser = new Parser();
   readonly reader: CommandReader = new CommandReader();
@@ -95,6 +100,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   readonly #pacing = new Pacing();
   readonly #dispatcher: Dispatcher;
   readonly #feed: EventFeed;
+  readonly #probe: UpstreamProbe;
   readonly #sessions = new Set<Session>();
   readonly #oobSessions = new Set<Session>();
   readonly #replies: Replies;
@@ -130,11 +136,18 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#keepClients = options.keepClients === true;
     this.#warnAfter = (options.warnAfter ?? WARN_AFTER) * 1000;
     this.#monitor = new Monitor(options.host, this);
+    const { probeAfter: after = 0, probeTimeout: timeout = 0 } = options;
+    this.#probe = new UpstreamProbe(this, this.#pending, { after, timeout });
     this.extensions = new Extensions(this, options.services ?? null);
   }
 
   get state(): UpstreamState {
     return this.#monitor.state;
+  }
+
+  /** What is known of QEMU; null while it is not connected, and where it is not probed. */
+  get health(): UpstreamHealth | null {
+    return this.#probe.health;
   }
 
   get clientCount(): number {
@@ -165,6 +178,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   replaceJournal(journal: Journal): void {
     this.journal = journal;
     for (const command of this.#pending.all()) command.mark = 0;
+    this.#probe.forgetMarks();
     this.extensions.forgetMarks();
   }
 
@@ -202,7 +216,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#readAt = this.#host.now();
     this.traffic.fromUpstream += chunk.length;
     const before = this.#pending.inBandCount;
+    this.#probe.heard(this.#readAt);
     this.#monitor.receive(chunk);
+    this.#probe.read(this.#readAt);
     this.#feed.handOut();
     this.#answeredAtOnce = before - this.#pending.inBandCount;
   }
@@ -229,7 +245,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   /** The end of a turn: dispatches commands, records, writes. Called by the host after `Host.schedule`. */
   commit(): void {
     const { link } = this.#monitor;
-    if (link !== null) this.#dispatcher.dispatch(link);
+    if (link !== null) {
+      this.#probe.proceed(this.#dispatcher.hasWaiting);
+      this.#dispatcher.dispatch(link);
+    }
     const touched = this.#touched;
     this.#touched = [];
     for (const session of touched) {
@@ -261,6 +280,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#monitor.tick(now);
     for (const session of this.#sessions) session.tick(now);
     this.extensions.tick();
+    this.#probe.tick(now);
     // Out-of-band commands wait for a descriptor to be taken, but not for long.
     if (this.desk.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
     if (this.#warnAfter === 0) return;
@@ -381,6 +401,20 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#sessions.delete(session);
   }
 
+  // What the probe needs
+
+  get upstreamLink(): Link | null {
+    return this.#monitor.link;
+  }
+
+  scheduleProbe(): void {
+    this.#host.schedule();
+  }
+
+  giveUp(reason: string): void {
+    this.#monitor.drop(reason);
+  }
+
   // What the monitor tells, and asks
 
   get mostReplyBytes(): number {
@@ -425,6 +459,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       this.#feed.running(state.version);
       this.#version = state.version;
       this.desk.isRacy = !isAtLeast(state.version, 11, 0);
+      this.#probe.begin(this.#host.now());
       for (const session of this.#sessions) session.dialect = this.dialect;
     }
     this.extensions.stateChanged();
@@ -438,6 +473,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
     this.#pacing.reset();
     this.#unreadable = 0;
     this.#dispatcher.clear();
+    this.#probe.end(reason);
     this.desk.clear();
     const keeps = this.#keepClients && !this.#isClosing;
     for (const command of this.#pending.clear()) {
@@ -457,6 +493,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
   }
 
   #answer(envelope: Envelope, isError: boolean): void {
+    if (this.#probe.takes(envelope, isError)) {
+      if (this.#dispatcher.hasWaiting) this.#host.schedule();
+      return;
+    }
     // An error without an id is QEMU's answer to bytes it could not read; they were the oldest command's.
     const command =
       envelope.id === NO_ID && isError ? this.#pending.takeOldestInBand() : this.#pending.take(envelope.id);
@@ -464,7 +504,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner {
       this.stray(envelope.chunks(), 'an answer that nobody waits for');
       return;
     }
-    if (!command.oob) this.#pacing.answered(command.sentAt, this.#readAt);
+    if (!command.oob) {
+      this.#pacing.answered(command.sentAt, this.#readAt);
+      this.#probe.commandAnswered(command.sentAt);
+    }
     const { use } = command;
     if (use !== null && this.desk.answered(command, use, envelope, isError)) {
       this.offerAll();

@@ -7,6 +7,7 @@
  *   ever in flight, so no id comes back while an answer to it could still come, and an answer that comes twice does not fit
  *   the command that is oldest then.
  * - Out-of-band commands have three digits of their own, answered in any order.
+ * - Our own probes have four digits (upstream-probe.ts), and are not kept here.
  */
 import type { UpstreamId } from './link.js';
 import { LARGE_WINDOW, SMALL_WINDOW } from './pacing.js';
@@ -25,6 +26,9 @@ const ROWS: readonly Row[] = [
 ];
 const FIRST_OOB_ID = 900;
 const OOB_IDS = 100;
+/** Ids of probes, taken in turn: an answer that comes after all does not fit the next one. */
+export const FIRST_PROBE_ID = 1000;
+export const PROBE_IDS = 100;
 /** The most out-of-band commands in flight; QEMU runs them as it reads them. */
 export const OOB_WINDOW = 32;
 
@@ -34,6 +38,8 @@ function toUpstreamId(value: number): UpstreamId {
 }
 
 export class Pending {
+  /** Whether an in-band probe is in flight before all that is here; it takes a place in QEMU's queue. */
+  isProbed = false;
   /** In flight in-band: `#count` of them, the oldest in slot `#first`, the others in the slots behind it, round the end; others are null. */
   readonly #inBand: (PendingCommand | null)[] = [];
   #first = 0;
@@ -50,11 +56,23 @@ export class Pending {
 
   /** @param window the most in-band commands that may be in flight now */
   hasInBandRoom(window: number): boolean {
-    return this.#count < Math.min(window, LARGE_WINDOW);
+    return this.#count + (this.isProbed ? 1 : 0) < Math.min(window, LARGE_WINDOW);
   }
 
   get hasOobRoom(): boolean {
     return this.#oob.size < OOB_WINDOW;
+  }
+
+  /** When the oldest in-band command in flight was sent; null for none. */
+  get headSentAt(): number | null {
+    return this.#inBand[this.#first]?.sentAt ?? null;
+  }
+
+  /** The same of all that is in flight. */
+  get oldestSentAt(): number | null {
+    const head = this.headSentAt;
+    const [oob] = this.#oob.values();
+    return oob === undefined ? head : Math.min(oob.sentAt, head ?? oob.sentAt);
   }
 
   /** All commands in flight, in-band ones first, oldest first. */
@@ -142,6 +160,7 @@ export class Pending {
     this.#first = 0;
     this.#count = 0;
     this.#oob.clear();
+    this.isProbed = false;
     return all;
   }
 }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { parseLeftOut } from '../../dist/audit/kinds.js';
+import type { ProbeView } from '../../dist/mux/journal.js';
 import { openTestLog, testClient, testCommand, wire, type LooseRecord } from '../support/audit.js';
 
 function without(record: LooseRecord | undefined, ...names: string[]): LooseRecord {
@@ -104,6 +106,40 @@ describe('a record', () => {
       message: { timestamp: {}, event: 'STOP' },
     });
     assert.deepEqual(without(records.at(-1), ...TIMES), { kind: 'daemon', action: 'stop', reason: 'the test is over' });
+  });
+
+  test('has qmpmux’s own questions, before QEMU has them, with what became of each', async (t) => {
+    const log = await openTestLog(t);
+    const { recorder } = log;
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is the multiplexer's to give; here there is none
+    const upstreamId = 1000 as ProbeView['upstreamId'];
+    const raw = Buffer.from('{"exec-oob":"query-yank","id":1000}');
+    const newProbe = (): ProbeView => ({ name: 'query-yank', oob: true, raw, upstreamId, sentAt: 0, mark: 0 });
+    const [answered, failed, lost] = [newProbe(), newProbe(), newProbe()];
+    recorder.probe(answered);
+    assert.equal(recorder.flush(), null);
+    assert.match(readFileSync(log.path, 'utf8'), /"kind":"probe"/);
+    recorder.probeAnswered(answered, [wire('{"return": [], "id": 1000}')], false);
+    recorder.probe(failed);
+    recorder.probeAnswered(failed, [wire('{"id": 1000, "error": {"class": "CommandNotFound", "desc": "no"}}')], true);
+    recorder.probe(lost);
+    recorder.probeUnanswered(lost, 'connection reset');
+    const records = (await log.records()).filter(({ kind }) => kind === 'probe');
+    assert.deepEqual(
+      records.map((record) => without(record, ...TIMES, 'latency', 'kind', 'monitor')),
+      [
+        { command: 'query-yank', oob: true, upstream: 1000, message: { 'exec-oob': 'query-yank', id: 1000 } },
+        { of: records[0]?.['seq'], outcome: 'ok', message: { return: [], id: 1000 } },
+        { command: 'query-yank', oob: true, upstream: 1000, message: { 'exec-oob': 'query-yank', id: 1000 } },
+        {
+          of: records[2]?.['seq'],
+          outcome: 'error',
+          message: { id: 1000, error: { class: 'CommandNotFound', desc: 'no' } },
+        },
+        { command: 'query-yank', oob: true, upstream: 1000, message: { 'exec-oob': 'query-yank', id: 1000 } },
+        { of: records[4]?.['seq'], outcome: 'unanswered', reason: 'connection reset' },
+      ],
+    );
   });
 
   test('has the time to the microsecond, and one that only goes forward', async (t) => {

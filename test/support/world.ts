@@ -3,7 +3,14 @@
  * and a journal that keeps what it was told. Nothing in here has a socket, a timer or a clock of its own.
  */
 import assert from 'node:assert/strict';
-import type { ClientView, CommandView, Journal, ReplySource } from '../../dist/mux/journal.js';
+import type {
+  ClientView,
+  CommandView,
+  Journal,
+  ProbeView,
+  ReplySource,
+  UpstreamHealth,
+} from '../../dist/mux/journal.js';
 import type { Descriptor, Host, Link, Peer, UpstreamState } from '../../dist/mux/link.js';
 import {
   type ClientOptions,
@@ -244,6 +251,24 @@ export class RecordingJournal implements Journal {
 
   stray(message: readonly Uint8Array[], why: string): void {
     this.#log.push(`stray ${why}: ${textOf(message).trimEnd()}`);
+  }
+
+  probe(probe: ProbeView): void {
+    assert.equal(probe.mark, 0, 'a probe is told once');
+    probe.mark = ++this.#lastMark;
+    this.#log.push(`probe ${textOf(probe.raw)}`);
+  }
+
+  probeAnswered(probe: ProbeView, reply: readonly Uint8Array[], isError: boolean): void {
+    this.#log.push(`probe ${probe.name} ${isError ? 'fails' : 'returns'} ${textOf(reply).trimEnd()}`);
+  }
+
+  probeUnanswered(probe: ProbeView, reason: string): void {
+    this.#log.push(`probe ${probe.name} unanswered ${reason}`);
+  }
+
+  health(health: UpstreamHealth, before: UpstreamHealth, age: number): void {
+    this.#log.push(`health ${before.name} to ${health.name} ${Math.round(age / 1_000_000)} s`);
   }
 
   flush(): string | null {
