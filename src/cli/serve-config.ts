@@ -34,6 +34,8 @@ export interface ServeFlags {
   readonly takeover: boolean | undefined;
   readonly restore: boolean | undefined;
   readonly 'warn-after': string | undefined;
+  readonly 'probe-after': string | undefined;
+  readonly 'probe-timeout': string | undefined;
   readonly 'command-timeout': string | undefined;
   readonly 'drain-timeout': string | undefined;
   readonly limit: readonly string[] | undefined;
@@ -61,6 +63,8 @@ const OF_ONE_MONITOR = [
   'takeover',
   'restore',
   'warn-after',
+  'probe-after',
+  'probe-timeout',
   'command-timeout',
   'limit',
   'drain-timeout',
@@ -111,6 +115,8 @@ export async function configOf(flags: ServeFlags): Promise<DaemonConfig> {
         keepClients: flags['keep-clients'] === true,
         takeover: flags.takeover === true,
         warnAfter: durationFlag('warn-after', flags['warn-after']) ?? DEFAULT_SERVICE.warnAfter,
+        probeAfter: durationFlag('probe-after', flags['probe-after']) ?? DEFAULT_SERVICE.probeAfter,
+        probeTimeout: durationFlag('probe-timeout', flags['probe-timeout']) ?? DEFAULT_SERVICE.probeTimeout,
         limits: asUsage('--limit: ', () => parseLimits((flags.limit ?? []).map(limitPair))),
       },
       audit,

@@ -81,6 +81,16 @@ export const serve = subcommand({
       requiresArg: true,
       describe: 'log a command that has had no answer for this long (default 10s; 0: never)',
     },
+    'probe-after': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'ask a QEMU that has been silent for this long whether it is there (default 30s; 0: never)',
+    },
+    'probe-timeout': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'reconnect when QEMU gives no sign for this long after that, if a client waits (default 5m; 0: never)',
+    },
     'command-timeout': {
       type: 'string',
       requiresArg: true,

@@ -46,7 +46,18 @@ export function checked(status: Report, { warning, critical }: Thresholds): Verd
     const since = showTime(status.at('upstream', 'for').number);
     return verdictLine(2, `${name}: no QEMU for ${since} (${why === '' ? state : why})`, figures);
   }
-  const code = oldest >= critical ? 2 : oldest >= warning ? 1 : 0;
+  const health = status.at('upstream', 'health').text;
+  // Of what is busy with nobody's command, nobody waits; what gives no sign serves nobody who comes.
+  const silence = health === 'silent' ? status.at('upstream', 'health-for').number : 0;
+  const worst = Math.max(oldest, silence);
+  const code = worst >= critical ? 2 : worst >= warning ? 1 : 0;
+  if (code > 0 && silence > 0) {
+    return verdictLine(
+      code,
+      `${name}: no sign of QEMU for ${showTime(silence)}, ${waiting + inFlight} waiting`,
+      figures,
+    );
+  }
   const queue = `${name}: a command has no answer for ${showTime(oldest)}, ${waiting} waiting behind`;
   const well = `${name}: QEMU ${status.at('upstream', 'version').text}, ${showCount(clients, 'client')}`;
   return verdictLine(code, code === 0 ? well : queue, figures);

@@ -57,7 +57,8 @@ export function upstreamText(upstream: Report, colour: Colour): string {
   const since = showTime(upstream.at('for').number);
   const state = upstream.at('state').text;
   if (state === 'running') {
-    return `${upstream.at('version').text}, connected for ${since}${upstream.at('oob').isTrue ? '' : ', without oob'}`;
+    const oob = upstream.at('oob').isTrue ? '' : ', without oob';
+    return `${upstream.at('version').text}, connected for ${since}${oob}${healthText(upstream, colour)}`;
   }
   const reason = upstream.at('reason').text;
   return colour('red', `not there for ${since} (${reason === '' ? state : reason})`);
@@ -65,6 +66,14 @@ export function upstreamText(upstream: Report, colour: Colour): string {
 
 function monitorsText(monitors: readonly string[]): string {
   return `${monitors.join(', ')}: ${monitors.length === 1 ? 'qmpmux’s own' : 'one is qmpmux’s own, the others bypass it'}`;
+}
+
+/** Whether QEMU answers, where that is known and it does not. */
+function healthText(upstream: Report, colour: Colour): string {
+  const health = upstream.at('health').text;
+  if (health !== 'busy' && health !== 'silent') return '';
+  const since = showTime(upstream.at('health-for').number);
+  return `, ${health === 'busy' ? colour('yellow', `busy for ${since}`) : colour('red', `no sign of it for ${since}`)}`;
 }
 
 function commandsText(status: Report): string {

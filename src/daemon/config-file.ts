@@ -23,6 +23,8 @@
  *     keep-clients = true               # clients stay connected while QEMU is gone
  *     takeover = true                   # move QEMU's socket aside, and serve clients at its path
  *     warn-after = "10s"                # a command without an answer for so long is logged; 0 for never
+ *     probe-after = "30s"               # after so much silence QEMU is asked whether it is there; 0 for never
+ *     probe-timeout = "5m"              # without a sign for so long the connection is made again, if a client waits; 0 for never
  *
  *     [monitor.web1.limits]             # see limit-settings.ts for all of them
  *     output-cap = "64M"
@@ -129,6 +131,8 @@ const MONITOR_KEYS = {
   'keep-clients': v.optional(v.boolean('must be true or false'), false),
   takeover: v.optional(v.boolean('must be true or false'), false),
   'warn-after': v.optional(quantity('a time such as "10s"'), '10s'),
+  'probe-after': v.optional(quantity('a time such as "30s"'), '30s'),
+  'probe-timeout': v.optional(quantity('a time such as "5m"'), '5m'),
   limits: v.optional(v.record(v.string(), quantity('a number, a size or a time')), {}),
 };
 const POLICY_KEYS = {
@@ -305,6 +309,8 @@ export function parsePart(content: string, file: string): Part {
       keepClients: monitor['keep-clients'],
       takeover: monitor.takeover,
       warnAfter: duration(monitor['warn-after'], [...path, 'warn-after'], fault),
+      probeAfter: duration(monitor['probe-after'], [...path, 'probe-after'], fault),
+      probeTimeout: duration(monitor['probe-timeout'], [...path, 'probe-timeout'], fault),
       limits: limitsOf(monitor.limits, [...path, 'limits'], fault),
     };
   });

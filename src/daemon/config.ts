@@ -35,6 +35,10 @@ export interface MonitorConfig {
   readonly takeover: boolean;
   /** When a command without an answer is reported, in milliseconds; 0 for never. */
   readonly warnAfter: number;
+  /** After how much silence QEMU is probed, in milliseconds; 0 for never. */
+  readonly probeAfter: number;
+  /** After how long without a sign of QEMU, while a client waits, the connection is given up, in milliseconds; 0 for never. */
+  readonly probeTimeout: number;
   /** What differs from the default limits. */
   readonly limits: Partial<Limits>;
 }
@@ -76,6 +80,8 @@ export const DEFAULT_SERVICE: Omit<MonitorConfig, 'name' | 'upstream' | 'listen'
   keepClients: false,
   takeover: false,
   warnAfter: 10_000,
+  probeAfter: 30_000,
+  probeTimeout: 300_000,
   limits: {},
 };
 

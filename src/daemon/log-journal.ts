@@ -1,6 +1,6 @@
 /** The journal that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
 import { performance } from 'node:perf_hooks';
-import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
+import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../mux/journal.js';
 import type { Descriptor } from '../mux/link.js';
 import type { Log } from '../net/log.js';
 
@@ -137,6 +137,22 @@ export class LogJournal implements Journal {
     if (this.#isTooOften(why)) return;
     const fields = { why, message: shown(message), ...this.#lastCount };
     this.#log.warn(fields, 'QEMU sent a message that belongs to nobody; see what else writes to its monitor');
+  }
+
+  health(health: UpstreamHealth, before: UpstreamHealth, age: number): void {
+    if (this.#isTooOften(`health ${health.name}`)) return;
+    const fields = { seconds: Math.round(age / 1e6), ...this.#lastCount };
+    switch (health.name) {
+      case 'answering':
+        this.#log.info({ ...fields, before: before.name }, 'QEMU answers again');
+        break;
+      case 'busy':
+        this.#log.warn(fields, 'QEMU is busy: its monitor reads, but its main loop has not answered');
+        break;
+      case 'silent':
+        this.#log.warn(fields, 'QEMU gives no sign; see whether it is stopped, hangs, or its monitor was deleted');
+        break;
+    }
   }
 
   flush(): null {

@@ -16,6 +16,7 @@ type Row = readonly [labels: Labels, value: number];
 const LATENCY_BOUNDS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
+const HEALTHS = ['answering', 'busy', 'silent'] as const;
 const STATES = ['connecting', 'greeting', 'negotiating', 'running', 'lost'] as const;
 
 interface Source {
@@ -121,6 +122,22 @@ export class Metrics {
           const { name } = figures.state;
           return STATES.map((state): Row => [{ state }, state === name ? 1 : 0]);
         }),
+    );
+    this.#gauge(
+      'qmpmux_upstream_health',
+      'What is known of the QEMU that is connected: 1 for the present one of answering, busy, silent.',
+      ['monitor', 'health'],
+      () =>
+        this.#each(({ figures }) => {
+          const { health: present } = figures;
+          return present === null ? [] : HEALTHS.map((health): Row => [{ health }, health === present ? 1 : 0]);
+        }),
+    );
+    this.#gauge(
+      'qmpmux_upstream_silent_seconds',
+      'How long QEMU, though connected, has given no sign; 0 while it does.',
+      ['monitor'],
+      () => this.#each(({ figures }) => (figures.health === null ? [] : [[{}, figures.silent]])),
     );
     this.#gauge('qmpmux_qemu_info', 'The version of the QEMU that is connected.', ['monitor', 'version'], () =>
       this.#each(({ figures }) => {

@@ -1,9 +1,14 @@
 /** How one monitor stands at this moment, in numbers. */
 import type { Counters, Traffic } from '../mux/counters.js';
+import type { UpstreamHealth } from '../mux/journal.js';
 import type { UpstreamState } from '../mux/link.js';
 
 export interface MonitorFigures {
   readonly state: UpstreamState;
+  /** What is known of QEMU; null while it is not connected, and where it is not probed. */
+  readonly health: UpstreamHealth['name'] | null;
+  /** For how long it has been silent, in seconds; 0 while it is not. */
+  readonly silent: number;
   /** Commands that have not gone upstream yet. */
   readonly waiting: number;
   /** Commands upstream without an answer. */

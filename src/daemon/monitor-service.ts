@@ -103,6 +103,9 @@ export class MonitorService {
       ...linesOf(config.upstream),
       keepClients: config.keepClients,
       warnAfter: config.warnAfter,
+      // libvirt watches its monitor itself, and takes one command at a time: a probe would only wait there.
+      probeAfter: config.upstream.kind === 'libvirt' ? 0 : config.probeAfter,
+      probeTimeout: config.probeTimeout,
       limits: config.limits,
       journal: this.#newJournal(options.audit),
       services: {
@@ -158,7 +161,9 @@ export class MonitorService {
     const state = this.#multiplexer.state;
     if (state.name !== 'running') return 'waiting for QEMU';
     const count = this.clientCount;
-    return `QEMU ${state.version}, ${count} ${count === 1 ? 'client' : 'clients'}`;
+    const { health } = this.#multiplexer;
+    const trouble = health === null || health.name === 'answering' ? '' : ` is ${health.name}`;
+    return `QEMU ${state.version}${trouble}, ${count} ${count === 1 ? 'client' : 'clients'}`;
   }
 
   get clientCount(): number {
@@ -167,10 +172,12 @@ export class MonitorService {
 
   /** How the monitor stands, in numbers. */
   get figures(): MonitorFigures {
-    const { state, waitingCount, inFlight, heldBytes, counters, traffic } = this.#multiplexer;
+    const { state, health, waitingCount, inFlight, heldBytes, counters, traffic } = this.#multiplexer;
     const [first] = inFlight;
     return {
       state,
+      health: health?.name ?? null,
+      silent: health?.name === 'silent' ? (multiplexerTime() - health.since) / 1e6 : 0,
       waiting: waitingCount,
       inFlight: inFlight.length,
       oldest: first === undefined ? 0 : (multiplexerTime() - first.sentAt) / 1e6,

@@ -35,6 +35,20 @@ describe('status --check', () => {
     assert.match(line({ oldest: 60 }), /^2 QMPMUX CRITICAL - vm: a command has no answer for 1m00s/);
   });
 
+  it('warns of a QEMU that gives no sign, and more so later, though nobody waits; not of one that is busy with nothing of theirs', () => {
+    const upstream = (health: string, since: number) => ({ ...STATUS.upstream, health, 'health-for': since });
+    assert.match(
+      line({ upstream: upstream('silent', 30) }),
+      /^1 QMPMUX WARNING - vm: no sign of QEMU for 30s, 0 waiting/,
+    );
+    assert.match(
+      line({ upstream: upstream('silent', 60), waiting: 2, 'in-flight': 1, oldest: 12 }),
+      /^2 QMPMUX CRITICAL - vm: no sign of QEMU for 1m00s, 3 waiting/,
+    );
+    assert.match(line({ upstream: upstream('busy', 600) }), /^0 QMPMUX OK/);
+    assert.match(line({ upstream: upstream('busy', 600), oldest: 60 }), /^2 .*a command has no answer for 1m00s/);
+  });
+
   it('is CRITICAL while QEMU is not there', () => {
     const upstream = { state: 'lost', reason: 'closed | by QEMU\nitself', for: 3 };
     assert.match(

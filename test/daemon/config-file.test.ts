@@ -94,6 +94,8 @@ test('a config says how clients are served, what they may use, and what policies
     keep-clients = true
     oob = false
     warn-after = "500ms"
+    probe-after = "1m"
+    probe-timeout = 0
 
     [monitor.vm.limits]
     output-cap = "64M"
@@ -111,6 +113,8 @@ test('a config says how clients are served, what they may use, and what policies
   assert.equal(monitor?.keepClients, true);
   assert.equal(monitor?.oob, false);
   assert.equal(monitor?.warnAfter, 500);
+  assert.equal(monitor?.probeAfter, 60_000);
+  assert.equal(monitor?.probeTimeout, 0);
   assert.deepEqual(monitor?.limits, { outputCap: 64 * 1024 ** 2, queuedCommands: 10, negotiationTime: 60_000 });
   assert.deepEqual(
     monitor?.listen.map(({ settings }) => settings),
@@ -202,6 +206,8 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   ],
   ['a size that is none', `${service('mode=0600')}[monitor.vm.limits]\nmemory = "much"\n`, /"much" is no size/],
   ['a time to warn that is none', service('mode=0600', 'warn-after = "x"\n'), /warn-after: must be a time/],
+  ['a time to probe that is none', service('mode=0600', 'probe-after = "x"\n'), /probe-after: must be a time/],
+  ['a time to give up that is none', service('mode=0600', 'probe-timeout = "x"\n'), /probe-timeout: must be a time/],
   [
     'a rule that is none',
     service('mode=0600', '[policy.p]\nrules = ["permit x"]\n'),
@@ -222,7 +228,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'an unrelated key',
     `${vm}listen=["/a"]\ncolour="red"`,
-    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge, oob, keep-clients, takeover, warn-after, limits\)$/,
+    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge, oob, keep-clients, takeover, warn-after, probe-after, probe-timeout, limits\)$/,
   ],
   ['a missing upstream', '\n[monitor.vm]\nlisten=["/a"]', /^f\.toml:2: monitor\.vm\.upstream: is missing$/],
   ['a missing listener', vm, /^f\.toml:1: monitor\.vm\.listen: is missing$/],
