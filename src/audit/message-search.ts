@@ -96,6 +96,15 @@ function siblingOf(name: string): keyof Siblings | null {
   return (found & NameClass.Property) === 0 ? null : 'property';
 }
 
+/** One for each level of texts within texts, for there is one search on each at a time. */
+const parsers: Parser[] = [];
+
+function parserOf(level: number): Parser {
+  const parser = parsers[level] ?? new Parser();
+  parsers[level] = parser;
+  return parser;
+}
+
 export class MessageSearch {
   /** Whether the answer is itself a secret. */
   hidesAnswer = false;
@@ -111,7 +120,7 @@ export class MessageSearch {
   /** How deep the texts are in which this message stands. */
   readonly #outerDepth: number;
   readonly #scanner = new Scanner();
-  readonly #parser = new Parser();
+  readonly #parser: Parser;
   readonly #reader: SecretReader;
   #raw: Buffer = Buffer.alloc(0);
   #tokens: TokenList;
@@ -127,6 +136,7 @@ export class MessageSearch {
     this.#class = classOfCommand(options.command ?? '');
     this.#removals = new Removals(options.marks, options.hashes);
     this.#level = level;
+    this.#parser = parserOf(level);
     this.#outerDepth = outerDepth;
     this.#reader = { mark: (secret) => this.#removals.markText(secret), nested: (text) => this.#nested(text) };
     this.#tokens = this.#scanner.tokens;
@@ -174,6 +184,7 @@ export class MessageSearch {
   /** Lets go of the message: no method may be called any more. */
   release(): void {
     returnTokenList(this.#tokens);
+    this.#parser.forget();
   }
 
   /** Finds out where each object and list ends. @returns false when the message is nested too deep, with the texts it stands in */

@@ -27,6 +27,10 @@ export class CompiledRules {
   readonly #followed: Followed[] = [];
   /** The progress at the message itself. */
   readonly start: Progress;
+  /** Whether members are found by their names alone, wherever they stand. */
+  readonly isByNameOnly: boolean;
+  /** Whether, beside such names, only properties are looked for that HMP lists. */
+  readonly isListOnly: boolean;
 
   constructor(rules: readonly RedactionRule[]) {
     for (const rule of rules) {
@@ -40,6 +44,10 @@ export class CompiledRules {
       } else this.#followed.push({ rule, segments: segments.slice(0, MOST_SEGMENTS) });
     }
     this.start = this.#followed.map(({ segments }) => closure(segments, 1));
+    // A number may be an element's of a list.
+    const hasNumbers = [...this.#anywhere.keys()].some((name) => /^\d+$/.test(name));
+    this.isByNameOnly = this.#followed.length === 0 && !hasNumbers;
+    this.isListOnly = !hasNumbers && this.#followed.every(({ rule }) => rule.removal.kind === 'hmp-answer');
   }
 
   /** @returns the progress within member or element `name` of what has `progress`. */
@@ -118,6 +126,8 @@ export class RuleSet {
   readonly userWords: readonly string[];
   /** The rows for the input of any command, the user's among them: for what is within a text. */
   readonly forTexts: CompiledRules;
+  /** The names, in lower case, of all rows that are about one name anywhere. */
+  readonly #names: ReadonlySet<string>;
   readonly #extra: readonly RedactionRule[];
   readonly #answerRules: readonly RedactionRule[];
   readonly #commands = new Map<string | null, CompiledRules>();
@@ -128,6 +138,13 @@ export class RuleSet {
     this.#answerRules = extra.filter(isAboutAnswers);
     this.userWords = extra.map((rule) => lastPart(rule.path).toLowerCase()).filter((word) => /[^*]/.test(word));
     this.forTexts = compileRules(null, []);
+    const rows = [...REDACTION_RULES, ...extra].filter(({ path }) => path.startsWith('**.'));
+    this.#names = new Set(rows.map(({ path }) => lastPart(path).toLowerCase()));
+  }
+
+  /** @returns whether a row of any command is about members called `name`, wherever they stand. */
+  mentions(name: string): boolean {
+    return this.#names.has(lastPart(name).toLowerCase());
   }
 
   forCommand(name: string | null): CompiledRules {

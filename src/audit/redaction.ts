@@ -5,6 +5,7 @@
  * What must hold: what is not removed stays byte for byte as it was; what cannot be read where a secret may be is not kept; and the
  * work, memory and what is put into the record are linear in the message, whatever is in it.
  */
+import { HarmlessMessages } from './harmless-messages.js';
 import { MessageSearch, MOST_JSON_TEXTS } from './message-search.js';
 import { type CompiledRules, RuleSet } from './redaction-rules.js';
 import {
@@ -60,6 +61,7 @@ const MOST_COMPARED = 64 * 1024 * 1024;
 export class Redactor {
   readonly #rules: RuleSet;
   readonly #marks: SecretMarks;
+  readonly #harmless: HarmlessMessages;
 
   /**
    * @param extra the user's own rows, beside those of the table
@@ -68,6 +70,7 @@ export class Redactor {
   constructor(extra: readonly RedactionRule[] = [], marks = new SecretMarks()) {
     this.#rules = new RuleSet(extra);
     this.#marks = marks;
+    this.#harmless = new HarmlessMessages(this.#rules);
   }
 
   /** @returns what is recorded of a message, in one or more pieces, that cannot be shown at all. */
@@ -82,13 +85,22 @@ export class Redactor {
    */
   command(name: string, raw: Uint8Array): RedactedCommand | null {
     // Without a second object there are no arguments: true for most commands, and quickly seen.
-    if (raw.length < SHORT && isBare(raw) && PLAIN_NAME.test(name)) return null;
-    const search = this.#search(this.#rules.forCommand(name), name);
-    if (!search.message(raw)) return this.unreadable(raw);
+    const isPlainName = PLAIN_NAME.test(name);
+    if (isPlainName && raw.length < SHORT && isBare(raw)) return null;
+    const rules = this.#rules.forCommand(name);
+    if (isPlainName && this.#harmless.isCommand(name, raw, rules)) return null;
+    const search = this.#search(rules, name);
+    if (!search.message(raw)) {
+      search.release();
+      return this.unreadable(raw);
+    }
     const hidesReturn = search.hidesAnswer || (classOfCommand(name).readsProperty && asksForSecret(search));
     search.release();
     const message = search.result();
-    if (message === null && !hidesReturn) return null;
+    if (message === null && !hidesReturn) {
+      if (isPlainName) this.#harmless.remember(name, raw);
+      return null;
+    }
     const { echoes, idMark, nameMark } = search;
     const hides = echoes === null ? 'all' : hidesReturn ? 'return' : 'nothing';
     return { message, name: nameMark, answer: { values: echoes ?? NO_VALUES, hides, id: idMark } };
@@ -114,7 +126,9 @@ export class Redactor {
     if (secrets?.hides === 'all' || raw.length > MOST_SEARCHED || raw.length * values.length > MOST_COMPARED) {
       return this.withheld(raw);
     }
-    const search = this.#search(this.#rules.forAnswer(name), null, values, secrets?.hides === 'return');
+    const rules = this.#rules.forAnswer(name);
+    if (secrets === null && this.#harmless.isFromQemu(raw, rules)) return null;
+    const search = this.#search(rules, null, values, secrets?.hides === 'return');
     const found = resultOf(search, raw);
     return found === undefined ? this.withheld(raw) : found;
   }
@@ -123,7 +137,9 @@ export class Redactor {
   other(raw: Uint8Array): Redacted | null {
     if (isPlain(raw)) return null;
     if (raw.length > MOST_SEARCHED) return this.withheld(raw);
-    const search = this.#search(this.#rules.forAnswer(''), null);
+    const rules = this.#rules.forAnswer('');
+    if (this.#harmless.isFromQemu(raw, rules)) return null;
+    const search = this.#search(rules, null);
     const found = resultOf(search, raw);
     return found === undefined ? this.withheld(raw) : found;
   }

@@ -18,6 +18,7 @@ const SHARES = {
   'secrets in audit records': 500,
   'audit logs that anyone wrote': 500,
   'work of redaction': 25,
+  'short cuts of redaction': 3000,
   'secrets in HMP lines': 3000,
   'deeds in HMP lines': 1000,
   'extension commands': 500,
