@@ -22,8 +22,9 @@ const MOST_KEYS = 1024;
 /** What stands behind the text of most commands that is always the same: an id that is plain, and the end. */
 const PLAIN_ID = /^"id": ?(?:"[\w#.-]*"|\d{1,15})\}$/;
 const LONGEST_ID = 80;
-/** A longer message is walked through, for it is one of few. In bytes. */
-const LONGEST_LOOKED_AT = 64 * 1024;
+/** A longer command is walked through, for it is one of few; a longer answer too, as far as that is done. In bytes. */
+const LONGEST_COMMAND = 64 * 1024;
+const LONGEST_ANSWER = 4 * 1024 * 1024;
 /** A longer message is not remembered. In bytes. */
 const LONGEST_REMEMBERED = 512;
 const MOST_REMEMBERED = 512;
@@ -48,7 +49,7 @@ export class HarmlessMessages {
       const key = keyOf(name, raw);
       if (key !== null && this.#commands.has(key)) return true;
     }
-    if (!rules.isByNameOnly || raw.length > LONGEST_LOOKED_AT) return false;
+    if (!rules.isByNameOnly || raw.length > LONGEST_COMMAND) return false;
     return !isSpecial(classOfCommand(name)) && this.#isPlain(raw, textOf(raw));
   }
 
@@ -62,7 +63,7 @@ export class HarmlessMessages {
 
   /** @param raw what came from QEMU. @returns whether it is seen to hold no secret */
   isFromQemu(raw: Uint8Array, rules: CompiledRules): boolean {
-    if (raw.length > LONGEST_LOOKED_AT || (!rules.isByNameOnly && !rules.isListOnly)) return false;
+    if (raw.length > LONGEST_ANSWER || (!rules.isByNameOnly && !rules.isListOnly)) return false;
     const text = textOf(raw);
     return (rules.isByNameOnly || !text.includes(PROPERTY)) && this.#isPlain(raw, text);
   }

@@ -343,7 +343,7 @@ export class Recorder implements Journal {
         this.#putDescriptor(command.descriptor);
       }
       this.#putIds(command, redacted?.answer ?? null);
-      // What was asked of the VM is never cut.
+      // What was asked of the VM is not cut.
       this.#put(MESSAGE, command.raw, command.raw.length, redacted?.message ?? null, 0);
     });
     if (seq > 0 && redacted?.answer != null) this.#answers.set(seq, redacted.answer);

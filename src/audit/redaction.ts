@@ -6,6 +6,7 @@
  * work, memory and what is put into the record are linear in the message, whatever is in it.
  */
 import { HarmlessMessages } from './harmless-messages.js';
+import { LONGEST_SEARCHED, outlineOf } from './large-commands.js';
 import { MessageSearch, MOST_JSON_TEXTS } from './message-search.js';
 import { type CompiledRules, RuleSet } from './redaction-rules.js';
 import {
@@ -53,8 +54,12 @@ const PLAIN_NAME = /^[\w.-]*$/;
 const SHORT = 256;
 const NO_VALUES: readonly string[] = [];
 const NOTHING = new Uint8Array(0);
-/** QEMU takes no larger commands; an answer that is larger, and looks as if it held a secret, is not searched. */
-const MOST_SEARCHED = 64 * 1024 * 1024;
+/** A larger answer is not searched. In bytes. */
+const LONGEST_ANSWER_SEARCHED = 1024 * 1024;
+/** A larger answer is not looked through for words that make it suspect, but withheld where it may hold a secret. In bytes. */
+const MOST_LOOKED_THROUGH = 16 * 1024 * 1024;
+/** A longer name of a command is recorded as its length and hash. */
+const LONGEST_NAME = 4096;
 /** How many bytes of an answer are compared with each text that it may repeat, in all. */
 const MOST_COMPARED = 64 * 1024 * 1024;
 
@@ -87,6 +92,7 @@ export class Redactor {
     // Without a second object there are no arguments: true for most commands, and quickly seen.
     const isPlainName = PLAIN_NAME.test(name);
     if (isPlainName && raw.length < SHORT && isBare(raw)) return null;
+    if (raw.length > LONGEST_SEARCHED) return this.#large(name, raw);
     const rules = this.#rules.forCommand(name);
     if (isPlainName && this.#harmless.isCommand(name, raw, rules)) return null;
     const search = this.#search(rules, name);
@@ -106,6 +112,20 @@ export class Redactor {
     return { message, name: nameMark, answer: { values: echoes ?? NO_VALUES, hides, id: idMark } };
   }
 
+  /** A command that is too large to be searched in one go: only what is short of it is shown. */
+  #large(name: string, raw: Uint8Array): RedactedCommand {
+    const whole = this.unreadable(raw);
+    const longName = name.length > LONGEST_NAME ? this.#marks.withheld(Buffer.from(name)) : null;
+    const outline = outlineOf(raw, this.#marks);
+    if (outline === null) return { ...whole, name: longName };
+    const search = this.#search(this.#rules.forCommand(name), name);
+    const found = resultOf(search, outline.bytes);
+    if (found === undefined) return { ...whole, name: longName };
+    const paths = [...new Set([...outline.paths, ...(found?.paths ?? [])])];
+    const message = { bytes: found?.bytes ?? outline.bytes, paths };
+    return { ...whole, message, name: search.nameMark ?? longName };
+  }
+
   /** @returns what is recorded of a command that cannot be shown at all. */
   unreadable(raw: Uint8Array): RedactedCommand {
     const message = this.withheld(raw);
@@ -122,12 +142,16 @@ export class Redactor {
     if (secrets === null && !this.#rules.concernsAnswers(name) && !PROPERTY_ANSWERS.has(name)) {
       if (raw.indexOf(AT) < 0 && (!TELLTALE_ANSWERS.has(name) || !mentions(raw))) return null;
     }
-    const values = secrets?.values ?? NO_VALUES;
-    if (secrets?.hides === 'all' || raw.length > MOST_SEARCHED || raw.length * values.length > MOST_COMPARED) {
-      return this.withheld(raw);
-    }
     const rules = this.#rules.forAnswer(name);
     if (secrets === null && this.#harmless.isFromQemu(raw, rules)) return null;
+    const values = secrets?.values ?? NO_VALUES;
+    if (
+      secrets?.hides === 'all' ||
+      raw.length > LONGEST_ANSWER_SEARCHED ||
+      raw.length * values.length > MOST_COMPARED
+    ) {
+      return this.withheld(raw);
+    }
     const search = this.#search(rules, null, values, secrets?.hides === 'return');
     const found = resultOf(search, raw);
     return found === undefined ? this.withheld(raw) : found;
@@ -136,9 +160,9 @@ export class Redactor {
   /** As `answer`, for events and for whatever else comes from QEMU. */
   other(raw: Uint8Array): Redacted | null {
     if (isPlain(raw)) return null;
-    if (raw.length > MOST_SEARCHED) return this.withheld(raw);
     const rules = this.#rules.forAnswer('');
     if (this.#harmless.isFromQemu(raw, rules)) return null;
+    if (raw.length > LONGEST_ANSWER_SEARCHED) return this.withheld(raw);
     const search = this.#search(rules, null);
     const found = resultOf(search, raw);
     return found === undefined ? this.withheld(raw) : found;
@@ -150,8 +174,9 @@ export class Redactor {
    * @returns null when there is nothing to remove
    */
   malformed(raw: Uint8Array, before: Uint8Array = NOTHING): Redacted | null {
+    if (raw.length > LONGEST_SEARCHED) return this.withheld(raw);
     const search = this.#search(this.#rules.forCommand(null), '');
-    const found = raw.length <= MOST_SEARCHED ? resultOf(search, raw) : undefined;
+    const found = resultOf(search, raw);
     if (found !== undefined) return found;
     return maySecretsBeIn(Buffer.concat([before, raw]), this.#rules.userWords) ? this.withheld(raw) : null;
   }
@@ -214,7 +239,7 @@ const HINTS = new RegExp(
 );
 
 function mentions(raw: Uint8Array): boolean {
-  if (raw.length > MOST_SEARCHED) return true;
+  if (raw.length > MOST_LOOKED_THROUGH) return true;
   return HINTS.test(Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString('latin1'));
 }
 

@@ -15,7 +15,7 @@ const KEY_LENGTH = 32;
 /** Hexadecimal digits of a mark's hash. */
 const HASH_DIGITS = 8;
 /** What a hash is made over at most, in bytes: longer values are told apart by their beginning and their length. */
-const MOST_HASHED = 16 * 1024 * 1024;
+const MOST_HASHED = 1024 * 1024;
 
 /** @returns what stands in place of a secret, a text decoded as QEMU decodes it. */
 export type Mark = (secret: string) => string;

@@ -1,0 +1,157 @@
+/**
+ * Commands too large to be searched for secrets in one go. What is kept of one is its name and those arguments that are short; everything
+ * else is withheld, each value by itself, so that a deed cannot be hidden behind much else.
+ *
+ * What must hold: a byte is looked at a few times at most, and no token costs more than its bytes.
+ */
+import type { SecretMarks } from './secret-mark.js';
+
+/** A longer command is not searched as it is. In bytes. */
+export const LONGEST_SEARCHED = 256 * 1024;
+/** A longer one is withheld as a whole: QEMU takes minutes to read it. In bytes. */
+const LONGEST_TAKEN_APART = 8 * 1024 * 1024;
+/** The most that is kept of one, which then is searched. In bytes. */
+const LARGEST_OUTLINE = 128 * 1024;
+/** Longer names and values of a large command are withheld. In bytes. */
+const LONGEST_KEPT = 4096;
+/** Of more arguments, or more values to be withheld among them, none is kept. */
+const MOST_ARGUMENTS = 1024;
+const MOST_WITHHELD = 16;
+
+/** Within so many bytes a string's end is looked for here: that takes less than to ask for it. */
+const NEAR = 64;
+
+const BACKSLASH = 0x5c;
+const BRACE = 0x7b;
+const COMMA = 0x2c;
+const DOUBLE = 0x22;
+const SINGLE = 0x27;
+/** What a byte is outside of strings. */
+const Kind = { Other: 0, Quote: 1, Open: 2, Close: 3, End: 4 } as const;
+const kinds = new Uint8Array(256);
+for (const [characters, kind] of [
+  ['"\'', Kind.Quote],
+  ['{[', Kind.Open],
+  ['}]', Kind.Close],
+  [', \t\r\n', Kind.End],
+] as const) {
+  for (const character of characters) kinds[character.charCodeAt(0)] = kind;
+}
+
+/** Bytes that say nothing within an object or a list. */
+const isWithin = kinds.map((kind) => (kind === Kind.Other || kind === Kind.End ? 1 : 0));
+
+interface Member {
+  /** Its name as it is written, without quotes. */
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface Outline {
+  readonly bytes: Uint8Array;
+  /** What was withheld. */
+  readonly paths: readonly string[];
+}
+
+/**
+ * @param message a command as QEMU's parser accepts it
+ * @returns the command with what is large in it withheld, and all but its name and its arguments; null where it is too large for that, or what is left is
+ */
+export function outlineOf(message: Uint8Array, marks: SecretMarks): Outline | null {
+  if (message.length > LONGEST_TAKEN_APART) return null;
+  const raw = Buffer.from(message.buffer, message.byteOffset, message.length);
+  const members = membersOf(raw, raw.indexOf('{'));
+  if (members === null) return null;
+  const withheld: Member[] = [];
+  for (const member of members) {
+    if (member.name === 'arguments') withheld.push(...largeArguments(raw, member));
+    else if (!isCommandName(member)) withheld.push(member);
+  }
+  const pieces: Uint8Array[] = [];
+  let from = 0;
+  for (const { start, end } of withheld) {
+    pieces.push(raw.subarray(from, start), Buffer.from(JSON.stringify(marks.withheld(raw.subarray(start, end)))));
+    from = end;
+  }
+  pieces.push(raw.subarray(from));
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  if (length > LARGEST_OUTLINE) return null;
+  return { bytes: Buffer.concat(pieces), paths: withheld.map(({ name }) => name) };
+}
+
+function isCommandName({ name, start, end }: Member): boolean {
+  return (name === 'execute' || name === 'exec-oob') && end - start <= LONGEST_KEPT;
+}
+
+/** @returns those of a command's arguments that are large, or all of them as one where these are too many. */
+function largeArguments(raw: Buffer, all: Member): readonly Member[] {
+  const members = raw[all.start] === BRACE ? membersOf(raw, all.start) : null;
+  if (members === null) return [all];
+  const large = members.filter(({ start, end }) => end - start > LONGEST_KEPT);
+  const kept = members.reduce((sum, { start, end }) => sum + Math.min(end - start, LONGEST_KEPT), 0);
+  if (large.length > MOST_WITHHELD || kept > LARGEST_OUTLINE / 2) return [all];
+  return large.map((member) => ({ ...member, name: `arguments.${member.name}` }));
+}
+
+/** @param open where an object begins. @returns its members, or null when they are too many or have too long names */
+function membersOf(raw: Buffer, open: number): Member[] | null {
+  const members: Member[] = [];
+  for (let at = skipBlanks(raw, open + 1); isQuote(raw[at]); ) {
+    const nameEnd = stringEnd(raw, at);
+    const start = skipBlanks(raw, skipBlanks(raw, nameEnd) + 1);
+    const end = valueEnd(raw, start);
+    if (members.length === MOST_ARGUMENTS || nameEnd - at > LONGEST_KEPT) return null;
+    members.push({ name: raw.toString('utf8', at + 1, nameEnd - 1), start, end });
+    at = skipBlanks(raw, end);
+    if (raw[at] !== COMMA) break;
+    at = skipBlanks(raw, at + 1);
+  }
+  return members;
+}
+
+function isQuote(byte: number | undefined): boolean {
+  return byte === DOUBLE || byte === SINGLE;
+}
+
+function skipBlanks(raw: Buffer, from: number): number {
+  let at = from;
+  while (at < raw.length && (raw[at] ?? 0) <= 0x20) at++;
+  return at;
+}
+
+/** @returns where the string ends that begins at `start`, its quote included */
+function stringEnd(raw: Buffer, start: number): number {
+  const quote = raw[start] ?? DOUBLE;
+  let at = start + 1;
+  for (const near = at + NEAR; at < near && raw[at] !== quote; ) at += raw[at] === BACKSLASH ? 2 : 1;
+  // A long text without escapes is passed over natively.
+  const first = raw[at] === quote ? at : raw.indexOf(quote, at);
+  if (first < 0) return raw.length;
+  if (first === at || raw[first - 1] !== BACKSLASH) return first + 1;
+  while (at < raw.length && raw[at] !== quote) at += raw[at] === BACKSLASH ? 2 : 1;
+  return Math.min(at + 1, raw.length);
+}
+
+/** @returns where the value ends that begins at `start` */
+function valueEnd(raw: Buffer, start: number): number {
+  let depth = 0;
+  let at = start;
+  while (at < raw.length) {
+    const kind = kinds[raw[at] ?? 0];
+    if (kind === Kind.Quote) {
+      at = stringEnd(raw, at);
+      if (depth === 0) return at;
+      continue;
+    }
+    if (kind === Kind.Open) depth++;
+    else if (kind === Kind.Close) {
+      // Of what a number or a word stands in.
+      if (depth === 0) return at;
+      if (--depth === 0) return at + 1;
+    } else if (kind === Kind.End && depth === 0) return at;
+    at++;
+    if (depth > 0) while (at < raw.length && isWithin[raw[at] ?? 0] === 1) at++;
+  }
+  return at;
+}

@@ -1,0 +1,134 @@
+/** Commands that are too large to be searched: what of them is in the log, and what they cost. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { LONGEST_SEARCHED } from '../../dist/audit/large-commands.js';
+import { Redactor } from '../../dist/audit/redaction.js';
+import { Scanner } from '../../dist/qmp/scanner.js';
+import { openTestLog, testClient, testCommand, wire } from '../support/audit.js';
+
+const SECRET = 'hush4711';
+const MUCH = 'x'.repeat(4 * LONGEST_SEARCHED);
+const MARK = /^\[withheld \d+ bytes #[0-9a-f]{8}\]$/;
+
+describe('of a command that is too large to be searched', () => {
+  const redactor = new Redactor();
+  /** What is recorded of it. */
+  function recorded(name: string, raw: string): { readonly text: string; readonly paths: readonly string[] } {
+    const found = redactor.command(name, Buffer.from(raw));
+    assert.ok(found?.message != null);
+    assert.equal(found.answer?.hides, 'all');
+    assert.ok(found.answer.id !== null);
+    assert.ok(found.message.bytes.length < LONGEST_SEARCHED);
+    return { text: Buffer.from(found.message.bytes).toString(), paths: found.message.paths };
+  }
+
+  test('the name and the short arguments are kept, whatever it is filled up with', () => {
+    const uri = '"uri":"exec:touch /tmp/evil"';
+    const fillings: readonly [raw: string, paths: readonly string[]][] = [
+      [`{"execute":"migrate","arguments":{${uri}},"id":"${MUCH}"}`, ['id']],
+      [`{"id":[${'1,'.repeat(LONGEST_SEARCHED / 2)}1],"execute":"migrate","arguments":{${uri}}}`, ['id']],
+      [`{"execute":"migrate" , "arguments" : { "x" : "${MUCH}" , ${uri} } }`, ['arguments.x']],
+      [`{"execute":"migrate","arguments":{"x":"\\"${MUCH}\\\\",${uri}}}`, ['arguments.x']],
+      [`{"execute":"migrate","arguments":{"x":[{"}":"]${MUCH}"},{}],${uri}},"id":7}`, ['arguments.x', 'id']],
+      [`{'execute':'migrate','arguments':{'x':'"}\\'${MUCH}',${uri}}}`, ['arguments.x']],
+      [`{"execute":"migrate","arguments":{${uri}},"\\u0069d":"${MUCH}"}`, ['\\u0069d']],
+    ];
+    for (const [raw, paths] of fillings) {
+      const { text, paths: found } = recorded('migrate', raw);
+      assert.ok(text.includes('"uri":"exec:touch /tmp/evil"'), text.slice(0, 200));
+      assert.match(text, /["']execute["']:["']migrate["']/);
+      assert.deepEqual(found, paths);
+    }
+  });
+
+  test('nothing is kept that may be a secret: large values, an id, and what is found in the short ones', () => {
+    const large = `https://u:${SECRET}@h/${MUCH}`;
+    for (const [name, args] of [
+      ['set_password', { protocol: 'vnc', password: SECRET, x: large }],
+      ['blockdev-add', { url: `https://u:${SECRET}@h/`, more: [MUCH] }],
+      ['human-monitor-command', { 'command-line': `set_password vnc ${SECRET}${MUCH}` }],
+      ['x-many', Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`x${i}`, `${SECRET} ${i}`]))],
+      ['x-large', Array.from({ length: 200_000 }, () => SECRET)],
+      ['x-keys', { [`${SECRET}${MUCH}`]: 1 }],
+    ] as const) {
+      for (const id of [SECRET, MUCH + SECRET]) {
+        const raw = JSON.stringify({ execute: name, arguments: args, id });
+        const { text, paths } = recorded(name, raw);
+        assert.ok(!text.includes(SECRET), text.slice(0, 200));
+        assert.ok(!paths.join().includes(SECRET));
+      }
+    }
+  });
+
+  test('a record shows its name, also one that is large, its length and hash, and nothing of its answer', async (t) => {
+    const log = await openTestLog(t);
+    const client = testClient();
+    for (const [name, raw] of [
+      ['x-open', `{"execute":"x-open","arguments":{"mode":"rw","blob":"${MUCH}"},"id":"me"}`],
+      [MUCH, `{"execute":"${MUCH}","id":"me"}`],
+    ] as const) {
+      const sent = testCommand(client, name, raw, { id: Buffer.from('"me"') });
+      log.recorder.command(sent);
+      log.recorder.answered(sent, [wire('{"return": "x", "id": "me"}')], false, 'upstream');
+    }
+    const records = (await log.records()).filter(({ kind }) => kind === 'command' || kind === 'reply');
+    const [open, reply, named] = records;
+    assert.equal(open?.['command'], 'x-open');
+    const { execute, arguments: args } = open['message'] as { execute: string; arguments: Record<string, string> };
+    assert.equal(execute, 'x-open');
+    assert.equal(args['mode'], 'rw');
+    assert.match(args['blob'] ?? '', MARK);
+    assert.deepEqual(open['redacted'], ['arguments.blob', 'id']);
+    assert.match(String(reply?.['message']), MARK);
+    assert.match(String(named?.['command']), MARK);
+    for (const record of records) assert.match(String(record['id']), MARK);
+  });
+
+  test('only the name is kept where it is too large to be taken apart', () => {
+    const raw = `{"execute":"x-open","arguments":{"mode":"rw","x":"${'x'.repeat(9 * 1024 * 1024)}"}}`;
+    const { text, paths } = recorded('x-open', raw);
+    assert.match(JSON.parse(text), MARK);
+    assert.deepEqual(paths, ['*']);
+  });
+
+  test('other input is withheld', () => {
+    const message = redactor.malformed(Buffer.from(`{"x":"${MUCH}"}`));
+    assert.match(JSON.parse(Buffer.from(message?.bytes ?? []).toString()), MARK);
+    const event = redactor.other(Buffer.from(`{"event":"https://u:${SECRET}@h/${MUCH}"}`));
+    assert.match(JSON.parse(Buffer.from(event?.bytes ?? []).toString()), MARK);
+  });
+});
+
+describe('a command that is too large to be searched costs less than reading it did', () => {
+  const SIZE = 16 * LONGEST_SEARCHED;
+  const cpu = (run: () => void) => {
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 5; i++) {
+      const before = process.cpuUsage();
+      run();
+      const { user, system } = process.cpuUsage(before);
+      least = Math.min(least, user + system);
+    }
+    return least;
+  };
+  const fillings: Readonly<Record<string, (size: number) => string>> = {
+    'one text': (size) => `"${'x'.repeat(size)}"`,
+    'a text of escapes': (size) => `"${'\\"'.repeat(size / 2)}"`,
+    numbers: (size) => `[${'1,'.repeat(size / 2)}1]`,
+    objects: (size) => `[${'{"ab":"c"},'.repeat(size / 11)}1]`,
+    brackets: (size) => `[${`${'['.repeat(500)}${']'.repeat(500)},`.repeat(size / 1001)}1]`,
+  };
+  for (const [what, fill] of Object.entries(fillings)) {
+    test(`filled with ${what}`, () => {
+      const raw = Buffer.from(`{"execute":"human-monitor-command","arguments":{"command-line":${fill(SIZE)}}}`);
+      const redactor = new Redactor();
+      const read = cpu(() => {
+        const scanner = new Scanner();
+        scanner.push(raw);
+        scanner.next();
+      });
+      const redacted = cpu(() => redactor.command('human-monitor-command', raw));
+      assert.ok(redacted < 2 * read, `${redacted} µs, and ${read} µs to read it`);
+    });
+  }
+});
