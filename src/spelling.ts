@@ -56,13 +56,21 @@ function isOtherForm(wanted: string, name: string): boolean {
 const FEW = 3;
 const NEARLY = 2;
 
-/** `; did you mean "unix"?`, or nothing: the end of a message about an unknown word. */
+/** `; did you mean "unix"?`, or the few words that it lacks a letter or two of, or nothing: the end of a message about an unknown word. */
 export function suggestion(word: string, known: Iterable<string>): string {
   const words = [...known];
   const near = nearest(word, words);
   if (near === null) return '';
   const wanted = word.toLowerCase();
   const beginnings = words.filter((name) => name.toLowerCase().startsWith(wanted));
+  const nearly = beginnings.filter((name) => name.length <= word.length + NEARLY);
+  if (nearly.length > 1 && nearly.length <= FEW) {
+    const [last = '', ...others] = nearly
+      .sort()
+      .map((name) => JSON.stringify(name))
+      .toReversed();
+    return `; did you mean ${others.toReversed().join(', ')} or ${last}?`;
+  }
   return beginnings.length <= FEW || near.length <= word.length + NEARLY
     ? `; did you mean ${JSON.stringify(near)}?`
     : `; ${beginnings.length} begin with it: ${beginnings.sort().slice(0, FEW).join(', ')}, …`;

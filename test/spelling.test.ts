@@ -26,9 +26,10 @@ test('another form of a word is near, and its beginning alone is not', () => {
   assert.equal(nearest('query-x', ['query-tpm-models']), null);
 });
 
-test('of many words that begin with it, none is picked, but one that is nearly there', () => {
+test('of many words that begin with it, none is picked; few are all named', () => {
   const names = ['query-tpm', 'query-status', 'query-block', 'query-stats', 'query-name'];
   assert.equal(suggestion('query', names.values()), '; 5 begin with it: query-block, query-name, query-stats, …');
-  assert.equal(suggestion('query-stat', names), '; did you mean "query-stats"?');
+  assert.equal(suggestion('query-stat', names), '; did you mean "query-stats" or "query-status"?');
+  assert.equal(suggestion('query-nam', [...names, 'query-named-block-nodes']), '; did you mean "query-name"?');
   assert.equal(suggestion('query-t', names), '; did you mean "query-tpm"?');
 });

@@ -23,7 +23,7 @@ export const KINDS = [
 export type Kind = (typeof KINDS)[number];
 
 /** Without these the log would not show what was asked of the VM, by whom it was refused, or what the log itself lost. */
-const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['command', 'denied', 'unanswered', 'daemon']);
+export const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['command', 'denied', 'unanswered', 'daemon']);
 
 /** @returns whether `name` is a kind of record. */
 export function isKind(name: string): name is Kind {

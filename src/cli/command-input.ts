@@ -2,6 +2,7 @@
  * Commands from a stream, for `-`: JSON, which ends where its braces balance, over several lines if it likes; and lines in
  * qmp-shell's syntax. Lines that begin with `#` are comments. Which of both comes next is seen by its first character.
  */
+import { JsonBeginning } from '../shared/json-beginning.js';
 
 /** A piece of the input that is one command, or a line of one. */
 export interface InputPiece {
@@ -18,6 +19,13 @@ export class CommandInput {
   #at = 0;
   #depth = 0;
   #quote = '';
+  #isEscaped = false;
+  #json = new JsonBeginning();
+
+  /** Why the JSON that has begun can never become whole, for people; null while it can. */
+  get fault(): string | null {
+    return this.#json.fault;
+  }
 
   /** Whether a piece has begun that has no end yet. */
   get isInside(): boolean {
@@ -48,6 +56,8 @@ export class CommandInput {
     this.#at = 0;
     this.#depth = 0;
     this.#quote = '';
+    this.#isEscaped = false;
+    this.#json = new JsonBeginning();
     return { piece, line };
   }
 
@@ -55,8 +65,10 @@ export class CommandInput {
   #jsonEnd(): number {
     for (; this.#at < this.#text.length; this.#at++) {
       const character = this.#text.charAt(this.#at);
-      if (this.#quote !== '') {
-        if (character === '\\') this.#at++;
+      this.#json.take(character);
+      if (this.#isEscaped) this.#isEscaped = false;
+      else if (this.#quote !== '') {
+        if (character === '\\') this.#isEscaped = true;
         else if (character === this.#quote) this.#quote = '';
       } else if (character === '"' || character === "'") this.#quote = character;
       else if (character === '{' || character === '[') this.#depth++;

@@ -44,7 +44,9 @@ function bashScript(tree: CommandTree): string {
       if (option.value === null) continue;
       const patterns = option.spellings.map((spelling) => quoted(`${name} ${spelling}`)).join('|');
       const known =
-        option.values.length === 0 ? '' : `COMPREPLY=($(compgen -W ${quoted(option.values.join(' '))} -- "$cur")); `;
+        option.values.length === 0
+          ? ''
+          : `COMPREPLY=($(compgen -P "$before" -W ${quoted(option.values.join(' '))} -- "$cur")); `;
       values.push(`    ${patterns}) ${known}return ;;`);
     }
   }
@@ -57,10 +59,17 @@ _qmpmux() {
     ${names(tree).map(quoted).join('|')}) at="\${at:+$at }\${COMP_WORDS[i]}" ;;
     esac
   done
+  # --option=value is one word, or three where bash splits words at an =.
+  local before=''
+  if [[ $cur == --*=* ]]; then before="\${cur%%=*}="; prev=\${cur%%=*}; cur=\${cur#*=}
+  elif [[ $cur == '=' && $prev == --* ]]; then cur=''
+  elif [[ $prev == '=' && COMP_CWORD -gt 2 ]]; then prev=\${COMP_WORDS[COMP_CWORD - 2]}
+  fi
   # Where nothing is offered, bash completes file names.
   case "$at $prev" in
 ${values.join('\n')}
   esac
+  [[ -n $before ]] && return
   case "$at" in
 ${cases.join('\n')}
   esac

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DaemonConfig, singleMonitor } from '../daemon/config.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
+import { parseListenerSettings } from '../daemon/listener-settings.js';
 import { openLog } from '../daemon/log.js';
 import {
   type DemoVm,
@@ -15,6 +16,7 @@ import {
   startSimulatedVm,
 } from '../demo/demo-vm.js';
 import { parseListener, parseUpstream } from '../net/address-parser.js';
+import { joinCommand } from '../net/command-words.js';
 import { EXIT } from './exit-code.js';
 import { untilOutputIsLost } from './output.js';
 import { textFor } from './screen-text.js';
@@ -25,7 +27,7 @@ export const demo = subcommand({
   usage: 'demo [--simulated | --real] [--listen ADDRESS]\n   or: $0 demo --upstream ADDRESS [--listen ADDRESS]',
   options: {
     simulated: { type: 'boolean', describe: 'share a simulated VM, though QEMU is installed' },
-    real: { type: 'boolean', describe: `share a QEMU, which is started paused (the default where it is installed)` },
+    real: { type: 'boolean', describe: 'share a QEMU, which is started paused (the default where it is installed)' },
     upstream: {
       type: 'string',
       requiresArg: true,
@@ -57,7 +59,10 @@ export const demo = subcommand({
       const config = singleMonitor(
         'demo',
         parseUpstream(flags.upstream ?? escapeCommas(socket)),
-        [parseListener(flags.listen ?? escapeCommas(join(folder, 'vm.mux')))],
+        [
+          parseListener(flags.listen ?? escapeCommas(join(folder, 'vm.mux'))),
+          parseListenerSettings(`${escapeCommas(join(folder, 'vm.ctl'))},extensions=on`),
+        ],
         { level: 'warn', format: 'pretty' },
       );
       const lost = untilOutputIsLost();
@@ -106,8 +111,8 @@ async function share(config: DaemonConfig, what: string, ended: Promise<unknown>
   const daemon = new Daemon({
     config,
     log: log.logger,
-    ready: (_monitor, [place = '']) => {
-      say(isFirst ? introduction(what, place) : `Clients can connect again: ${place}`);
+    ready: (_monitor, places) => {
+      say(isFirst ? introduction(what, places) : `Clients can connect again: ${places[0]}`);
       isFirst = false;
     },
   });
@@ -120,17 +125,31 @@ async function share(config: DaemonConfig, what: string, ended: Promise<unknown>
   }
 }
 
-/** What to type next, in a few lines that work as they stand. */
-function introduction(what: string, place: string): string {
+/** What to type next, in lines that work as they stand, on a machine that has nothing but qmpmux, too. */
+function introduction(what: string, [place = '', control]: readonly string[]): string {
   const isUnix = place.startsWith('unix:');
   const path = place.replace(/^unix:/, '');
   const [, host = '', port = ''] = /^tcp:\[?(.*?)\]?:(\d+)$/.exec(place) ?? [];
   const nc = isUnix ? `nc -U ${path}` : `nc ${host} ${port}`;
   const socat = isUnix ? `UNIX-CONNECT:${path}` : `TCP:${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const lines = [`Shared: ${what}. Clients connect to ${place}`, ''];
+  const program = programName();
+  const address = isUnix ? path : place;
+  const lines = [
+    `Shared: ${what}. Clients connect to ${place}`,
+    '',
+    'In another terminal, the state of the VM:',
+    `  ${program} exec ${address} query-status`,
+    'The same of the human monitor (HMP):',
+    `  ${program} hmp ${address} info status`,
+    'A shell with completion, history and events; type cont and stop, also in two terminals at once:',
+    `  ${program} shell ${address}`,
+  ];
+  if (control !== undefined) {
+    lines.push('Who is connected, and what they do:', `  ${program} top ${control.replace(/^unix:/, '')}`);
+  }
   if (isInstalled('nc')) {
     lines.push(
-      'In another terminal, the state of the VM:',
+      'The state of the VM without qmpmux:',
       `  printf '{"execute":"qmp_capabilities"}{"execute":"query-status"}' | ${nc.replace('nc', 'nc -N')}`,
       'Two terminals at once, each with',
       `  ${nc}`,
@@ -138,18 +157,24 @@ function introduction(what: string, place: string): string {
     );
   } else if (isInstalled('socat'))
     lines.push('In two other terminals:', `  socat - ${socat}`, 'and in each, by copy and paste:');
-  else lines.push('With a program for sockets (such as nc, of netcat-openbsd, or socat), twice, by copy and paste:');
-  lines.push(
-    '  {"execute":"qmp_capabilities"}',
-    'Then in one of them; the other sees the events RESUME and STOP:',
-    '  {"execute":"cont"}',
-    '  {"execute":"stop"}',
-  );
+  if (isInstalled('nc') || isInstalled('socat')) {
+    lines.push(
+      '  {"execute":"qmp_capabilities"}',
+      'Then in one of them; the other sees the events RESUME and STOP:',
+      '  {"execute":"cont"}',
+      '  {"execute":"stop"}',
+    );
+  }
   if (isInstalled('rlwrap') && isInstalled('socat')) {
     lines.push('With history and line editing:', `  rlwrap socat ${socat} STDIO`);
   }
   lines.push('', 'Ctrl-C ends the demo.');
   return lines.join('\n');
+}
+
+/** What runs this program in another terminal: from a clone it may not be installed. */
+function programName(): string {
+  return isInstalled('qmpmux') ? 'qmpmux' : joinCommand([process.argv[1] ?? 'qmpmux']);
 }
 
 /** In an address a comma begins options. */

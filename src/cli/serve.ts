@@ -1,4 +1,5 @@
 /** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
+import { ALWAYS, KINDS } from '../audit/kinds.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { HeldSignals } from '../daemon/held-signals.js';
 import { LIMIT_NAMES } from '../daemon/limit-settings.js';
@@ -161,7 +162,12 @@ export const serve = subcommand({
       describe: `${LOG_FORMATS.join(' or ')} (default pretty on a terminal, otherwise json)`,
     },
   },
-  values: { 'log-level': LOG_LEVELS, 'log-format': LOG_FORMATS, 'audit-on-error': ['refuse', 'continue'] },
+  values: {
+    'log-level': LOG_LEVELS,
+    'log-format': LOG_FORMATS,
+    'audit-on-error': ['refuse', 'continue'],
+    'audit-without': KINDS.filter((kind) => !ALWAYS.has(kind)),
+  },
   examples: [
     [
       '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux',

@@ -45,6 +45,7 @@ export async function runPiped(open: Open, { hmp, pretty, verbose }: ShellFlags)
       width: WIDTH,
       reply: (reply: RawReply) => void writeReply(reply, { what: 'reply', pretty }),
       text: writeText,
+      note: () => undefined,
       problem: (text) => writeProblem(`standard input, line ${line}: ${text}`),
     },
     { isHuman: hmp, events: false },

@@ -17,7 +17,8 @@ import { matchesGlob } from '../mux/glob.js';
 import { parseJson } from '../qmp/value.js';
 import { suggestion } from '../spelling.js';
 import { layOut } from './json-layout.js';
-import { describeError, errorIn, returnIn } from './reply-output.js';
+import { showBytes } from './quantities.js';
+import { errorIn, returnIn } from './reply-output.js';
 import type { ShellLink } from './shell-link.js';
 import { valueReader } from './value-file.js';
 
@@ -31,6 +32,8 @@ export interface ShellOutput {
   text(text: string): void | Promise<void>;
   /** What went wrong, in one line. */
   problem(text: string): void;
+  /** That something was done which shows nowhere, in one line; for a person only. */
+  note(text: string): void;
 }
 
 /** How it went: QEMU executed it, QEMU refused it, it was not sent, or no answer came. */
@@ -217,14 +220,15 @@ export class ShellSession {
 
   async #send(json: string): Promise<RawReply | null> {
     if (!this.#link.isConnected) {
-      this.#output.problem(`not connected to ${this.#link.where}, and nothing was sent; it is tried again and again`);
+      this.#output.problem(`not connected to ${this.#link.where}; nothing was sent; trying to connect again`);
       return null;
     }
     return this.#link.execute(json, (this.#running ?? new AbortController()).signal);
   }
 
-  #failed(error: QmpError): Outcome {
-    this.#output.problem(describeError(error));
+  #failed({ class: name, desc }: QmpError): Outcome {
+    // To one who uses the human monitor, QMP's classes say nothing.
+    this.#output.problem(this.#isHuman ? desc : `${desc} (${name})`);
     return 'failed';
   }
 
@@ -241,13 +245,13 @@ export class ShellSession {
     const { schema, names } = await this.#vocabulary();
     const [name = '', ...words] = topic === '' ? [] : topic.split(/\s+/);
     if (schema === null) {
-      if (names.length === 0) return this.#refuse('the server does not tell its schema, so there is no help');
+      if (names.length === 0) return this.#refuse('the server has no schema, so there is no help');
       await this.#output.text(names.join('\n'));
       return 'done';
     }
     if (name === '') {
       await this.#output.text(
-        `${commandList(schema, this.#output.width)}\n\nhelp COMMAND tells more; .help: the shell's own commands.`,
+        `${commandList(schema, this.#output.width)}\n\nhelp COMMAND: its arguments; .help: the shell's own commands.`,
       );
       return 'done';
     }
@@ -290,6 +294,7 @@ export class ShellSession {
     } catch (error) {
       return this.#refuse(`.save: ${error instanceof Error ? error.message : String(error)}`);
     }
+    this.#output.note(`saved ${showBytes(Buffer.byteLength(this.#last))} to ${file}`);
     return 'done';
   }
 

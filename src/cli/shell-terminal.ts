@@ -58,7 +58,11 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
   const screen = new ShellScreen(process.stdin, process.stdout, history.lines, MOST_LINES, async (line) => {
     const completion = await session?.complete(line);
     const { from, candidates } = completion ?? { from: line.length, candidates: [] };
-    return [candidates.map(({ text, goesOn }) => (goesOn ? text : `${text} `)), line.slice(from)];
+    const words = candidates.map(({ text, goesOn }) => (goesOn ? text : `${text} `));
+    // Readline leaves a line blank for an empty word: what must be given stands above the rest.
+    const needed = candidates.filter(({ isRequired }) => isRequired === true).length;
+    if (needed > 0 && needed < words.length) words.splice(needed, 0, '');
+    return [words, line.slice(from)];
   });
   session = new ShellSession(
     link,
@@ -69,6 +73,7 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
       reply: (reply: RawReply) => screen.show(layOut(printableLines(returnIn(reply).toString()), paint)),
       text: (text) => screen.show(printableLines(text.replace(/\n$/, ''))),
       problem: (text) => screen.print(colour('red', printable(text))),
+      note: (text) => screen.print(colour('dim', printable(text))),
     },
     { isHuman: hmp, events: true },
   );
@@ -78,7 +83,7 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
   });
   for (const text of early) print(text);
-  print(`${printable(welcome(link.greeting))}\nTab completes, help tells what there is, Ctrl-D leaves.`);
+  print(`${printable(welcome(link.greeting))}\nTab completes, help lists the commands, Ctrl-D leaves.`);
   await Promise.race([loop(screen, session, history), ending, screen.gone]);
   link.close();
   screen.close();
@@ -119,7 +124,14 @@ async function loop(screen: ShellScreen, session: ShellSession, history: ShellHi
     }
     isQuitting = false;
     for (let piece = input.next(false); piece !== null; piece = input.next(false)) await session.evaluate(piece.text);
-    if (input.isInside) continue;
+    if (input.isInside) {
+      // Nothing that is typed behind it could mend it.
+      if (input.fault === null) continue;
+      screen.print(colourOf(process.stdout)('red', printable(`this is no JSON: ${input.fault}`)));
+      input = new CommandInput();
+      typed = [];
+      continue;
+    }
     if (line !== '' && !/^\s/.test(typed[0] ?? '') && !(await isSecret(session.sent, line))) history.append(line);
     typed = [];
   }

@@ -81,8 +81,9 @@ function commandsText(status: Report): string {
   const answered = `${commands} answered, ${showCount(status.at('errors').number, 'error')}`;
   if (commands === 0) return answered;
   const mean = showTime(status.at('time').number / commands);
-  const high = percentile(status.at('latency').items, 0.99);
-  return `${answered}; mean ${mean}, p99 ${showTime(high)}, longest ${showTime(status.at('longest').number)}`;
+  const longest = status.at('longest').number;
+  const high = Math.min(longest, percentile(status.at('latency').items, 0.99));
+  return `${answered}; mean ${mean}, p99 about ${showTime(high)}, longest ${showTime(longest)}`;
 }
 
 function queueText(status: Report, colour: Colour): string {

@@ -82,13 +82,14 @@ function ratesOf(status: Report, before: Report, time: number): NonNullable<Fram
   const commands = gain(status, before, 'commands');
   const classes = status.at('latency').items;
   const earlier = before.at('latency').items;
+  const mean = commands === 0 ? 0 : gain(status, before, 'time') / commands;
   return {
     commands: commands / time,
     errors: gain(status, before, 'errors') / time,
     events: gain(status.at('events'), before.at('events'), 'last') / time,
-    mean: commands === 0 ? 0 : gain(status, before, 'time') / commands,
-    median: percentile(classes, 0.5, earlier),
-    high: percentile(classes, 0.99, earlier),
+    mean,
+    median: percentile(classes, 0.5, earlier, mean),
+    high: Math.max(mean, percentile(classes, 0.99, earlier)),
   };
 }
 

@@ -8,7 +8,7 @@ import { type Column, tableLines } from './table.js';
 import type { ClientLine, Frame } from './top-sample.js';
 
 export interface Room {
-  /** Null for a pipe: as wide, and as many lines, as there is to be told. */
+  /** Null for a pipe: as wide, and as many lines, as needed. */
   readonly columns: number | null;
   readonly rows: number | null;
 }
@@ -59,7 +59,9 @@ function headLines({ status, rates }: Frame, clock: string): string[] {
   if (rates === null) return [title, 'commands  …', queue];
   const { commands, errors, events, mean, median, high } = rates;
   const times =
-    commands === 0 ? '' : `; mean ${showTime(mean)}, half within ${showTime(median)}, 99 % within ${showTime(high)}`;
+    commands === 0
+      ? ''
+      : `; mean ${showTime(mean)}, half within about ${showTime(median)}, 99 % within about ${showTime(high)}`;
   return [
     title,
     `commands  ${showRate(commands)}/s, ${showRate(errors)} errors/s, ${showRate(events)} events/s${times}`,
@@ -109,4 +111,45 @@ export function cutTo(text: string, columns: number): string {
     end += character.length;
   }
   return `${text.slice(0, end)}…`;
+}
+
+const KEYS = 'q quit   space refresh now   h help';
+/** On a lower terminal the keys have no line. */
+const HIGH = 8;
+
+/** Puts the keys below what is shown. */
+export function withKeys(lines: readonly string[], { columns, rows }: ScreenSize, colour: Colour): string[] {
+  if (rows < HIGH) return [...lines];
+  const shown = lines.slice(0, rows - 1);
+  const blank = Array.from({ length: rows - 1 - shown.length }, () => '');
+  return [...shown, ...blank, colour('dim', cutTo(KEYS, columns))];
+}
+
+/** @returns how many rows are left for what is above the keys. */
+export function rowsAboveKeys(rows: number): number {
+  return rows < HIGH ? rows : rows - 1;
+}
+
+export interface ScreenSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+const HELP = [
+  ['q, Ctrl-C', 'quit'],
+  ['space', 'refresh now'],
+  ['h, ?', 'this help, and back'],
+  ['', ''],
+  ['CLIENT', 'its number, as in the logs; * is top itself'],
+  ['CMD/S', 'commands in a second, since the last refresh'],
+  ['LATENCY', 'mean time from a command to its answer, since the last refresh'],
+  ['IN FLIGHT', 'commands that QEMU has'],
+  ['WAITING', 'commands that wait in qmpmux'],
+  ['HELD', 'bytes buffered for the client'],
+  ['OLDEST COMMAND', 'the one it waits for the longest'],
+] as const;
+
+/** What the keys and columns are. */
+export function helpLines({ columns, rows }: ScreenSize): string[] {
+  return HELP.map(([name, what]) => cutTo(`${name.padEnd(16)}${what}`.trimEnd(), columns)).slice(0, rows);
 }

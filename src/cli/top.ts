@@ -10,7 +10,7 @@ import { whenReaderLeaves } from './output.js';
 import { subcommand, UsageError } from './subcommand.js';
 import type { Target } from './target.js';
 import { compare, type Frame, type Sample, takeSample } from './top-sample.js';
-import { cutTo, topLines } from './top-screen.js';
+import { cutTo, helpLines, rowsAboveKeys, topLines, withKeys } from './top-screen.js';
 
 /** More often than this would measure qmpmux answering, in milliseconds. */
 const SHORTEST = 100;
@@ -22,7 +22,7 @@ export const top = subcommand({
   operands: 'words',
   options: {
     interval: { type: 'string', requiresArg: true, describe: 'refresh this often (default 1s)' },
-    count: { type: 'string', requiresArg: true, describe: 'end after so many refreshes' },
+    count: { type: 'string', requiresArg: true, describe: 'exit after N refreshes' },
   },
   examples: [
     ['$0 top /run/vm.ctl', 'watch; q ends it'],
@@ -30,10 +30,10 @@ export const top = subcommand({
     ['$0 top /run/vm.ctl --count 1', 'what happens within a second'],
   ],
   notes: [
-    'On a terminal it has the whole screen: q or Ctrl-C ends it, the space bar refreshes at once, and it waits for a qmpmux that goes away. ' +
+    'On a terminal it takes the whole screen: q or Ctrl-C quits, the space bar refreshes at once, h explains keys and columns. If qmpmux goes away, it waits for it. ' +
       'Elsewhere it prints one report after the other.',
-    'Those who have waited for a second or more stand first, then who sends the most. LATENCY is the mean time from a command to its answer, ' +
-      'since the last refresh; a * is top itself.',
+    'Clients that have waited for a second or more come first, then those that send the most. LATENCY is the mean time from a command to its answer, ' +
+      'since the last refresh; * marks top itself. Medians are estimates.',
     OWN_COMMANDS_NOTE,
     'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer.',
   ].join('\n'),
@@ -93,6 +93,8 @@ class Watch {
   /** Why there is nothing new to be shown. */
   #trouble: string | null = null;
   #refresh: () => void = () => {};
+  /** Whether the keys and columns are explained instead. */
+  #isHelp = false;
 
   constructor(target: Target, pause: number, most: number) {
     this.#target = target;
@@ -178,19 +180,26 @@ class Watch {
   #pressed(key: string): void {
     if (key === 'q' || key === 'Q' || key === CTRL_C) this.#end();
     else if (key === ' ') this.#refresh();
+    else if (key === 'h' || key === 'H' || key === '?') {
+      this.#isHelp = !this.#isHelp;
+      this.#draw();
+    }
   }
 
   #draw(): void {
     const { columns, rows } = this.#screen;
     if (this.#frame === null) return;
-    const lines = topLines(
-      this.#frame,
-      clock(),
-      { columns, rows: this.#trouble === null ? rows : rows - 1 },
-      this.#colour,
-    );
-    if (this.#trouble !== null)
-      lines.unshift(this.#colour('red', cutTo(printable(`${this.#trouble}; trying again`), columns)));
-    this.#screen.draw(lines);
+    const above = rowsAboveKeys(rows);
+    const trouble = this.#trouble;
+    let lines: string[];
+    if (this.#isHelp) lines = helpLines({ columns, rows: above });
+    else if (trouble === null) lines = topLines(this.#frame, clock(), { columns, rows: above }, this.#colour);
+    else {
+      // What is shown below is of the past.
+      const old = topLines(this.#frame, clock(), { columns, rows: above - 1 }, plain);
+      const text = cutTo(printable(`${trouble}; trying again`), columns);
+      lines = [this.#colour('red', text), ...old.map((line) => this.#colour('dim', line))];
+    }
+    this.#screen.draw(withKeys(lines, { columns, rows }, this.#colour));
   }
 }

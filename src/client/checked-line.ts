@@ -3,6 +3,7 @@
  * nearest that there is, and costs no round trip. A line in JSON is QEMU's to judge, if it is JSON.
  */
 import type { Fault } from '../qmp/schema.js';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
 import { suggestion } from '../spelling.js';
 import { type CommandReader, commandText } from './command-syntax.js';
 import { MalformedCommandError } from './errors.js';
@@ -43,7 +44,9 @@ export function readChecked(reader: CommandReader, line: string): CheckedLine {
       const { name } = parsed;
       const command = reader.schema?.commands.get(name);
       const faults = command === undefined ? [] : (reader.schema?.check(command, parsed.arguments) ?? []);
-      const problems = faults.filter((fault) => isTold(name, fault)).map((fault) => faultText(fault, name));
+      const problems = faults
+        .filter((fault) => isTold(name, fault))
+        .map((fault) => faultText(fault, name) + sizeHint(fault, parsed.arguments));
       return problems.length > 0
         ? { kind: 'refused', problems }
         : { kind: 'command', name, json: commandText(name, parsed.arguments) };
@@ -81,8 +84,28 @@ function checkAction(reader: CommandReader): CheckedLine {
   const faults = schema.check(command, { actions }).filter(({ path }) => path[0] === 'actions' && path[1] === last);
   if (faults.length === 0) return { kind: 'action' };
   reader.spoil();
-  const problems = faults.map((fault) => faultText({ ...fault, path: fault.path.slice(2) }));
+  const problems = faults.map(
+    (fault) => faultText({ ...fault, path: fault.path.slice(2) }) + sizeHint(fault, { actions }),
+  );
   return { kind: 'refused', problems };
+}
+
+const UNITS = 'KMGTPE';
+
+/** The human monitor takes `1G`; QMP takes numbers alone. */
+function sizeHint(fault: Fault, args: JsonObject): string {
+  if (fault.kind !== 'type' || fault.expected !== 'integer') return '';
+  const given = fault.path.reduce<JsonValue | undefined>(
+    (value, step) =>
+      isJsonArray(value) || isJsonObject(value)
+        ? Object.entries(value).find(([key]) => key === String(step))?.[1]
+        : undefined,
+    args,
+  );
+  const [, digits = '', unit = ''] =
+    typeof given === 'string' ? (/^(\d{1,12})([kmgtpe])(?:i?b)?$/i.exec(given) ?? []) : [];
+  if (unit === '') return '';
+  return `; QMP knows no units: ${String(given)} is ${BigInt(digits) * 1024n ** BigInt(UNITS.indexOf(unit.toUpperCase()) + 1)} bytes`;
 }
 
 function isTold(name: string, fault: Fault): boolean {

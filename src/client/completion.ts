@@ -3,14 +3,14 @@
  * that a value can be. Where the schema does not know the words (names of devices, paths in the object tree), what is being
  * typed is told, so that the caller can ask the VM.
  */
-import type { Path, Schema, SchemaType } from '../qmp/schema.js';
+import type { Path, Schema, SchemaMember, SchemaType } from '../qmp/schema.js';
 import type { JsonObject, JsonValue } from '../qmp/value.js';
 import { CommandReader, splitLine } from './command-syntax.js';
 
 export interface Completion {
   /** What is being typed, and is replaced from here to the cursor: an offset into the line. */
   readonly from: number;
-  /** What can stand there, whole and in order, those only that begin with what is there already. */
+  /** What can stand there, whole and in order (what must be given first), those only that begin with what is there already. */
   readonly candidates: readonly Candidate[];
   readonly context: CompletionContext;
 }
@@ -19,6 +19,8 @@ export interface Candidate {
   readonly text: string;
   /** Whether the word goes on behind it: an `=` or a dot stands at its end. */
   readonly goesOn: boolean;
+  /** Whether the command is refused without it. */
+  readonly isRequired?: true;
 }
 
 export type CompletionContext =
@@ -120,13 +122,38 @@ function completeArgument(
   const type = command === undefined ? null : schema.typeAt(command, [...above, ...steps], around(there));
   if (type === null) return { from, candidates: [], context };
   const siblings = steps.reduce<JsonValue | undefined>((value, step) => memberOf(value, step), there);
-  const candidates = schema
-    .members(type, siblings)
+  const candidates = membersAt(schema, type, siblings, partial)
     .filter((member) => member.name.startsWith(partial) && !isSet(siblings, member.name))
-    .flatMap((member) =>
-      endings(schema, schema.type(member.type)).map((end) => ({ text: member.name + end, goesOn: true })),
-    );
-  return { from, candidates: candidates.sort((a, b) => (a.text < b.text ? -1 : 1)), context };
+    .flatMap((member) => {
+      const isRequired = !member.optional && memberOf(siblings, member.name) === undefined;
+      return endings(schema, schema.type(member.type)).map(
+        (end): Candidate => ({ text: member.name + end, goesOn: true, ...(isRequired && { isRequired }) }),
+      );
+    });
+  return { from, candidates: candidates.sort(byNeed), context };
+}
+
+/**
+ * While the member that decides about others has no value (`driver` of a block device), those others are more than anyone would read:
+ * they are offered only once the beginning of one is typed.
+ */
+function membersAt(
+  schema: Schema,
+  type: SchemaType,
+  siblings: JsonValue | undefined,
+  partial: string,
+): readonly SchemaMember[] {
+  const all = schema.members(type, siblings);
+  const types = type.kind === 'alternate' ? type.types.map((name) => schema.type(name)) : [type];
+  const object = types.find((each) => each.kind === 'object');
+  if (object === undefined || object.tag === null || memberOf(siblings, object.tag) !== undefined) return all;
+  return object.members.some(({ name }) => name.startsWith(partial)) ? object.members : all;
+}
+
+/** What must be given comes first. */
+function byNeed(one: Candidate, other: Candidate): number {
+  if (one.isRequired !== other.isRequired) return one.isRequired === true ? -1 : 1;
+  return one.text < other.text ? -1 : 1;
 }
 
 /** An object's members are reached by a dot; whatever is no object, or can be none, is set by `=`. */

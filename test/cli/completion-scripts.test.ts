@@ -45,14 +45,30 @@ describe('completion', () => {
   });
 
   it('in bash knows what comes behind a group, a prefix and an option', { skip: missing('bash') }, () => {
-    assert.deepEqual(bash('audit ', 'au', 'audit s', 'serve --log-level ', 'serve --log-format=p', 'exec --pr'), [
-      ['show', 'verify', 'stats', 'replay'],
-      ['audit'],
-      ['show', 'stats'],
-      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
-      [],
-      ['--pretty'],
-    ]);
+    assert.deepEqual(
+      bash(
+        'audit ',
+        'au',
+        'audit s',
+        'serve --log-level ',
+        'serve --log-format=p',
+        'serve --log-format = p',
+        'serve --log-format =',
+        'audit show --kind de',
+        'exec --pr',
+      ),
+      [
+        ['show', 'verify', 'stats', 'replay'],
+        ['audit'],
+        ['show', 'stats'],
+        ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+        ['--log-format=pretty'],
+        ['pretty'],
+        ['pretty', 'json'],
+        ['descriptors', 'denied'],
+        ['--pretty'],
+      ],
+    );
   });
 
   it('in bash completes files where nothing else is known', { skip: missing('bash', 'script') }, async (t) => {
@@ -92,6 +108,8 @@ describe('completion', () => {
     await shows('qmpmux conf\tche\tthe-\t', 'qmpmux config check the-config.toml');
     await shows('qmpmux serve --log-l\tsil\t', 'qmpmux serve --log-level silent');
     await shows('qmpmux audit ver\t--he\t', 'qmpmux audit verify --he');
+    await shows('qmpmux audit show --ki\tneg\t', 'qmpmux audit show --kind negotiated');
+    await shows('qmpmux serve --log-f\tpre\t', 'qmpmux serve --log-format pretty');
     await shows('qmpmux ex\t--pre\t', 'qmpmux exec --pretty');
   });
 

@@ -66,15 +66,22 @@ describe('status --check', () => {
 describe('a percentile', () => {
   const classes = (...counts: number[]) => counts.map((count, at) => new Report({ below: 2 ** at, count }));
 
-  it('is the upper bound of the class in which it lies', () => {
-    assert.equal(percentile(classes(98, 1, 0, 1), 0.5), 1);
+  it('lies within its class as far as the share does', () => {
+    assert.equal(percentile(classes(100), 0.5), 0.5);
+    assert.equal(percentile(classes(98, 1, 0, 1), 0.49), 0.5);
     assert.equal(percentile(classes(98, 1, 0, 1), 0.99), 2);
     assert.equal(percentile(classes(98, 1, 0, 1), 1), 8);
+    assert.equal(percentile(classes(0, 0, 10), 0.5), 3);
     assert.equal(percentile([], 0.5), 0);
   });
 
+  it('does not contradict a mean of its class', () => {
+    assert.equal(percentile(classes(0, 0, 10), 0.5, [], 2.1), 2.1);
+    assert.equal(percentile(classes(0, 0, 10, 1), 0.5, [], 4.5), 3.1);
+  });
+
   it('is of what came since an earlier look', () => {
-    assert.equal(percentile(classes(100, 0, 1), 0.5, classes(100)), 4);
+    assert.equal(percentile(classes(100, 0, 1), 1, classes(100)), 4);
     assert.equal(percentile(classes(1), 0.5, classes(1)), 0);
   });
 });

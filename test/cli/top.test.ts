@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { type Colour, plain } from '../../dist/cli/colour.js';
 import { Report } from '../../dist/cli/report.js';
 import { compare, type Sample } from '../../dist/cli/top-sample.js';
-import { cutTo, topLines } from '../../dist/cli/top-screen.js';
+import { cutTo, helpLines, rowsAboveKeys, topLines, withKeys } from '../../dist/cli/top-screen.js';
 
 interface Client {
   readonly id: number;
@@ -64,7 +64,7 @@ describe('what top makes of two samples', () => {
     );
     assert.equal(frame.rates?.commands, 10);
     assert.equal(frame.rates?.mean, 0.1);
-    assert.equal(frame.rates?.high, 0.001);
+    assert.equal(frame.rates?.high, 0.1); // of the class up to 0.001, but never below the mean
     assert.deepEqual([frame.clients[0]?.rate, frame.clients[0]?.latency], [10, 0.1]);
   });
 
@@ -133,6 +133,24 @@ describe('the screen of top', () => {
       topLines(frame, '', { columns: 90, rows: 9 }, plain)[0] ?? '',
       /^vm: QEMU not there for 3\.0s \(closed by QEMU\)/,
     );
+  });
+
+  it('has the keys in its last row, and explains them and the columns, in any size', () => {
+    for (const columns of [1, 20, 80]) {
+      for (const rows of [1, 7, 8, 24]) {
+        const size = { columns, rows };
+        const room = rowsAboveKeys(rows);
+        const lines = withKeys(helpLines({ columns, rows: room }), size, plain);
+        assert.ok(lines.length <= rows);
+        for (const line of lines) assert.ok(line.length <= columns);
+        assert.equal(room, rows < 8 ? rows : rows - 1);
+      }
+    }
+    const shown = withKeys(['a', 'b'], { columns: 80, rows: 10 }, plain);
+    assert.equal(shown.length, 10);
+    assert.equal(shown.at(-1), 'q quit   space refresh now   h help');
+    const help = helpLines({ columns: 80, rows: 30 }).join('\n');
+    for (const word of ['q, Ctrl-C', 'CMD/S', 'LATENCY', 'HELD']) assert.ok(help.includes(word), word);
   });
 
   it('cuts by what characters take on a terminal', () => {

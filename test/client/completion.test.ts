@@ -36,6 +36,31 @@ describe('completion', () => {
     assert.deepEqual(offers('set_link name=x n|'), []);
     assert.ok(at('set_link |').candidates.every(({ goesOn }) => goesOn));
     assert.deepEqual(offers('query-status |'), []);
+  });
+
+  it('offers what must be given first, and marks it', () => {
+    assert.deepEqual(offers('block_resize |'), [
+      'block_resize size=',
+      'block_resize device=',
+      'block_resize node-name=',
+    ]);
+    assert.deepEqual(
+      at('block_resize |').candidates.map(({ isRequired = false }) => isRequired),
+      [true, false, false],
+    );
+    const [first = '', ...others] = offers('blockdev-add |');
+    assert.equal(first, 'blockdev-add driver=');
+    assert.ok(
+      others.includes('blockdev-add node-name=') && !others.some((line) => line.endsWith(' file=')),
+      `${others}`,
+    );
+    // What depends on the driver is offered to those who begin to type it.
+    assert.ok(offers('blockdev-add fil|').includes('blockdev-add file='));
+    assert.equal(offers('blockdev-add driver=qcow2 file.|')[0], 'blockdev-add driver=qcow2 file.driver=');
+    assert.equal(offers('blockdev-add driver=qcow2 |')[0], 'blockdev-add driver=qcow2 file.');
+  });
+
+  it('offers nothing for a command that is not there', () => {
     assert.deepEqual(offers('no-such |'), []);
   });
 
@@ -113,7 +138,7 @@ describe('a fault in words', () => {
       'file.filename is missing',
       'file.filenam is unexpected; did you mean "filename"?',
     ]);
-    assert.deepEqual(faults('balloon value=1k'), ['value must be an integer']);
+    assert.deepEqual(faults('balloon value=1k'), ['value must be an integer']); // checked-line.ts adds what 1k is
     assert.deepEqual(faults("send-key keys=[{'type':'qcode','data':'ctlr'},5]"), [
       'keys[0].data cannot be "ctlr"; did you mean "ctrl"?',
       'keys[1] must be an object',

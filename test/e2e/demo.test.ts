@@ -44,6 +44,11 @@ for (const kind of ['simulated', 'real'] as const) {
         demo.output,
         kind === 'real' ? /^Shared: a real VM, paused\./ : /^Shared: a simulated VM, which says what a QEMU 7\./,
       );
+      const line = (what: string) => new RegExp(`^ {2}(\\S.* ${what}\\S* ?.*)$`, 'm').exec(demo.output)?.[1] ?? '';
+      assert.match(await typed(line('exec')), /"status": "prelaunch"/);
+      assert.match(await typed(line('hmp')), /^VM status: paused \(prelaunch\)$/m);
+      assert.match(await typed(`echo query-name | ${line('shell')}`), /^\{"return": \{/);
+      assert.match(await typed(`${line('top')} --count 1 --interval 0.1`), /^demo: QEMU [^]*\nCLIENT/);
       const printf = /^ {2}(printf .* \| nc .*)$/m.exec(demo.output)?.[1] ?? '';
       const [greeting, capabilities, status] = (await typed(printf)).split('\r\n');
       assert.match(greeting ?? '', kind === 'real' ? /^\{"QMP": / : /"package": "simulated by qmpmux"/);
@@ -141,7 +146,9 @@ describe('qmpmux demo', () => {
     const demo = startQmpmux(t, ['demo'], { PATH: folder, TMPDIR: folder });
     const path = await pathOf(demo);
     assert.match(demo.output, /a simulated VM/);
-    assert.match(demo.output, /such as nc, of netcat-openbsd, or socat/);
+    // With neither nc nor socat there is nothing to paste but lines of qmpmux itself.
+    assert.match(demo.output, / exec \S+\/vm\.mux query-status\n/);
+    assert.doesNotMatch(demo.output, /\bnc\b|socat|^ {2}\{/m);
     const client = await RawClient.connect(path);
     assert.match(await client.readLine(), /simulated by qmpmux/);
     await client.close();

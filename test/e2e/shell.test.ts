@@ -38,7 +38,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
   test('says what it is connected to, and leaves at Ctrl-D with the terminal as it was', async (t) => {
     const line = `"${process.execPath}" "${program}" shell ${vm.target}; stty -a`;
     const terminal = await Terminal.start(t, ['sh', '-c', line], { environment: { XDG_STATE_HOME: scratch(t) } });
-    assert.match(await terminal.shows(/^\(QEMU\)$/m), /^Connected to QEMU \d+\.\d+\.\d+.*\nTab completes, help tells/);
+    assert.match(await terminal.shows(/^\(QEMU\)$/m), /^Connected to QEMU \d+\.\d+\.\d+.*\nTab completes, help lists/);
     await terminal.press('C-d');
     assert.equal(await terminal.exited(), 0);
     const screen = await terminal.screen();
@@ -234,11 +234,11 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.press('Home');
     await terminal.paste('x-long-prefix-', false);
     await terminal.shows(
-      /aves\.\n\(QEMU\) x-long-prefix-block-dirty-bitmap-add node=d\nisk0 name=a-rather-long-name-for-this$/,
+      /ves\.\n\(QEMU\) x-long-prefix-block-dirty-bitmap-add node=d\nisk0 name=a-rather-long-name-for-this$/,
     );
     await terminal.type('y');
     await terminal.shows(
-      /aves\.\n\(QEMU\) x-long-prefix-yblock-dirty-bitmap-add node=\ndisk0 name=a-rather-long-name-for-this$/,
+      /ves\.\n\(QEMU\) x-long-prefix-yblock-dirty-bitmap-add node=\ndisk0 name=a-rather-long-name-for-this$/,
     );
   });
 
@@ -248,6 +248,14 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.shows(/\(QEMU\) \{\n +> +"execute": "query-name"\n +> \}\n\{\n {2}"name": "vm"\n\}\n\(QEMU\)$/);
     await terminal.press('Up');
     await terminal.shows(/\(QEMU\) \{ +"execute": "query-name" \}$/);
+  });
+
+  test('says at once where JSON can never become whole, and takes the next line', async (t) => {
+    const terminal = await startShell(t, vm.target);
+    await terminal.enter('{"execute" "query-name"');
+    await terminal.shows(/\(QEMU\) \{"execute" "query-name"\nthis is no JSON: : is expected, not "\n\(QEMU\)$/);
+    await terminal.enter('query-name');
+    await terminal.shows(/\{\n {2}"name": "vm"\n\}\n\(QEMU\)$/);
   });
 
   test('keeps the line in order when the terminal is resized', async (t) => {
@@ -298,6 +306,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     const terminal = await startShell(t, vm.target);
     await terminal.enter('query-name');
     await terminal.enter(`.save ${file}`);
+    await terminal.shows(/\nsaved \d+ bytes to \S+\n\(QEMU\)$/);
     await terminal.enter('.hmp info status');
     await terminal.shows('VM status: paused (prelaunch)\n(QEMU)');
     assert.equal(readFileSync(file, 'utf8'), '{\n  "name": "vm"\n}\n');
@@ -376,7 +385,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await first.stop();
     await terminal.shows(/the server closed the connection; trying to reach it again\n\(QEMU\) query-na$/);
     await terminal.enter('me');
-    await terminal.shows(/not connected to unix:.*, and nothing was sent[^]*\n\(QEMU\)$/);
+    await terminal.shows(/not connected to unix:.*; nothing was sent[^]*\n\(QEMU\)$/);
     await startDaemon(t, words).ready();
     await terminal.shows(/Connected to QEMU .*, again\n\(QEMU\)$/);
     await terminal.enter('query-name');

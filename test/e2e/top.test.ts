@@ -36,12 +36,17 @@ describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
     const terminal = await start(context, socket);
     const screen = await terminal.shows(/commands {2}\d/);
     assert.match(screen, /^m0: QEMU \d+\.\d+\.\d+.*, connected for .*, 1 client {2}\d\d:\d\d:\d\d\n/);
+    assert.match(screen, /\nq quit {3}space refresh now {3}h help\n*$/);
     assert.match(screen, /\nblocking {2}nobody\n\nCLIENT +CMD\/S +LATENCY .*LISTENER *\n +\d\* +0 +- /);
     const blocked = await blockage(context);
     const blocker = await RawClient.negotiated(`unix:${socket}`);
     await blocker.write(`{${blocked.members}}`);
     await terminal.shows(/blocking {2}client \d, .*: blockdev-add for [\d.]+s, 0 behind it\n/);
     await terminal.shows(/\n +\d +0 +- .*blockdev-add [\d.]+s/);
+    await terminal.type('h');
+    await terminal.shows(/^q, Ctrl-C +quit\n[^]*\nLATENCY +mean time/);
+    await terminal.type('?');
+    await terminal.shows(/blocking {2}client \d/);
     await terminal.resize(60);
     const narrow = await terminal.shows(/\nCLIENT(?!.*LISTENER).*\n/);
     for (const line of narrow.split('\n')) assert.ok(line.length <= 60);
@@ -60,6 +65,7 @@ describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.shows(/commands {2}\d/);
     await daemon.stop();
     await terminal.shows(/^unix:.*: no such socket; trying again\nm0: QEMU/);
+    assert.ok((await terminal.screen(true)).includes('\x1b[2mm0: QEMU'), 'what is of the past is dimmed');
     const again = startDaemon(context, ['--upstream', qemu.monitor, '--listen', `unix:${socket},extensions=on`]);
     await again.ready();
     await terminal.shows(/^m0: QEMU/);
