@@ -102,10 +102,10 @@ function sizeHint(fault: Fault, args: JsonObject): string {
         : undefined,
     args,
   );
-  const [, digits = '', unit = ''] =
-    typeof given === 'string' ? (/^(\d{1,12})([kmgtpe])(?:i?b)?$/i.exec(given) ?? []) : [];
+  if (typeof given !== 'string') return '';
+  const [, digits = '', unit = ''] = /^(\d{1,12})([kmgtpe])(?:i?b)?$/i.exec(given) ?? [];
   if (unit === '') return '';
-  return `; QMP knows no units: ${String(given)} is ${BigInt(digits) * 1024n ** BigInt(UNITS.indexOf(unit.toUpperCase()) + 1)} bytes`;
+  return `; QMP knows no units: ${given} is ${BigInt(digits) * 1024n ** BigInt(UNITS.indexOf(unit.toUpperCase()) + 1)} bytes`;
 }
 
 function isTold(name: string, fault: Fault): boolean {

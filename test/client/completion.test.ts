@@ -52,7 +52,7 @@ describe('completion', () => {
     assert.equal(first, 'blockdev-add driver=');
     assert.ok(
       others.includes('blockdev-add node-name=') && !others.some((line) => line.endsWith(' file=')),
-      `${others}`,
+      others.join(),
     );
     // What depends on the driver is offered to those who begin to type it.
     assert.ok(offers('blockdev-add fil|').includes('blockdev-add file='));

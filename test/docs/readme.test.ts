@@ -43,15 +43,13 @@ describe('the README', { skip: missing('qemu', 'bash', 'nc', 'socat', 'timeout')
     scope.after(async () => {
       await Promise.all(running.map(ended));
     });
-    goOn(line(/^qemu-system-x86_64 … -qmp/));
+    goOn(line(/^qemu-system-x86_64 .* -qmp/));
     goOn(line(/^qmpmux serve --upstream unix:\S+ --listen unix:\S+$/));
     await until(() => isServed('vm.mux'));
   });
 
   function start(text: string): ChildProcess {
-    const own = text
-      .replace('qemu-system-x86_64 …', `${qemuProgram} -machine none -S -display none -nodefaults`)
-      .replaceAll('/run/', `${folder}/`);
+    const own = text.replace(/^qemu-system-x86_64/, qemuProgram).replaceAll('/run/', `${folder}/`);
     const env = { ...process.env, PATH: `${folder}:${process.env['PATH'] ?? ''}`, QMPMUX_SOCKET: '', NO_COLOR: '1' };
     return spawn('bash', ['-c', `exec 2>&1; ${own}`], { cwd: folder, env, detached: true });
   }
@@ -110,6 +108,10 @@ describe('the README', { skip: missing('qemu', 'bash', 'nc', 'socat', 'timeout')
     await types(line(/^printf .* nc -N/), '', /\{"return": \{\}\}[^]*"status": "prelaunch"/);
   });
 
+  test('has a line with exec that answers, and ends', async () => {
+    await types(line(/^qmpmux exec /), '', /\{"return": \{[^]*"prelaunch"/);
+  });
+
   test('has lines for socat and for the shell', async () => {
     // rlwrap itself needs a terminal: test/e2e/clients-programs.test.ts
     await types(line(/^rlwrap socat \S+\.mux/).replace(/^rlwrap /, ''), negotiated, answered);
@@ -137,7 +139,7 @@ describe('the README', { skip: missing('qemu', 'bash', 'nc', 'socat', 'timeout')
   test('has a line that takes QEMU’s place, and gives it back', async (t) => {
     const text = line(/^qmpmux serve .*--takeover$/);
     const socket = join(folder, 'taken.qmp');
-    const vm = start(line(/^qemu-system-x86_64 … -qmp/).replace('vm.qmp', 'taken.qmp'));
+    const vm = start(line(/^qemu-system-x86_64 .* -qmp/).replace('vm.qmp', 'taken.qmp'));
     vm.stdout?.resume();
     t.after(() => ended(vm));
     await until(() => isServed('taken.qmp'));

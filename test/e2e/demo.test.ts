@@ -44,11 +44,11 @@ for (const kind of ['simulated', 'real'] as const) {
         demo.output,
         kind === 'real' ? /^Shared: a real VM, paused\./ : /^Shared: a simulated VM, which says what a QEMU 7\./,
       );
-      const line = (what: string) => new RegExp(`^ {2}(\\S.* ${what}\\S* ?.*)$`, 'm').exec(demo.output)?.[1] ?? '';
-      assert.match(await typed(line('exec')), /"status": "prelaunch"/);
-      assert.match(await typed(line('hmp')), /^VM status: paused \(prelaunch\)$/m);
-      assert.match(await typed(`echo query-name | ${line('shell')}`), /^\{"return": \{/);
-      assert.match(await typed(`${line('top')} --count 1 --interval 0.1`), /^demo: QEMU [^]*\nCLIENT/);
+      const own = (what: string) => new RegExp(`^ {2}(\\S.* ${what}\\S* ?.*)$`, 'm').exec(demo.output)?.[1] ?? '';
+      assert.match(await typed(own('exec')), /"status": "prelaunch"/);
+      assert.match(await typed(own('hmp')), /^VM status: paused \(prelaunch\)$/m);
+      assert.match(await typed(`echo query-name | ${own('shell')}`), /^\{"return": \{/);
+      assert.match(await typed(`${own('top')} --count 1 --interval 0.1`), /^demo: QEMU [^]*\nCLIENT/);
       const printf = /^ {2}(printf .* \| nc .*)$/m.exec(demo.output)?.[1] ?? '';
       const [greeting, capabilities, status] = (await typed(printf)).split('\r\n');
       assert.match(greeting ?? '', kind === 'real' ? /^\{"QMP": / : /"package": "simulated by qmpmux"/);
