@@ -11,7 +11,9 @@ import { classOfName, NameClass } from './secret-names.js';
 import { checkJson, Json } from './strict-json.js';
 
 /** What a secret within a text begins with; and escapes that may hide it: all but the common ones of one letter. */
-const TELLTALE = /:\/\/|json:|rbd:|\\[^rntbf"\\]/;
+const TELLTALE = /:\/\/|json:|rbd:|"\s{0,8}[[{]|(?:https?|ftps?)[:/]|\\[^rntbf"\\]/i;
+/** Besides, in a command: options in a text, and an id that is more than one word or a number. */
+const OF_COMMAND = /=|"id"\s{0,8}:\s{0,8}(?!"[^"\\=: ]{0,80}"|\d)/;
 /** As HMP lists properties. */
 const PROPERTY = ' = ';
 /** No character of a member's name may be another: what is not ASCII, or escaped, may be decoded to anything. */
@@ -50,7 +52,7 @@ export class HarmlessMessages {
       if (key !== null && this.#commands.has(key)) return true;
     }
     if (!rules.isByNameOnly || raw.length > LONGEST_COMMAND) return false;
-    return !isSpecial(classOfCommand(name)) && this.#isPlain(raw, textOf(raw));
+    return !isSpecial(classOfCommand(name)) && this.#isPlainCommand(raw, textOf(raw));
   }
 
   /** Remembers that the walk has found nothing in a command, nor anything to beware of in the answer. */
@@ -66,6 +68,10 @@ export class HarmlessMessages {
     if (raw.length > LONGEST_ANSWER || (!rules.isByNameOnly && !rules.isListOnly)) return false;
     const text = textOf(raw);
     return (rules.isByNameOnly || !text.includes(PROPERTY)) && this.#isPlain(raw, text);
+  }
+
+  #isPlainCommand(raw: Uint8Array, text: string): boolean {
+    return !OF_COMMAND.test(text) && this.#isPlain(raw, text);
   }
 
   /** @returns whether it is JSON of which no text has a secret inside, and no member a name that says anything */

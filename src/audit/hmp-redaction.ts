@@ -10,6 +10,7 @@ import { type HmpArgument, type HmpCommandLine, readHmpLine } from '../hmp/argum
 import { HMP_COMMANDS } from '../hmp/commands.js';
 import { parseHmpLine } from '../hmp/line.js';
 import { findBlank, readHmpWord, skipBlanks } from '../hmp/words.js';
+import { isMigrationUri, isOpenedArgument, openedOptions } from './opened-places.js';
 import { harmlessMembers, isSecretProperty } from './redaction-table.js';
 import { isNear, isSecretName, lettersOf } from './secret-names.js';
 import { maySecretsBeIn } from './suspect-text.js';
@@ -39,8 +40,6 @@ const OPTION_ARGUMENTS: ReadonlySet<string> = new Set([
   'block_stream base',
 ]);
 const MIGRATIONS: ReadonlySet<string> = new Set(['migrate', 'migrate_incoming', 'migrate_recover']);
-/** What QEMU takes for the other side of a migration: no part of it is a secret, and of `exec:` all is a command. */
-const MIGRATION_URI = /^(?:exec|fd|tcp|unix|vsock|rdma|file):/;
 const PROTOCOL = /^(?:vnc|spice)$/;
 /** With what may have been glued to it by mistake. */
 const VNC = /^[^a-z\d]*vnc[^a-z\d]*$/i;
@@ -121,7 +120,7 @@ class LineJudge {
   judge(): boolean {
     const { verb, problem } = this.#found;
     if (verb === 'qom-get') return this.#asksForSecret();
-    if (MIGRATIONS.has(verb) && MIGRATION_URI.test(this.#text('uri').slice(0, 8))) return false;
+    if (MIGRATIONS.has(verb) && isMigrationUri(this.#text('uri'))) return false;
     if (this.#judgeByRow()) return false;
     if (problem !== null) this.#judgeUnread();
     else for (const argument of this.#found.arguments) this.#judgeValue(argument);
@@ -205,7 +204,7 @@ class LineJudge {
     // No device has such a name: words that were to be separate.
     const isGlued = /["'/]/.test(device) && /vnc/i.test(device);
     const vnc = words.findIndex(({ text }) => VNC.test(text.slice(0, 32)));
-    const password = words.findIndex(({ text }) => isSecretName(text));
+    const password = words.findIndex(({ text }) => /^[\w-]*$/.test(text.slice(0, 64)) && isSecretName(text));
     const isMisplaced = this.#found.problem !== null && vnc !== 0 && Math.max(vnc, password) >= 0;
     if (isGlued || isMisplaced) return this.#cutFrom(this.#found.end, 'password');
     const isPassword = password >= 0 && (vnc < 0 || password <= vnc + 1);
@@ -222,8 +221,8 @@ class LineJudge {
     const quotes = object.whole.startsWith('"') ? 1 : 0;
     const start = object.start + quotes;
     const text = this.#line.slice(start, Math.min(this.#end, start + MOST_SEARCHED_WORD));
-    const harmless = text.startsWith('{') ? null : harmlessIn(text);
-    this.#add(secretsInOptions(text, harmless, this.#reader), start);
+    const harmless = text.startsWith('{') ? null : harmlessInOptions(text);
+    this.#add(secretsInOptions(text, harmless, this.#reader, openedOptions('object_add')), start);
     if (harmless !== null) this.#cutBareParts(text, start);
     if (start + text.length < this.#end) this.#cutFrom(start + text.length, 'rest');
     return true;
@@ -256,11 +255,14 @@ class LineJudge {
 
   #judgeValue(argument: HmpArgument): void {
     if (argument.type === '-' && argument.whole.length === 2) return;
+    if (isOpenedArgument(this.#found.verb, argument.name)) return;
     const isQemuIo = this.#found.verb === 'qemu-io' && argument.name === 'command';
     const isOptions = isQemuIo || OPTION_ARGUMENTS.has(`${this.#found.verb} ${argument.name}`);
     const { start, end, whole } = argument;
     const part = whole.slice(0, MOST_SEARCHED_WORD);
-    const found = isOptions ? secretsInOptions(part, null, this.#reader) : secretsInText(part, this.#reader);
+    const found = isOptions
+      ? secretsInOptions(part, null, this.#reader, openedOptions(this.#found.verb))
+      : secretsInText(part, this.#reader);
     if (part.length < whole.length) {
       const rest = whole.slice(part.length);
       found.push({ start: part.length, end: whole.length, what: ['rest'], values: [rest], replacement: null });
@@ -279,7 +281,7 @@ class LineJudge {
     const isNearSecret = isNearSecretVerb(verb);
     const text = this.#line.slice(0, this.#end);
     const behind = verb === 'info' ? end - topic.length : end;
-    const first = /^\s*["']?(?:vnc|spice)\b/i.test(text.slice(behind, behind + 64));
+    const first = /^\s*["']?(?:vnc|spice)\b/i.test(text.slice(behind, behind + 64)) || /^(?:vnc|spice)/i.test(verb);
     if (!isNearSecret && !(first && !isKnown) && !isSuspect(text)) return;
     const isPlain = isKnown || isNearSecret || (PLAIN_VERB.test(verb) && !isSuspect(verb));
     this.#cutFrom(isPlain ? behind : 0, 'line');
@@ -315,7 +317,7 @@ class LineJudge {
 }
 
 /** @returns the members that are harmless in every kind of object that options `kind,id=…,qom-type=kind` name; null where none is made of secrets */
-function harmlessIn(text: string): ReadonlySet<string> | null {
+export function harmlessInOptions(text: string): ReadonlySet<string> | null {
   const first = /[,=]/.exec(text)?.index ?? text.length;
   let harmless = harmlessMembers(text.slice(0, first));
   for (let at = text.indexOf('qom-type='); at >= 0; at = text.indexOf('qom-type=', at + 9)) {

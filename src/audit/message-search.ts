@@ -8,9 +8,10 @@ import { Parser } from '../qmp/parser.js';
 import { Scan, Scanner } from '../qmp/scanner.js';
 import { MAX_NESTING } from '../qmp/stream-limits.js';
 import { returnTokenList, Token, type TokenList } from '../qmp/tokens.js';
-import { redactHmp, secretsInHmpAnswer } from './hmp-redaction.js';
+import { harmlessInOptions, redactHmp, secretsInHmpAnswer } from './hmp-redaction.js';
+import { isNameOfOpened, isOpenedAsItIs } from './opened-places.js';
 import type { CompiledRules, Progress } from './redaction-rules.js';
-import { classOfCommand, type CommandClass, harmlessMembers, isSecretProperty } from './redaction-table.js';
+import { type CommandClass, classOfCommand, harmlessMembers, isSecretProperty } from './redaction-table.js';
 import { type HashBudget, type Redacted, Removals } from './removals.js';
 import type { SecretMarks } from './secret-mark.js';
 import { classOfName, NameClass } from './secret-names.js';
@@ -18,10 +19,11 @@ import { MOST_JUDGED, maySecretsBeIn } from './suspect-text.js';
 import {
   type Cut,
   cutOut,
+  mayHoldSecrets,
   type NestedSecrets,
   type SecretReader,
+  secretsInOptions,
   secretsInText,
-  mayHoldSecrets,
 } from './text-redaction.js';
 
 export interface SearchOptions {
@@ -37,6 +39,8 @@ export interface SearchOptions {
   readonly echoes: readonly string[];
   /** Whether all that is returned is a secret. */
   readonly isAnswerSecret: boolean;
+  /** Of an answer, what is recorded in place of the command's id; null to keep it. */
+  readonly idMark: string | null;
   readonly hashes: HashBudget;
   /** How many JSON texts within texts may still be looked into. */
   readonly jsonTexts: { left: number };
@@ -57,8 +61,11 @@ const LONGEST_NAME = 1024;
 const LONGEST_COMMAND = 4096;
 /** Neither an URL with a password nor an rbd: or json: name is shorter, quotes included. */
 const SHORTEST_TEXT = 9;
-/** What QEMU runs, in netdev_add: never looked into. */
-const EXECUTED: ReadonlySet<string> = new Set(['helper', 'script', 'downscript']);
+
+const COMMAND_MEMBERS: ReadonlySet<string> = new Set(['execute', 'exec-oob', 'arguments', 'id']);
+
+/** Members in which people write what follows them in HMP and on the command line: `"driver": "isa-applesmc,osk=…"`. */
+const WITH_OPTIONS: ReadonlySet<string> = new Set(['driver', 'qom-type', 'id']);
 
 /** An object or a list that is being walked through. */
 interface Frame {
@@ -75,7 +82,7 @@ interface Frame {
   /** The members to keep of an object made of secrets; null for another. */
   readonly harmless: ReadonlySet<string> | null;
   readonly siblings: Siblings;
-  /** Whether it holds what QEMU executes. */
+  /** Whether it holds what QEMU executes, or opens as it is. */
   readonly isExecuted: boolean;
 }
 
@@ -86,11 +93,12 @@ interface Siblings {
   name: number;
   target: number;
   transport: number;
+  driver: number;
 }
-const NO_SIBLINGS: Readonly<Siblings> = { kind: -1, property: -1, name: -1, target: -1, transport: -1 };
+const NO_SIBLINGS: Readonly<Siblings> = { kind: -1, property: -1, name: -1, target: -1, transport: -1, driver: -1 };
 
 function siblingOf(name: string): keyof Siblings | null {
-  if (name === 'name' || name === 'target' || name === 'transport') return name;
+  if (name === 'name' || name === 'target' || name === 'transport' || name === 'driver') return name;
   const found = classOfName(name);
   if ((found & NameClass.Kind) !== 0) return 'kind';
   return (found & NameClass.Property) === 0 ? null : 'property';
@@ -171,6 +179,18 @@ export class MessageSearch {
     return this.#removals.echoes;
   }
 
+  /** @returns whether the message has a command's form, with no members but those of one. */
+  isCommand(): boolean {
+    if (this.#tokens.kind(0) !== Token.LeftBrace) return false;
+    const end = this.#closeOf(0);
+    for (let key = 1; key < end; key = this.#closeOf(key + 2) + 2) {
+      const name = this.#name(key);
+      if (!COMMAND_MEMBERS.has(name)) return false;
+      if (name === 'arguments' && this.#tokens.kind(key + 2) !== Token.LeftBrace) return false;
+    }
+    return this.textAt('execute') !== null || this.textAt('exec-oob') !== null;
+  }
+
   /** @returns the text at a path of members, or null. */
   textAt(...path: readonly string[]): string | null {
     let at = 0;
@@ -210,6 +230,11 @@ export class MessageSearch {
   #isText(token: number): boolean {
     const kind = this.#tokens.kind(token);
     return kind === Token.PlainString || kind === Token.RichString;
+  }
+
+  /** @returns whether a token is true, false or null. */
+  #isWord(token: number): boolean {
+    return this.#tokens.kind(token) === Token.Keyword;
   }
 
   #isTooLong(token: number): boolean {
@@ -329,13 +354,25 @@ export class MessageSearch {
     const isSecret =
       (harmless !== null && !harmless.has(name) && value !== kind && value !== property) ||
       (isTop && this.#options.isAnswerSecret && name === 'return');
+    const { idMark } = this.#options;
+    if (isTop && name === 'id' && idMark !== null) {
+      this.#removals.note(this.#path, '');
+      this.#removals.replace(this.#tokens.start(value), this.#tokens.end(this.#closeOf(value)), idMark);
+      this.#path.pop();
+      return;
+    }
     if (isSecret || this.#isTooLong(key)) this.#remove(value);
-    else if (!this.#applyRules(frame, value, name) && !this.#judgeName(value, name)) {
+    else if (!this.#applyRules(frame, value, name) && !this.#judgeName(value, name, harmless)) {
       const isExecuted =
         frame.isExecuted ||
-        EXECUTED.has(name) ||
-        (name === 'args' && this.#text(frame.siblings.transport) === 'exec') ||
-        (name === 'arg' && this.#command === 'guest-exec');
+        (isNameOfOpened(name) &&
+          isOpenedAsItIs({
+            command: this.#command,
+            name,
+            text: () => this.#text(value),
+            transport: () => this.#text(frame.siblings.transport),
+            driver: () => this.#text(frame.siblings.driver),
+          }));
       const progress = this.#options.rules.enter(frame.progress, name);
       this.#enter(value, progress, name === 'props' ? harmless : null, isExecuted);
       return;
@@ -390,14 +427,27 @@ export class MessageSearch {
   }
 
   /** Judges a member by a name that is near to one in the table. @returns whether that has dealt with the value. */
-  #judgeName(value: number, name: string): boolean {
-    if (!this.#isText(value)) return false;
+  #judgeName(value: number, name: string, harmless: ReadonlySet<string> | null): boolean {
     const found = classOfName(name);
+    if (!this.#isText(value)) {
+      // What a client calls a password is one in a list too, or as a number. What QEMU tells is not so loose.
+      const isGiven = this.#command !== null && (found & NameClass.Secret) !== 0 && !this.#isWord(value);
+      if (isGiven) this.#remove(value);
+      return isGiven;
+    }
     const isArgument = this.#command !== null && this.#path[0] === 'arguments' && this.#path.length <= 3;
     const isData = isArgument && (found & NameClass.Data) !== 0 && this.#class.makesObjects;
-    if (isData || (found & NameClass.Secret) !== 0) {
+    const isParameter =
+      this.#command !== null && (found & NameClass.Parameter) !== 0 && !(harmless?.has(name) ?? false);
+    if (isData || isParameter || (found & NameClass.Secret) !== 0) {
       this.#remove(value);
       return true;
+    }
+    if (this.#command !== null && WITH_OPTIONS.has(name)) {
+      const text = this.#text(value) ?? '';
+      const cuts = text.includes('=') ? secretsInOptions(text, harmless ?? harmlessInOptions(text), this.#reader) : [];
+      if (cuts.length > 0) this.#replace(value, cutOut(text, cuts, this.#reader.mark), cuts);
+      return cuts.length > 0;
     }
     const isLine = (found & NameClass.Line) !== 0 || (isArgument && this.#class.runsLine && name !== 'cpu-index');
     if (isLine) this.#visitLine(value);
@@ -459,13 +509,19 @@ export class MessageSearch {
     this.#walk(id);
     this.#path.length = 0;
     const isAdded = this.#removals.count > before.count;
-    const hasSecret = isAdded || (before.count > 0 && this.#idRepeats(id, echoes));
+    const hasSecret = isAdded || this.#isIdSuspect(id) || (before.count > 0 && this.#idRepeats(id, echoes));
     this.#removals.goBack(before);
     if (!hasSecret) return;
     this.#path.push('id');
     this.#remove(id);
     this.idMark = Buffer.from(JSON.stringify(this.#removals.lastText));
     this.#path.pop();
+  }
+
+  /** An id is nothing that QEMU acts on, so one that says `password=`, or has such words in a list, is not kept. */
+  #isIdSuspect(id: number): boolean {
+    const raw = this.#raw.subarray(this.#tokens.start(id), this.#tokens.end(this.#closeOf(id)));
+    return (this.#closeOf(id) > id || !isPlainId(raw)) && maySecretsBeIn(raw, this.#options.userWords);
   }
 
   /** @param echoes null when there are too many to look for */
@@ -487,7 +543,7 @@ export class MessageSearch {
     if (this.#level < MOST_LEVELS && this.#options.jsonTexts.left-- > 0) {
       const { forTexts } = this.#options;
       const inner = new MessageSearch(
-        { ...this.#options, rules: forTexts, echoes: NONE, isAnswerSecret: false },
+        { ...this.#options, rules: forTexts, echoes: NONE, isAnswerSecret: false, idMark: null },
         this.#level + 1,
         depth,
       );
@@ -545,6 +601,21 @@ export class MessageSearch {
 }
 
 const NONE: readonly string[] = [];
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const EQUALS = 0x3d;
+const COLON = 0x3a;
+
+/** @returns whether an id is a number or one word, as programs choose them. */
+function isPlainId(raw: Uint8Array): boolean {
+  for (let at = 1; at < raw.length - 1; at++) {
+    const byte = raw[at];
+    if (byte === SPACE || byte === QUOTE || byte === BACKSLASH || byte === EQUALS || byte === COLON) return false;
+  }
+  return true;
+}
+
 /** The members to keep of an object that is about a property which is a secret: arguments of qom-set and qom-get. */
 const PROPERTY_MEMBERS: ReadonlySet<string> = new Set(['path', 'property', 'type', 'description']);
 /** Of what is no time; longer than any. */

@@ -95,6 +95,24 @@ export const REDACTION_RULES: readonly RedactionRule[] = [
     source: 'qapi/ui.json, ExpirePasswordOptions: has no password; what is no time may be one, put there by mistake',
   },
   {
+    command: 'set_password',
+    path: 'arguments.protocol',
+    removal: { kind: 'value-unless', pattern: /^(?:vnc|spice)$/ },
+    source: 'qapi/ui.json, DisplayProtocol: another text may be the password, exchanged with it',
+  },
+  {
+    command: 'set_password',
+    path: 'arguments.connected',
+    removal: { kind: 'value-unless', pattern: /^(?:keep|fail|disconnect)$/ },
+    source: 'qapi/ui.json, SetPasswordAction: the same',
+  },
+  {
+    command: 'expire_password',
+    path: 'arguments.protocol',
+    removal: { kind: 'value-unless', pattern: /^(?:vnc|spice)$/ },
+    source: 'qapi/ui.json, DisplayProtocol: the same',
+  },
+  {
     command: 'block_passwd',
     path: 'arguments.password',
     removal: value,
@@ -185,7 +203,8 @@ export { lastPart };
 /** @returns whether a property of this name, of any object, holds a secret, or may be meant for one that does. */
 export function isSecretProperty(name: string): boolean {
   return (
-    (classOfName(name) & (NameClass.Secret | NameClass.Data)) !== 0 || SECRET_MEMBERS.has(lastPart(name).toLowerCase())
+    (classOfName(name) & (NameClass.Secret | NameClass.Data | NameClass.Parameter)) !== 0 ||
+    SECRET_MEMBERS.has(lastPart(name).toLowerCase())
   );
 }
 

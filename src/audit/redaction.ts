@@ -13,8 +13,8 @@ import {
   classOfCommand,
   isSecretProperty,
   PROPERTY_ANSWERS,
-  SECRET_MEMBERS,
   type RedactionRule,
+  SECRET_MEMBERS,
   TELLTALE_ANSWERS,
 } from './redaction-table.js';
 import { MOST_HASHED, type Redacted } from './removals.js';
@@ -46,8 +46,10 @@ const BRACE = 0x7b;
 const AT = 0x40;
 const QUESTION_MARK = 0x3f;
 const BACKSLASH = 0x5c;
+const EQUALS = 0x3d;
+const BRACKET = 0x5b;
 const telltale = new Uint8Array(256);
-for (const byte of [BRACE, AT, QUESTION_MARK, BACKSLASH]) telltale[byte] = 1;
+for (const byte of [BRACE, AT, QUESTION_MARK, BACKSLASH, EQUALS, BRACKET]) telltale[byte] = 1;
 /** A name of QEMU's; another may be a line that was meant for HMP. */
 const PLAIN_NAME = /^[\w.-]*$/;
 /** Longer commands without arguments are none of QEMU's. */
@@ -152,7 +154,7 @@ export class Redactor {
     ) {
       return this.withheld(raw);
     }
-    const search = this.#search(rules, null, values, secrets?.hides === 'return');
+    const search = this.#search(rules, null, values, secrets?.hides === 'return', secrets?.id);
     const found = resultOf(search, raw);
     return found === undefined ? this.withheld(raw) : found;
   }
@@ -176,8 +178,12 @@ export class Redactor {
   malformed(raw: Uint8Array, before: Uint8Array = NOTHING): Redacted | null {
     if (raw.length > LONGEST_SEARCHED) return this.withheld(raw);
     const search = this.#search(this.#rules.forCommand(null), '');
-    const found = resultOf(search, raw);
-    if (found !== undefined) return found;
+    let isCommand = false;
+    const found = resultOf(search, raw, () => {
+      isCommand = search.isCommand();
+    });
+    // What QEMU refuses is no deed, so it need not be shown either where it can be read: a list, or members that no command has.
+    if (found !== undefined && (found !== null || isCommand)) return found;
     return maySecretsBeIn(Buffer.concat([before, raw]), this.#rules.userWords) ? this.withheld(raw) : null;
   }
 
@@ -186,6 +192,7 @@ export class Redactor {
     command: string | null,
     echoes: readonly string[] = NO_VALUES,
     isAnswerSecret = false,
+    id: Uint8Array | null = null,
   ): MessageSearch {
     const { userWords, forTexts } = this.#rules;
     const hashes = { left: MOST_HASHED };
@@ -198,6 +205,7 @@ export class Redactor {
       command,
       echoes,
       isAnswerSecret,
+      idMark: id === null ? null : String(JSON.parse(Buffer.from(id).toString())),
       hashes,
       jsonTexts,
     });
@@ -216,8 +224,9 @@ function isPlain(raw: Uint8Array): boolean {
 }
 
 /** @returns what is to be recorded of `raw`, null when nothing is to be removed; undefined when it cannot be read. */
-function resultOf(search: MessageSearch, raw: Uint8Array): Redacted | null | undefined {
+function resultOf(search: MessageSearch, raw: Uint8Array, look?: () => void): Redacted | null | undefined {
   const isRead = search.message(raw);
+  if (isRead) look?.();
   search.release();
   return isRead ? search.result() : undefined;
 }

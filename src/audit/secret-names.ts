@@ -53,6 +53,8 @@ export const NameClass = {
   Kind: 8,
   /** The value is the name of a property. */
   Property: 16,
+  /** What a client gives by this name, as a text, is a secret; in an answer of QEMU's it may be something else. */
+  Parameter: 32,
 } as const;
 
 const known = new Map<string, number>();
@@ -68,7 +70,8 @@ export function classOfName(name: string): number {
   if (known.size >= MOST_REMEMBERED) known.clear();
   const last = lastPart(name);
   const letters = lettersOf(last);
-  let found = judge(last) ? NameClass.Secret : 0;
+  let found = judge(last) || isElementOfSecret(name) ? NameClass.Secret : 0;
+  if (isSecretArgument(last)) found |= NameClass.Parameter;
   // The clock's date is a property too.
   if (letters.length >= 3 && letters !== 'date' && isNear(letters, 'data', 1)) found |= NameClass.Data;
   if (isNear(letters, 'commandline', 2)) found |= NameClass.Line;
@@ -76,6 +79,25 @@ export function classOfName(name: string): number {
   if (isNear(letters, 'property', 2)) found |= NameClass.Property;
   known.set(name, found);
   return found;
+}
+
+/** @returns whether a dotted option is an element of a secret: `password.0`, or has a dot too many. */
+function isElementOfSecret(name: string): boolean {
+  const parts = name.split('.');
+  while (parts.length > 1 && /^\d*$/.test(parts.at(-1) ?? '')) parts.pop();
+  return judge(parts.at(-1) ?? '') || judge(parts.at(-2) ?? '');
+}
+
+/** @returns whether the last word of a member's name is one behind which clients give secrets: `session-key`, `sig`, `passcode`. */
+function isSecretArgument(name: string): boolean {
+  const letters = lettersOf(name);
+  if (REFERENCE.some((end) => letters.endsWith(end))) return false;
+  return GIVEN.has(letters) || isSecretParameterWord(lastWord(name).toLowerCase());
+}
+
+function lastWord(name: string): string {
+  const end = /[a-z]+$|[A-Z]+[a-z]*$/.exec(name.slice(-LONGEST_NAME).replace(/[^A-Za-z]+$/, ''));
+  return end?.[0] ?? '';
 }
 
 /** @returns whether a member or an option called `name` holds a secret, or may be meant for one that does. */
@@ -98,13 +120,24 @@ export function lettersOf(name: string): string {
   return letters;
 }
 
+/** Names in one word, and of more than a parameter of an URL. */
+const GIVEN: ReadonlySet<string> = new Set(
+  'pin passcode privkey sshkey lukskey masterkey sessionkey encryptionkey decryptionkey keydata secretdata keyvaluepairs chappass'.split(
+    ' ',
+  ),
+);
+
 /** Words of the name of an URL's parameter, or of an option of a file name, behind which a secret stands. */
 const PARAMETER_WORDS: ReadonlySet<string> = new Set(
-  'sig signature auth authorization key apikey token jwt sas hmac secret password passwd pass pwd passphrase pw psk credential credentials cred cookie session bearer'.split(
+  'sig signature auth authorization key apikey token jwt sas hmac secret password passwd pass pwd passphrase pw psk credential credentials cred cookie session bearer ticket otp passcode'.split(
     ' ',
   ),
 );
 const WITHIN_PARAMETER = ['passw', 'secret', 'token', 'signature', 'credential', 'apikey'];
+
+function isSecretParameterWord(word: string): boolean {
+  return PARAMETER_WORDS.has(word);
+}
 
 /** @param name as in an URL, `%` escapes included. @returns whether the value of such a parameter is a secret. */
 export function isSecretParameter(name: string): boolean {

@@ -1,6 +1,6 @@
 /** Whether bytes that cannot be read as QMP may hold a secret: then none of them is kept. */
 import { classOfCommand, harmlessMembers, SUSPECT_WORDS } from './redaction-table.js';
-import { isSecretName } from './secret-names.js';
+import { classOfName, isSecretName, isSecretParameter, NameClass } from './secret-names.js';
 
 /** Longer input is not judged: it may hold one. */
 export const MOST_JUDGED = 64 * 1024;
@@ -11,6 +11,11 @@ const LONGEST_WORD = 32;
 const SHORTEST_NAME = 2;
 const NAME_END = '"\':=';
 
+/** Behind such a name a client gives a secret, or the data of an object that is one. */
+const GIVEN = NameClass.Parameter | NameClass.Data;
+/** An URL, its slashes forgotten or not. */
+const WEB = /\b(?:https?|ftps?)[:/]/;
+
 const BACKSLASH = 0x5c;
 const LETTER_U = 0x75;
 
@@ -19,6 +24,7 @@ export function maySecretsBeIn(bytes: Uint8Array, more: readonly string[]): bool
   if (bytes.length > MOST_JUDGED) return true;
   const text = unescaped(bytes);
   if ([...SUSPECT_WORDS, ...more].some((word) => text.includes(word))) return true;
+  if (text.includes('@') && WEB.test(text)) return true;
   // Words, and what hyphens and underscores join to one: `set-pasword` is near to a command, `vnc_pasword` holds a word.
   let start = 0;
   let joined = 0;
@@ -40,6 +46,7 @@ function isSuspectWord(text: string, start: number, end: number): boolean {
   if (end - start < (isNamed ? SHORTEST_NAME : SHORTEST_WORD)) return false;
   const word = text.slice(start, end);
   if (isSecretName(word) || harmlessMembers(word) !== null) return true;
+  if (isNamed && (isSecretParameter(word) || (classOfName(word) & GIVEN) !== 0)) return true;
   const command = classOfCommand(word);
   return command.harmless !== null || command.makesObjects || command.setsProperty || command.readsProperty;
 }

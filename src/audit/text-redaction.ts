@@ -4,8 +4,10 @@
  * What must hold: the work is linear in the text's length; and a removal never hides what QEMU executes or opens. A command line
  * (`exec:`) is not looked into, an URL's password ends with its `@` and is short, and a name that holds a secret is kept but for that.
  */
+import { isPlainName } from './opened-places.js';
 import type { Mark } from './secret-mark.js';
 import { isSecretName, isSecretParameter } from './secret-names.js';
+import { maySecretsBeIn } from './suspect-text.js';
 
 /** A piece of a text that is to be taken out. */
 export interface Cut {
@@ -36,8 +38,10 @@ export interface NestedSecrets {
   readonly values: readonly string[];
 }
 
-/** What QEMU executes, or names a descriptor by. */
-const OPAQUE = ['exec:', 'cmd:', 'fd:'];
+/** What may hold a secret: an URL, JSON or the name of an rbd: image. */
+const TELLTALE = /:\/\/|json:|rbd:/i;
+const NEARLY_URL = /^\s{0,8}(?:https?|ftps?)(?::\/?|\/\/)(?!\/)/i;
+const NO_OPTIONS: ReadonlySet<string> = new Set();
 /** Shorter texts hold none of what is looked for. */
 const SHORTEST = 7;
 const LONGEST_SCHEME = 32;
@@ -56,8 +60,8 @@ const MOST_CUTS = 1024;
 
 /** @returns whether a text may hold any of the secrets that `secretsInText` finds. */
 export function mayHoldSecrets(text: string): boolean {
-  if (text.length < SHORTEST || OPAQUE.some((prefix) => text.startsWith(prefix))) return false;
-  return text.includes('://') || text.includes('json:') || text.includes('rbd:');
+  if (text.length < SHORTEST || isPlainName(text)) return false;
+  return TELLTALE.test(text) || NEARLY_URL.test(text.slice(0, LONGEST_SCHEME)) || isBracketed(text);
 }
 
 /** @returns the secrets in a string value, in order; none in nearly every string. */
@@ -65,28 +69,66 @@ export function secretsInText(text: string, reader: SecretReader): Cut[] {
   if (!mayHoldSecrets(text)) return [];
   const cuts: Cut[] = [];
   let from = 0;
-  for (let at = text.indexOf('json:'); at >= 0 && cuts.length <= MOST_CUTS; ) {
-    const start = skipBlanks(text, at + 5);
-    if (text[start] === '{') {
-      secretsInNames(text, from, at, cuts);
+  const json = /json:/gi;
+  const isJson = isBracketed(text);
+  for (let at = isJson ? 0 : nextMatch(json, text, 0); at >= 0 && cuts.length <= MOST_CUTS; ) {
+    let start = skipBlanks(text, at === 0 && isJson && from === 0 ? 0 : at + 5);
+    secretsInNames(text, from, at, cuts);
+    // One value, or by mistake several; what is none is judged as a whole.
+    do {
+      if (!isBracket(text[start])) {
+        from = wordEnd(text, start);
+        const rest = text.slice(start, from);
+        if (rest !== '' && maySecretsBeIn(Buffer.from(rest), [])) {
+          cuts.push({ start, end: from, what: ['*'], values: [rest], replacement: null });
+        }
+        break;
+      }
       from = valueEnd(text, start);
       const inner = reader.nested(text.slice(start, from));
       if (inner !== null) {
         cuts.push({ start, end: from, what: inner.paths, values: inner.values, replacement: inner.text });
       }
-    }
-    at = text.indexOf('json:', Math.max(from, start));
+      start = skipBlanks(text, from);
+    } while (isBracket(text[start]) && cuts.length <= MOST_CUTS);
+    at = nextMatch(json, text, from);
   }
   secretsInNames(text, from, text.length, cuts);
   return cuts.length > MOST_CUTS ? [wholeOf(text)] : cuts;
+}
+
+function nextMatch(pattern: RegExp, text: string, from: number): number {
+  pattern.lastIndex = from;
+  return pattern.exec(text)?.index ?? -1;
+}
+
+function isBracket(character: string | undefined): boolean {
+  return character === '{' || character === '[';
+}
+
+/** @returns whether a text is JSON that its name `json:` is missing from: an object, or a list that has one. */
+function isBracketed(text: string): boolean {
+  const start = skipBlanks(text, 0);
+  return isBracket(text[start]) && text.includes('"');
+}
+
+/** @returns the end of what `json:` is followed by where that is no object: at the next name of a file, or with the text. */
+function wordEnd(text: string, start: number): number {
+  const next = nextMatch(/json:/gi, text, start);
+  return next < 0 ? text.length : next;
 }
 
 function wholeOf(text: string): Cut {
   return { start: 0, end: text.length, what: ['*'], values: [text], replacement: null };
 }
 
-/** @returns the secrets in options (`a=b,c=d`, where two commas stand for one), a file name or JSON. `harmless`: keep no member but these. */
-export function secretsInOptions(text: string, harmless: ReadonlySet<string> | null, reader: SecretReader): Cut[] {
+/** @returns the secrets in options (`a=b,c=d`, where two commas stand for one), a file name or JSON. `harmless`: keep no member but these. `opened`: options that are not looked into. */
+export function secretsInOptions(
+  text: string,
+  harmless: ReadonlySet<string> | null,
+  reader: SecretReader,
+  opened: ReadonlySet<string> = NO_OPTIONS,
+): Cut[] {
   const start = skipBlanks(text, 0);
   if (text[start] === '{') {
     const inner = reader.nested(text);
@@ -101,13 +143,13 @@ export function secretsInOptions(text: string, harmless: ReadonlySet<string> | n
   for (let at = 0; equals >= 0 && cuts.length <= MOST_CUTS; ) {
     const end = optionEnd(text, at);
     if (equals < end) {
-      cutOption(text, at, equals, end, harmless, reader, cuts);
+      cutOption(text, at, equals, end, harmless, reader, cuts, opened);
       equals = text.indexOf('=', end);
     }
     at = end + 1;
   }
   if (cuts.length > MOST_CUTS) return [wholeOf(text)];
-  return cuts.length > 0 ? cuts : secretsInText(text, reader);
+  return cuts.length > 0 || opened.size > 0 ? cuts : secretsInText(text, reader);
 }
 
 function cutOption(
@@ -118,6 +160,7 @@ function cutOption(
   harmless: ReadonlySet<string> | null,
   reader: SecretReader,
   cuts: Cut[],
+  opened: ReadonlySet<string>,
 ): void {
   const name = text.slice(at, Math.min(equals, at + LONGEST_PARAMETER)).trim();
   const start = equals + 1;
@@ -127,7 +170,7 @@ function cutOption(
     cuts.push({ start, end, what: [name], values: [value], replacement: null });
     return;
   }
-  const inner = secretsInText(value, reader);
+  const inner = opened.has(name) ? [] : secretsInText(value, reader);
   if (inner.length === 0) return;
   cuts.push({
     start,
@@ -173,9 +216,10 @@ function secretsInNames(text: string, from: number, end: number, cuts: Cut[]): v
   if (end - from < SHORTEST) return;
   const part = from === 0 && end === text.length ? text : text.slice(from, end);
   const found: Cut[] = [];
-  const rbd = part.indexOf('rbd:');
+  const rbd = part.search(/rbd:/i);
   if (rbd >= 0) cutRbdOptions(part, rbd + 4, found);
   const url = part.indexOf('://');
+  if (url < 0 && from === 0) cutNearlyUrl(part, found);
   if (url >= 0) {
     const isWhole = cutFirstPassword(part, url, found);
     for (
@@ -245,12 +289,24 @@ function cutPassword(text: string, at: number, end: number, longest: number, cut
   const first = schemeStart(text, at);
   if (end < 0 || first === at) return;
   const scheme = text.slice(first, at).toLowerCase();
-  const separators = scheme === 'iscsi' || scheme === 'iser' ? ':%' : ':';
+  const separators = /^(?:iscsi|iser)/.test(scheme) ? ':%' : ':';
   let separator = at + 3;
   while (separator < end && !separators.includes(text[separator] ?? '')) separator++;
   if (separator + 1 >= end || end - separator > longest) return;
   const secret = text.slice(separator + 1, end);
   cuts.push({ start: separator + 1, end, what: ['password'], values: [secret], replacement: null });
+}
+
+/** `https:/u:password@h`, with slashes or the colon forgotten: no name of a file that QEMU opens. */
+function cutNearlyUrl(text: string, cuts: Cut[]): void {
+  const scheme = NEARLY_URL.exec(text.slice(0, LONGEST_SCHEME));
+  if (scheme === null) return;
+  const start = scheme[0].length;
+  const end = passwordEnd(text, start);
+  const colon = text.indexOf(':', start);
+  if (end < 0 || colon < 0 || colon + 1 >= end) return;
+  const secret = text.slice(colon + 1, end);
+  cuts.push({ start: colon + 1, end, what: ['password'], values: [secret], replacement: null });
 }
 
 function schemeStart(text: string, at: number): number {

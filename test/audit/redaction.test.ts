@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { REDACTION_RULES, SECRET_COMMANDS, SECRET_OBJECTS } from '../../dist/audit/redaction-table.js';
 import { Redactor } from '../../dist/audit/redaction.js';
+import { REDACTION_RULES, SECRET_COMMANDS, SECRET_OBJECTS } from '../../dist/audit/redaction-table.js';
 import { SecretMarks } from '../../dist/audit/secret-mark.js';
 import { parseRedaction } from '../../dist/audit/settings.js';
 import { type LooseRecord, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
@@ -46,6 +46,21 @@ const CASES: readonly (readonly [what: string, sent: [name: string, raw: string]
     'a password in the place of a time',
     command('expire_password', { protocol: 'vnc', time: SECRET }),
     ['arguments.time'],
+  ],
+  [
+    'a password in the place of a protocol',
+    command('set_password', { protocol: SECRET, password: 'vnc' }),
+    ['arguments.protocol', 'arguments.password'],
+  ],
+  [
+    'a password in the place of what becomes of clients',
+    command('set_password', { protocol: 'vnc', password: 'x', connected: SECRET }),
+    ['arguments.password', 'arguments.connected'],
+  ],
+  [
+    'a password in the place of the protocol whose time is set',
+    command('expire_password', { protocol: SECRET, time: 'now' }),
+    ['arguments.protocol'],
   ],
   ['block_passwd, until QEMU 6.0', command('block_passwd', { device: 'd', password: SECRET }), ['arguments.password']],
   [

@@ -55,6 +55,29 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
     command('guest-set-user-password', { username: 'u', new: SECRET, crypted: false }),
     command('sev-inject-launch-secret', { 'packet-header': SECRET, Secret: SECRET }),
   ],
+  'a member by whose last word clients give secrets, whatever its value': [
+    ...'key Key privkey private_key bearer Authorization auth otp pin ticket sshkey hmac signature sig jwt session session-key luks-key passcode X-Auth-Key'
+      .split(' ')
+      .flatMap((name) => [
+        blockdev({ driver: 'https', [name]: SECRET }),
+        command('x-any', { options: { a: { [name]: SECRET } } }),
+        blockdev({ filename: json({ encrypt: { format: 'luks', [name]: SECRET } }) }),
+        command('qom-set', { path: '/objects/s', property: name, value: SECRET }),
+      ]),
+    ...['password.', 'password.0', 'file.pasword.x', 'file.cookie.0.1'].map((name) => blockdev({ [name]: SECRET })),
+    ...[[SECRET], { a: SECRET }, [[{ b: SECRET }]]].map((value) => command('x-any', { pasword: value })),
+  ],
+  'options of the command line in a member': [
+    command('device_add', { driver: `isa-applesmc,osk=${SECRET}` }),
+    command('object-add', { 'qom-type': `secret,data=${SECRET}`, id: 'o' }),
+    command('object-add', { 'qom-type': 'secret', id: `a,data=${SECRET}` }),
+  ],
+  'HMP that opens media': [
+    ...[`change cd0 json:{"cookie":"${SECRET}"}`, `change cd0 "json:{\\"cookie\\":\\"${SECRET}\\"}"`].map((line) =>
+      command('human-monitor-command', { 'command-line': line }),
+    ),
+    command('human-monitor-command', { 'command-line': `vnc ${SECRET}` }),
+  ],
   'a command whose name is nearly right': [
     command('set-pasword', { protocol: 'vnc', word: SECRET }),
     command('setpassword', { protocol: 'vnc', word: SECRET }),
@@ -106,6 +129,9 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
     url(`https://:${SECRET}@h/`),
     url(`HTTPS://u:${SECRET}@h/`),
     url(`https://u@v:${SECRET}@h/`),
+    ...['https:/', 'https//', 'https:', 'HTTP:/', ' ftp:/'].map((scheme) => url(`${scheme}u:${SECRET}@h/x`)),
+    url(`iscsi+tcp://u%${SECRET}@h/iqn/1`),
+    url(`https://h/x?ticket=${SECRET}`),
     url(` https://u:${SECRET}@h/`),
     url(`https://u:${SECRET}@[::1]:8080/`),
     url(`https://u:${SECRET.repeat(40)}@h/`),
@@ -152,6 +178,7 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
   ],
   'an rbd: name': [
     blockdev({ filename: `rbd:pool/i:id=admin:key=${SECRET}:mon_host=h` }),
+    blockdev({ filename: `RBD:pool/i:key=${SECRET}` }),
     blockdev({ filename: `rbd:pool/i:key=a\\:${SECRET}` }),
     blockdev({ filename: `rbd:pool/i@snap:Key=${SECRET}` }),
     blockdev({ filename: `blkdebug::rbd:pool/i:key=${SECRET}` }),
@@ -173,6 +200,13 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
     ),
     blockdev({ filename: `json: {'driver':'https','cookie':'${SECRET}'}` }),
     blockdev({ filename: `json:{"a":1}json:{"cookie":"${SECRET}"}` }),
+    blockdev({ filename: `{"driver":"https","cookie":"${SECRET}"}` }),
+    blockdev({ filename: `JSON:{"driver":"https","cookie":"${SECRET}"}` }),
+    blockdev({ filename: `json:[{"cookie":"${SECRET}"}]` }),
+    blockdev({ filename: `json:"cookie=${SECRET}"` }),
+    blockdev({ filename: `json://{"cookie":"${SECRET}"}` }),
+    blockdev({ filename: `json:{"a":1} {"cookie":"${SECRET}"}` }),
+    blockdev({ filename: `json:{"key":"${SECRET}"` }),
     blockdev({ filename: `json:{"cookie":"${SECRET}` }),
     blockdev({ filename: `json:{"cookie" "${SECRET}"}` }),
     blockdev({ filename: `json:{"pasword":"${SECRET}"]` }),
@@ -184,6 +218,10 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
     `{"id":"for ${SECRET}!","execute":"set_password","arguments":{"protocol":"vnc","password":"${SECRET}"}}`,
     `{"execute":"stop","id":{"password":"${SECRET}"}}`,
     `{"execute":"stop","id":"https://u:${SECRET}@h/"}`,
+    `{"execute":"stop","id":"password=${SECRET}"}`,
+    `{"execute":"stop","id":["password","${SECRET}"]}`,
+    `{"execute":"stop","id":"{\\"password\\":\\"${SECRET}\\"}"}`,
+    `{"execute":"set_password","arguments":{"protocol":"vnc","password":"${SECRET}"},"id":{"${SECRET}":1}}`,
     `{"execute":"stop","id":["a",{"b":"json:{\\"cookie\\":\\"${SECRET}\\"}"}]}`,
     `{"execute":"qom-set","arguments":{"path":"/objects/s","property":"data","value":"${SECRET}"},"id":["x","${SECRET}"]}`,
   ],
@@ -208,6 +246,18 @@ const BROKEN: readonly string[] = [
   `passwort ${SECRET}`,
   `{"token"="${SECRET}"}`,
   `{"filename":"rbd:p/i:key=${SECRET}"`,
+  ...['sig', 'key', 'auth', 'data', 'jwt', 'bearer', 'X-Amz-Signature', 'ticket'].map(
+    (name) => `{"${name}":"${SECRET}"]`,
+  ),
+  `{"x":"?sig=${SECRET}"]`,
+  `["set_password","vnc","${SECRET}"]`,
+  `"set_password vnc ${SECRET}"`,
+  `{"execute":"set_password","arguments":"${SECRET}"}`,
+  `{"execute":"set_password","arguments":["vnc","${SECRET}"]}`,
+  `{"execute":"set_password","argument":{"protocol":"vnc","word":"${SECRET}"}}`,
+  `{"execute":"set_password","protocol":"vnc","word":"${SECRET}"}`,
+  `{"exec":"set_password","arguments":{"word":"${SECRET}"}}`,
+  `{"method":"object-add","params":{"x":"${SECRET}"}}`,
 ];
 
 function nameOf(raw: string): string {
@@ -346,6 +396,41 @@ describe('a deed is shown, whatever it looks like', () => {
     command('blockdev-add', { driver: 'raw', filename: 'nbd+unix:///x?socket=/run/a:b@c' }),
     command('blockdev-add', { driver: 'raw', filename: 'https://[2001:db8::1]:8080/a@b' }),
     command('qom-set', { path: '/machine', property: 'date', value: 'x' }),
+    // What QEMU opens as it is, whatever it looks like.
+    ...[
+      'http://a:b@c/../../etc/cron.d/x',
+      'json:{"password":"/../../x"}',
+      'rbd:x:key=/../x',
+      '/tmp/a://x:y@z',
+      './json:{"key":"x"}',
+      'password=x',
+    ].flatMap((name) => [
+      command('screendump', { filename: name }),
+      command('pmemsave', { val: 0, size: 1, filename: name }),
+      command('dump-guest-memory', { paging: false, protocol: `file:${name}` }),
+      command('chardev-add', { id: 'c', backend: { type: 'file', data: { out: name, logfile: name } } }),
+      command('chardev-add', {
+        id: 'c',
+        backend: { type: 'socket', data: { addr: { type: 'unix', data: { path: name } } } },
+      }),
+      command('migrate', { uri: `file:${name}` }),
+      command('migrate', { uri: `unix:${name}` }),
+      command('migrate', { channels: [{ addr: { transport: 'file', filename: name, offset: 0 } }] }),
+      command('object-add', { 'qom-type': 'memory-backend-file', id: 'm', 'mem-path': name }),
+      command('object-add', { 'qom-type': 'secret', id: 'm', file: name }),
+      command('netdev_add', { type: 'user', id: 'n', smb: name, guestfwd: [{ str: `tcp::1-cmd:${name}` }] }),
+      command('nbd-server-start', { addr: { type: 'unix', data: { path: name } } }),
+      blockdev({ driver: 'file', 'node-name': 'n', filename: name }),
+      blockdev({ driver: 'raw', file: { driver: 'host_device', filename: name } }),
+      blockdev({ driver: 'raw', file: { filename: `/x/${name}` } }),
+      command('drive-mirror', { device: 'd', sync: 'full', target: `./${name}` }),
+      ...['screendump', 'logfile', 'chardev-add file,id=c,path=', 'migrate file:', 'nbd_server_start unix:'].map(
+        (verb) =>
+          command('human-monitor-command', {
+            'command-line': `${verb}${/[=:]$/.test(verb) ? '' : ' '}${name.replaceAll('"', '')}`,
+          }),
+      ),
+    ]),
     command('guest-exec', { path: '/bin/sh', arg: ['-c', 'https://u:$(evil)@h'] }),
   ];
   for (const raw of shown) {

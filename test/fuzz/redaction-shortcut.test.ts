@@ -22,6 +22,7 @@ function hasSecret(name: string | null, raw: Uint8Array, of: string): boolean {
     command: name,
     echoes: [],
     isAnswerSecret: false,
+    idMark: null,
     hashes: { left: 1000 },
     jsonTexts: { left: 1000 },
   });
