@@ -29,7 +29,7 @@ export const auditReplay = subcommand({
       type: 'string',
       requiresArg: true,
       default: 'full',
-      describe: 'full: as fast as the VM answers; recorded: as it was; a number: so many times as fast as it was',
+      describe: 'full: as fast as the VM answers; recorded: as it was; a number: that many times as fast',
     },
     ignore: {
       type: 'string',

@@ -62,7 +62,7 @@ export const auditShow = subcommand({
   examples: [
     ['$0 audit show /var/log/qmpmux/audit.log', 'who did what'],
     ['$0 audit show -f --errors /var/log/qmpmux/audit.log', 'what goes wrong, as it happens'],
-    ['$0 audit show --monitor web1 --command system_reset --since "yesterday 14:00" audit.log', 'who has reset web1'],
+    ['$0 audit show --monitor web1 --command system_reset --since "yesterday 14:00" audit.log', 'who reset web1'],
     [
       '$0 audit show --uid root --command "block*" --since 2h audit.log audit.log.1.gz',
       "root's block commands of two hours",
@@ -75,7 +75,7 @@ export const auditShow = subcommand({
     'time. A command and its answer are one line.',
     'Columns: time, with its distance from UTC; VM and number of the client, its program and user (web1#5 nc(0): client 5 of VM web1, nc',
     'of user 0); command; outcome; time it took; arguments and answer. Commands of the human monitor are shown as "hmp VERB". Client',
-    'numbers begin anew when qmpmux is started: web1#5/2 is client 5 of the second run in what is read.',
+    'numbers start at 1 with each start of qmpmux: web1#5/2 is client 5 of the second run in what is read.',
     'Of long files only the part between --since and --until is read.',
     'Exit codes: 0, 64 wrong command line, 66 a file cannot be read or is no log.',
   ].join('\n'),

@@ -32,7 +32,7 @@ export const auditStats = subcommand({
   ],
   notes: [
     'Files may be rotated and compressed ones, in any order. Denied commands count as errors. Times are from the last byte of a command to its',
-    'answer; p50 and p99 are exact to 3 %. Bytes are those of commands and answers together. Client numbers begin anew with each start of',
+    'answer; p50 and p99 are exact to 3 %. Bytes are those of commands and answers together. Client numbers start at 1 with each start of',
     'qmpmux: web1#5/2 is client 5 of VM web1 in the second run. Commands of the human monitor are counted by their verbs.',
     'Exit codes: 0, 64 wrong command line, 66 a file cannot be read or is no log.',
   ].join('\n'),

@@ -29,7 +29,7 @@ export const auditVerify = subcommand({
       describe: 'a saved head, SEQ:HASH or a file that holds one: the log must still have that record',
     },
     'save-head': { type: 'string', requiresArg: true, describe: 'write the head to this file, to be kept elsewhere' },
-    quiet: { type: 'boolean', alias: 'q', describe: 'tell only the exit code' },
+    quiet: { type: 'boolean', alias: 'q', describe: 'print nothing; the exit code says it' },
     json: { type: 'boolean', describe: 'findings and result as JSON, one a line' },
   },
   examples: [
@@ -42,7 +42,7 @@ export const auditVerify = subcommand({
     'checked one by one.',
     'Exit codes: 0 whole, 1 whole, but with remarks (torn lines, commands without an answer, a start without a stop before it),',
     '2 removed, changed, inserted, reordered or cut records, 64 wrong command line, 66 a file cannot be read or is no log.',
-    'Whoever can write the log can write a whole chain anew, or cut off its end: only a head that was saved out of their reach shows that.',
+    'Anyone who can write the log can rewrite the whole chain or cut off its end: only a head saved out of their reach shows that.',
   ].join('\n'),
 
   async run(flags, operands) {

@@ -11,7 +11,7 @@ export const configCheck = subcommand({
   usage: 'config check FILE-OR-FOLDER',
   operands: 'words',
   options: {
-    quiet: { type: 'boolean', alias: 'q', describe: 'tell only what is wrong' },
+    quiet: { type: 'boolean', alias: 'q', describe: 'print only what is wrong' },
   },
   examples: [
     ['$0 config check /etc/qmpmux/web1.toml', 'before `systemctl reload qmpmux@web1`'],

@@ -49,7 +49,7 @@ export const events = subcommand({
       describe: 'only events of this name; may be repeated; * and ? are wildcards: BLOCK_JOB_*',
     },
     loop: { type: 'boolean', describe: 'go on until Ctrl-C or --timeout, instead of ending with the first event' },
-    count: { type: 'string', requiresArg: true, describe: 'end after so many events' },
+    count: { type: 'string', requiresArg: true, describe: 'exit after N events' },
     timeout: { type: 'string', requiresArg: true, describe: 'end after this time, such as 60s' },
     since: {
       type: 'string',
@@ -74,7 +74,7 @@ export const events = subcommand({
   ],
   notes: [
     'With --since each event has its number before it, and the last line says from where to go on: NUMBER@INSTANCE, which also tells when ' +
-      'qmpmux was restarted and began to count anew.',
+      'qmpmux was restarted, which starts the numbers at 1 again.',
     'Behind qmpmux serve --keep-clients the connection outlives QEMU. When QEMU goes away, waiting for its events ends with 69 as it does ' +
       'elsewhere; with --loop it goes on, and says so.',
     'Exit codes: 0 events came (or Ctrl-C ended it after some), 1 none came, 64 wrong command line, 69 no server, or it went away.',
