@@ -5,6 +5,9 @@
  *
  * QMPMUX_QEMU names the QEMU of the tests, or several, separated by colons. Everything runs with the first; `qemus` runs what
  * depends on QEMU's version with each of the others, side by side.
+ *
+ * QMPMUX_NODES names other builds of Node.js, as programs separated by colons: `nodes` runs what depends on Node's version with each of
+ * them. QMPMUX_EMULATED_NODE is one for another architecture: `emulated` runs what depends on the architecture with it.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -59,18 +62,48 @@ const ofEachQemu = [
   'mux/spellings.qemu',
 ];
 
+/** What depends on Node's version: files, and whole folders. */
+const ofEachNode = [
+  'cli',
+  'client',
+  'net',
+  'conformance/conformance',
+  'conformance/descriptors',
+  'daemon/descriptors',
+  'e2e/debian-package',
+  'e2e/descriptors',
+  'e2e/node-builds',
+  'e2e/npm-package',
+  'e2e/package',
+  'e2e/serve',
+  'e2e/shell',
+];
+
+/** What asks libc by numbers that an architecture may have of its own: descriptors, credentials, the audit log's lock. */
+const ofEachArchitecture = [
+  'audit/recorder',
+  'conformance/descriptors',
+  'linux',
+  'net/peer-credentials',
+  'net/receiving-link',
+];
+
 const all = testFiles(root);
 const wanted = process.argv.slice(2);
 const [first = '', ...otherQemus] = (process.env['QMPMUX_QEMU'] ?? '').split(':');
+const listed = (variable: string) => (process.env[variable] ?? '').split(':').filter((path) => path !== '');
 const files = all.filter((file) => {
   const name = relative(root, file);
   const kind = name.split('/')[0] ?? '';
+  const bare = name.replace(/\.test\.js$/, '');
   return wanted.some(
     (want) =>
       want === kind ||
       (want === 'unit' && !kinds.includes(kind)) ||
       (want === 'core' && core.includes(kind)) ||
-      (want === 'qemus' && ofEachQemu.includes(name.replace(/\.test\.js$/, ''))) ||
+      (want === 'qemus' && ofEachQemu.includes(bare)) ||
+      (want === 'nodes' && (ofEachNode.includes(bare) || ofEachNode.includes(kind))) ||
+      (want === 'emulated' && ofEachArchitecture.includes(bare)) ||
       (want === 'rest' && !kinds.includes(kind) && !core.includes(kind)) ||
       name === want.replace(/^test\//, '').replace(/\.ts$/, '.js'),
   );
@@ -82,19 +115,28 @@ if (files.length === 0) {
 }
 
 const jobs = Number(process.env['QMPMUX_TEST_JOBS'] ?? availableParallelism());
-/** No test takes a tenth of it; it only keeps one that waits for ever from holding up all others. In milliseconds. */
-const BOUND = 300_000;
+/**
+ * For one file, in milliseconds. None takes a tenth of it on an idle machine; it only keeps one that waits for ever from holding up all
+ * others.
+ */
+const BOUND = 1_200_000;
 
 /**
  * @param qemu what QMPMUX_QEMU is to be; what it is, where this is empty
  * @param atOnce how many files run at a time
  * @param print takes what the run writes
+ * @param node the program that runs the tests, and is qmpmux's own Node.js in them
  * @returns the status to end with
  */
-async function run(qemu: string, atOnce: number, print: (chunk: Buffer) => void): Promise<number> {
+async function run(
+  qemu: string,
+  atOnce: number,
+  print: (chunk: Buffer) => void,
+  node = process.execPath,
+): Promise<number> {
   const env = qemu === '' ? process.env : { ...process.env, QMPMUX_QEMU: qemu };
   const child = spawn(
-    process.execPath,
+    node,
     [
       '--test',
       '--test-reporter=spec',
@@ -139,4 +181,13 @@ if (wanted.includes('qemus')) {
     return status;
   });
   process.exitCode = (await Promise.all(runs)).find((status) => status !== 0) ?? 0;
+} else if (wanted.includes('nodes') || wanted.includes('emulated')) {
+  const variable = wanted.includes('nodes') ? 'QMPMUX_NODES' : 'QMPMUX_EMULATED_NODE';
+  const nodes = listed(variable);
+  if (nodes.length === 0) process.stdout.write(`${variable} names no other Node.js: nothing to repeat\n`);
+  process.exitCode = 0;
+  for (const node of nodes) {
+    process.stdout.write(`\nwith ${node}\n`);
+    process.exitCode = (await run(first, jobs, write, node)) || process.exitCode;
+  }
 } else process.exitCode = await run(first, jobs, write);

@@ -55,7 +55,7 @@ function program(t: TestContext, { bundle, isStale = false }: Files) {
     const env: NodeJS.ProcessEnv = { ...process.env, ...environment };
     if (environment['NODE_V8_COVERAGE'] === undefined) delete env['NODE_V8_COVERAGE'];
     const args = [join(folder, 'dist/cli/main.js'), 'two', 'words'];
-    const { stdout, stderr } = spawnSync(environment['NODE'] ?? process.execPath, args, { encoding: 'utf8', env });
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env });
     assert.equal(stderr, '');
     return stdout.trim();
   };
@@ -78,89 +78,82 @@ describe('the program', () => {
   });
 });
 
-/** Builds of Node to run with, as programs separated by colons. */
-const nodes = (process.env['QMPMUX_NODES'] ?? '').split(':').filter((path) => path !== '');
-const builds = [process.execPath, ...nodes];
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+const keeps = major > 22 || (major === 22 && minor >= 8);
 
-for (const node of builds) {
-  const version = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim();
-  const [major = 0, minor = 0] = version.slice(1).split('.').map(Number);
-  const keeps = major > 22 || (major === 22 && minor >= 8);
-
-  describe(`what Node ${version} has compiled (${node})`, () => {
-    test('is shipped with no package: nothing that one build has made is run by another', () => {
-      const files = readdirSync(join(DIST, 'bundle')).filter((name) => !name.endsWith('.mjs'));
-      assert.deepEqual(
-        files.toSorted((a, b) => a.localeCompare(b)),
-        ['licenses.txt', 'made-from'],
-      );
-    });
-
-    test('lets the program start, again and again', () => {
-      const bin = join(DIST, '../bin/qmpmux.js');
-      for (let round = 0; round < 3; round++) {
-        const { status, signal, stdout, stderr } = spawnSync(node, [bin, '--version'], { encoding: 'utf8' });
-        assert.deepEqual([status, signal, stderr], [0, null, '']);
-        assert.match(stdout, /^qmpmux \d/);
-        const { stdout: help } = spawnSync(node, [bin, 'serve', '--help'], { encoding: 'utf8' });
-        assert.match(help, /--upstream/);
-      }
-    });
-
-    test('is kept in a folder of the user alone, where Node keeps it at all', (t) => {
-      const home = scratch(t);
-      const run = program(t, { bundle: BUNDLE });
-      const folder = join(home, '.cache/qmpmux/compiled');
-      assert.equal(run({ NODE: node, HOME: home, XDG_CACHE_HOME: '' }), 'bundle two words');
-      assert.equal(existsSync(folder), keeps);
-      const other = join(scratch(t), 'cache');
-      assert.equal(run({ NODE: node, HOME: home, XDG_CACHE_HOME: other }), 'bundle two words');
-      assert.equal(existsSync(join(other, 'qmpmux/compiled')), keeps);
-    });
-
-    test('is not kept, nor taken, where somebody else could have put it', (t) => {
-      const run = program(t, { bundle: BUNDLE });
-      const made = (prepare: (home: string) => void): boolean => {
-        const home = join(scratch(t), 'home');
-        mkdirSync(home);
-        prepare(home);
-        assert.equal(run({ NODE: node, HOME: home, XDG_CACHE_HOME: '' }), 'bundle two words');
-        const folder = join(home, '.cache/qmpmux/compiled');
-        return existsSync(folder) && readdirSync(folder).length > 0;
-      };
-      assert.equal(
-        made((home) => chmodSync(home, 0o777)),
-        false,
-      );
-      assert.equal(
-        made((home) => mkdirSync(join(home, '.cache'), { mode: 0o755 })),
-        keeps,
-      );
-      assert.equal(
-        made((home) => {
-          mkdirSync(join(home, '.cache'));
-          chmodSync(join(home, '.cache'), 0o775);
-        }),
-        false,
-      );
-      assert.equal(
-        made((home) => {
-          mkdirSync(join(home, 'elsewhere'));
-          symlinkSync('elsewhere', join(home, '.cache'));
-        }),
-        false,
-      );
-      if (process.geteuid?.() === 0)
-        assert.equal(
-          made((home) => chownSync(home, 12345, 12345)),
-          false,
-        );
-      for (const HOME of ['/proc/self', '/dev/null', '/nowhere', '', 'relative']) {
-        assert.equal(run({ NODE: node, HOME, XDG_CACHE_HOME: '' }), 'bundle two words');
-      }
-    });
+describe(`what Node ${process.version} has compiled`, () => {
+  test('is shipped with no package: nothing that one build has made is run by another', () => {
+    const files = readdirSync(join(DIST, 'bundle')).filter((name) => !name.endsWith('.mjs'));
+    assert.deepEqual(
+      files.toSorted((a, b) => a.localeCompare(b)),
+      ['licenses.txt', 'made-from'],
+    );
   });
-}
+
+  test('lets the program start, again and again', () => {
+    const bin = join(DIST, '../bin/qmpmux.js');
+    for (let round = 0; round < 3; round++) {
+      const { status, signal, stdout, stderr } = spawnSync(process.execPath, [bin, '--version'], { encoding: 'utf8' });
+      assert.deepEqual([status, signal, stderr], [0, null, '']);
+      assert.match(stdout, /^qmpmux \d/);
+      const { stdout: help } = spawnSync(process.execPath, [bin, 'serve', '--help'], { encoding: 'utf8' });
+      assert.match(help, /--upstream/);
+    }
+  });
+
+  test('is kept in a folder of the user alone, where Node keeps it at all', (t) => {
+    const home = scratch(t);
+    const run = program(t, { bundle: BUNDLE });
+    const folder = join(home, '.cache/qmpmux/compiled');
+    assert.equal(run({ HOME: home, XDG_CACHE_HOME: '' }), 'bundle two words');
+    assert.equal(existsSync(folder), keeps);
+    const other = join(scratch(t), 'cache');
+    assert.equal(run({ HOME: home, XDG_CACHE_HOME: other }), 'bundle two words');
+    assert.equal(existsSync(join(other, 'qmpmux/compiled')), keeps);
+  });
+
+  test('is not kept, nor taken, where somebody else could have put it', (t) => {
+    const run = program(t, { bundle: BUNDLE });
+    const made = (prepare: (home: string) => void): boolean => {
+      const home = join(scratch(t), 'home');
+      mkdirSync(home);
+      prepare(home);
+      assert.equal(run({ HOME: home, XDG_CACHE_HOME: '' }), 'bundle two words');
+      const folder = join(home, '.cache/qmpmux/compiled');
+      return existsSync(folder) && readdirSync(folder).length > 0;
+    };
+    assert.equal(
+      made((home) => chmodSync(home, 0o777)),
+      false,
+    );
+    assert.equal(
+      made((home) => mkdirSync(join(home, '.cache'), { mode: 0o755 })),
+      keeps,
+    );
+    assert.equal(
+      made((home) => {
+        mkdirSync(join(home, '.cache'));
+        chmodSync(join(home, '.cache'), 0o775);
+      }),
+      false,
+    );
+    assert.equal(
+      made((home) => {
+        mkdirSync(join(home, 'elsewhere'));
+        symlinkSync('elsewhere', join(home, '.cache'));
+      }),
+      false,
+    );
+    if (process.geteuid?.() === 0)
+      assert.equal(
+        made((home) => chownSync(home, 12345, 12345)),
+        false,
+      );
+    for (const HOME of ['/proc/self', '/dev/null', '/nowhere', '', 'relative']) {
+      assert.equal(run({ HOME, XDG_CACHE_HOME: '' }), 'bundle two words');
+    }
+  });
+});
 
 test('a Node that is too old is told in one line, from the program’s first file', (t) => {
   const bin = join(DIST, '../bin/qmpmux.js');

@@ -17,6 +17,8 @@ const { leaves } = await loadCommands();
 
 /** What goes on until it is ended: it is, when this long has passed without a fault, in seconds. */
 const WHILE = 3;
+/** What ends by itself is waited for, and given up only when something is wrong. In seconds. */
+const PATIENCE = 120;
 const FOREVER = new Set(['serve', 'demo', 'top', 'events', 'shell']);
 const COMPINIT = 'autoload -U compinit; compinit -u -D';
 const GOES_ON = /audit show -f|replay|--timeout/;
@@ -66,10 +68,10 @@ describe('the examples', { skip: missing('qemu', 'bash', 'zsh', 'jq'), concurren
       .replace('audit.log* ', 'audit.log ');
   }
 
-  /** Runs a line, and ends it when it goes on. */
-  function run(line: string): Promise<Finished> {
+  /** Runs a line, and ends it after so many seconds. */
+  function run(line: string, seconds = PATIENCE): Promise<Finished> {
     const env = { ...process.env, PATH: `${folder}/bin:${process.env['PATH'] ?? ''}`, QMPMUX_SOCKET: '' };
-    return finished(spawn('timeout', [String(WHILE), 'bash', '-c', here(line)], { cwd: folder, env }));
+    return finished(spawn('timeout', [String(seconds), 'bash', '-c', here(line)], { cwd: folder, env }));
   }
 
   let count = 0;
@@ -81,6 +83,7 @@ describe('the examples', { skip: missing('qemu', 'bash', 'zsh', 'jq'), concurren
         const own = leaf.name === 'serve' ? line.replaceAll(/vm\.mux|qmpmux\.audit/g, `${++count}.$&`) : line;
         const { code, output, errors } = await run(
           own.includes('completion zsh') ? `zsh -fc '${COMPINIT}; ${own}'` : own,
+          goesOn(leaf, line) ? WHILE : PATIENCE,
         );
         // A `no` is an answer as well: no client 3, no such event, a policy that denies.
         const said = `${code} ${output} ${errors}`;
