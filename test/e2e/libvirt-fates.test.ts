@@ -27,6 +27,17 @@ describe('a domain of libvirt’s', { skip, concurrency: 1 }, () => {
     assert.deepEqual(warnings(daemon), []);
   });
 
+  test('is asked nothing by qmpmux itself, however silent it is: libvirt watches its monitor', async (t) => {
+    const vm = await libvirt.newVm(t);
+    const flags = ['--probe-after', '0.1'];
+    const { daemon, mux } = share(t, vm.name, flags, ',extensions=on');
+    await daemon.ready();
+    const client = await negotiated(t, mux);
+    const status = await ask(client, '{"execute":"__org.qmpmux_query-status"}');
+    assert.match(status, /"state": "running"/);
+    assert.doesNotMatch(status, /"health"/);
+  });
+
   test('that is saved ends for its clients, and is served again when it is restored', async (t) => {
     const { daemon, mux, vm } = await shareVm(t);
     const file = join(libvirt.folder, 'vm', `${vm.name}.save`);

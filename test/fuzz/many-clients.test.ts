@@ -1,6 +1,7 @@
 /**
  * Many clients send whatever they like, in any interleaving, connect, stop sending and vanish, while a QEMU answers in order,
- * says events, ends when a client has it quit or of its own accord, comes back, and the journal fails now and then. Then:
+ * says events, ends when a client has it quit or of its own accord, comes back, says nothing for so long that it is probed, and the journal fails
+ * now and then. Then:
  * - each client gets exactly the answers that its own bytes are due, in order, with its own ids, as if it were alone;
  * - QEMU executes exactly what the clients sent, but for queries that are shared, each client's commands in its order;
  * - each client gets every event from its negotiation on, once and in order;
@@ -11,6 +12,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
+import { FIRST_PROBE_ID } from '../../dist/mux/pending.js';
 import { ClientModel, isQuit, scriptedReply } from '../support/client-model.js';
 import { pieces } from '../support/client-input.js';
 import { fuzz } from '../support/fuzz.js';
@@ -59,7 +61,7 @@ const script = fc.record({
 
 type Step =
   | { readonly what: 'write' | 'end' | 'vanish'; readonly client: number; readonly count: number }
-  | { readonly what: 'turn' | 'answer' | 'answer oob' | 'event' | 'trouble' | 'restart' };
+  | { readonly what: 'turn' | 'answer' | 'answer oob' | 'event' | 'silence' | 'trouble' | 'restart' };
 
 const client = fc.nat(4);
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -69,6 +71,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 8, arbitrary: fc.record({ what: fc.constantFrom('turn' as const, 'answer' as const) }) },
   { weight: 2, arbitrary: fc.record({ what: fc.constantFrom('answer oob' as const, 'event' as const) }) },
+  { weight: 2, arbitrary: fc.record({ what: fc.constant('silence' as const) }) },
   {
     weight: 1,
     arbitrary: fc.record({ what: fc.constantFrom('end' as const, 'vanish' as const), client, count: fc.constant(0) }),
@@ -84,6 +87,13 @@ const options = fc.record({
   merge: fc.boolean(),
   journal: fc.boolean(),
 });
+
+/** So much silence, in milliseconds, brings a probe; too little for any other limit of time. */
+const PROBE_AFTER = 10;
+
+function isProbe({ id }: { readonly id: string }): boolean {
+  return Number(id) >= FIRST_PROBE_ID;
+}
 
 /** A client that plays its script. */
 class Player {
@@ -161,7 +171,12 @@ it('each of many clients is served as if it were alone', () => {
         const { queuedCommands, outputHighWater } = chosen;
         const world = World.running({
           journal: chosen.journal,
-          mux: { cache: chosen.cache, merge: chosen.merge, limits: { queuedCommands, outputHighWater } },
+          mux: {
+            cache: chosen.cache,
+            merge: chosen.merge,
+            probeAfter: PROBE_AFTER,
+            limits: { queuedCommands, outputHighWater },
+          },
         });
         const players = scripts.map(({ before, negotiation, messages, sizes }, at) => {
           const text = [before, '\n', negotiation, ...messages].join('').replaceAll('%', `of client ${at}`);
@@ -178,7 +193,7 @@ it('each of many clients is served as if it were alone', () => {
           const at = world.qemu.waiting.findIndex((command) => command.oob === oob);
           const [command] = at < 0 ? [] : world.qemu.waiting.splice(at, 1);
           if (command === undefined) return;
-          arrived.push(`${command.oob} ${command.name} ${command.args}`);
+          if (!isProbe(command)) arrived.push(`${command.oob} ${command.name} ${command.args}`);
           world.qemu.say(scriptedReply(command.name, command.args, command.id));
           if (isQuit(command)) isEnding = true;
         };
@@ -196,14 +211,21 @@ it('each of many clients is served as if it were alone', () => {
           else if (each.what === 'turn') world.turn();
           else if (each.what === 'answer') answer(false);
           else if (each.what === 'answer oob') answer(true);
-          else if (each.what === 'event') events.push(world.qemu.event(`EVENT_${events.length}`));
+          else if (each.what === 'silence') {
+            world.pass(PROBE_AFTER * 1000);
+            world.mux.tick();
+          } else if (each.what === 'event') events.push(world.qemu.event(`EVENT_${events.length}`));
           else if (each.what === 'trouble') {
             world.journal.troubles.push(TROUBLE);
             isDisturbed = true;
           } else end();
         };
 
-        for (const each of steps) play(each);
+        for (const each of steps) {
+          play(each);
+          const probes = world.qemu.waiting.filter(isProbe);
+          assert.ok(probes.filter(({ oob }) => oob).length <= 1 && probes.filter(({ oob }) => !oob).length <= 1);
+        }
         // Everyone says the rest and stops sending; QEMU answers all of it.
         for (let round = 0; ; round++) {
           assert.ok(round < 10_000, 'it comes to an end');

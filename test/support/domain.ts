@@ -13,17 +13,17 @@ export interface Shared {
 
 /** How a test file shares domains of its libvirt. */
 export interface Sharing {
-  /** Starts the daemon before that domain, whether there is one or not. */
-  readonly share: (scope: Scope, domain: string, extra?: readonly string[]) => Shared;
+  /** Starts the daemon before that domain, whether there is one or not. `options` stand behind the clients' address. */
+  readonly share: (scope: Scope, domain: string, extra?: readonly string[], options?: string) => Shared;
   /** A new domain, and the daemon before it, ready. */
   readonly shareVm: (scope: Scope, extra?: readonly string[]) => Promise<Shared & { readonly vm: LibvirtVm }>;
 }
 
 export function sharing(libvirt: Libvirt): Sharing {
-  const share = (scope: Scope, domain: string, extra: readonly string[] = []): Shared => {
+  const share = (scope: Scope, domain: string, extra: readonly string[] = [], options = ''): Shared => {
     const mux = join(scratch(scope), 'mux');
     const upstream = `libvirt:${domain}?uri=${libvirt.uri}`;
-    return { daemon: startDaemon(scope, ['--upstream', upstream, '--listen', mux, ...extra]), mux };
+    return { daemon: startDaemon(scope, ['--upstream', upstream, '--listen', `${mux}${options}`, ...extra]), mux };
   };
   return {
     share,
