@@ -12,6 +12,7 @@ import { chainHash, FIRST_HASH, HASH_MEMBER, LINE_END, TAIL_LENGTH } from './cha
 import { ShortText, viewOf } from '../qmp/ascii.js';
 import { Clock, type TimeSource } from './clock.js';
 import { type Kind, type LeftOut, NOTHING_LEFT_OUT } from './kinds.js';
+import { LeftOutCommands } from './left-out.js';
 import { LineBuffer } from './line-buffer.js';
 import type { Report, Sink, Tap, Trouble } from './sink.js';
 
@@ -93,6 +94,10 @@ export class AuditLog {
   /** Where the record that was begun is put together. */
   readonly line = new LineBuffer();
   readonly clock: Clock;
+  /** Which commands are left out. */
+  readonly leftOutCommands: LeftOutCommands;
+  /** What is to be recorded before the log ends. */
+  readonly pending = new Set<() => void>();
 
   readonly #sink: Sink | null;
   readonly #taps: readonly Tap[];
@@ -130,6 +135,7 @@ export class AuditLog {
     this.#sync = options.sync ?? false;
     this.#onError = options.onError ?? 'refuse';
     this.leftOut = options.leftOut ?? NOTHING_LEFT_OUT;
+    this.leftOutCommands = new LeftOutCommands(this.leftOut.commands);
     this.#report = options.report ?? (() => undefined);
     this.clock = new Clock(options.time);
     const head = options.head ?? EMPTY_HEAD;
@@ -269,6 +275,11 @@ export class AuditLog {
       line.putBytes(text);
     }
     this.end();
+  }
+
+  /** Records what has been counted and has no record yet. */
+  settle(): void {
+    for (const record of this.pending) record();
   }
 
   /** Goes on in a new file if the present one was renamed (SIGUSR2, SIGHUP). No line is lost or split. */

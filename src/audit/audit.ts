@@ -121,6 +121,7 @@ export class Audit {
    * @returns why that cannot be done now, or null
    */
   conclude(reason: string): string | null {
+    this.#log.settle();
     this.#log.daemon('stop', { reason });
     const trouble = this.#log.flush();
     return trouble ?? (this.#log.isFailing ? `the audit log cannot be written` : null);
@@ -134,6 +135,7 @@ export class Audit {
 
   /** Records that the daemon stops, and why, and closes the log. */
   async close(reason: string): Promise<void> {
+    this.#log.settle();
     this.#log.daemon('stop', { reason });
     this.#reportHead('closed');
     await this.#log.close();
@@ -141,7 +143,7 @@ export class Audit {
 
   #recordSettings(action: string, details: Readonly<Record<string, unknown>>): void {
     const { chain, sync, onError, maxMessage, leftOut } = this.#settings;
-    const names = [...leftOut.kinds, ...leftOut.events];
+    const names = [...leftOut.kinds, ...leftOut.events, ...leftOut.commands.map(({ text }) => text)];
     this.#log.daemon(action, {
       ...details,
       settings: { chain, sync, on_error: onError, max_message: maxMessage, left_out: names },

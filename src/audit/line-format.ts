@@ -246,6 +246,7 @@ export function whatOf(record: AuditRecord): string {
     case 'negotiated':
     case 'refused':
     case 'paused':
+    case 'left-out':
     case 'stray':
       return record.kind;
   }
@@ -276,6 +277,8 @@ export function outcomeOf({ record, answer }: Occurrence, most: number): Outcome
       return plain('', 'green', connectDetail(record));
     case 'negotiated':
       return plain('', 'green', brief(record.members['capabilities'] ?? [], most));
+    case 'left-out':
+      return plain('counted', 'dim', leftOutDetail(record, most));
     case 'disconnect':
     case 'refused':
     case 'paused':
@@ -308,6 +311,15 @@ function probeOutcome(record: AuditRecord, most: number): Outcome {
   if (word === null) return { word: '', colour: 'blue', took: null, detail: 'asked by qmpmux itself' };
   const detail = start(textOf(record, 'reason') ?? messageText(record, most), most);
   return { word: inShort(word), colour: word === 'ok' ? 'blue' : 'yellow', took: numberOf(record, 'latency'), detail };
+}
+
+/** How often each command was left out: `query-status=60 query-block=60 errors=1`. */
+function leftOutDetail(record: AuditRecord, most: number): string {
+  const { commands, errors, unanswered } = record.members;
+  const faults = Object.entries({ errors, unanswered }).flatMap(([name, count]) =>
+    typeof count === 'number' ? [`${name}=${count}`] : [],
+  );
+  return [isJsonObject(commands) ? assignments(commands, most) : '', ...faults].filter(Boolean).join(' ');
 }
 
 function ruleOf(record: AuditRecord): string {

@@ -10,6 +10,7 @@ import type { Descriptor, UpstreamState } from '../mux/link.js';
 import { ShortText } from '../qmp/ascii.js';
 import { type AuditLog, kindMember } from './audit-log.js';
 import type { Kind } from './kinds.js';
+import { LeftOutCounts, type LeftOutSum } from './left-out.js';
 import { MalformedFlood } from './malformed-flood.js';
 import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from './message-field.js';
 import type { AnswerSecrets, Redacted, RedactedCommand, Redactor } from './redaction.js';
@@ -33,6 +34,8 @@ export interface RecorderOptions {
 const UNRECORDED = 'audit';
 /** The mark of a command that went upstream without a record: the log could not take it. */
 const LOST = -1;
+/** That of one that is left out, and counted. */
+const LEFT_OUT = -2;
 /** Names of commands come from clients: no more are remembered than this, and no longer ones. */
 const MOST_NAMES = 512;
 const LONGEST_NAME = 64;
@@ -45,6 +48,22 @@ const SOURCES: Readonly<Record<ReplySource, ShortText>> = {
   local: textOf(',"source":"local"'),
   late: textOf(',"source":"late"'),
 };
+/**
+ * What QEMU answers to these describes QEMU, at length, and is the same for all VMs of it; shells ask at each start. Only the beginning is
+ * kept, with length and hash.
+ */
+const SELF_DESCRIPTIONS = new Set([
+  'query-qmp-schema',
+  'query-commands',
+  'query-command-line-options',
+  'query-machines',
+  'query-cpu-definitions',
+  'qom-list-types',
+  'qom-list-properties',
+  'device-list-properties',
+]);
+/** In bytes. */
+const MOST_OF_DESCRIPTION = 256;
 /** What is kept of unreadable input to be looked at with what follows: more than the longest of the words that are looked for. */
 const UNREAD_END = 128;
 
@@ -96,6 +115,7 @@ export class Recorder implements Journal {
       this.#putCount(',"length":', length);
     });
   });
+  readonly #leftOut: LeftOutCounts;
   readonly #now: () => number;
   readonly #report: Report;
   #hasReported = false;
@@ -108,6 +128,9 @@ export class Recorder implements Journal {
 
   constructor(options: RecorderOptions) {
     this.#log = options.log;
+    this.#leftOut = new LeftOutCounts((client, sum) => {
+      this.#putSum(client, sum);
+    }, options.log.pending);
     this.#monitor = `,"monitor":${JSON.stringify(options.monitor)}`;
     this.#redactor = options.redactor;
     this.#maxMessage = options.maxMessage;
@@ -134,6 +157,7 @@ export class Recorder implements Journal {
 
   disconnected(client: ClientView, reason: string): void {
     this.#flood.flush(client);
+    this.#leftOut.flush(client);
     this.#record('disconnect', client, () => {
       this.#putText(',"reason":', reason);
     });
@@ -155,10 +179,42 @@ export class Recorder implements Journal {
   command(command: CommandView): void {
     // It will be refused: the denial will hold all there is to say.
     if (this.#log.isRefusing) return;
-    command.mark = this.#putCommand(command) || LOST;
+    command.mark = this.#leavesOut(command) ? LEFT_OUT : this.#putCommand(command) || LOST;
+  }
+
+  /** @returns whether a command is left out; then it has been counted */
+  #leavesOut(command: CommandView): boolean {
+    const { client, name } = command;
+    if (!this.#log.leftOutCommands.has(name, client.listener)) return false;
+    // What came with it is on record, and this says what became of that.
+    if (command.descriptor !== undefined && command.descriptor !== null) return false;
+    this.#endUnread(client);
+    this.#leftOut.count(client, name, this.#now());
+    return true;
+  }
+
+  /** @returns whether a command that is over was left out */
+  #wasLeftOut(command: CommandView): boolean {
+    if (command.mark === 0 && this.#leavesOut(command)) command.mark = LEFT_OUT;
+    return command.mark === LEFT_OUT;
+  }
+
+  #putSum(client: ClientView, { since, commands, errors, unanswered }: LeftOutSum): void {
+    this.#record('left-out', client, () => {
+      // Records of one turn share their time, which may be that of its begin.
+      const first = Math.min(Math.round(since + this.#clockDifference), this.#log.startedAt);
+      this.#putCount(',"since":', Math.max(0, first));
+      this.#log.line.putAscii(`,"commands":${JSON.stringify(Object.fromEntries(commands))}`);
+      if (errors > 0) this.#putCount(',"errors":', errors);
+      if (unanswered > 0) this.#putCount(',"unanswered":', unanswered);
+    });
   }
 
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
+    if (this.#wasLeftOut(command)) {
+      if (isError && source !== 'late') this.#leftOut.countFault(command.client, 'errors', this.#now());
+      return;
+    }
     const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
     const secrets = this.#takeSecrets(of);
     const kind = isError ? 'error' : 'reply';
@@ -178,11 +234,15 @@ export class Recorder implements Journal {
         line.putNumber(Math.max(0, command.sentAt - command.receivedAt));
       }
       line.putText(SOURCES[source]);
-      this.#putChunks(whole, redacted);
+      this.#putChunks(whole, redacted, isError ? undefined : this.#mostOf(command.name));
     });
   }
 
   abandoned(command: CommandView, reply: Uint8Array): void {
+    if (command.mark === LEFT_OUT) {
+      this.#leftOut.countFault(command.client, 'errors', this.#now());
+      return;
+    }
     // What is secret in the answer is remembered: it may still come.
     this.#record('error', command.client, () => {
       this.#putOf(command.mark);
@@ -213,6 +273,10 @@ export class Recorder implements Journal {
   }
 
   unanswered(command: CommandView, reason: string): void {
+    if (this.#wasLeftOut(command)) {
+      this.#leftOut.countFault(command.client, 'unanswered', this.#now());
+      return;
+    }
     const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
     const secrets = this.#takeSecrets(of);
     if (secrets !== null && this.#orphans.push(secrets) > MOST_ORPHANS) this.#orphans.shift();
@@ -247,6 +311,8 @@ export class Recorder implements Journal {
     const { client, raw, name } = command;
     this.#takeSecrets(of);
     this.#flood.flush(client);
+    // It was counted, and is recorded now.
+    if (of === LEFT_OUT) this.#leftOut.count(client, name, this.#now(), -1);
     if (rule === UNRECORDED) this.#log.countRefused();
     const redacted = this.#judgeCommand(command);
     const redactedReply =
@@ -329,10 +395,7 @@ export class Recorder implements Journal {
   /** Records a command. @returns its number, or 0 when it could not be kept */
   #putCommand(command: CommandView): number {
     const { client } = command;
-    if (this.#hasUnread) {
-      this.#unread.delete(client);
-      if (this.#flood.isCounting) this.#flood.flush(client);
-    }
+    this.#endUnread(client);
     const redacted = this.#judgeCommand(command);
     const seq = this.#record('command', client, () => {
       const { line } = this.#log;
@@ -360,6 +423,13 @@ export class Recorder implements Journal {
       line.putNumber(upstreamId);
       this.#put(MESSAGE, raw, raw.length, null, 0);
     });
+  }
+
+  /** A command has come: what could not be read before it is over. */
+  #endUnread(client: ClientView): void {
+    if (!this.#hasUnread) return;
+    this.#unread.delete(client);
+    if (this.#flood.isCounting) this.#flood.flush(client);
   }
 
   #takeSecrets(of: number): AnswerSecrets | null {
@@ -554,9 +624,16 @@ export class Recorder implements Journal {
   }
 
   /** @param whole null when it is too long to be one; then it is withheld */
-  #putChunks(whole: Uint8Array | null, redacted: Redacted | null): void {
+  #putChunks(whole: Uint8Array | null, redacted: Redacted | null, limit = this.#maxMessage): void {
     const message = whole ?? NOTHING;
-    this.#put(MESSAGE, message, lengthWithoutLineEnd(message), redacted, this.#maxMessage);
+    this.#put(MESSAGE, message, lengthWithoutLineEnd(message), redacted, limit);
+  }
+
+  /** @returns how many bytes are kept of an answer; 0 for all */
+  #mostOf(name: string): number {
+    const most = this.#maxMessage;
+    if (!SELF_DESCRIPTIONS.has(name)) return most;
+    return most === 0 ? MOST_OF_DESCRIPTION : Math.min(most, MOST_OF_DESCRIPTION);
   }
 
   #put(names: MessageNames, message: Uint8Array, length: number, redacted: Redacted | null, limit: number): void {

@@ -45,6 +45,7 @@ export interface ServeFlags {
   readonly 'audit-on-error': string | undefined;
   readonly 'audit-max-message': string | undefined;
   readonly 'audit-without': readonly string[] | undefined;
+  readonly 'audit-own-queries': string | undefined;
   readonly 'audit-redact': readonly string[] | undefined;
   readonly metrics: string | undefined;
   readonly 'log-level': string | undefined;
@@ -184,6 +185,7 @@ async function auditOf(flags: ServeFlags): Promise<AuditSettings | null> {
       'on-error': oneOf('audit-on-error', flags['audit-on-error'], ['refuse', 'continue'] as const) ?? undefined,
       'max-message': flags['audit-max-message'],
       without: flags['audit-without']?.slice(),
+      'own-queries': oneOf('audit-own-queries', flags['audit-own-queries'], ['count', 'record'] as const) ?? undefined,
       redact: flags['audit-redact']?.slice(),
     }),
   );

@@ -136,7 +136,12 @@ export const serve = subcommand({
       array: true,
       requiresArg: true,
       describe:
-        'leave this kind of record (reply, connect …) or this event (RTC_CHANGE) out of the audit log; may be repeated',
+        'leave this kind of record (reply), this event (RTC_CHANGE) or these commands that only read (query-*@LISTENER) out of the audit log; may be repeated',
+    },
+    'audit-own-queries': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'count what qmpmux top, status, clients … ask, or record each time (default count)',
     },
     'audit-redact': {
       type: 'string',
@@ -167,6 +172,7 @@ export const serve = subcommand({
     'log-format': LOG_FORMATS,
     'audit-on-error': ['refuse', 'continue'],
     'audit-without': KINDS.filter((kind) => !ALWAYS.has(kind)),
+    'audit-own-queries': ['count', 'record'],
   },
   examples: [
     [

@@ -7,11 +7,13 @@
  *     chain = true                      # a hash over every record and the one before it
  *     on-error = "refuse"               # or "continue": commands go on unrecorded
  *     max-message = "64k"               # longer answers and events are cut
- *     without = ["reply", "RTC_CHANGE"] # kinds of record and events that are left out
+ *     without = ["RTC_CHANGE", "query-*@unix:/run/vm.exporter"] # kinds of record, events and commands that are left out
+ *     own-queries = "count"             # or "record": what qmpmux's own subcommands ask again and again
  *     redact = ["send-key:arguments.keys"]
  */
 import * as v from 'valibot';
 import { parseLeftOut } from '../audit/kinds.js';
+import { OWN_QUERIES } from '../audit/left-out.js';
 import {
   type AuditSettings,
   checkDestinations,
@@ -40,7 +42,8 @@ export const AUDIT_KEYS = {
       'must be a number of bytes, or a size such as "64k"',
     ),
   ),
-  without: list('kinds of record or names of events'),
+  without: list('kinds of record, events or commands'),
+  'own-queries': v.optional(v.picklist(['count', 'record'], 'must be "count" or "record"')),
   redact: list('redactions such as "send-key:arguments.keys"'),
 };
 const Audit = v.strictObject(AUDIT_KEYS);
@@ -62,7 +65,7 @@ export function auditSettings(table: AuditTable): AuditSettings {
     chain: table.chain ?? false,
     onError: table['on-error'] ?? 'refuse',
     maxMessage: typeof size === 'number' ? size : parseSize(size),
-    leftOut: parseLeftOut(table.without ?? []),
+    leftOut: parseLeftOut([...(table.without ?? []), ...(table['own-queries'] === 'record' ? [] : [OWN_QUERIES])]),
     redact: (table.redact ?? []).map(parseRedaction),
   };
 }

@@ -313,13 +313,13 @@ describe('what is left out', () => {
     });
   });
 
-  test('is never a command, nor what became of one without an answer', () => {
+  test('is never a kind that tells a deed, nor what became of one without an answer', () => {
     for (const kind of ['command', 'denied', 'unanswered', 'daemon']) {
       assert.throws(() => parseLeftOut([kind]), { code: 'QMPMUX_AUDIT_SETTING', message: /cannot be left out/ });
     }
     assert.throws(
       () => parseLeftOut(['replies']),
-      /there is no kind of record and no event "replies"; kinds are command, /,
+      /"replies" is no kind of record, no event, and no command that is known to only read; /,
     );
   });
 });

@@ -281,7 +281,7 @@ describe('commands without an answer', () => {
     assert.deepEqual((await verify([log.path])).told, [
       'remark 2 command 2 ("stop") has no answer: qmpmux was started anew',
     ]);
-    const silent = await openTestLog(t, { leftOut: { kinds: new Set(['reply']), events: new Set() } });
+    const silent = await openTestLog(t, { leftOut: { kinds: new Set(['reply']), events: new Set(), commands: [] } });
     silent.recorder.command(testCommand(testClient(), 'stop', '{"execute":"stop"}'));
     await silent.close();
     assert.deepEqual((await verify([silent.path])).told, []);

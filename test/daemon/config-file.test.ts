@@ -2,11 +2,15 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, test } from 'node:test';
+import { OWN_QUERIES, parseCommandRule } from '../../dist/audit/left-out.js';
 import { ConfigError, DEFAULT_LOG, DEFAULT_SERVICE, singleMonitor } from '../../dist/daemon/config.js';
 import { parseConfig, readConfig } from '../../dist/daemon/config-file.js';
 import { DEFAULT_LISTENER } from '../../dist/daemon/listener-settings.js';
 import { parseListener, parseUpstream } from '../../dist/net/address-parser.js';
 import { scratch } from '../support/scratch.js';
+
+/** What is counted unless the config says otherwise. */
+const OWN = parseCommandRule(OWN_QUERIES);
 
 test('a config names monitors with their upstream and listeners, and how to log', () => {
   const config = parseConfig(
@@ -421,7 +425,7 @@ describe('the audit table', () => {
       chain: false,
       onError: 'refuse',
       maxMessage: 0,
-      leftOut: { kinds: new Set(), events: new Set() },
+      leftOut: { kinds: new Set(), events: new Set(), commands: [OWN] },
       redact: [],
     });
     const all = audit(
@@ -441,7 +445,7 @@ describe('the audit table', () => {
       options: { address: '10.0.0.1', port: 514, reconnect: true, name: 'a,b' },
     });
     assert.deepEqual([all?.sync, all?.chain, all?.onError, all?.maxMessage], [true, true, 'continue', 65536]);
-    assert.deepEqual(all?.leftOut, { kinds: new Set(['reply']), events: new Set(['RTC_CHANGE']) });
+    assert.deepEqual(all?.leftOut, { kinds: new Set(['reply']), events: new Set(['RTC_CHANGE']), commands: [OWN] });
     assert.equal(all?.redact[0]?.path, 'arguments.keys');
   });
 

@@ -16,6 +16,7 @@ import { cannotMount, mountTmpfs } from '../support/filesystem.js';
 import { missing } from '../support/programs.js';
 import { written } from '../support/qemu.js';
 import { RawClient, type Target } from '../support/raw-client.js';
+import { runQmpmux } from '../support/run-qmpmux.js';
 import { scratch } from '../support/scratch.js';
 import { shareVm } from '../support/shared-vm.js';
 import { Load, Witness } from '../support/witness.js';
@@ -131,6 +132,48 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
     assert.deepEqual(await problemsIn([path]), []);
   });
 
+  test('counts what qmpmux itself asks, keeps QEMU’s description of itself short, and leaves out what is polled', async (t) => {
+    const folder = scratch(t);
+    const path = join(folder, 'audit.log');
+    const control = join(folder, 'control');
+    const exporter = `unix:${join(folder, 'exporter')}`;
+    const vm = await shareVm(t, {
+      listen: [`unix:${control},extensions=on`, exporter],
+      flags: ['--audit', path, '--audit-chain', '--audit-without', `query-*@${exporter}`],
+    });
+    for (let i = 0; i < 2; i++) assert.equal((await runQmpmux(['status', control])).code, 0);
+    const poller = await connect(vm.targets[2] ?? '');
+    const other = await connect(vm.target);
+    for (const client of [poller, other]) {
+      for (let i = 0; i < 5; i++) {
+        await client.write('{"execute":"query-status"}');
+        await client.readLine();
+      }
+    }
+    await poller.write('{"execute":"stop"}');
+    await poller.readLinesUntil((line) => line.includes('return'));
+    await poller.close();
+    const shell = await runQmpmux(['shell', vm.target], { input: 'query-name\n' });
+    assert.equal(shell.code, 0, shell.errors);
+    const ends = (records: readonly LooseRecord[]) => records.filter(({ kind }) => kind === 'disconnect').length >= 4;
+    const records = await readLog(path, ends);
+    records.forEach(assertValid);
+    const counted = records.filter(({ kind }) => kind === 'left-out').map((record) => record['commands']);
+    const own = counted.filter((commands) => Object.keys(Object(commands)).some((name) => name.startsWith('__org')));
+    assert.equal(own.length, 2);
+    assert.deepEqual(
+      counted.filter((commands) => Reflect.has(Object(commands), 'query-status')),
+      [{ 'query-status': 5 }],
+    );
+    const names = records.filter(({ kind }) => kind === 'command').map((record) => record['command']);
+    assert.equal(names.filter((name) => name === 'query-status').length, 5);
+    assert.ok(names.includes('stop') && names.includes('query-name'));
+    assert.ok(readFileSync(path).length < 30_000, `${readFileSync(path).length} bytes`);
+    assert.deepEqual(await problemsIn([path]), []);
+    const shown = await runQmpmux(['audit', 'show', '--utc', '--kind', 'left-out', path]);
+    assert.match(shown.output, /left-out +counted +query-status=5$/m);
+  });
+
   test('can be looked into with jq', { skip: missing('jq') }, async (t) => {
     const path = join(scratch(t), 'audit.log');
     const vm = await shareVm(t, { flags: ['--audit', path] });
@@ -215,7 +258,7 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
   test('is recorded as the flags say', async (t) => {
     const folder = scratch(t);
     const path = join(folder, 'audit.log');
-    const flags = ['--audit-sync', '--audit-chain', '--audit-on-error', 'continue', '--audit-max-message', '2k'];
+    const flags = ['--audit-sync', '--audit-chain', '--audit-on-error', 'continue', '--audit-max-message', '200'];
     const more = ['--audit-without', 'connect', '--audit-without', 'STOP', '--audit-redact', 'send-key:arguments.keys'];
     const vm = await shareVm(t, { flags: ['--audit', path, ...flags, ...more] });
     const client = await connect(vm.target);
@@ -230,11 +273,11 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
       chain: true,
       sync: true,
       on_error: 'continue',
-      max_message: 2048,
-      left_out: ['connect', 'STOP'],
+      max_message: 200,
+      left_out: ['connect', 'STOP', '__org.qmpmux_query-*'],
     });
     const cut = records.find((record) => record['cut'] !== undefined);
-    assert.equal(String(cut?.['text']).length, 2048);
+    assert.equal(String(cut?.['text']).length, 200);
     assert.deepEqual(records.find((record) => record['command'] === 'send-key')?.['redacted'], ['arguments.keys']);
     assert.ok(!records.some((record) => record['kind'] === 'connect'));
     const wrong = startDaemon(t, ['--upstream', 'q', '--listen', 'm', '--audit-chain']);
