@@ -21,6 +21,13 @@ const MOST_WITHHELD = 16;
 /** Within so many bytes a string's end is looked for here: that takes less than to ask for it. */
 const NEAR = 64;
 
+/** Pieces of a command between which there are blanks, and long texts that are taken out of it. */
+const MOST_PIECES = 16 * 1024;
+const MOST_WITHHELD_TEXTS = 64;
+/** Linux's MAX_ARG_STRLEN. In bytes. */
+const LONGEST_EXECUTED = 128 * 1024;
+const BLANK = 0x20;
+
 const BACKSLASH = 0x5c;
 const BRACE = 0x7b;
 const COMMA = 0x2c;
@@ -59,14 +66,30 @@ export interface Outline {
  * @returns the command with what is large in it withheld, and all but its name and its arguments; null where it is too large for that, or what is left is
  */
 export function outlineOf(message: Uint8Array, marks: SecretMarks): Outline | null {
-  if (message.length > LONGEST_TAKEN_APART) return null;
-  const raw = Buffer.from(message.buffer, message.byteOffset, message.length);
+  const plain = message.length > LONGEST_TAKEN_APART ? null : outlineWith(message, marks, null);
+  if (plain !== null && !plain.hidesDeed) return plain;
+  const compact = compactOf(message, marks);
+  return (compact && outlineWith(compact.bytes, marks, compact.paths)) ?? plain;
+}
+
+/** @param taken what has been taken out already; null where all that is large is to be withheld */
+function outlineWith(
+  bytes: Uint8Array,
+  marks: SecretMarks,
+  taken: readonly string[] | null,
+): (Outline & { readonly hidesDeed: boolean }) | null {
+  const raw = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const members = membersOf(raw, raw.indexOf('{'));
   if (members === null) return null;
   const withheld: Member[] = [];
+  let hidesDeed = false;
   for (const member of members) {
-    if (member.name === 'arguments') withheld.push(...largeArguments(raw, member));
-    else if (!isCommandName(member)) withheld.push(member);
+    if (member.name === 'arguments') {
+      const large = taken === null ? largeArguments(raw, member) : [];
+      // No text is executed that is longer than the kernel takes; in a list or an object a short one may be.
+      hidesDeed = large.some(({ start, end }) => !isQuote(raw[start]) || end - start <= LONGEST_EXECUTED);
+      withheld.push(...large);
+    } else if (!isCommandName(member)) withheld.push(member);
   }
   const pieces: Uint8Array[] = [];
   let from = 0;
@@ -76,8 +99,53 @@ export function outlineOf(message: Uint8Array, marks: SecretMarks): Outline | nu
   }
   pieces.push(raw.subarray(from));
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  if (length > LARGEST_OUTLINE) return null;
-  return { bytes: Buffer.concat(pieces), paths: withheld.map(({ name }) => name) };
+  if (length > (taken === null ? LARGEST_OUTLINE : LONGEST_SEARCHED)) return null;
+  const paths = [...withheld.map(({ name }) => name), ...(taken ?? [])];
+  return { bytes: Buffer.concat(pieces), paths, hidesDeed };
+}
+
+/**
+ * Takes out of a command what a deed could be hidden behind: blanks between its tokens, and texts, the longest first. What is left is
+ * shown, so `exec:` with a short command is, whatever stands around it.
+ * @returns null where that makes it no smaller than can be searched
+ */
+function compactOf(message: Uint8Array, marks: SecretMarks): Outline | null {
+  const raw = Buffer.from(message.buffer, message.byteOffset, message.length);
+  const pieces: Piece[] = [];
+  const long: Piece[] = [];
+  let length = 0;
+  for (let at = skipBlanks(raw, 0); at < raw.length; at = skipBlanks(raw, at)) {
+    const start = at;
+    const isText = isQuote(raw[at]);
+    if (isText) at = stringEnd(raw, at);
+    else while (at < raw.length && (raw[at] ?? 0) > BLANK && !isQuote(raw[at])) at++;
+    const piece = { start, end: at };
+    const last = pieces.at(-1);
+    // What follows without a blank is one piece with what is before it, but for texts that may have to go.
+    const isLong = isText && at - start > LONGEST_KEPT;
+    if (last !== undefined && last.end === start && !isLong && last !== long.at(-1)) last.end = at;
+    else pieces.push(piece);
+    if (isLong) long.push(piece);
+    else length += at - start;
+    if (length > LONGEST_SEARCHED / 2 || pieces.length > MOST_PIECES) return null;
+  }
+  const goes = new Set<Piece>();
+  long.sort((a, b) => a.end - a.start - (b.end - b.start));
+  for (const piece of long) {
+    length += piece.end - piece.start;
+    if (length > LONGEST_SEARCHED - MOST_PIECES) goes.add(piece);
+  }
+  if (goes.size > MOST_WITHHELD_TEXTS) return null;
+  const bytes = pieces.map((piece) => {
+    const part = raw.subarray(piece.start, piece.end);
+    return goes.has(piece) ? Buffer.from(JSON.stringify(marks.withheld(part))) : part;
+  });
+  return { bytes: Buffer.concat(bytes), paths: [goes.size > 0 ? `blanks, texts: ${goes.size}` : 'blanks'] };
+}
+
+interface Piece {
+  readonly start: number;
+  end: number;
 }
 
 function isCommandName({ name, start, end }: Member): boolean {

@@ -29,7 +29,7 @@ describe('of a command that is too large to be searched', () => {
       [`{"id":[${'1,'.repeat(LONGEST_SEARCHED / 2)}1],"execute":"migrate","arguments":{${uri}}}`, ['id']],
       [`{"execute":"migrate" , "arguments" : { "x" : "${MUCH}" , ${uri} } }`, ['arguments.x']],
       [`{"execute":"migrate","arguments":{"x":"\\"${MUCH}\\\\",${uri}}}`, ['arguments.x']],
-      [`{"execute":"migrate","arguments":{"x":[{"}":"]${MUCH}"},{}],${uri}},"id":7}`, ['arguments.x', 'id']],
+      [`{"execute":"migrate","arguments":{"x":[{"}":"]${MUCH}"},{}],${uri}},"id":7}`, ['id', 'blanks, texts: 1']],
       [`{'execute':'migrate','arguments':{'x':'"}\\'${MUCH}',${uri}}}`, ['arguments.x']],
       [`{"execute":"migrate","arguments":{${uri}},"\\u0069d":"${MUCH}"}`, ['\\u0069d']],
     ];
@@ -84,8 +84,23 @@ describe('of a command that is too large to be searched', () => {
     for (const record of records) assert.match(String(record['id']), MARK);
   });
 
+  test('a deed is shown that blanks or texts are to hide, however many there are', () => {
+    const blanks = ' '.repeat(9 * 1024 * 1024);
+    const deeds = [
+      `"uri":"exec:touch /tmp/evil; : ${'#'.repeat(100_000)}"`,
+      `"channels":[{"addr":{"transport":"exec","args":["/bin/sh","-c","touch /tmp/evil","${'x'.repeat(5000)}"]}}]`,
+      `"channels":[{"addr":{"args":["/bin/sh","-c","touch /tmp/evil","${MUCH}","${'x'.repeat(120_000)}","${'y'.repeat(120_000)}"]}}]`,
+    ];
+    for (const deed of deeds) {
+      for (const filling of [blanks, MUCH.replaceAll('x', '\n\t'), `"arguments2":"${MUCH}",`]) {
+        const { text } = recorded('migrate', `{"execute":"migrate",${filling}"arguments":{${deed}}}`);
+        assert.ok(text.includes('touch /tmp/evil'), text.slice(0, 300));
+      }
+    }
+  });
+
   test('only the name is kept where it is too large to be taken apart', () => {
-    const raw = `{"execute":"x-open","arguments":{"mode":"rw","x":"${'x'.repeat(9 * 1024 * 1024)}"}}`;
+    const raw = `{"execute":"x-open","arguments":{"mode":"rw","x":[${'1,'.repeat(5 * 1024 * 1024)}1]}}`;
     const { text, paths } = recorded('x-open', raw);
     assert.match(JSON.parse(text), MARK);
     assert.deepEqual(paths, ['*']);
