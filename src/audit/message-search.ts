@@ -4,11 +4,10 @@
  * What must hold: no recursion but into a JSON text within a text, of which there are few levels; no token is looked at more than a few
  * times; and what is remembered of removals has a bound.
  */
-import { Parser } from '../qmp/parser.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
-import { MAX_NESTING } from '../qmp/stream-limits.js';
-import { returnTokenList, Token, type TokenList } from '../qmp/tokens.js';
+import { Token } from '../qmp/tokens.js';
 import { harmlessInOptions, redactHmp, secretsInHmpAnswer } from './hmp-redaction.js';
+import { MessageTokens } from './message-tokens.js';
+import { NO_SIBLINGS, type Siblings, siblingsIn } from './object-siblings.js';
 import { isNameOfOpened, isOpenedAsItIs } from './opened-places.js';
 import type { CompiledRules, Progress } from './redaction-rules.js';
 import { type CommandClass, classOfCommand, harmlessMembers, isSecretProperty } from './redaction-table.js';
@@ -54,9 +53,6 @@ const MOST_REMOVALS = 4096;
 export const MOST_JSON_TEXTS = 1024;
 /** Below this many letters only a whole text is taken for an echo. */
 const SHORTEST_WITHIN = 3;
-/** A string with escapes that is longer is not decoded. */
-const MOST_DECODED = 1024 * 1024;
-const LONGEST_NAME = 1024;
 /** No command of QEMU's has a longer name; one that is longer is not kept. */
 const LONGEST_COMMAND = 4096;
 /** Neither an URL with a password nor an rbd: or json: name is shorter, quotes included. */
@@ -86,33 +82,6 @@ interface Frame {
   readonly isExecuted: boolean;
 }
 
-/** Members of an object that say what the others are, by their values' tokens; -1 where there is none. */
-interface Siblings {
-  kind: number;
-  property: number;
-  name: number;
-  target: number;
-  transport: number;
-  driver: number;
-}
-const NO_SIBLINGS: Readonly<Siblings> = { kind: -1, property: -1, name: -1, target: -1, transport: -1, driver: -1 };
-
-function siblingOf(name: string): keyof Siblings | null {
-  if (name === 'name' || name === 'target' || name === 'transport' || name === 'driver') return name;
-  const found = classOfName(name);
-  if ((found & NameClass.Kind) !== 0) return 'kind';
-  return (found & NameClass.Property) === 0 ? null : 'property';
-}
-
-/** One for each level of texts within texts, for there is one search on each at a time. */
-const parsers: Parser[] = [];
-
-function parserOf(level: number): Parser {
-  const parser = parsers[level] ?? new Parser();
-  parsers[level] = parser;
-  return parser;
-}
-
 export class MessageSearch {
   /** Whether the answer is itself a secret. */
   hidesAnswer = false;
@@ -127,13 +96,9 @@ export class MessageSearch {
   readonly #level: number;
   /** How deep the texts are in which this message stands. */
   readonly #outerDepth: number;
-  readonly #scanner = new Scanner();
-  readonly #parser: Parser;
   readonly #reader: SecretReader;
   #raw: Buffer = Buffer.alloc(0);
-  #tokens: TokenList;
-  /** For each token that opens an object or a list, the token that closes it. */
-  #close = new Int32Array(0);
+  readonly #tokens: MessageTokens;
   readonly #path: string[] = [];
   readonly #frames: Frame[] = [];
   readonly #removals: Removals;
@@ -144,22 +109,15 @@ export class MessageSearch {
     this.#class = classOfCommand(options.command ?? '');
     this.#removals = new Removals(options.marks, options.hashes);
     this.#level = level;
-    this.#parser = parserOf(level);
     this.#outerDepth = outerDepth;
     this.#reader = { mark: (secret) => this.#removals.markText(secret), nested: (text) => this.#nested(text) };
-    this.#tokens = this.#scanner.tokens;
+    this.#tokens = new MessageTokens(level, outerDepth);
   }
 
   /** @returns whether `raw` could be read; then what is to be removed has been found. */
   message(raw: Uint8Array): boolean {
-    this.#scanner.push(raw);
-    if (this.#scanner.next() !== Scan.Message || this.#scanner.bytes !== raw) return false;
-    for (let i = this.#scanner.end; i < raw.length; i++) if ((raw[i] ?? 0) > 0x20) return false;
-    this.#tokens = this.#scanner.tokens;
-    this.#parser.parse(raw, this.#tokens);
-    if (this.#parser.error !== null) return false;
-    this.#raw = Buffer.from(raw.buffer, raw.byteOffset, raw.length);
-    if (!this.#pair()) return false;
+    if (!this.#tokens.read(raw)) return false;
+    this.#raw = this.#tokens.raw;
     if (this.#command === '' && this.#level === 0) {
       this.#command = this.textAt('execute') ?? this.textAt('exec-oob') ?? '';
       this.#class = classOfCommand(this.#command);
@@ -182,9 +140,9 @@ export class MessageSearch {
   /** @returns whether the message has a command's form, with no members but those of one. */
   isCommand(): boolean {
     if (this.#tokens.kind(0) !== Token.LeftBrace) return false;
-    const end = this.#closeOf(0);
-    for (let key = 1; key < end; key = this.#closeOf(key + 2) + 2) {
-      const name = this.#name(key);
+    const end = this.#tokens.closeOf(0);
+    for (let key = 1; key < end; key = this.#tokens.closeOf(key + 2) + 2) {
+      const name = this.#tokens.name(key);
       if (!COMMAND_MEMBERS.has(name)) return false;
       if (name === 'arguments' && this.#tokens.kind(key + 2) !== Token.LeftBrace) return false;
     }
@@ -193,83 +151,12 @@ export class MessageSearch {
 
   /** @returns the text at a path of members, or null. */
   textAt(...path: readonly string[]): string | null {
-    let at = 0;
-    for (const name of path) {
-      at = this.#member(at, name);
-      if (at < 0) return null;
-    }
-    return this.#text(at);
+    return this.#tokens.textAt(...path);
   }
 
   /** Lets go of the message: no method may be called any more. */
   release(): void {
-    returnTokenList(this.#tokens);
-    this.#parser.forget();
-  }
-
-  /** Finds out where each object and list ends. @returns false when the message is nested too deep, with the texts it stands in */
-  #pair(): boolean {
-    const tokens = this.#tokens;
-    const open: number[] = [];
-    this.#close = new Int32Array(tokens.count);
-    for (let i = 0; i < tokens.count; i++) {
-      const kind = tokens.kind(i);
-      this.#close[i] = i;
-      if (kind === Token.LeftBrace || kind === Token.LeftBracket) {
-        open.push(i);
-        if (open.length + this.#outerDepth > MAX_NESTING) return false;
-      } else if (kind === Token.RightBrace || kind === Token.RightBracket) this.#close[open.pop() ?? 0] = i;
-    }
-    return true;
-  }
-
-  #closeOf(token: number): number {
-    return this.#close[token] ?? token;
-  }
-
-  #isText(token: number): boolean {
-    const kind = this.#tokens.kind(token);
-    return kind === Token.PlainString || kind === Token.RichString;
-  }
-
-  /** @returns whether a token is true, false or null. */
-  #isWord(token: number): boolean {
-    return this.#tokens.kind(token) === Token.Keyword;
-  }
-
-  #isTooLong(token: number): boolean {
-    return (
-      this.#tokens.kind(token) === Token.RichString &&
-      this.#tokens.end(token) - this.#tokens.start(token) > MOST_DECODED
-    );
-  }
-
-  /** @returns the decoded text of a string token; null for another one, and for one that is too long to be decoded. */
-  #text(token: number): string | null {
-    if (!this.#isText(token) || this.#isTooLong(token)) return null;
-    return this.#decoded(token);
-  }
-
-  /** @returns the text of a string token. A plain one has nothing to decode. */
-  #decoded(token: number): string {
-    if (this.#tokens.kind(token) !== Token.PlainString) return this.#parser.text(token);
-    return this.#raw.toString('latin1', this.#tokens.start(token) + 1, this.#tokens.end(token) - 1);
-  }
-
-  /** @returns a member's name; of one that is very long, its end: that decides. */
-  #name(key: number): string {
-    const name = this.#text(key) ?? '';
-    return name.length > LONGEST_NAME ? name.slice(-LONGEST_NAME) : name;
-  }
-
-  /** @returns the value of an object's member, or -1. */
-  #member(object: number, name: string): number {
-    if (this.#tokens.kind(object) !== Token.LeftBrace) return -1;
-    const end = this.#closeOf(object);
-    for (let key = object + 1; key < end; key = this.#closeOf(key + 2) + 2) {
-      if (this.#name(key) === name) return key + 2;
-    }
-    return -1;
+    this.#tokens.release();
   }
 
   /** Walks through the value that begins at `token`, an object's member or the message itself, but for the message's id. */
@@ -285,7 +172,7 @@ export class MessageSearch {
       } else if (frame.isObject) this.#visitMember(frame);
       else {
         const element = frame.at;
-        frame.at = this.#closeOf(element) + 2;
+        frame.at = this.#tokens.closeOf(element) + 2;
         this.#visitElement(frame, element, String(frame.index++));
       }
     }
@@ -297,36 +184,19 @@ export class MessageSearch {
     if (kind === Token.LeftBrace || kind === Token.LeftBracket) {
       const isObject = kind === Token.LeftBrace;
       const names: string[] = [];
-      const siblings = isObject ? this.#siblings(token, names) : NO_SIBLINGS;
+      const siblings = isObject ? siblingsIn(this.#tokens, token, names) : NO_SIBLINGS;
       const harmless = isObject ? this.#harmless(siblings, outer) : null;
-      const end = this.#closeOf(token);
+      const end = this.#tokens.closeOf(token);
       this.#frames.push({ isObject, end, at: token + 1, index: 0, names, progress, harmless, siblings, isExecuted });
       return;
     }
-    if (!isExecuted && this.#isText(token)) this.#visitText(token);
+    if (!isExecuted && this.#tokens.isText(token)) this.#visitText(token);
     this.#path.pop();
-  }
-
-  /** Reads the names of an object's members. @returns those that say what the others are */
-  #siblings(object: number, names: string[]): Siblings {
-    let siblings: Siblings | null = null;
-    const end = this.#closeOf(object);
-    for (let key = object + 1; key < end; key = this.#closeOf(key + 2) + 2) {
-      const name = this.#name(key);
-      names.push(name);
-      if (!this.#isText(key + 2)) continue;
-      const found = siblingOf(name);
-      if (found === null) continue;
-      siblings ??= { ...NO_SIBLINGS };
-      // One that is spelled rightly says more.
-      if (siblings[found] < 0 || name === 'qom-type' || name === found) siblings[found] = key + 2;
-    }
-    return siblings ?? NO_SIBLINGS;
   }
 
   /** @returns the members to keep of an object that is made of secrets, or null. @param outer those of the object whose `props` this is */
   #harmless(siblings: Siblings, outer: ReadonlySet<string> | null): ReadonlySet<string> | null {
-    const kind = siblings.kind < 0 ? null : this.#text(siblings.kind);
+    const kind = siblings.kind < 0 ? null : this.#tokens.text(siblings.kind);
     const ofKind = kind === null ? null : harmlessMembers(kind);
     if (ofKind !== null) return ofKind;
     if (outer !== null) return outer;
@@ -337,13 +207,15 @@ export class MessageSearch {
       if (ofCommand !== null) return ofCommand;
       if (siblings.property < 0 && this.#class.setsProperty) return PROPERTY_MEMBERS;
     }
-    return siblings.property >= 0 && isSecretProperty(this.#text(siblings.property) ?? '') ? PROPERTY_MEMBERS : null;
+    return siblings.property >= 0 && isSecretProperty(this.#tokens.text(siblings.property) ?? '')
+      ? PROPERTY_MEMBERS
+      : null;
   }
 
   #visitMember(frame: Frame): void {
     const key = frame.at;
     const value = key + 2;
-    frame.at = this.#closeOf(value) + 2;
+    frame.at = this.#tokens.closeOf(value) + 2;
     const name = frame.names[frame.index++] ?? '';
     const isTop = this.#path.length === 0 && this.#level === 0;
     if (isTop && name === 'id' && this.#command !== null) return;
@@ -357,11 +229,11 @@ export class MessageSearch {
     const { idMark } = this.#options;
     if (isTop && name === 'id' && idMark !== null) {
       this.#removals.note(this.#path, '');
-      this.#removals.replace(this.#tokens.start(value), this.#tokens.end(this.#closeOf(value)), idMark);
+      this.#removals.replace(this.#tokens.start(value), this.#tokens.end(this.#tokens.closeOf(value)), idMark);
       this.#path.pop();
       return;
     }
-    if (isSecret || this.#isTooLong(key)) this.#remove(value);
+    if (isSecret || this.#tokens.isTooLong(key)) this.#remove(value);
     else if (!this.#applyRules(frame, value, name) && !this.#judgeName(value, name, harmless)) {
       const isExecuted =
         frame.isExecuted ||
@@ -369,9 +241,9 @@ export class MessageSearch {
           isOpenedAsItIs({
             command: this.#command,
             name,
-            text: () => this.#text(value),
-            transport: () => this.#text(frame.siblings.transport),
-            driver: () => this.#text(frame.siblings.driver),
+            text: () => this.#tokens.text(value),
+            transport: () => this.#tokens.text(frame.siblings.transport),
+            driver: () => this.#tokens.text(frame.siblings.driver),
           }));
       const progress = this.#options.rules.enter(frame.progress, name);
       this.#enter(value, progress, name === 'props' ? harmless : null, isExecuted);
@@ -383,7 +255,7 @@ export class MessageSearch {
   /** A command's name: nobody's secret, but where a whole line was given as one. */
   #visitName(token: number): void {
     const { count } = this.#removals;
-    const text = this.#text(token);
+    const text = this.#tokens.text(token);
     if (text === null || text.length > LONGEST_COMMAND) this.#removeUnreadable(token);
     else if (/[\s=/:,]/.test(text)) this.#visitLine(token);
     if (this.#removals.count > count) this.nameMark = this.#removals.lastText;
@@ -405,22 +277,22 @@ export class MessageSearch {
           return true;
         case 'value-if': {
           const sibling = frame.siblings[removal.sibling];
-          if (sibling < 0 || !isSecretProperty(this.#text(sibling) ?? '')) break;
+          if (sibling < 0 || !isSecretProperty(this.#tokens.text(sibling) ?? '')) break;
           this.#remove(value);
           return true;
         }
         case 'value-unless':
-          if (removal.pattern.test((this.#text(value) ?? '-').slice(0, LONGEST_TIME))) break;
+          if (removal.pattern.test((this.#tokens.text(value) ?? '-').slice(0, LONGEST_TIME))) break;
           this.#remove(value);
           return true;
         case 'hmp':
-          if (this.#isText(value)) {
+          if (this.#tokens.isText(value)) {
             this.#visitLine(value);
             return true;
           }
           break;
         case 'hmp-answer':
-          if (this.#isText(value) && this.#visitHmpAnswer(value)) return true;
+          if (this.#tokens.isText(value) && this.#visitHmpAnswer(value)) return true;
       }
     }
     return false;
@@ -429,9 +301,9 @@ export class MessageSearch {
   /** Judges a member by a name that is near to one in the table. @returns whether that has dealt with the value. */
   #judgeName(value: number, name: string, harmless: ReadonlySet<string> | null): boolean {
     const found = classOfName(name);
-    if (!this.#isText(value)) {
+    if (!this.#tokens.isText(value)) {
       // What a client calls a password is one in a list too, or as a number. What QEMU tells is not so loose.
-      const isGiven = this.#command !== null && (found & NameClass.Secret) !== 0 && !this.#isWord(value);
+      const isGiven = this.#command !== null && (found & NameClass.Secret) !== 0 && !this.#tokens.isWord(value);
       if (isGiven) this.#remove(value);
       return isGiven;
     }
@@ -444,7 +316,7 @@ export class MessageSearch {
       return true;
     }
     if (this.#command !== null && WITH_OPTIONS.has(name)) {
-      const text = this.#text(value) ?? '';
+      const text = this.#tokens.text(value) ?? '';
       const cuts = text.includes('=') ? secretsInOptions(text, harmless ?? harmlessInOptions(text), this.#reader) : [];
       if (cuts.length > 0) this.#replace(value, cutOut(text, cuts, this.#reader.mark), cuts);
       return cuts.length > 0;
@@ -455,7 +327,7 @@ export class MessageSearch {
   }
 
   #visitLine(token: number): void {
-    const line = this.#text(token);
+    const line = this.#tokens.text(token);
     if (line === null) return this.#removeUnreadable(token);
     const found = redactHmp(line, this.#reader);
     if (found === null) return;
@@ -465,7 +337,7 @@ export class MessageSearch {
 
   /** @returns whether properties were found in it that hold secrets */
   #visitHmpAnswer(token: number): boolean {
-    const text = this.#text(token);
+    const text = this.#tokens.text(token);
     if (text === null || this.#repeats(text) || this.#removals.count > MOST_REMOVALS) return false;
     const properties = secretsInHmpAnswer(text);
     if (properties.length === 0) return false;
@@ -477,7 +349,7 @@ export class MessageSearch {
   #visitText(token: number): void {
     const length = this.#tokens.end(token) - this.#tokens.start(token);
     if (length < SHORTEST_TEXT && this.#options.echoes.length === 0) return;
-    const text = this.#text(token);
+    const text = this.#tokens.text(token);
     if (text === null) {
       // Not decoded, but searched.
       if (
@@ -501,7 +373,7 @@ export class MessageSearch {
 
   /** The id is the client's own, and is in all records of the command: it goes as a whole, where it holds or repeats a secret. */
   #walkId(): void {
-    const id = this.#member(0, 'id');
+    const id = this.#tokens.member(0, 'id');
     if (id < 0) return;
     const before = this.#removals.state;
     const { echoes } = this;
@@ -520,17 +392,17 @@ export class MessageSearch {
 
   /** An id is nothing that QEMU acts on, so one that says `password=`, or has such words in a list, is not kept. */
   #isIdSuspect(id: number): boolean {
-    const raw = this.#raw.subarray(this.#tokens.start(id), this.#tokens.end(this.#closeOf(id)));
-    return (this.#closeOf(id) > id || !isPlainId(raw)) && maySecretsBeIn(raw, this.#options.userWords);
+    const raw = this.#raw.subarray(this.#tokens.start(id), this.#tokens.end(this.#tokens.closeOf(id)));
+    return (this.#tokens.closeOf(id) > id || !isPlainId(raw)) && maySecretsBeIn(raw, this.#options.userWords);
   }
 
   /** @param echoes null when there are too many to look for */
   #idRepeats(id: number, echoes: readonly string[] | null): boolean {
-    const last = this.#closeOf(id);
+    const last = this.#tokens.closeOf(id);
     const length = this.#tokens.end(last) - this.#tokens.start(id);
     if (echoes === null || length > MOST_JUDGED) return true;
     for (let i = id; i <= last; i++) {
-      const text = this.#isText(i) ? (this.#text(i) ?? '') : this.#spelling(i);
+      const text = this.#tokens.isText(i) ? (this.#tokens.text(i) ?? '') : this.#tokens.spelling(i);
       if (echoes.some((echo) => (echo.length < SHORTEST_WITHIN ? text === echo : text.includes(echo)))) return true;
     }
     return false;
@@ -562,15 +434,15 @@ export class MessageSearch {
 
   /** Removes a whole value. */
   #remove(token: number): void {
-    const last = this.#closeOf(token);
+    const last = this.#tokens.closeOf(token);
     for (let i = token; i <= last && !this.#removals.hasMoreValues; i++) {
-      if (this.#isTooLong(i)) this.#removals.hasMoreValues = true;
-      else if (this.#isText(i)) this.#removals.remember(this.#decoded(i));
-      else if (this.#tokens.kind(i) === Token.Integer) this.#removals.remember(this.#spelling(i));
+      if (this.#tokens.isTooLong(i)) this.#removals.hasMoreValues = true;
+      else if (this.#tokens.isText(i)) this.#removals.remember(this.#tokens.decoded(i));
+      else if (this.#tokens.kind(i) === Token.Integer) this.#removals.remember(this.#tokens.spelling(i));
     }
     const start = this.#tokens.start(token);
     const end = this.#tokens.end(last);
-    const text = this.#text(token);
+    const text = this.#tokens.text(token);
     const mark =
       text === null ? this.#removals.markBytes(this.#raw.subarray(start, end)) : this.#removals.markText(text);
     this.#removals.note(this.#path, '');
@@ -593,10 +465,6 @@ export class MessageSearch {
       for (const what of cut.what) this.#removals.note(this.#path, `!${what}`);
     }
     this.#removals.replace(this.#tokens.start(token), this.#tokens.end(token), text);
-  }
-
-  #spelling(token: number): string {
-    return this.#raw.toString('latin1', this.#tokens.start(token), this.#tokens.end(token));
   }
 }
 

@@ -13,6 +13,7 @@ import type { Kind } from './kinds.js';
 import { LeftOutCounts, type LeftOutSum } from './left-out.js';
 import { MalformedFlood } from './malformed-flood.js';
 import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from './message-field.js';
+import { MessageJudge } from './message-judge.js';
 import type { AnswerSecrets, Redacted, RedactedCommand, Redactor } from './redaction.js';
 import type { Report } from './sink.js';
 
@@ -73,12 +74,9 @@ interface Unread {
   readonly end: Uint8Array;
 }
 
-const MOST_ORPHANS = 8;
 const NOTHING = new Uint8Array(0);
 /** In place of an id, in a record that could not be put together with it. */
 const NO_ID = Buffer.from('"[withheld]"');
-/** Of what is said of a fault, in characters. */
-const LONGEST_FAULT = 2000;
 const OF = textOf(',"of":');
 const UPSTREAM = textOf(',"upstream":');
 const LATENCY = textOf(',"latency":');
@@ -89,6 +87,7 @@ export class Recorder implements Journal {
   readonly #log: AuditLog;
   readonly #monitor: string;
   readonly #redactor: Redactor;
+  readonly #judge: MessageJudge;
   readonly #maxMessage: number;
   /** What to take from the log's clock to have the multiplexer's. */
   readonly #clockDifference: number;
@@ -103,8 +102,6 @@ export class Recorder implements Journal {
   #lastNameMember: ShortText = textOf('');
   /** By the number of its record: what a command tells about the answer that is still due. */
   readonly #answers = new Map<number, AnswerSecrets>();
-  /** The same of commands whose answer was given up: it may still come, as one that answers nothing. The last ones. */
-  readonly #orphans: AnswerSecrets[] = [];
   /** For clients whose last input could not be read its end: what follows may belong to it. */
   readonly #unread = new WeakMap<ClientView, Unread>();
   /** Whether any client has been among them; hardly ever. */
@@ -117,8 +114,6 @@ export class Recorder implements Journal {
   });
   readonly #leftOut: LeftOutCounts;
   readonly #now: () => number;
-  readonly #report: Report;
-  #hasReported = false;
   /** Whether the record that is put together now shows no message: it could not be put together with them. */
   #isWithholding = false;
   /** Why a command has no record, until `flush` has said so. */
@@ -133,11 +128,11 @@ export class Recorder implements Journal {
     }, options.log.pending);
     this.#monitor = `,"monitor":${JSON.stringify(options.monitor)}`;
     this.#redactor = options.redactor;
+    this.#judge = new MessageJudge(options.redactor, options.report ?? (() => undefined));
     this.#maxMessage = options.maxMessage;
     this.#clockDifference = options.log.clock.now() - options.now();
     this.#address = options.address;
     this.#now = options.now;
-    this.#report = options.report ?? (() => undefined);
   }
 
   connected(client: ClientView): void {
@@ -146,7 +141,7 @@ export class Recorder implements Journal {
 
   negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void {
     this.#flood.flush(client);
-    const redacted = this.#judge(() => this.#redactor.malformed(raw), raw);
+    const redacted = this.#judge.guard(() => this.#redactor.malformed(raw), raw);
     this.#record('negotiated', client, () => {
       const { line } = this.#log;
       line.putAscii(',"capabilities":');
@@ -223,7 +218,7 @@ export class Recorder implements Journal {
     const redacted =
       whole === null
         ? this.#redactor.withheld(...reply)
-        : this.#judge(() => this.#redactor.answer(command.name, secrets, whole), whole);
+        : this.#judge.guard(() => this.#redactor.answer(command.name, secrets, whole), whole);
     this.#record(kind, command.client, () => {
       const { line } = this.#log;
       this.#putOf(of);
@@ -279,7 +274,7 @@ export class Recorder implements Journal {
     }
     const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
     const secrets = this.#takeSecrets(of);
-    if (secrets !== null && this.#orphans.push(secrets) > MOST_ORPHANS) this.#orphans.shift();
+    if (secrets !== null) this.#judge.giveUp(secrets);
     this.#record('unanswered', command.client, () => {
       this.#putOf(of);
       this.#putIds(command, secrets);
@@ -295,7 +290,7 @@ export class Recorder implements Journal {
       this.#unread.set(client, { isSuspect: true, end });
       return;
     }
-    let redacted = this.#judge(() => this.#redactor.malformed(raw, before?.end), raw);
+    let redacted = this.#judge.guard(() => this.#redactor.malformed(raw, before?.end), raw);
     if (redacted === null && before?.isSuspect === true) redacted = this.#redactor.withheld(raw);
     this.#unread.set(client, { isSuspect: redacted?.paths.includes('*') ?? false, end });
     this.#record('malformed', client, () => {
@@ -316,7 +311,7 @@ export class Recorder implements Journal {
     if (rule === UNRECORDED) this.#log.countRefused();
     const redacted = this.#judgeCommand(command);
     const redactedReply =
-      redacted === null ? null : this.#judge(() => this.#redactor.answer(name, redacted.answer, reply), reply);
+      redacted === null ? null : this.#judge.guard(() => this.#redactor.answer(name, redacted.answer, reply), reply);
     this.#record('denied', client, () => {
       this.#putOf(of);
       this.#putName(redacted?.name ?? name);
@@ -330,7 +325,7 @@ export class Recorder implements Journal {
   event(name: string, message: readonly Uint8Array[], receivers: number): void {
     if (this.#log.leftOut.events.has(name) || this.#log.leftOut.kinds.has('event')) return;
     const whole = joined(message);
-    const redacted = this.#judgeOther(whole, message);
+    const redacted = this.#judge.other(whole, message);
     this.#record('event', null, () => {
       this.#putText(',"event":', name);
       this.#putCount(',"receivers":', receivers);
@@ -351,7 +346,7 @@ export class Recorder implements Journal {
 
   stray(message: readonly Uint8Array[], why: string): void {
     const whole = joined(message);
-    const redacted = this.#judgeStray(whole) ?? this.#judgeOther(whole, message);
+    const redacted = this.#judge.stray(whole) ?? this.#judge.other(whole, message);
     this.#record('stray', null, () => {
       this.#putText(',"reason":', why);
       this.#putChunks(whole, redacted);
@@ -365,7 +360,7 @@ export class Recorder implements Journal {
 
   probeAnswered(probe: ProbeView, reply: readonly Uint8Array[], isError: boolean): void {
     const whole = joined(reply);
-    const redacted = this.#judgeOther(whole, reply);
+    const redacted = this.#judge.other(whole, reply);
     this.#record('probe', null, () => {
       const { line, startedAt } = this.#log;
       this.#putOf(probe.mark);
@@ -440,56 +435,14 @@ export class Recorder implements Journal {
   }
 
   #judgeCommand({ name, raw }: CommandView): RedactedCommand | null {
-    try {
-      return this.#redactor.command(name, raw);
-    } catch (error) {
-      this.#fault(error, raw.length);
-      return this.#redactor.unreadable(raw);
-    }
-  }
-
-  /** @returns what `redact` does, and the message withheld when that fails. */
-  #judge(redact: () => Redacted | null, raw: Uint8Array): Redacted | null {
-    try {
-      return redact();
-    } catch (error) {
-      this.#fault(error, raw.length);
-      return this.#redactor.withheld(raw);
-    }
+    return this.#judge.command(name, raw);
   }
 
   /** An error of ours may quote the command's id. */
   #judgeReply(command: CommandView, reply: Uint8Array): Redacted | null {
     const secrets = this.#answers.get(command.mark) ?? null;
     if (secrets === null) return null;
-    return this.#judge(() => this.#redactor.answer(command.name, secrets, reply), reply);
-  }
-
-  /** @param whole null when it is too long to be one */
-  #judgeOther(whole: Uint8Array | null, message: readonly Uint8Array[]): Redacted | null {
-    if (whole === null) return this.#redactor.withheld(...message);
-    return this.#judge(() => this.#redactor.other(whole), whole);
-  }
-
-  /** @returns the message withheld if it may be an answer that was given up, with a secret in it; null otherwise */
-  #judgeStray(whole: Uint8Array | null): Redacted | null {
-    if (whole === null) return null;
-    const isSecret = this.#orphans.some((orphan) => {
-      if (orphan.hides !== 'nothing') return true;
-      return this.#judge(() => this.#redactor.answer('', orphan, whole), whole) !== null;
-    });
-    return isSecret ? this.#redactor.withheld(whole) : null;
-  }
-
-  /** A fault of ours, met by a message: it is withheld, and said once. */
-  #fault(error: unknown, length: number): void {
-    if (this.#hasReported) return;
-    this.#hasReported = true;
-    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#report(
-      'error',
-      `a message of ${length} bytes could not be prepared for the audit log and is withheld there; please report this: ${what.slice(0, LONGEST_FAULT)}`,
-    );
+    return this.#judge.guard(() => this.#redactor.answer(command.name, secrets, reply), reply);
   }
 
   /**
@@ -504,7 +457,7 @@ export class Recorder implements Journal {
       put();
     } catch (error) {
       this.#log.abandon();
-      this.#fault(error, 0);
+      this.#judge.fault(error, 0);
       seq = this.#recordWithheld(kind, client, put);
       if (seq === 0) return 0;
     }
