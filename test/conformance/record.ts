@@ -2,12 +2,16 @@
  * Writes into transcripts what the installed QEMU answers: `node build/conformance/record.js FILE…`.
  * To add a case, write its `->` lines and run this; then read what came, for that is the point of it. A `<- ?` between two
  * `->` marks where the client waits for answers before it writes more.
+ *
+ * `QMPMUX_QEMU=PROGRAM node build/conformance/record.js --differences` writes what another version says instead to
+ * test/conformance/recorded, of all transcripts together.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { type Qemu, startQemu } from '../support/qemu.js';
+import { fileOf, titleOf, transcripts } from './recorded.js';
 import { expectedLines, type Pause, play } from './runner.js';
-import { anything, type Case, escape, parseTranscript } from './transcript.js';
+import { anything, type Case, escape, loadTranscripts, parseTranscript } from './transcript.js';
 import { vmOptions } from './vm.js';
 
 /** Longer lines are not recorded: that both sides say the same is checked all the same. */
@@ -62,22 +66,38 @@ function written(lines: readonly string[]): string[] {
 }
 
 let shared: Qemu | null = null;
-for (const file of process.argv.slice(2)) {
+async function qemuFor(one: Case): Promise<Qemu> {
+  if (one.vm === 'own') return startQemu(scope, vmOptions);
+  shared ??= await startQemu(scope, vmOptions);
+  return shared;
+}
+
+async function record(file: string): Promise<void> {
   const text = readFileSync(file, 'utf8');
   const cases = new Map(parseTranscript(text, file).map((one) => [one.name, one]));
   const out: string[] = [];
   // a block is one case; comments and `setup:` lines behind it stay where they are
   for (const block of text.split(/^(?=(?:== |setup: |# ))/m)) {
     const one = cases.get(/^== (.*)$/m.exec(block)?.[1] ?? '');
-    if (one === undefined) {
-      out.push(block);
-      continue;
-    }
-    shared ??= await startQemu(scope, vmOptions);
-    const qemu = one.vm === 'own' ? await startQemu(scope, vmOptions) : shared;
-    out.push(withAnswers(block, await answers(qemu, one)));
+    out.push(one === undefined ? block : withAnswers(block, await answers(await qemuFor(one), one)));
   }
   writeFileSync(file, out.join(''));
 }
+
+async function recordDifferences(): Promise<void> {
+  const { version } = await startQemu(scope, vmOptions);
+  const out = [`# What QEMU ${version} says where it differs from the transcripts, by record.ts --differences`];
+  for (const { file, cases } of loadTranscripts(transcripts)) {
+    for (const one of cases) {
+      const said = (await answers(await qemuFor(one), one)).flat();
+      const known = expectedLines(one).map((line) => (line === anything ? anything : shown(line)));
+      if (said.join('\n') !== known.join('\n')) out.push('', `== ${titleOf(file, one)}`, ...written(said));
+    }
+  }
+  writeFileSync(fileOf(version.split('.').slice(0, 2).join('.')), `${out.join('\n')}\n`);
+}
+
+if (process.argv[2] === '--differences') await recordDifferences();
+else for (const file of process.argv.slice(2)) await record(file);
 for (const clean of cleaning) await clean();
 process.exit(0);
