@@ -88,6 +88,8 @@ async function recordDifferences(): Promise<void> {
   const { version } = await startQemu(scope, vmOptions);
   const out = [`# What QEMU ${version} says where it differs from the transcripts, by record.ts --differences`];
   for (const { file, cases } of loadTranscripts(transcripts)) {
+    // as in the test, each file has a VM to which nothing has happened
+    shared = null;
     for (const one of cases) {
       const said = (await answers(await qemuFor(one), one)).flat();
       const known = expectedLines(one).map((line) => (line === anything ? anything : shown(line)));
