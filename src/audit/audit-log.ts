@@ -37,6 +37,8 @@ export interface AuditFigures {
   /** Commands that were refused for it, and records that were lost. */
   readonly refused: number;
   readonly lost: number;
+  /** Where records go besides. */
+  readonly transports: readonly { readonly name: string; readonly lost: number; readonly isUp: boolean }[];
 }
 
 /** `refuse`: no command goes upstream unrecorded. `continue`: commands go on, and the loss is counted. */
@@ -161,6 +163,7 @@ export class AuditLog {
       failures: this.#failures,
       refused: this.#refusedInAll,
       lost: this.#lostInAll,
+      transports: this.#taps.map(({ name, lost, isUp }) => ({ name, lost, isUp })),
     };
   }
 

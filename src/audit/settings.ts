@@ -39,7 +39,7 @@ const TRANSPORT = 'transport:';
 
 /**
  * Reads a destination: a file's path, `stdout`, or `transport:NAME`, with options behind commas as in `transport:pino-socket,address=10.0.0.1,port=514`
- * (two commas stand for one; numbers, true and false are what they look like).
+ * (two commas stand for one; numbers, true and false are what they look like, and so are lists and objects in JSON: `labels={"app":"vm"}`).
  * @throws AuditSettingError
  */
 export function parseDestination(text: string): Destination {
@@ -48,18 +48,68 @@ export function parseDestination(text: string): Destination {
     if (text === '' || text.includes('\0')) throw new AuditSettingError('the audit log needs the name of a file');
     return { kind: 'file', path: text };
   }
-  const [target = '', ...options] = text.slice(TRANSPORT.length).split(/(?<!,),(?!,)/);
+  const [target = '', ...options] = splitOptions(text.slice(TRANSPORT.length));
   if (target === '') throw new AuditSettingError(`'${text}' names no transport: write transport:NAME`);
   const pairs = options.map((option) => {
     const at = option.indexOf('=');
     if (at <= 0) throw new AuditSettingError(`'${option}' in '${text}' is not of the form KEY=VALUE`);
-    return [option.slice(0, at), optionValue(option.slice(at + 1).replaceAll(',,', ','))] as const;
+    return [option.slice(0, at), optionValue(option.slice(at + 1), text)] as const;
   });
   return { kind: 'transport', target, options: Object.fromEntries(pairs) };
 }
 
-function optionValue(text: string): string | number | boolean {
+/** @returns the parts between single commas; commas within JSON are its own, and of two one is left */
+function splitOptions(text: string): string[] {
+  const parts: string[] = [];
+  let part = '';
+  let at = 0;
+  while (at < text.length) {
+    const char = text[at] ?? '';
+    const isValue = part.endsWith('=') && part.indexOf('=') === part.length - 1 && parts.length > 0;
+    if (isValue && (char === '{' || char === '[')) {
+      const end = jsonEnd(text, at);
+      part += text.slice(at, end);
+      at = end;
+    } else if (char === ',' && text[at + 1] === ',') {
+      part += ',';
+      at += 2;
+    } else {
+      if (char === ',') {
+        parts.push(part);
+        part = '';
+      } else part += char;
+      at++;
+    }
+  }
+  return [...parts, part];
+}
+
+/** @returns where the JSON text that begins at `at` ends, by its brackets; the end of all where they do not close */
+function jsonEnd(text: string, at: number): number {
+  let depth = 0;
+  let isString = false;
+  for (let i = at; i < text.length; i++) {
+    const char = text[i] ?? '';
+    if (isString) {
+      if (char === '\\') i++;
+      else if (char === '"') isString = false;
+    } else if (char === '"') isString = true;
+    else if (char === '{' || char === '[') depth++;
+    else if ((char === '}' || char === ']') && --depth === 0) return i + 1;
+  }
+  return text.length;
+}
+
+function optionValue(text: string, whole: string): unknown {
   if (text === 'true' || text === 'false') return text === 'true';
+  if (/^[[{]/.test(text)) {
+    try {
+      const value: unknown = JSON.parse(text);
+      return value;
+    } catch {
+      throw new AuditSettingError(`'${text.slice(0, 60)}' in '${whole.slice(0, 60)}' is no JSON`);
+    }
+  }
   return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
 }
 

@@ -35,9 +35,13 @@ export type Reopened =
   /** No other file can be had; the one in use stays in use. */
   | { readonly kind: 'failed'; readonly trouble: Trouble };
 
-/** A destination beside the sink, without a guarantee: it gets whole lines, and loses them by itself. */
+/** A destination beside the sink, without a guarantee: it gets whole lines, and counts those that it loses. */
 export interface Tap {
   readonly name: string;
+  /** Records that it did not get. */
+  readonly lost: number;
+  /** Whether it takes records now. */
+  readonly isUp: boolean;
   write(lines: Buffer): void;
   close(): Promise<void>;
 }

@@ -16,6 +16,7 @@ import { parseLeftOut } from '../audit/kinds.js';
 import { OWN_QUERIES } from '../audit/left-out.js';
 import {
   type AuditSettings,
+  type Destination,
   checkDestinations,
   parseDestination,
   parseRedaction,
@@ -23,16 +24,20 @@ import {
 } from '../audit/settings.js';
 
 const some = (what: string) => v.pipe(v.string(`must be ${what}`), v.nonEmpty(`must be ${what}`));
-const oneOrMore = (what: string) =>
-  v.pipe(
-    v.union([some(what), v.array(some(what))], `must be ${what}, or a list`),
-    v.transform((value) => (typeof value === 'string' ? [value] : value)),
-  );
 const list = (what: string) => v.optional(v.array(some(what), `must be a list of ${what}`));
 const flag = v.optional(v.boolean('must be true or false'));
 
+const PLACE = 'a file, "stdout", "transport:NAME" or { transport = "NAME", options = { … } }';
+const Place = v.union(
+  [some(PLACE), v.strictObject({ transport: some('a name'), options: v.optional(v.record(v.string(), v.unknown())) })],
+  `must be ${PLACE}`,
+);
+
 export const AUDIT_KEYS = {
-  to: oneOrMore('a file, "stdout" or "transport:NAME"'),
+  to: v.pipe(
+    v.union([Place, v.array(Place)], `must be ${PLACE}, or a list`),
+    v.transform((value) => (Array.isArray(value) ? value : [value])),
+  ),
   sync: flag,
   chain: flag,
   'on-error': v.optional(v.picklist(['refuse', 'continue'], 'must be "refuse" or "continue"')),
@@ -56,7 +61,12 @@ export type AuditTable = v.InferOutput<typeof Audit>;
  * @throws AuditSettingError
  */
 export function auditSettings(table: AuditTable): AuditSettings {
-  const destinations = table.to.map(parseDestination);
+  const destinations = table.to.map(
+    (place): Destination =>
+      typeof place === 'string'
+        ? parseDestination(place)
+        : { kind: 'transport', target: place.transport, options: place.options ?? {} },
+  );
   checkDestinations(destinations);
   const size = table['max-message'] ?? 0;
   return {

@@ -276,6 +276,15 @@ export class Metrics {
       [],
       row((audit) => audit.lost),
     );
+    this.#counter(
+      'qmpmux_audit_transport_lost_records_total',
+      'Audit records that a transport did not get.',
+      ['transport'],
+      () => (this.#audit()?.transports ?? []).map(({ name, lost }): Row => [{ transport: name }, lost]),
+    );
+    this.#gauge('qmpmux_audit_transport_up', 'Whether a transport of the audit log runs.', ['transport'], () =>
+      (this.#audit()?.transports ?? []).map(({ name, isUp }): Row => [{ transport: name }, isUp ? 1 : 0]),
+    );
     this.#gauge(
       'qmpmux_audit_last_record',
       'The number of the last audit record.',

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { StreamSink } from '../../dist/audit/stream-sink.js';
+import { transportFile } from '../../dist/audit/transport-file.js';
 import { checkDestinations, parseDestination, parseSize } from '../../dist/audit/settings.js';
 import { assertValid, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
+import { freePort } from '../support/free-port.js';
 import { scratch } from '../support/scratch.js';
 
 describe('a destination', () => {
@@ -14,7 +18,12 @@ describe('a destination', () => {
     assert.deepEqual(parseDestination('./stdout'), { kind: 'file', path: './stdout' });
     assert.deepEqual(parseDestination('stdout'), { kind: 'stdout' });
     assert.deepEqual(parseDestination('transport:pino-x'), { kind: 'transport', target: 'pino-x', options: {} });
-    for (const wrong of ['', 'transport:', 'transport:x,y']) {
+    assert.deepEqual(parseDestination('transport:x,labels={"app":"a,b]\\"","n":[1]},list=[1,2],a=b,,c,n=5,on=true'), {
+      kind: 'transport',
+      target: 'x',
+      options: { labels: { app: 'a,b]"', n: [1] }, list: [1, 2], a: 'b,c', n: 5, on: true },
+    });
+    for (const wrong of ['', 'transport:', 'transport:x,y', 'transport:x,a={', 'transport:x,a={b}']) {
       assert.throws(() => parseDestination(wrong), { code: 'QMPMUX_AUDIT_SETTING' });
     }
   });
@@ -178,15 +187,159 @@ describe('a pino transport', () => {
       },
       join(folder, 'audit.log'),
     );
-    for (let i = 0; !log.reports.some((report) => /^error transport .* has failed .*no server/.test(report)); i++) {
+    for (
+      let i = 0;
+      !log.reports.some((report) =>
+        /^error transport .* has failed \(no server\); it is started again in 1 s/.test(report),
+      );
+      i++
+    ) {
       assert.ok(i < 500, log.reports.join('\n'));
       log.recorder.command(testCommand(testClient(), 'stop', '{"execute":"stop"}'));
       assert.equal(log.recorder.flush(), null);
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await setTimeout(10);
     }
     log.recorder.event('STOP', [wire('{}')], 0);
     await log.close();
     assert.ok(log.reports.some((report) => /did not get: \d+$/.test(report)));
+  });
+
+  test('that fails is started again, and gets what waited for it', async (t) => {
+    const folder = scratch(t);
+    const target = join(folder, 'transport.cjs');
+    const file = join(folder, 'out');
+    writeFileSync(
+      target,
+      `const fs = require('fs');
+      module.exports = ({ file }) => {
+        if (!fs.existsSync(file + '.ready')) { fs.writeFileSync(file + '.ready', ''); throw new Error('not yet'); }
+        return fs.createWriteStream(file, { flags: 'a' });
+      };`,
+    );
+    const path = join(folder, 'audit.log');
+    const destinations = [
+      { kind: 'file', path },
+      { kind: 'transport', target, options: { file } },
+    ] as const;
+    const log = await openTestLog(t, { destinations }, path);
+    while (!log.reports.some((report) => report.includes('started again'))) await setTimeout(5);
+    log.recorder.event('STOP', [wire('{"event":"STOP"}')], 0);
+    while (!existsSync(file) || !readFileSync(file, 'utf8').includes('STOP')) await setTimeout(20);
+    assert.ok(log.audit.figures.transports[0]?.isUp);
+    // What it failed with is lost, and counted.
+    assert.equal(log.audit.figures.transports[0]?.lost, 1);
+    await log.close();
+    assert.ok(log.reports.some((report) => report.endsWith('loses audit records: it failed with them')));
+    assert.ok(log.reports.some((report) => report.endsWith('takes audit records again; lost: 1')));
+  });
+
+  test('that takes nothing costs bounded memory, and what it loses is counted', async (t) => {
+    const folder = scratch(t);
+    const target = join(folder, 'transport.cjs');
+    writeFileSync(
+      target,
+      `const { Writable } = require('stream');
+      module.exports = () => new Writable({ write() {} });`,
+    );
+    const path = join(folder, 'audit.log');
+    const destinations = [
+      { kind: 'file', path },
+      { kind: 'transport', target, options: {} },
+    ] as const;
+    const log = await openTestLog(t, { destinations }, path);
+    const long = wire(`{"event":"STOP","data":"${'x'.repeat(1024 * 1024)}"}`);
+    for (let i = 0; i < 20; i++) {
+      log.recorder.event('STOP', [long], 0);
+      assert.equal(log.recorder.flush(), null);
+      await setTimeout(1);
+    }
+    const lost = log.audit.figures.transports[0]?.lost ?? 0;
+    assert.ok(lost >= 8 && lost <= 20, String(lost));
+    assert.equal(log.reports.filter((report) => /loses audit records: it does not keep up/.test(report)).length, 1);
+    // The end does not wait for it for ever, and says what is lost in all.
+    await log.close();
+    const [, count] = /did not get: (\d+)$/.exec(log.reports.at(-1) ?? '') ?? [];
+    assert.ok(Number(count) >= 20, log.reports.at(-1));
+  });
+
+  test('is the module of the page: its receiver may be absent at first and go away, and gets every record', async (t) => {
+    const folder = scratch(t);
+    const page = readFileSync(new URL('../../docs/audit.md', import.meta.url), 'utf8');
+    const [, code = ''] = /```js\n\/\/ http\.mjs[^\n]*\n([^`]+)```/.exec(page) ?? [];
+    const target = join(folder, 'http.mjs');
+    writeFileSync(target, code.replace('setTimeout(1000)', 'setTimeout(20)'));
+    const port = await freePort();
+    const got: string[] = [];
+    const receive = () =>
+      new Promise<Server>((resolve) => {
+        const server = createServer((request, response) => {
+          let body = '';
+          request.setEncoding('utf8').on('data', (text: string) => {
+            body += text;
+          });
+          request.on('end', () => {
+            got.push(...body.split('\n').filter((line) => line !== ''));
+            response.end();
+          });
+        }).listen(port, '127.0.0.1', () => {
+          resolve(server);
+        });
+      });
+    const path = join(folder, 'audit.log');
+    const destinations = [
+      { kind: 'file', path },
+      { kind: 'transport', target, options: { url: `http://127.0.0.1:${port}/` } },
+    ] as const;
+    const log = await openTestLog(t, { chain: true, destinations }, path);
+    const emit = async (name: string) => {
+      for (let i = 0; i < 50; i++) {
+        log.recorder.event(name, [wire(`{"event":"${name}"}`)], i);
+        await setTimeout(1);
+      }
+    };
+    const until = async (name: string) => {
+      while (!got.some((line) => line.includes(name) && line.includes('"receivers":49'))) await setTimeout(10);
+    };
+    const stop = (server: Server) =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      });
+    await emit('ABSENT');
+    const first = await receive();
+    await until('ABSENT');
+    await stop(first);
+    await emit('AWAY');
+    const second = await receive();
+    await until('AWAY');
+    await log.close();
+    await stop(second);
+    const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
+    assert.deepEqual(
+      got.map((line) => line.slice(line.indexOf(',"audit":') + ',"audit":'.length, -1)),
+      lines,
+    );
+    assert.equal(log.audit.figures.transports[0]?.lost, 0);
+  });
+
+  test('is found as a package beside qmpmux or among the global ones, also one that can only be imported', (t) => {
+    const folder = scratch(t);
+    const install = (name: string, manifest: object) => {
+      const place = join(folder, 'node_modules', name);
+      mkdirSync(place, { recursive: true });
+      writeFileSync(join(place, 'package.json'), JSON.stringify({ name, ...manifest }));
+      writeFileSync(join(place, 'it.mjs'), '');
+      writeFileSync(join(place, 'it.cjs'), '');
+      return place;
+    };
+    const required = install('qmpmux-test-required', { main: 'it.cjs' });
+    const imported = install('qmpmux-test-imported', { exports: { '.': { import: { default: './it.mjs' } } } });
+    assert.equal(transportFile('qmpmux-test-required', [folder]), join(required, 'it.cjs'));
+    assert.equal(transportFile('qmpmux-test-imported', [folder]), join(imported, 'it.mjs'));
+    assert.match(transportFile('pino-pretty', []), /pino-pretty/);
+    assert.equal(transportFile('/a/b.mjs', []), '/a/b.mjs');
+    assert.equal(transportFile('./b.mjs', []), join(process.cwd(), 'b.mjs'));
+    assert.throws(() => transportFile('qmpmux-test-none', [folder]), /there is no package qmpmux-test-none/);
   });
 
   test('that does not exist is told at the start', async (t) => {

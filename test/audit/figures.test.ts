@@ -16,7 +16,7 @@ test('the numbers of an audit log tell what its failures have cost', async () =>
   const log = new AuditLog({ sink });
   log.daemon('start');
   assert.equal(log.flush(), null);
-  assert.deepEqual(log.figures, { records: 1, isFailing: false, failures: 0, refused: 0, lost: 0 });
+  assert.deepEqual(log.figures, { records: 1, isFailing: false, failures: 0, refused: 0, lost: 0, transports: [] });
   trouble = 'no room';
   log.daemon('more');
   assert.match(log.flush() ?? '', /no room/);
@@ -25,7 +25,7 @@ test('the numbers of an audit log tell what its failures have cost', async () =>
   log.daemon('more', filler);
   log.daemon('lost', filler);
   log.daemon('lost', filler);
-  assert.deepEqual(log.figures, { records: 3, isFailing: true, failures: 1, refused: 1, lost: 2 });
+  assert.deepEqual(log.figures, { records: 3, isFailing: true, failures: 1, refused: 1, lost: 2, transports: [] });
   trouble = null;
   await log.close();
   assert.deepEqual(log.figures.lost, 2);
