@@ -41,7 +41,7 @@ describe(`with Node.js ${process.version}`, { skip: missing('qemu') }, () => {
     }
   });
 
-  test('no command draws a warning from Node, of what is deprecated or will be', async () => {
+  test('no command draws a warning from Node, of what is deprecated or will be', { timeout: 300_000 }, async () => {
     assert.match(await quietly(['hmp', place, 'info status']), /VM status/);
     assert.match(await quietly(['shell', place], 'query-status\n'), /status/);
     assert.match(await quietly(['clients', join(folder, 'vm.ctl')]), /client|pid/i);
