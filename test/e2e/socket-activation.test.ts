@@ -136,7 +136,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
     const args = ['--listen', `fd:clients,allow-uid=${uid}`, '--listen', `fd:strangers,allow-uid=${uid + 1}`];
     const daemon = activate(t, sockets, ['--upstream', qemu.monitor, ...args, '--log-format', 'json']);
     const first = await RawClient.soon(one);
-    const line = await daemon.logged(({ msg }) => msg.startsWith('systemd handed over sockets that no listener has'));
+    const line = await daemon.logged(({ msg }) => msg.startsWith('systemd passed sockets that no listener uses'));
     assert.deepEqual(line['sockets'], ['fd:spare']);
     await negotiate(first);
     await negotiate(await RawClient.connect(two));

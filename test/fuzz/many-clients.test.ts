@@ -193,6 +193,9 @@ it('each of many clients is served as if it were alone', () => {
           const at = world.qemu.waiting.findIndex((command) => command.oob === oob);
           const [command] = at < 0 ? [] : world.qemu.waiting.splice(at, 1);
           if (command === undefined) return;
+          // An out-of-band probe that a later command overtakes is given up, and not answered any more.
+          const probe = oob ? -1 : world.qemu.waiting.findIndex((each) => each.oob && isProbe(each));
+          if (probe >= 0 && !isProbe(command)) world.qemu.waiting.splice(probe, 1);
           if (!isProbe(command)) arrived.push(`${command.oob} ${command.name} ${command.args}`);
           world.qemu.say(scriptedReply(command.name, command.args, command.id));
           if (isQuit(command)) isEnding = true;
