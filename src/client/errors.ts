@@ -33,8 +33,9 @@ export class QmpError extends QmpmuxError {
 /**
  * - `QMPMUX_REFUSED`: nobody listens there (no such socket, or its server is gone)
  * - `QMPMUX_UNREACHABLE`: the address cannot be used: no permission, unknown host, no route, backlog full
- * - `QMPMUX_GREETING_TIMEOUT`: connected, but no greeting in time; QEMU serves one client at a time, others wait
- * - `QMPMUX_NOT_QMP`: what answered is not a QMP server
+ * - `QMPMUX_GREETING_TIMEOUT`: connected, but no greeting in time (with `greeting: false`: no first answer); QEMU serves one client at a
+ *   time, others wait
+ * - `QMPMUX_NOT_QMP`: what answered is not a QMP server, or a guest agent too old to return ids
  * - `QMPMUX_MALFORMED`: a QMP server at first, but then it sent what is no QMP message; the connection was closed
  * - `QMPMUX_CLOSED`: the connection is closed, by the server or by us
  */

@@ -21,8 +21,15 @@ const SMALLEST_HOLD = 4096;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const LINE_FEED = 0x0a;
+/** The guest agent sends it before some answers. It is no part of UTF-8, and so of no message. */
+const SENTINEL = 0xff;
 
 export class MessageReader {
+  /**
+   * While it is set, the stream may begin anywhere, in the middle of a message too: what belongs to no message is passed over, and
+   * all that came before a sentinel byte (0xFF) is dropped.
+   */
+  isSeeking = false;
   readonly #maxBytes: number;
   /** Chunks not looked at yet, oldest first, from `#at` in the first. */
   readonly #chunks: Buffer[] = [];
@@ -47,13 +54,25 @@ export class MessageReader {
 
   /** Takes bytes from the server. The chunk must not be changed afterwards. */
   push(chunk: Buffer): void {
-    if (chunk.length > 0) this.#chunks.push(chunk);
+    let from = 0;
+    if (this.isSeeking) {
+      from = chunk.lastIndexOf(SENTINEL) + 1;
+      if (from > 0) {
+        this.#chunks.length = 0;
+        this.#at = 0;
+        this.#restart();
+      }
+    }
+    if (chunk.length > from) this.#chunks.push(chunk.subarray(from));
   }
 
   /** @returns the next message; call again until it is `more` or `malformed`. */
   next(): Reading {
     for (;;) {
-      if (this.#malformed !== null) return this.#malformed;
+      if (this.#malformed !== null) {
+        if (!this.isSeeking) return this.#malformed;
+        this.#restart();
+      }
       const chunk = this.#chunks[0];
       if (chunk === undefined) return MORE;
       if (this.#depth === 0) this.#skipBlanks(chunk);
@@ -75,12 +94,23 @@ export class MessageReader {
     }
   }
 
+  /** Forgets a message that has begun. */
+  #restart(): void {
+    this.#malformed = null;
+    this.#depth = 0;
+    this.#inString = false;
+    this.#escaped = false;
+    this.#hold = NOTHING;
+    this.#held = 0;
+  }
+
   /** Between messages: moves to the next brace. */
   #skipBlanks(chunk: Buffer): void {
     let at = this.#at;
     for (; at < chunk.length; at++) {
       const byte = chunk[at];
-      if (byte === 0x20 || byte === LINE_FEED || byte === 0x0d || byte === 0x09) continue;
+      if (byte === 0x20 || byte === LINE_FEED || byte === 0x0d || byte === 0x09 || byte === SENTINEL) continue;
+      if (byte !== 0x7b && this.isSeeking) continue;
       if (byte !== 0x7b) this.#malformed = { kind: 'malformed', reason: `it said ${excerpt(chunk, at)}` };
       break;
     }

@@ -6,14 +6,18 @@ export interface ConnectOptions {
   readonly oob?: boolean;
   /** Gives up connecting; once connected it means nothing. */
   readonly signal?: AbortSignal;
-  /** Milliseconds until the greeting must have come; Infinity for no limit. Default 10,000. */
+  /**
+   * Milliseconds until the greeting must have come, or, with `greeting: false`, the first answer; Infinity for no limit.
+   * Default 10,000.
+   */
   readonly timeout?: number;
   /** The longest message accepted from the server, in bytes. Default 256 MiB. */
   readonly maxMessageBytes?: number;
   /** False leaves capabilities negotiation to the caller: until it is done the server takes no other command. Default true. */
   readonly negotiate?: boolean;
   /**
-   * False waits for no greeting, and does not negotiate: for the guest agent, which sends none. `timeout` means nothing then.
+   * False waits for no greeting, and does not negotiate: for the guest agent, which sends none. Instead, `guest-sync-delimited`
+   * discards what an earlier client left: half a command, or answers. A server that refuses that command is used without it.
    * Default true.
    */
   readonly greeting?: boolean;
@@ -35,7 +39,8 @@ export interface EventsOptions {
 
 /**
  * Where a client stands. Transitions: `greeting` → `negotiating` → `running` → `closing` → `closed`; from each also straight to
- * `closed`. `greeting` goes to `running` where negotiation is left to the caller.
+ * `closed`. `greeting` goes to `running` where negotiation is left to the caller. With `greeting: false`, `negotiating` is the wait for the
+ * answer to `guest-sync-delimited`.
  */
 export type ClientState =
   | { readonly name: 'greeting' }

@@ -34,6 +34,15 @@ export class PacedReader {
     return this.#reader.isInsideMessage;
   }
 
+  /** See `MessageReader.isSeeking`. */
+  get isSeeking(): boolean {
+    return this.#reader.isSeeking;
+  }
+
+  set isSeeking(isSeeking: boolean) {
+    this.#reader.isSeeking = isSeeking;
+  }
+
   /** Whether messages may be there that have not been read yet. */
   get isHolding(): boolean {
     return this.#isHolding;

@@ -8,7 +8,7 @@
  * Many commands may be in flight; replies find theirs by id, never by order. Whatever a server sends, nothing here throws into
  * the event loop: a server that breaks the protocol costs the connection, and all that wait on it learn why.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
@@ -28,6 +28,10 @@ interface ClientEvents {
 }
 
 const NO_GREETING: Greeting = { capabilities: [], version: {}, bytes: Buffer.alloc(0) };
+/** The guest agent's command with which a client finds the place in the stream from which on answers are its own. */
+const SYNC = 'guest-sync-delimited';
+/** Resets the parser of the guest agent, as of QEMU: no message contains this byte. */
+const RESET = Buffer.of(0xff);
 const DEFAULT_TIMEOUT = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 /** What may come before the greeting, in messages and bytes. */
@@ -53,6 +57,8 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #greeting: Greeting | null = null;
   #greeted: ((greeting: Greeting) => void) | null = null;
   #oob = false;
+  /** What the guest agent is asked to return, so that its answer is known even without an id. */
+  readonly #syncNumber = randomInt(2 ** 47);
   /** What came before the greeting. */
   #earlyMessages = 0;
   #earlyBytes = 0;
@@ -92,7 +98,9 @@ export class QmpClient extends EventEmitter<ClientEvents> {
       if (!expiry.signal.aborted) throw error;
       throw new ConnectionError(
         'QMPMUX_GREETING_TIMEOUT',
-        `${where}: no greeting within ${timeout} ms; if it is QEMU, it may be serving another client`,
+        options.greeting === false
+          ? `${where}: no answer to ${SYNC} within ${timeout} ms; the guest agent may not be running, or be busy with another command`
+          : `${where}: no greeting within ${timeout} ms; if it is QEMU, it may be serving another client`,
       );
     } finally {
       clearTimeout(timer);
@@ -229,9 +237,8 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   async #start(options: ConnectOptions, greeted: () => void): Promise<void> {
     if (options.greeting === false) {
-      greeted();
       this.#greeting = NO_GREETING;
-      this.#state = { name: 'running' };
+      await this.#synchronize();
       return;
     }
     const greeting = await new Promise<Greeting>((resolve, reject) => {
@@ -251,6 +258,16 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     const answer = await this.#inFlight.wait(this.#handshakeId, 'qmp_capabilities');
     returned(answer, 'qmp_capabilities');
     this.#oob = oob;
+  }
+
+  /** Discards what an earlier client left on either side: half a command, whole and half answers. */
+  async #synchronize(): Promise<void> {
+    this.#state = { name: 'negotiating' };
+    this.#reader.isSeeking = true;
+    this.#stream.write(RESET);
+    this.#write(`${formatJson({ execute: SYNC, arguments: { id: this.#syncNumber }, id: this.#handshakeId })}\n`);
+    // An error will do: QEMU knows no such command, an agent may have disabled it, but both have read it.
+    await this.#inFlight.wait(this.#handshakeId, SYNC);
   }
 
   /** Tells the channel of commands, if anyone listens there. */
@@ -341,10 +358,14 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     const id = message['id'];
     const key = typeof id === 'number' || typeof id === 'string' ? id : this.#ownerOf(message);
     const pending = key === undefined ? undefined : this.#inFlight.get(key);
+    if (this.#reader.isSeeking && id === undefined && message['return'] === this.#syncNumber) {
+      this.#fail('QMPMUX_NOT_QMP', 'this guest agent is too old: it answers without the id of the command');
+    }
     // Anything else is a reply that was due to an earlier client: QEMU sends it to the next one.
     if (key === undefined || pending === undefined) return;
     if (key === this.#handshakeId && this.#state.name === 'negotiating') {
       this.#state = { name: 'running' };
+      this.#reader.isSeeking = false;
       this.#reader.hold();
     }
     this.#settled(key);
@@ -379,6 +400,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   #malformed(reason: string): void {
+    if (this.#reader.isSeeking) return; // it began in the middle of something
     if (this.#state.name === 'greeting') {
       const advice = /QEMU [\w.]+ monitor/.test(reason)
         ? '; that is a human monitor, for which nc -U or socat do; the shell speaks to one through QMP'

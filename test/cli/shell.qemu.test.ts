@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { startFakeAgent } from '../support/fake-agent.js';
 import { startProgram } from '../support/program.js';
 import { missing, type Qemu, startQemu, written } from '../support/qemu.js';
 import { runQmpmux } from '../support/run-qmpmux.js';
@@ -86,26 +86,13 @@ describe('shell without a terminal', { skip: missing('qemu') }, () => {
   });
 
   test('-N speaks to a guest agent, which sends no greeting', async (t) => {
-    const agent = join(scratch(t), 'qga');
-    const server = createServer((socket) => {
-      socket.on('error', () => {});
-      socket.on('data', (bytes) => {
-        for (const line of bytes.toString().trim().split('\n')) {
-          const { execute, id }: { execute: string; id: number } = JSON.parse(line);
-          const info = { version: '7.2', supported_commands: [{ name: 'guest-ping', enabled: true }] };
-          const known = { 'guest-ping': {}, 'guest-info': info }[execute];
-          const error = { class: 'CommandNotFound', desc: `The command ${execute} has not been found` };
-          socket.write(`${JSON.stringify(known === undefined ? { error, id } : { return: known, id })}\n`);
-        }
-      });
-    }).listen(agent);
-    t.after(() => server.close());
-    const { code, output, errors } = await runQmpmux(['shell', '-N', agent], {
-      input: 'guest-ping\nhelp\nguest-pin\n',
+    const agent = await startFakeAgent(t, { earlier: '{"execute":' });
+    const { code, output, errors } = await runQmpmux(['shell', '-N', agent.path], {
+      input: 'guest-ping\nguest-sync-delimited id=5\nhelp\nguest-pin\n',
     });
     assert.equal(code, 1);
-    assert.equal(output, '{"return":{}}\nguest-ping\n');
-    assert.match(errors, /line 3: The command guest-pin has not been found/);
+    assert.equal(output, '{"return":{}}\n{"return":5}\nguest-ping\n');
+    assert.match(errors, /line 4: The command guest-pin has not been found/);
   });
 
   test('help and the commands of the shell itself work', async (t) => {

@@ -107,6 +107,36 @@ describe('the message reader', () => {
     assert.match(read([`{"a": "${'x'.repeat(1000)}"}`], 1000)[0] ?? '', /^malformed/);
   });
 
+  it('passes over 0xFF between messages, and nothing else', () => {
+    assert.deepEqual(read([Buffer.from('\u00ff{"a": 1}\n\u00ff\u00ff\n{"b": 2}\u00ff', 'latin1')]), [
+      '{"a": 1}',
+      '{"b": 2}',
+    ]);
+    assert.deepEqual(read([Buffer.from('\u00ff\u00fe{"a": 1}', 'latin1')]), ['malformed: it said ".{\\"a\\": 1}"']);
+  });
+
+  it('while it seeks reads what comes behind the last 0xFF, whatever came before and however it is cut', () => {
+    const junk = fc.array(fc.constantFrom('{', '}', '[', ']', '"', '\\', ',', '\n', 'x', '\u00ff'), { maxLength: 40 });
+    fc.assert(
+      fc.property(junk, fc.array(fc.nat(), { maxLength: 9 }), (before, places) => {
+        const bytes = Buffer.from(`${before.join('')}\u00ff{"id": "ours"}\n`, 'latin1');
+        const reader = new MessageReader(1000);
+        reader.isSeeking = true;
+        const ends = [...places.map((place) => place % bytes.length).sort((a, b) => a - b), bytes.length];
+        let last = '';
+        ends.forEach((end, index) => {
+          reader.push(bytes.subarray(ends[index - 1] ?? 0, end));
+          for (let found = reader.next(); found.kind !== 'more'; found = reader.next()) {
+            assert.equal(found.kind, 'message');
+            if (found.kind === 'message') last = found.bytes.toString();
+          }
+        });
+        assert.equal(last, '{"id": "ours"}');
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
   it('quotes what is no message', () => {
     assert.deepEqual(read(['SSH-2.0-OpenSSH_9.2\r\n']), ['malformed: it said "SSH-2.0-OpenSSH_9.2"']);
     assert.deepEqual(read(['{"a": 1}\r\n]']), ['{"a": 1}', 'malformed: it said "]"']);

@@ -53,7 +53,10 @@ const failure = (code: string, message: RegExp) => (error: unknown) => {
 describe('connecting', () => {
   it('without waiting for a greeting sends at once, and takes one that comes for nothing', async () => {
     const server = new ScriptedServer();
-    const client = await QmpClient.connect(server.clientEnd, { greeting: false });
+    const connecting = QmpClient.connect(server.clientEnd, { greeting: false });
+    const sync = await server.command();
+    server.reply(sync, sync.arguments?.['id']);
+    const client = await connecting;
     assert.deepEqual(client.greeting.capabilities, []);
     const answer = client.execute('guest-ping');
     server.say(GREETING);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { startProgram } from '../support/program.js';
 import { missing } from '../support/qemu.js';
+import { runQmpmux } from '../support/run-qmpmux.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 import { type SharedVm, shareVm } from '../support/shared-vm.js';
 
@@ -106,6 +107,15 @@ describe('programs', { skip: missing('qemu') }, () => {
       assert.equal(await nc.exited, 0);
       assert.ok(nc.output.endsWith(nameAnswer('1')));
     });
+  });
+
+  test('the shell with -N, where there is no guest agent: negotiate=auto answers it at once, others once it has negotiated', async () => {
+    const lines = { [easy]: 'query-name\n', [path]: 'qmp_capabilities\nquery-name\n' };
+    for (const [socket, input] of Object.entries(lines)) {
+      const { code, output, errors } = await runQmpmux(['shell', '-N', socket], { input });
+      assert.deepEqual({ code, errors }, { code: 0, errors: '' });
+      assert.ok(output.endsWith('{"return": {"name": "programs"}}\n'), output);
+    }
   });
 
   test('telnet: someone types', { skip: missing('telnet') }, async (t) => {

@@ -31,7 +31,7 @@ export class ScriptedServer {
       const lines = this.#text.split('\n');
       this.#text = lines.pop() ?? '';
       for (const line of lines) {
-        const command: ScriptedCommand = JSON.parse(line);
+        const command: ScriptedCommand = JSON.parse(line.replace(/^\xff/, ''));
         const waiter = this.#waiting.shift();
         if (waiter === undefined) this.#commands.push(command);
         else waiter(command);
