@@ -1,9 +1,12 @@
 /**
  * Commands too large to be searched for secrets in one go. What is kept of one is its name and those arguments that are short; everything
- * else is withheld, each value by itself, so that a deed cannot be hidden behind much else.
+ * else is withheld, each value by itself, so that a deed cannot be hidden behind much else. Where that is not enough, blanks and long texts
+ * are taken out, or of each list and object all but the beginning.
  *
  * What must hold: a byte is looked at a few times at most, and no token costs more than its bytes.
  */
+import { abridgedValue } from './abridged-value.js';
+import { decodedName, isQuote, skipBlanks, stringEnd, valueEnd } from './json-bytes.js';
 import type { SecretMarks } from './secret-mark.js';
 
 /** A longer command is not searched as it is. In bytes. */
@@ -18,36 +21,15 @@ const LONGEST_KEPT = 4096;
 const MOST_ARGUMENTS = 1024;
 const MOST_WITHHELD = 16;
 
-/** Within so many bytes a string's end is looked for here: that takes less than to ask for it. */
-const NEAR = 64;
-
 /** Pieces of a command between which there are blanks, and long texts that are taken out of it. */
 const MOST_PIECES = 16 * 1024;
 const MOST_WITHHELD_TEXTS = 64;
-/** Linux's MAX_ARG_STRLEN. In bytes. */
-const LONGEST_EXECUTED = 128 * 1024;
+/** Linux's MAX_ARG_STRLEN, each byte written as `\u0078`. In bytes. */
+const LONGEST_EXECUTED = 6 * 128 * 1024;
 const BLANK = 0x20;
 
-const BACKSLASH = 0x5c;
 const BRACE = 0x7b;
 const COMMA = 0x2c;
-const DOUBLE = 0x22;
-const SINGLE = 0x27;
-/** What a byte is outside of strings. */
-const Kind = { Other: 0, Quote: 1, Open: 2, Close: 3, End: 4 } as const;
-const kinds = new Uint8Array(256);
-for (const [characters, kind] of [
-  ['"\'', Kind.Quote],
-  ['{[', Kind.Open],
-  ['}]', Kind.Close],
-  [', \t\r\n', Kind.End],
-] as const) {
-  for (const character of characters) kinds[character.charCodeAt(0)] = kind;
-}
-
-/** Bytes that say nothing within an object or a list. */
-const isWithin = kinds.map((kind) => (kind === Kind.Other || kind === Kind.End ? 1 : 0));
-
 interface Member {
   /** Its name as it is written, without quotes. */
   readonly name: string;
@@ -62,14 +44,44 @@ export interface Outline {
 }
 
 /**
+ * @param command its name, decoded
  * @param message a command as QEMU's parser accepts it
  * @returns the command with what is large in it withheld, and all but its name and its arguments; null where it is too large for that, or what is left is
  */
-export function outlineOf(message: Uint8Array, marks: SecretMarks): Outline | null {
-  const plain = message.length > LONGEST_TAKEN_APART ? null : outlineWith(message, marks, null);
+export function outlineOf(command: string, message: Uint8Array, marks: SecretMarks): Outline | null {
+  const canBeTakenApart = message.length <= LONGEST_TAKEN_APART;
+  const plain = canBeTakenApart ? outlineWith(message, marks, null) : null;
   if (plain !== null && !plain.hidesDeed) return plain;
   const compact = compactOf(message, marks);
-  return (compact && outlineWith(compact.bytes, marks, compact.paths)) ?? plain;
+  const shown = compact && outlineWith(compact.bytes, marks, compact.paths);
+  return shown ?? (canBeTakenApart ? abridgedOf(command, message, marks) : null) ?? plain;
+}
+
+/** @returns the command with the beginning of each list and object in its arguments; null where it has too many members */
+function abridgedOf(command: string, message: Uint8Array, marks: SecretMarks): Outline | null {
+  const raw = Buffer.from(message.buffer, message.byteOffset, message.length);
+  const members = membersOf(raw, raw.indexOf('{'));
+  if (members === null) return null;
+  const pieces: Uint8Array[] = [];
+  const paths: string[] = [];
+  let from = 0;
+  for (const member of members) {
+    if (isCommandName(member)) continue;
+    pieces.push(raw.subarray(from, member.start));
+    from = member.end;
+    if (isArguments(member)) {
+      const found = abridgedValue(raw, member.start, { command, path: 'arguments', marks });
+      if (found === null) return null;
+      pieces.push(found.bytes);
+      paths.push(...found.paths);
+    } else {
+      pieces.push(Buffer.from(JSON.stringify(marks.withheld(raw.subarray(member.start, member.end)))));
+      paths.push(member.name);
+    }
+  }
+  pieces.push(raw.subarray(from));
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  return length > LONGEST_SEARCHED ? null : { bytes: Buffer.concat(pieces), paths };
 }
 
 /** @param taken what has been taken out already; null where all that is large is to be withheld */
@@ -84,7 +96,7 @@ function outlineWith(
   const withheld: Member[] = [];
   let hidesDeed = false;
   for (const member of members) {
-    if (member.name === 'arguments') {
+    if (isArguments(member)) {
       const large = taken === null ? largeArguments(raw, member) : [];
       // No text is executed that is longer than the kernel takes; in a list or an object a short one may be.
       hidesDeed = large.some(({ start, end }) => !isQuote(raw[start]) || end - start <= LONGEST_EXECUTED);
@@ -136,6 +148,8 @@ function compactOf(message: Uint8Array, marks: SecretMarks): Outline | null {
     if (length > LONGEST_SEARCHED - MOST_PIECES) goes.add(piece);
   }
   if (goes.size > MOST_WITHHELD_TEXTS) return null;
+  // What may be executed has to be shown from its beginning on.
+  for (const { start, end } of goes) if (end - start <= LONGEST_EXECUTED) return null;
   const bytes = pieces.map((piece) => {
     const part = raw.subarray(piece.start, piece.end);
     return goes.has(piece) ? Buffer.from(JSON.stringify(marks.withheld(part))) : part;
@@ -149,7 +163,12 @@ interface Piece {
 }
 
 function isCommandName({ name, start, end }: Member): boolean {
-  return (name === 'execute' || name === 'exec-oob') && end - start <= LONGEST_KEPT;
+  const decoded = decodedName(name);
+  return (decoded === 'execute' || decoded === 'exec-oob') && end - start <= LONGEST_KEPT;
+}
+
+function isArguments({ name }: Member): boolean {
+  return decodedName(name) === 'arguments';
 }
 
 /** @returns those of a command's arguments that are large, or all of them as one where these are too many. */
@@ -176,50 +195,4 @@ function membersOf(raw: Buffer, open: number): Member[] | null {
     at = skipBlanks(raw, at + 1);
   }
   return members;
-}
-
-function isQuote(byte: number | undefined): boolean {
-  return byte === DOUBLE || byte === SINGLE;
-}
-
-function skipBlanks(raw: Buffer, from: number): number {
-  let at = from;
-  while (at < raw.length && (raw[at] ?? 0) <= 0x20) at++;
-  return at;
-}
-
-/** @returns where the string ends that begins at `start`, its quote included */
-function stringEnd(raw: Buffer, start: number): number {
-  const quote = raw[start] ?? DOUBLE;
-  let at = start + 1;
-  for (const near = at + NEAR; at < near && raw[at] !== quote; ) at += raw[at] === BACKSLASH ? 2 : 1;
-  // A long text without escapes is passed over natively.
-  const first = raw[at] === quote ? at : raw.indexOf(quote, at);
-  if (first < 0) return raw.length;
-  if (first === at || raw[first - 1] !== BACKSLASH) return first + 1;
-  while (at < raw.length && raw[at] !== quote) at += raw[at] === BACKSLASH ? 2 : 1;
-  return Math.min(at + 1, raw.length);
-}
-
-/** @returns where the value ends that begins at `start` */
-function valueEnd(raw: Buffer, start: number): number {
-  let depth = 0;
-  let at = start;
-  while (at < raw.length) {
-    const kind = kinds[raw[at] ?? 0];
-    if (kind === Kind.Quote) {
-      at = stringEnd(raw, at);
-      if (depth === 0) return at;
-      continue;
-    }
-    if (kind === Kind.Open) depth++;
-    else if (kind === Kind.Close) {
-      // Of what a number or a word stands in.
-      if (depth === 0) return at;
-      if (--depth === 0) return at + 1;
-    } else if (kind === Kind.End && depth === 0) return at;
-    at++;
-    if (depth > 0) while (at < raw.length && isWithin[raw[at] ?? 0] === 1) at++;
-  }
-  return at;
 }

@@ -80,6 +80,17 @@ export function isOpenedAsItIs({ command, name, text, transport, driver }: Opene
   return name === 'uri' && MIGRATIONS.has(command) && isMigrationUri(text() ?? '');
 }
 
+/**
+ * @param name of the member that a text stands in, or the list that the text is in
+ * @param beginning of the text
+ * @returns whether the text is a command that QEMU, or the guest's agent, executes, or a name that QEMU opens as it is
+ */
+export function isDeed(command: string, name: string, beginning: string): boolean {
+  if (isPlainName(beginning) || EXECUTED.has(name)) return true;
+  if (name === 'args') return MIGRATIONS.has(command);
+  return command === 'guest-exec' && (name === 'path' || name === 'arg');
+}
+
 /** Arguments of HMP's commands, and options within them, that are opened or executed as they are. */
 const OPENED_ARGUMENTS: ReadonlySet<string> = new Set([
   'screendump filename',

@@ -118,7 +118,7 @@ export class Redactor {
   #large(name: string, raw: Uint8Array): RedactedCommand {
     const whole = this.unreadable(raw);
     const longName = name.length > LONGEST_NAME ? this.#marks.withheld(Buffer.from(name)) : null;
-    const outline = outlineOf(raw, this.#marks);
+    const outline = outlineOf(name, raw, this.#marks);
     if (outline === null) return { ...whole, name: longName };
     const search = this.#search(this.#rules.forCommand(name), name);
     const found = resultOf(search, outline.bytes);

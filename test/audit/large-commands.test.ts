@@ -47,9 +47,20 @@ describe('of a command that is too large to be searched', () => {
       ['set_password', { protocol: 'vnc', password: SECRET, x: large }],
       ['blockdev-add', { url: `https://u:${SECRET}@h/`, more: [MUCH] }],
       ['human-monitor-command', { 'command-line': `set_password vnc ${SECRET}${MUCH}` }],
-      ['x-many', Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`x${i}`, `${SECRET} ${i}`]))],
-      ['x-large', Array.from({ length: 200_000 }, () => SECRET)],
+      // What is kept is the beginning, which is searched as in a short command.
+      ['x-many', Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`password${i}`, `${SECRET} ${i}`]))],
+      ['x-large', Array.from({ length: 200_000 }, () => `https://u:${SECRET}@h/`)],
+      [
+        'x-late',
+        Object.fromEntries(
+          Array.from({ length: 50_000 }, (_, i) => [i < 9 ? `x${i}` : `y${i}`, SECRET]).concat([
+            ['qom-type', 'secret'],
+          ]),
+        ),
+      ],
+      ['set_password', Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`x${i}`, SECRET]))],
       ['x-keys', { [`${SECRET}${MUCH}`]: 1 }],
+      ['x-names', [Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`${i}${SECRET.repeat(40)}`, SECRET]))]],
     ] as const) {
       for (const id of [SECRET, MUCH + SECRET]) {
         const raw = JSON.stringify({ execute: name, arguments: args, id });
@@ -99,6 +110,66 @@ describe('of a command that is too large to be searched', () => {
     }
   });
 
+  test('a deed is shown that much else is to hide, in a list, an object or texts', () => {
+    const script = `touch /tmp/evil\n${'#'.repeat(200_000)}`;
+    const texts = Array.from({ length: 100 }, () => 'y'.repeat(5000));
+    const exec = (args: readonly string[]) => ({ channels: [{ addr: { transport: 'exec', args } }] });
+    const shell = ['/bin/sh', '-c', 'touch /tmp/evil'];
+    const escaped = (text: string) =>
+      text.replaceAll(/[^"]/g, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    const tiny = Array.from({ length: 100_000 }, () => '');
+    const deeds: readonly [name: string, args: unknown, path: string][] = [
+      ['migrate', exec([...shell, ...tiny]), 'arguments.channels.0.addr.args: 98979 elements'],
+      ['migrate', exec(['env', ...Array.from({ length: 500 }, () => 'A=b'), ...shell, ...tiny]), ''],
+      ['migrate', exec(['env', ...Array.from({ length: 60 }, () => `A=${'b'.repeat(3000)}`), ...shell, ...tiny]), ''],
+      ['migrate', exec([...shell, ...texts]), 'arguments.channels.0.addr.args.3'],
+      ['migrate', exec([...shell, ...texts, ...tiny]), ''],
+      ['migrate', exec(['/bin/sh', '-c', script, 'x'.repeat(100_000), ...texts]), ''],
+      ['migrate', { uri: `exec:${script}${script}` }, 'arguments.uri'],
+      ['migrate', { ...exec([...shell, ...tiny]), ...Object.fromEntries(tiny.map((_, i) => [`x${i}`, 1])) }, ''],
+      ['migrate-incoming', { a: tiny.map(() => [[1], { b: 2 }]), ...exec([...shell, ...tiny]) }, ''],
+      ['guest-exec', { path: '/bin/sh', arg: ['-c', 'touch /tmp/evil', ...tiny] }, ''],
+      ['guest-exec', { arg: ['-c', script, ...tiny], path: '/bin/sh' }, 'arguments.arg.1'],
+    ];
+    for (const [name, args, path] of deeds) {
+      const { text, paths } = recorded(name, JSON.stringify({ execute: name, arguments: args, id: tiny }));
+      assert.ok(text.includes('touch /tmp/evil'), `${paths.join()}: ${text.slice(0, 300)}`);
+      assert.ok(paths.includes(path) || path === '', paths.join());
+      assert.ok(paths.includes('id'));
+      JSON.parse(text);
+    }
+    // Names and texts in escapes, which are six times as long.
+    const spelled = `{"execute":"migrate","${escaped('arguments')}":{"channels":[{"addr":{"transport":"exec","${escaped('args')}":["sh","-c","${escaped(script.slice(0, 90_000))}",${'"",'.repeat(1e5)}""]}}]}}`;
+    assert.ok(recorded('migrate', spelled).text.includes(escaped('touch /tmp/evil')));
+    const uri = `{"execute":"migrate","arguments":{"uri":"${escaped(`exec:${script.slice(0, 90_000)}`)}","x":"${MUCH}"}}`;
+    assert.ok(recorded('migrate', uri).text.includes(escaped('touch /tmp/evil')));
+    // A cut within a character, an escape or a pair would make the rest unreadable.
+    for (const character of ['ü', '€', '😀', '\\ud83d\\ude00', '\\n', '\\u00e4']) {
+      for (let i = 0; i < 12; i++) {
+        const args = `"sh","-c","touch /tmp/evil${'.'.repeat(i)}${character.repeat(60_000)}",${'"",'.repeat(1e5)}""`;
+        const raw = `{"execute":"migrate","arguments":{"channels":[{"addr":{"transport":"exec","args":[${args}]}}]}}`;
+        const { text } = recorded('migrate', raw);
+        assert.ok(text.includes('touch /tmp/evil'), text.slice(0, 300));
+        assert.ok(JSON.parse(text).arguments.channels[0].addr.args[2].isWellFormed());
+      }
+    }
+  });
+
+  test('of much within much a bounded part is kept, and what is left out is counted', () => {
+    const list = (length: number, value: unknown) => Array.from({ length }, () => value);
+    for (const args of [
+      list(100, list(100, list(100, 1))),
+      { a: list(100_000, 1), b: list(100_000, 1) },
+      list(40, list(100, 'x'.repeat(2000))),
+    ]) {
+      const { text, paths } = recorded('x-any', JSON.stringify({ execute: 'x-any', arguments: { args } }));
+      const { length } = JSON.stringify(JSON.parse(text));
+      assert.ok(length < LONGEST_SEARCHED && length > 1024, String(length));
+      assert.ok(paths.length <= 64 + 1 && paths.every((path) => path.length <= 300));
+      assert.match(paths.join(), /: \d+ elements|and \d+ more/);
+    }
+  });
+
   test('only the name is kept where it is too large to be taken apart', () => {
     const raw = `{"execute":"x-open","arguments":{"mode":"rw","x":[${'1,'.repeat(5 * 1024 * 1024)}1]}}`;
     const { text, paths } = recorded('x-open', raw);
@@ -129,6 +200,9 @@ describe('a command that is too large to be searched costs less than reading it 
   const fillings: Readonly<Record<string, (size: number) => string>> = {
     'one text': (size) => `"${'x'.repeat(size)}"`,
     'a text of escapes': (size) => `"${'\\"'.repeat(size / 2)}"`,
+    'tiny texts': (size) => `[${'"",'.repeat(size / 3)}1]`,
+    members: (size) => `[${`{${'"a":"b",'.repeat(2000)}"c":1},`.repeat(size / 16_000)}1]`,
+    'long names': (size) => `{${`"${'x'.repeat(300)}":1,`.repeat(size / 305)}"c":1}`,
     numbers: (size) => `[${'1,'.repeat(size / 2)}1]`,
     objects: (size) => `[${'{"ab":"c"},'.repeat(size / 11)}1]`,
     brackets: (size) => `[${`${'['.repeat(500)}${']'.repeat(500)},`.repeat(size / 1001)}1]`,
