@@ -21,6 +21,7 @@ import {
   mayHoldSecrets,
   type NestedSecrets,
   type SecretReader,
+  secretOfVariable,
   secretsInOptions,
   secretsInText,
 } from './text-redaction.js';
@@ -285,6 +286,17 @@ export class MessageSearch {
           if (removal.pattern.test((this.#tokens.text(value) ?? '-').slice(0, LONGEST_TIME))) break;
           this.#remove(value);
           return true;
+        case 'assignment': {
+          const text = this.#tokens.isText(value) ? this.#tokens.text(value) : '';
+          if (text === null) {
+            this.#remove(value);
+            return true;
+          }
+          const cuts = secretOfVariable(text);
+          if (cuts.length === 0) break;
+          this.#replace(value, cutOut(text, cuts, this.#reader.mark), cuts);
+          return true;
+        }
         case 'hmp':
           if (this.#tokens.isText(value)) {
             this.#visitLine(value);

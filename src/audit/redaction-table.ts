@@ -15,6 +15,8 @@ export type Removal =
   | { readonly kind: 'value-if'; readonly sibling: 'target' | 'property' | 'name' }
   /** The value, unless it is text that `pattern` matches. */
   | { readonly kind: 'value-unless'; readonly pattern: RegExp }
+  /** The value is a text `NAME=VALUE`, and goes from the `=` on if its name says that it is a secret. */
+  | { readonly kind: 'assignment' }
   /** The value is a line of HMP, with secrets of its own: see hmp-redaction.ts. */
   | { readonly kind: 'hmp' }
   /** The value is what HMP answers, which may list properties: `name = value`. */
@@ -56,7 +58,7 @@ export const SECRET_OBJECTS: ReadonlyMap<string, readonly string[]> = new Map([
 
 /**
  * Commands whose arguments are secrets but for these: what is misspelt among them is not kept. A command's name need only be near to one of them.
- * Source: qapi/ui.json, qapi/block-core.json (until 6.0), qapi/misc-i386.json, qga/qapi-schema.json.
+ * Source: qapi/ui.json, qapi/block-core.json (until 6.0), qapi/misc-i386.json, qga/qapi-schema.json. What a guest's agent writes is a secret, what it runs is not.
  */
 export const SECRET_COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ['set_password', ['protocol', 'connected', 'display']],
@@ -65,6 +67,8 @@ export const SECRET_COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ['block_passwd', ['device', 'node-name']],
   ['sev-inject-launch-secret', ['gpa']],
   ['guest-set-user-password', ['username', 'crypted']],
+  ['guest-exec', ['path', 'arg', 'env', 'capture-output']],
+  ['guest-file-write', ['handle', 'count']],
 ]);
 /** Members that any object has. */
 export const COMMON_OBJECT_MEMBERS: readonly string[] = ['qom-type', 'id', 'props'];
@@ -154,6 +158,30 @@ export const REDACTION_RULES: readonly RedactionRule[] = [
     removal: value,
     source: 'qga/qapi-schema.json: the guest agent speaks the same protocol',
   },
+  {
+    command: 'guest-exec',
+    path: 'arguments.input-data',
+    removal: value,
+    source: 'qga/qapi-schema.json, guest-exec: what the program reads. Its path and arg are the deed, and shown',
+  },
+  {
+    command: 'guest-exec',
+    path: 'arguments.env.*',
+    removal: { kind: 'assignment' },
+    source: 'qga/qapi-schema.json, guest-exec: the environment of the program, NAME=VALUE',
+  },
+  {
+    command: 'guest-exec',
+    path: 'arguments.env',
+    removal: { kind: 'assignment' },
+    source: 'the same, its list forgotten',
+  },
+  {
+    command: 'guest-file-write',
+    path: 'arguments.buf-b64',
+    removal: value,
+    source: 'qga/qapi-schema.json, guest-file-write: what is written into a file of the guest',
+  },
   // What follows needs no name of a command: the same options are in blockdev-add, blockdev-reopen, blockdev-create, the
   // x- commands and transaction, and device_add and netdev_add take any property.
   {
@@ -188,6 +216,24 @@ export const ANSWER_RULES: readonly RedactionRule[] = [
     path: 'return',
     removal: { kind: 'hmp-answer' },
     source: 'system/qdev-monitor.c, qdev_print_props: `info qtree` shows the osk of an applesmc',
+  },
+  {
+    command: 'guest-exec-status',
+    path: 'return.out-data',
+    removal: value,
+    source: 'qga/qapi-schema.json, GuestExecStatus: what a program of the guest has written',
+  },
+  {
+    command: 'guest-exec-status',
+    path: 'return.err-data',
+    removal: value,
+    source: 'qga/qapi-schema.json, GuestExecStatus: the same',
+  },
+  {
+    command: 'guest-file-read',
+    path: 'return.buf-b64',
+    removal: value,
+    source: 'qga/qapi-schema.json, GuestFileRead: what is in a file of the guest',
   },
 ];
 
@@ -266,8 +312,13 @@ export function classOfCommand(name: string): CommandClass {
   return found;
 }
 
-/** Commands whose answers hold properties, and are always looked through. */
-export const PROPERTY_ANSWERS: ReadonlySet<string> = new Set(['qom-get', 'qom-list-get']);
+/** Commands whose answers hold properties, or what the guest says, and are always looked through. */
+export const PROPERTY_ANSWERS: ReadonlySet<string> = new Set([
+  'qom-get',
+  'qom-list-get',
+  'guest-exec-status',
+  'guest-file-read',
+]);
 
 /** Commands whose answers are looked through too: they hold file names, which may hold passwords, or other texts. */
 export const TELLTALE_ANSWERS: ReadonlySet<string> = new Set([
@@ -296,6 +347,8 @@ export const SUSPECT_WORDS: readonly string[] = [
   'qom-set',
   'qom-get',
   'command-line',
+  'input-data',
+  'buf-b64',
   'human-monitor-command',
   '=keyvalue-pairs',
   ':key=',

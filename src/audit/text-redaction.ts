@@ -122,6 +122,22 @@ function wholeOf(text: string): Cut {
   return { start: 0, end: text.length, what: ['*'], values: [text], replacement: null };
 }
 
+/** Variables are named without hyphens between words: `SSHPASS`. */
+const SECRET_VARIABLE = /pass?w|pass$|pwd$/i;
+/** Variables that every shell sets. */
+const HARMLESS_VARIABLES: ReadonlySet<string> = new Set(['PWD', 'OLDPWD', 'SSH_AUTH_SOCK', 'XAUTHORITY']);
+
+/** @returns the value of an environment variable, `NAME=VALUE`, where its name says that it is a secret */
+export function secretOfVariable(text: string): Cut[] {
+  const equals = text.slice(0, LONGEST_PARAMETER).indexOf('=');
+  if (equals < 0 || equals + 1 === text.length) return [];
+  const name = text.slice(0, equals);
+  if (HARMLESS_VARIABLES.has(name) || !(SECRET_VARIABLE.test(name) || isSecretParameter(name) || isSecretName(name)))
+    return [];
+  const start = equals + 1;
+  return [{ start, end: text.length, what: [name], values: [text.slice(start)], replacement: null }];
+}
+
 /** @returns the secrets in options (`a=b,c=d`, where two commas stand for one), a file name or JSON. `harmless`: keep no member but these. `opened`: options that are not looked into. */
 export function secretsInOptions(
   text: string,

@@ -67,6 +67,28 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
     ...['password.', 'password.0', 'file.pasword.x', 'file.cookie.0.1'].map((name) => blockdev({ [name]: SECRET })),
     ...[[SECRET], { a: SECRET }, [[{ b: SECRET }]]].map((value) => command('x-any', { pasword: value })),
   ],
+  'what the agent of a guest is given': [
+    command('guest-exec', { path: '/bin/cat', 'input-data': SECRET, 'capture-output': true }),
+    command('guest-exec', { path: '/bin/cat', 'input-dta': SECRET }),
+    command('guest-exe', { path: '/bin/cat', input: SECRET }),
+    ...[
+      'PGPASSWORD PASSWORD MYSQL_PWD DB_PASS AWS_SECRET_ACCESS_KEY GITHUB_TOKEN API_KEY APIKEY api_key SESSION',
+      'VAULT_TOKEN SSHPASS BORG_PASSPHRASE RESTIC_PASSWORD AUTH_COOKIE PRIVATE_KEY OTP JWT awsSecretKey PGPASWORD',
+    ]
+      .flatMap((names) => names.split(' '))
+      .map((name) => command('guest-exec', { path: '/bin/x', env: ['PATH=/bin', `${name}=${SECRET}`] })),
+    command('guest-exec', { path: '/bin/x', env: [`TOKEN=a b=${SECRET}`] }),
+    command('guest-exec', { path: '/bin/x', env: `TOKEN=${SECRET}` }),
+    command('guest-exec', { path: '/bin/x', env: { TOKEN: SECRET } }),
+    command('guest-exec', {
+      path: '/bin/x',
+      env: [`URL=https://u:${SECRET}@h/`, `TOKEN=${'x'.repeat(70_000)}${SECRET}`],
+    }),
+    command('guest-file-write', { handle: 1000, 'buf-b64': SECRET, count: 6 }),
+    command('guest-file-write', { handle: 1000, buf: SECRET }),
+    command('guest-set-user-password', { username: 'root', password: SECRET, crypted: true }),
+    command('guest-set-user-password', { username: 'root', pasword: SECRET }),
+  ],
   'options of the command line in a member': [
     command('device_add', { driver: `isa-applesmc,osk=${SECRET}` }),
     command('object-add', { 'qom-type': `secret,data=${SECRET}`, id: 'o' }),
@@ -241,6 +263,8 @@ const BROKEN: readonly string[] = [
   `{"execute":"object-add","arguments":{"qom-type" "secret","data":"${SECRET}"}}`,
   `{"cokie" "${SECRET}"}`,
   `{"x":"https://u:${SECRET}@h`,
+  `{"execute":"guest-file-write","arguments":{"buf-b64":"${SECRET}"`,
+  `{"execute":"guest-exec","arguments":{"input-data":"${SECRET}"`,
   `{"p\\u0061ssword" "${SECRET}"}`,
   `set_password vnc ${SECRET}\n`,
   `passwort ${SECRET}`,
@@ -323,6 +347,16 @@ describe('no way to write a secret brings it into the log', () => {
         'query-named-block-nodes',
         '{"execute":"query-named-block-nodes"}',
         JSON.stringify({ return: [{ file: `rbd:p/i:key=${SECRET}` }] }),
+      ],
+      ...['out-data', 'err-data', 'Out-Data'].map((name): [string, string, string] => [
+        'guest-exec-status',
+        command('guest-exec-status', { pid: 7 }),
+        JSON.stringify({ return: { exitcode: 0, exited: true, [name]: SECRET } }),
+      ]),
+      [
+        'guest-file-read',
+        command('guest-file-read', { handle: 1000 }),
+        JSON.stringify({ return: { count: 8, 'buf-b64': SECRET, eof: true } }),
       ],
       [
         'x-any',
@@ -432,6 +466,13 @@ describe('a deed is shown, whatever it looks like', () => {
       ),
     ]),
     command('guest-exec', { path: '/bin/sh', arg: ['-c', 'https://u:$(evil)@h'] }),
+    command('guest-exec', {
+      path: '/bin/sh',
+      arg: ['-c', 'TOKEN=x evil', 'password=x'],
+      env: ['LD_PRELOAD=/tmp/evil.so', 'BASH_ENV=/tmp/evil', 'PWD=/root', 'PATH=/tmp', 'KEYMAP=de', 'MONKEY=x'],
+      'capture-output': true,
+    }),
+    command('guest-file-open', { path: '/root/.ssh/authorized_keys', mode: 'w' }),
   ];
   for (const raw of shown) {
     test(raw, () => {
@@ -448,6 +489,26 @@ describe('a deed is shown, whatever it looks like', () => {
       /"https:\/\/bob:\[redacted 4 bytes #[0-9a-f]{8}\]@host\.example\/path\/x\.img\?a=1&sig=\[redacted 3 bytes #[0-9a-f]{8}\]&b=2"/,
     );
     assert.deepEqual(found?.paths, ['arguments.url!password', 'arguments.url!sig']);
+  });
+
+  test('what an agent is given and what it answers, but for contents, each told from others by its mark', () => {
+    const argumentsOf = (name: string, args: unknown) =>
+      JSON.parse(Buffer.from(redactor.command(name, Buffer.from(command(name, args)))?.message?.bytes ?? []).toString())
+        .arguments;
+    const mark = /^\[redacted 4 bytes #[0-9a-f]{8}\]$/;
+    const run = { path: '/bin/sh', arg: ['-s'], env: ['A=b', 'TOKEN=abcd'], 'input-data': 'ZXZp' };
+    const { 'input-data': input, env, ...others } = argumentsOf('guest-exec', run);
+    assert.match(input, mark);
+    assert.deepEqual(others, { path: '/bin/sh', arg: ['-s'] });
+    assert.equal(env[0], 'A=b');
+    assert.match(env[1], /^TOKEN=\[redacted 4 bytes #[0-9a-f]{8}\]$/);
+    const { 'buf-b64': written, handle } = argumentsOf('guest-file-write', { handle: 1000, 'buf-b64': 'ZXZp' });
+    assert.equal(written, input);
+    assert.equal(handle, 1000);
+    const status = '{"return": {"exitcode": 3, "out-data": "ZXZp", "exited": true}}';
+    const answer = redactor.answer('guest-exec-status', null, Buffer.from(status));
+    assert.equal(Buffer.from(answer?.bytes ?? []).toString(), status.replace('ZXZp', input));
+    assert.deepEqual(answer?.paths, ['return.out-data']);
   });
 
   test('even if its id is full of secrets', () => {
