@@ -27,6 +27,20 @@ const MOST_WITHHELD_TEXTS = 64;
 /** Linux's MAX_ARG_STRLEN, each byte written as `\u0078`. In bytes. */
 const LONGEST_EXECUTED = 6 * 128 * 1024;
 const BLANK = 0x20;
+/** As many blanks in a line of HMP, in bytes, are kept as one. */
+const SHORTEST_RUN = 64;
+const ONE_BLANK = Buffer.from(' ');
+const BACKSLASH = 0x5c;
+const LOWER_U = 0x75;
+const ZERO = 0x30;
+const TWO = 0x32;
+const NINE = 0x39;
+/** The bit that makes a letter a small one. */
+const LOWER = 0x20;
+const LOWER_A = 0x61;
+const LOWER_D = 0x64;
+const ESCAPED_BLANKS = Buffer.from('trnf');
+const NOTHING_TAKEN: readonly string[] = [];
 
 const BRACE = 0x7b;
 const COMMA = 0x2c;
@@ -49,18 +63,61 @@ export interface Outline {
  * @returns the command with what is large in it withheld, and all but its name and its arguments; null where it is too large for that, or what is left is
  */
 export function outlineOf(command: string, message: Uint8Array, marks: SecretMarks): Outline | null {
-  const canBeTakenApart = message.length <= LONGEST_TAKEN_APART;
-  const plain = canBeTakenApart ? outlineWith(message, marks, null) : null;
+  const short = command === 'human-monitor-command' ? withoutRuns(message) : message;
+  const found = outlineOfLarge(command, short, marks);
+  return found === null || short === message ? found : { bytes: found.bytes, paths: [...found.paths, 'blanks'] };
+}
+
+/** HMP passes over any number of blanks between words. @returns the message with one in place of many, or as it is where that is still large */
+function withoutRuns(message: Uint8Array): Uint8Array {
+  const raw = Buffer.from(message.buffer, message.byteOffset, message.length);
+  const pieces: Uint8Array[] = [];
+  let from = 0;
+  let dropped = 0;
+  for (let at = 0; at < raw.length && at - dropped <= LONGEST_SEARCHED; ) {
+    const start = at;
+    for (let length = blankAt(raw, at); length > 0; length = blankAt(raw, at)) at += length;
+    if (at - start >= SHORTEST_RUN) {
+      pieces.push(raw.subarray(from, start), ONE_BLANK);
+      dropped += at - start;
+      from = at;
+    } else if (at === start) at += raw[at] === BACKSLASH ? 2 : 1;
+  }
+  if (raw.length - dropped > LONGEST_SEARCHED) return message;
+  return Buffer.concat([...pieces, raw.subarray(from)]);
+}
+
+/** @returns how many bytes the blank at `at` has, as HMP takes it, as it is or escaped; 0 where there is none */
+function blankAt(raw: Buffer, at: number): number {
+  const byte = raw[at];
+  if (byte !== BACKSLASH) return byte !== undefined && byte <= BLANK ? 1 : 0;
+  const letter = raw[at + 1] ?? 0;
+  if (letter !== LOWER_U) return ESCAPED_BLANKS.includes(letter) ? 2 : 0;
+  if (raw[at + 2] !== ZERO || raw[at + 3] !== ZERO) return 0;
+  const high = raw[at + 4];
+  const low = raw[at + 5] ?? 0;
+  if (high === ZERO) return low === NINE || ((low | LOWER) >= LOWER_A && (low | LOWER) <= LOWER_D) ? 6 : 0;
+  return high === TWO && low === ZERO ? 6 : 0;
+}
+
+function outlineOfLarge(command: string, message: Uint8Array, marks: SecretMarks): Outline | null {
+  const raw = Buffer.from(message.buffer, message.byteOffset, message.length);
+  if (raw.length <= LONGEST_SEARCHED) return outlineWith(raw, membersOf(raw, raw.indexOf('{')), marks, NOTHING_TAKEN);
+  const members = raw.length <= LONGEST_TAKEN_APART ? membersOf(raw, raw.indexOf('{')) : null;
+  const plain = outlineWith(raw, members, marks, null);
   if (plain !== null && !plain.hidesDeed) return plain;
-  const compact = compactOf(message, marks);
-  const shown = compact && outlineWith(compact.bytes, marks, compact.paths);
-  return shown ?? (canBeTakenApart ? abridgedOf(command, message, marks) : null) ?? plain;
+  const compact = compactOf(raw, marks);
+  const shown = compact && outlineWith(compact.bytes, membersOf(compact.bytes, 0), marks, compact.paths);
+  return shown ?? abridgedOf(command, raw, members, marks) ?? plain;
 }
 
 /** @returns the command with the beginning of each list and object in its arguments; null where it has too many members */
-function abridgedOf(command: string, message: Uint8Array, marks: SecretMarks): Outline | null {
-  const raw = Buffer.from(message.buffer, message.byteOffset, message.length);
-  const members = membersOf(raw, raw.indexOf('{'));
+function abridgedOf(
+  command: string,
+  raw: Buffer,
+  members: readonly Member[] | null,
+  marks: SecretMarks,
+): Outline | null {
   if (members === null) return null;
   const pieces: Uint8Array[] = [];
   const paths: string[] = [];
@@ -84,14 +141,16 @@ function abridgedOf(command: string, message: Uint8Array, marks: SecretMarks): O
   return length > LONGEST_SEARCHED ? null : { bytes: Buffer.concat(pieces), paths };
 }
 
-/** @param taken what has been taken out already; null where all that is large is to be withheld */
+/**
+ * @param members of the command, or null where it has too many
+ * @param taken what has been taken out already; null where all that is large is to be withheld
+ */
 function outlineWith(
-  bytes: Uint8Array,
+  raw: Buffer,
+  members: readonly Member[] | null,
   marks: SecretMarks,
   taken: readonly string[] | null,
 ): (Outline & { readonly hidesDeed: boolean }) | null {
-  const raw = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const members = membersOf(raw, raw.indexOf('{'));
   if (members === null) return null;
   const withheld: Member[] = [];
   let hidesDeed = false;
@@ -121,8 +180,10 @@ function outlineWith(
  * shown, so `exec:` with a short command is, whatever stands around it.
  * @returns null where that makes it no smaller than can be searched
  */
-function compactOf(message: Uint8Array, marks: SecretMarks): Outline | null {
-  const raw = Buffer.from(message.buffer, message.byteOffset, message.length);
+function compactOf(
+  raw: Buffer,
+  marks: SecretMarks,
+): { readonly bytes: Buffer; readonly paths: readonly string[] } | null {
   const pieces: Piece[] = [];
   const long: Piece[] = [];
   let length = 0;
