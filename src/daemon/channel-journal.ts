@@ -1,5 +1,5 @@
 /** The journal that tells the channels (channels.ts). Where nobody listens, a call looks at one flag and nothing else. */
-import type { ClientView, CommandView, Journal, ReplySource } from '../mux/journal.js';
+import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../mux/journal.js';
 import type { Descriptor, UpstreamState } from '../mux/link.js';
 import {
   clientConnected,
@@ -18,6 +18,7 @@ import {
   eventCame,
   strayCame,
   upstreamChanged,
+  upstreamHealth,
 } from './channels.js';
 
 export class ChannelJournal implements Journal {
@@ -101,6 +102,11 @@ export class ChannelJournal implements Journal {
 
   upstream(state: UpstreamState): void {
     if (upstreamChanged.hasSubscribers) upstreamChanged.publish({ monitor: this.#monitor, state });
+  }
+
+  health(health: UpstreamHealth, _before: UpstreamHealth, age: number): void {
+    if (!upstreamHealth.hasSubscribers) return;
+    upstreamHealth.publish({ monitor: this.#monitor, health: health.name, age: age / 1000 });
   }
 
   stray(_message: readonly Uint8Array[], why: string): void {

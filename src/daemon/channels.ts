@@ -30,6 +30,7 @@ interface OfCommand extends OfClient {
 /** Every channel's name and message. */
 export interface DaemonChannels {
   'qmpmux:upstream': OfMonitor & { readonly state: UpstreamState };
+  'qmpmux:upstream:health': OfMonitor & { readonly health: 'answering' | 'busy' | 'silent'; readonly age: number };
   'qmpmux:event': OfMonitor & { readonly event: string; readonly receivers: number };
   'qmpmux:stray': OfMonitor & { readonly why: string };
   'qmpmux:client:connected': OfClient & { readonly peer: Peer };
@@ -75,6 +76,7 @@ function typed<N extends Name>(name: N): TypedChannel<DaemonChannels[N]> {
 }
 
 export const upstreamChanged = typed('qmpmux:upstream');
+export const upstreamHealth = typed('qmpmux:upstream:health');
 export const eventCame = typed('qmpmux:event');
 export const strayCame = typed('qmpmux:stray');
 export const clientConnected = typed('qmpmux:client:connected');

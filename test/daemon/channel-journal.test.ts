@@ -81,6 +81,11 @@ const told: readonly (readonly [call: (journal: ChannelJournal) => void, name: s
     'upstream',
     { monitor: 'vm', state: { name: 'lost', reason: 'EOF' } },
   ],
+  [
+    (journal) => journal.health({ name: 'silent', since: 7 }, { name: 'answering' }, 31_000),
+    'upstream:health',
+    { monitor: 'vm', health: 'silent', age: 31 },
+  ],
 ];
 
 describe('the channels of a monitor', () => {
