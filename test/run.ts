@@ -65,12 +65,9 @@ const ofEachQemu = [
 /** What depends on Node's version: files, and whole folders. */
 const ofEachNode = [
   'cli',
-  'client',
-  'net',
   'conformance/conformance',
   'conformance/descriptors',
   'daemon/descriptors',
-  'e2e/debian-package',
   'e2e/descriptors',
   'e2e/node-builds',
   'e2e/npm-package',
