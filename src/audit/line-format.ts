@@ -1,7 +1,7 @@
 /** One occurrence as a line for people. */
 import stringWidth from 'string-width';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
-import { type PeerFacts, peerText } from '../shared/peer-text.js';
+import { type PeerFacts, peerText, readPeerFacts } from '../shared/peer-text.js';
 import { printable } from '../shared/printable.js';
 import type { Occurrence } from './filter.js';
 import type { Entry } from './joiner.js';
@@ -207,17 +207,7 @@ export function clientText({ record, run }: Occurrence, isShort = false): string
 function peerFacts(peer: JsonObject): PeerFacts {
   const text = (name: string) => (typeof peer[name] === 'string' ? peer[name] : undefined);
   const number = (name: string) => (typeof peer[name] === 'number' ? peer[name] : undefined);
-  return {
-    program: text('program'),
-    pid: number('pid'),
-    uid: number('uid'),
-    user: text('user'),
-    loginuid: number('loginuid'),
-    login: text('login'),
-    address: text('address'),
-    port: number('port'),
-    subject: text('subject'),
-  };
+  return readPeerFacts(text, number);
 }
 
 /** @returns what happened: the command, the event, the change. */

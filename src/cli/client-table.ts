@@ -1,5 +1,5 @@
 /** Clients, in the words and columns of tables. */
-import { peerText as peerWords } from '../shared/peer-text.js';
+import { peerText as peerWords, readPeerFacts } from '../shared/peer-text.js';
 import { showSize, showTime } from './quantities.js';
 import type { Report } from './report.js';
 import { type Column, outputOptions, tableLines, type TableOptions } from './table.js';
@@ -56,17 +56,6 @@ export function clientNumber(client: Report): string {
 export function peerText(peer: Report): string {
   const text = (name: string) => peer.at(name).text || undefined;
   const number = (name: string) => (peer.at(name).isThere ? peer.at(name).number : undefined);
-  const words = peerWords({
-    kind: text('type'),
-    program: text('program'),
-    pid: number('pid'),
-    uid: number('uid'),
-    user: text('user'),
-    loginuid: number('loginuid'),
-    login: text('login'),
-    address: text('address'),
-    port: number('port'),
-    subject: text('subject'),
-  });
+  const words = peerWords({ kind: text('type'), ...readPeerFacts(text, number) });
   return words || peer.at('type').text;
 }

@@ -47,3 +47,25 @@ export function clientText({ id, peer }: { readonly id: number; readonly peer: P
   const who = peerText(peer);
   return who === '' ? `client ${id}` : `client ${id}, ${who}`;
 }
+
+/**
+ * @param text a member of a peer as JSON has it, if it is there
+ * @param number the same of a number
+ * @returns the facts that `peerText` puts into words, but for the kind of socket
+ */
+export function readPeerFacts(
+  text: (name: string) => string | undefined,
+  number: (name: string) => number | undefined,
+): PeerFacts {
+  return {
+    program: text('program'),
+    pid: number('pid'),
+    uid: number('uid'),
+    user: text('user'),
+    loginuid: number('loginuid'),
+    login: text('login'),
+    address: text('address'),
+    port: number('port'),
+    subject: text('subject'),
+  };
+}
