@@ -137,7 +137,7 @@ export class LineLayout {
       who: printable(inShort(clientText(entry))),
       shortWho: printable(inShort(clientText(entry, true))),
       what: printable(inShort(whatOf(record))),
-      word: outcome.word,
+      word: printable(inShort(outcome.word)),
       took: outcome.took === null ? '' : formatDuration(outcome.took),
     };
   }

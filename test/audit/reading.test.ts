@@ -278,6 +278,10 @@ describe('a line for people', () => {
       }),
     ]);
     assert.match(line, /^[\x20-\x7e…→]*$/);
+    const [answer = ''] = show([recordLine(1, 'error', { source: evil, message: { error: { desc: evil } } })]);
+    assert.match(answer, /^[\x20-\x7e…→]*$/);
+    const [probe = ''] = show([recordLine(1, 'probe', { outcome: evil, reason: evil })]);
+    assert.match(probe, /^[\x20-\x7e…→]*$/);
   });
 
   test('has exact integers', () => {
