@@ -14,6 +14,6 @@ export type { ClientState, CommandOptions, ConnectOptions, EventsOptions } from 
 export { QmpClient } from './client/qmp-client.js';
 export type { RawReply } from './client/raw-command.js';
 export type { DaemonChannels } from './daemon/channels.js';
-export { type SharedMonitor, shareMonitor, type ShareOptions } from './daemon/shared-monitor.js';
-export { QmpmuxError } from './errors.js';
-export type { JsonObject, JsonValue } from './qmp/value.js';
+export { type SharedMonitor, type ShareOptions, shareMonitor } from './daemon/shared-monitor.js';
+export type { JsonObject, JsonValue } from './qmp/json/value.js';
+export { QmpmuxError } from './shared/errors.js';

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { linuxNumbers } from '../dist/linux.js';
+import { linuxNumbers } from '../dist/system/linux.js';
 
 describe('the numbers of Linux’s system calls', () => {
   test('are those of each architecture', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nearest, suggestion } from '../dist/spelling.js';
+import { nearest, suggestion } from '../dist/shared/spelling.js';
 
 const words = ['serve', 'events', 'exec', 'shell', 'unix', 'tcp'];
 

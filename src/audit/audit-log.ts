@@ -8,8 +8,9 @@
  *
  * `#state` goes writing → failing (a write failed) → writing (a retry succeeded, and a record says so); either → closed.
  */
+
+import { ShortText, viewOf } from '../shared/bytes.js';
 import { chainHash, FIRST_HASH, HASH_MEMBER, LINE_END, TAIL_LENGTH } from './chain.js';
-import { ShortText, viewOf } from '../qmp/ascii.js';
 import { Clock, type TimeSource } from './clock.js';
 import { type Kind, type LeftOut, NOTHING_LEFT_OUT } from './kinds.js';
 import { LeftOutCommands } from './left-out.js';

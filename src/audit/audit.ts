@@ -1,10 +1,10 @@
 /** The audit log of one daemon, from settings to journals. */
 import { closeSync, fstatSync } from 'node:fs';
 import { AuditFile } from './audit-file.js';
-import { FileLock } from './file-lock.js';
 import { type AuditFigures, AuditLog, EMPTY_HEAD, type Head } from './audit-log.js';
 import { systemTime } from './clock.js';
 import { AuditOpenError, systemReason } from './errors.js';
+import { FileLock } from './file-lock.js';
 import { openLogFile } from './log-place.js';
 import { readPredecessor, readTail, type Tail } from './log-tail.js';
 import { Recorder } from './recorder.js';

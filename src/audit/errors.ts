@@ -1,5 +1,5 @@
 /** The audit log's errors. */
-import { QmpmuxError } from '../errors.js';
+import { QmpmuxError } from '../shared/errors.js';
 
 /** A setting or an argument that makes no sense. */
 export class AuditSettingError extends QmpmuxError {

@@ -6,8 +6,8 @@
  */
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
-import { loadKoffi } from '../koffi.js';
-import { LOCK_EX, LOCK_NB } from '../linux.js';
+import { loadKoffi } from '../system/koffi.js';
+import { LOCK_EX, LOCK_NB } from '../system/linux.js';
 
 const { EWOULDBLOCK } = constants.errno;
 

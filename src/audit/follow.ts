@@ -1,5 +1,5 @@
 /** The lines of a log that is being written, those that are there and those that come: `tail -F` that loses nothing when the file is rotated. */
-import { open, stat, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AuditReadError, systemCode, systemReason } from './errors.js';
 import { LONGEST_LINE, unwrapped } from './log-lines.js';

@@ -5,7 +5,7 @@
 import { Glob } from '../mux/glob.js';
 import type { ClientView } from '../mux/journal.js';
 import { readOnlyCommands } from '../mux/read-only.js';
-import { nearest } from '../spelling.js';
+import { nearest } from '../shared/spelling.js';
 import { AuditSettingError } from './errors.js';
 
 /** Of a sum, in milliseconds: a client has one record in that time, and one when it leaves. */

@@ -3,7 +3,7 @@
  * no object and no string. Everything put is ASCII or UTF-8; what is not is spelled out by `putLatin1`.
  */
 import { constants } from 'node:buffer';
-import { copyWords, type ShortText, viewOf } from '../qmp/ascii.js';
+import { copyWords, type ShortText, viewOf } from '../shared/bytes.js';
 
 const FIRST_SIZE = 64 * 1024;
 /** A buffer that one huge message has grown is not kept beyond this. */

@@ -1,6 +1,6 @@
 /** One occurrence as a line for people. */
 import stringWidth from 'string-width';
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import { type PeerFacts, peerText, readPeerFacts } from '../shared/peer-text.js';
 import { printable } from '../shared/printable.js';
 import type { Occurrence } from './filter.js';

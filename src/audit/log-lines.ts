@@ -1,7 +1,7 @@
 /** The lines of log files, plain or compressed, in bounded memory. */
 import split2 from 'split2';
 import { AuditReadError, systemReason } from './errors.js';
-import { type LongLine, LineGate, type Piece } from './read/line-gate.js';
+import { LineGate, type LongLine, type Piece } from './read/line-gate.js';
 import { type BytesOptions, logBytes } from './read/log-bytes.js';
 import { memberText } from './record.js';
 

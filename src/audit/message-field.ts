@@ -9,7 +9,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { ShortText } from '../qmp/ascii.js';
+import { ShortText } from '../shared/bytes.js';
 import type { LineBuffer } from './line-buffer.js';
 import { checkJson, Json } from './strict-json.js';
 

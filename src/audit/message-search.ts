@@ -4,7 +4,7 @@
  * What must hold: no recursion but into a JSON text within a text, of which there are few levels; no token is looked at more than a few
  * times; and what is remembered of removals has a bound.
  */
-import { Token } from '../qmp/tokens.js';
+import { Token } from '../qmp/json/tokens.js';
 import { harmlessInOptions, redactHmp, secretsInHmpAnswer } from './hmp-redaction.js';
 import { MessageTokens } from './message-tokens.js';
 import { NO_SIBLINGS, type Siblings, siblingsIn } from './object-siblings.js';

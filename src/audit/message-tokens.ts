@@ -1,8 +1,8 @@
 /** One message as its tokens: which belong together, and what is written in them. No recursion, whatever the nesting. */
-import { Parser } from '../qmp/parser.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
-import { MAX_NESTING } from '../qmp/stream-limits.js';
-import { returnTokenList, Token, type TokenList } from '../qmp/tokens.js';
+import { Parser } from '../qmp/json/parser.js';
+import { Scan, Scanner } from '../qmp/json/scanner.js';
+import { MAX_NESTING } from '../qmp/json/stream-limits.js';
+import { returnTokenList, Token, type TokenList } from '../qmp/json/tokens.js';
 
 /** A string with escapes that is longer is not decoded. */
 const MOST_DECODED = 1024 * 1024;

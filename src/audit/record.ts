@@ -1,5 +1,5 @@
 /** Records as readers of a log see them: one line of it, parsed. What they may hold is said in record.schema.json. */
-import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/json/value.js';
 import { HASH_LENGTH, HASH_MEMBER } from './chain.js';
 import { isKind, type Kind } from './kinds.js';
 import type { LogLine } from './log-lines.js';

@@ -7,7 +7,7 @@
  */
 import type { ClientView, CommandView, Journal, ProbeView, ReplySource } from '../mux/journal.js';
 import type { Descriptor, UpstreamState } from '../mux/link.js';
-import { ShortText } from '../qmp/ascii.js';
+import { ShortText } from '../shared/bytes.js';
 import { type AuditLog, kindMember } from './audit-log.js';
 import type { Kind } from './kinds.js';
 import { LeftOutCounts, type LeftOutSum } from './left-out.js';

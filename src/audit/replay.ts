@@ -3,7 +3,7 @@
  * sent as it was (something was removed from it) is left out and counted, and so are qmpmux's own commands, which no QEMU knows.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/json/value.js';
 import { type Filter, matches } from './filter.js';
 import { isStart } from './joiner.js';
 import { brief } from './line-format.js';

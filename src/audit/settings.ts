@@ -1,6 +1,7 @@
 /** What a user says about the audit log, from the config file or from flags, and the few forms it has as text. */
+
+import { parseByteSize } from '../shared/units.js';
 import type { OnError } from './audit-log.js';
-import { parseByteSize } from '../units.js';
 import { AuditSettingError } from './errors.js';
 import type { LeftOut } from './kinds.js';
 import { MOST_SEGMENTS } from './redaction-rules.js';

@@ -1,5 +1,5 @@
 /** What a log comes to: for each monitor, client and command, how many, how many errors, how long, how many bytes. */
-import { matches, type Filter } from './filter.js';
+import { type Filter, matches } from './filter.js';
 import type { Entry } from './joiner.js';
 import { clientText } from './line-format.js';
 import { deedOf } from './read/deed.js';

@@ -3,11 +3,11 @@
  * have answers. What is wrong is told with its place. One pass, in memory bounded by the commands in flight.
  */
 import { createHash } from 'node:crypto';
-import { checkLink, FIRST_HASH, HASH_LENGTH, type LinkVerdict } from './chain.js';
 import type { Head } from './audit-log.js';
+import { checkLink, FIRST_HASH, HASH_LENGTH, type LinkVerdict } from './chain.js';
+import { isOfSameClient, isStart } from './joiner.js';
 import type { LogLine } from './log-lines.js';
 import type { LongLine } from './read/line-gate.js';
-import { isOfSameClient, isStart } from './joiner.js';
 import { timeOf } from './read/moment.js';
 import { isSetBack } from './read/seek.js';
 import { type AuditRecord, numberOf, objectOf, recordOf, textOf } from './record.js';

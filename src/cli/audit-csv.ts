@@ -8,7 +8,7 @@ import { brief, outcomeOf, whatOf } from '../audit/line-format.js';
 import { argumentsOf } from '../audit/read/deed.js';
 import { momentParts, type Zone } from '../audit/read/moment.js';
 import { numberOf, objectOf, textOf } from '../audit/record.js';
-import type { JsonValue } from '../qmp/value.js';
+import type { JsonValue } from '../qmp/json/value.js';
 import { printable } from '../shared/printable.js';
 
 const COLUMNS = [

@@ -1,6 +1,6 @@
 /** `qmpmux audit replay`: a log's commands once more, to a test VM. */
 import { type Filter, matches } from '../audit/filter.js';
-import { feed, type FeedItem } from '../audit/read/feed.js';
+import { type FeedItem, feed } from '../audit/read/feed.js';
 import type { Log } from '../audit/read/log-files.js';
 import { textOf } from '../audit/record.js';
 import { Replay } from '../audit/replay.js';

@@ -10,7 +10,7 @@ import { seekTime } from '../audit/read/seek.js';
 import { parseRecord } from '../audit/record.js';
 import { printable } from '../shared/printable.js';
 import { csvHead, csvRow } from './audit-csv.js';
-import { FILTERS, logsOf, Meter, type Question, questionOf, rangeOf, ReadingSummary, tell } from './audit-files.js';
+import { FILTERS, logsOf, Meter, type Question, questionOf, ReadingSummary, rangeOf, tell } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { whenReaderLeaves } from './output.js';
 import { subcommand, UsageError } from './subcommand.js';

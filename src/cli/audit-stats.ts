@@ -5,7 +5,7 @@ import { feed } from '../audit/read/feed.js';
 import type { Log } from '../audit/read/log-files.js';
 import { Stats, type StatsRow } from '../audit/stats.js';
 import { printable } from '../shared/printable.js';
-import { FILTERS, logsOf, Meter, questionOf, rangeOf, ReadingSummary } from './audit-files.js';
+import { FILTERS, logsOf, Meter, questionOf, ReadingSummary, rangeOf } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand } from './subcommand.js';
 

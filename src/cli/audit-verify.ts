@@ -2,10 +2,10 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { Head } from '../audit/audit-log.js';
 import { AuditReadError, systemReason } from '../audit/errors.js';
-import { type Finding, formatHead, parseHead, quoted, Verifier, type VerifyResult } from '../audit/verify.js';
 import { lineBatches } from '../audit/log-lines.js';
-import { logsOf, Meter } from './audit-files.js';
+import { type Finding, formatHead, parseHead, quoted, Verifier, type VerifyResult } from '../audit/verify.js';
 import { printable } from '../shared/printable.js';
+import { logsOf, Meter } from './audit-files.js';
 import { EXIT } from './exit-code.js';
 import { subcommand, UsageError } from './subcommand.js';
 

@@ -2,7 +2,7 @@
 import { peerText as peerWords, readPeerFacts } from '../shared/peer-text.js';
 import { showSize, showTime } from './quantities.js';
 import type { Report } from './report.js';
-import { type Column, outputOptions, tableLines, type TableOptions } from './table.js';
+import { type Column, outputOptions, type TableOptions, tableLines } from './table.js';
 
 const UNIT: Column = { head: 'UNIT', mayShrink: true };
 const COLUMNS: readonly Column[] = [

@@ -1,5 +1,5 @@
 /** `qmpmux completion`: a script that makes a shell complete what is typed behind `qmpmux`. */
-import { suggestion } from '../spelling.js';
+import { suggestion } from '../shared/spelling.js';
 import { loadCommands } from './command-tree.js';
 import { completionScript, SHELLS } from './completion-scripts.js';
 import { EXIT } from './exit-code.js';

@@ -1,8 +1,8 @@
 /** `--timeout TIME`: one limit for connecting and for all answers together. */
 import type { CommandOptions, ConnectOptions } from '../client/options.js';
 import { QmpClient } from '../client/qmp-client.js';
-import { QmpmuxError } from '../errors.js';
-import { parseDuration } from '../units.js';
+import { QmpmuxError } from '../shared/errors.js';
+import { parseDuration } from '../shared/units.js';
 import { UsageError } from './subcommand.js';
 import { openTarget, type Target } from './target.js';
 

@@ -6,8 +6,8 @@ import type { RawReply } from '../client/raw-command.js';
 import { CommandInput, type InputPiece } from './command-input.js';
 import type { ExecSyntax } from './exec-syntax.js';
 import { FieldCheck } from './field-check.js';
-import { describeError, type OutputForm, writeReply } from './reply-output.js';
 import { whenReaderLeaves } from './output.js';
+import { describeError, type OutputForm, writeReply } from './reply-output.js';
 import { writeProblem } from './screen-text.js';
 import { UsageError } from './subcommand.js';
 

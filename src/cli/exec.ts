@@ -1,7 +1,7 @@
 /** `qmpmux exec`: commands to a QMP server, and what it answers, byte for byte unless asked otherwise. */
 import type { QmpClient } from '../client/qmp-client.js';
-import { isJsonArray, isJsonObject } from '../qmp/value.js';
-import { suggestion } from '../spelling.js';
+import { isJsonArray, isJsonObject } from '../qmp/json/value.js';
+import { suggestion } from '../shared/spelling.js';
 import { Deadline } from './deadline.js';
 import { ExecSyntax } from './exec-syntax.js';
 import { EXIT } from './exit-code.js';
@@ -9,8 +9,8 @@ import { parseFields } from './fields.js';
 import { describeError, type OutputForm, writeReply } from './reply-output.js';
 import { writeProblem } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';
-import { valueReader } from './value-file.js';
 import { ADDRESS_NOTE, takeTarget } from './target.js';
+import { valueReader } from './value-file.js';
 
 interface Flags {
   readonly pretty: boolean | undefined;

@@ -1,5 +1,5 @@
 /** Exit codes, from sysexits(3), and which error ends with which. */
-import { QmpmuxError } from '../errors.js';
+import { QmpmuxError } from '../shared/errors.js';
 
 export const EXIT = {
   ok: 0,

@@ -1,6 +1,6 @@
 /** `--fields`: members picked out of a value by dotted paths, for scripts: one line a row, the fields with tabs between them. */
-import { formatJson, isJsonArray, isJsonObject, type JsonValue } from '../qmp/value.js';
-import { nearest } from '../spelling.js';
+import { formatJson, isJsonArray, isJsonObject, type JsonValue } from '../qmp/json/value.js';
+import { nearest } from '../shared/spelling.js';
 
 /** The names on the way to a member; a number is an index of a list. */
 export type FieldPath = readonly string[];

@@ -3,8 +3,8 @@
  * Node's own start.
  */
 import yargs, { type Argv } from 'yargs';
-import { nearest, suggestion } from '../spelling.js';
-import { packageVersion } from '../version.js';
+import { nearest, suggestion } from '../shared/spelling.js';
+import { packageVersion } from '../system/version.js';
 import { EXIT } from './exit-code.js';
 import { type Subcommand, UsageError } from './subcommand.js';
 import { type Entry, SUBCOMMANDS } from './subcommands.js';

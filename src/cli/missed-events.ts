@@ -3,9 +3,9 @@
  * comes only says that there is something to ask for. So a number is never guessed, and a slow reader of our output loses nothing
  * that the ring still has.
  */
-import { readEvent, type QmpEvent } from '../client/messages.js';
+import { type QmpEvent, readEvent } from '../client/messages.js';
 import { findItems, findMembers } from '../client/reply-members.js';
-import { isJsonObject, type JsonObject, parseJson } from '../qmp/value.js';
+import { isJsonObject, type JsonObject, parseJson } from '../qmp/json/value.js';
 import type { OwnCommands } from './own-commands.js';
 import { showCount } from './quantities.js';
 import { Report } from './report.js';

@@ -4,7 +4,7 @@
  */
 import { fstatSync, readlinkSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { QmpmuxError } from '../errors.js';
+import { QmpmuxError } from '../shared/errors.js';
 
 const STDOUT = 1;
 /** How often it is looked whether the terminal is still there, in milliseconds. */

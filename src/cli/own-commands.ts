@@ -3,14 +3,14 @@ import { QmpError } from '../client/errors.js';
 import { readError } from '../client/messages.js';
 import type { QmpClient } from '../client/qmp-client.js';
 import { findMembers } from '../client/reply-members.js';
-import { QmpmuxError } from '../errors.js';
-import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/json/value.js';
+import { QmpmuxError } from '../shared/errors.js';
 import { Deadline } from './deadline.js';
 import { EXIT } from './exit-code.js';
 import { Report } from './report.js';
 import { textFor } from './screen-text.js';
-import { takeTarget, type Target } from './target.js';
 import { UsageError } from './subcommand.js';
+import { type Target, takeTarget } from './target.js';
 
 /** For the notes of the subcommands that use them. */
 export const OWN_COMMANDS_NOTE =

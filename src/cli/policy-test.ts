@@ -2,11 +2,11 @@
 import { ConfigError } from '../daemon/config.js';
 import { type PolicyRules, readPolicyFile } from '../daemon/policies.js';
 import { ArgumentList } from '../mux/arguments.js';
-import { type Policy, readOnlyPolicy, RulePolicy, type Verdict } from '../mux/policy.js';
+import { type Policy, RulePolicy, readOnlyPolicy, type Verdict } from '../mux/policy.js';
 import { notesOn } from '../mux/policy-notes.js';
 import { CommandReader } from '../qmp/command.js';
-import { Parser } from '../qmp/parser.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
+import { Parser } from '../qmp/json/parser.js';
+import { Scan, Scanner } from '../qmp/json/scanner.js';
 import { ExecSyntax } from './exec-syntax.js';
 import { EXIT } from './exit-code.js';
 import { textFor, writeProblem } from './screen-text.js';

@@ -4,7 +4,7 @@ import type { Colour } from './colour.js';
 import { showTime } from './quantities.js';
 import type { Report } from './report.js';
 import { LONG } from './status-report.js';
-import { type Column, outputOptions, tableLines, type TableOptions } from './table.js';
+import { type Column, outputOptions, type TableOptions, tableLines } from './table.js';
 
 const COLUMNS: readonly Column[] = [
   { head: 'STATE' },

@@ -3,7 +3,7 @@ import type { QmpError } from '../client/errors.js';
 import { readError } from '../client/messages.js';
 import type { RawReply } from '../client/raw-command.js';
 import { findMembers } from '../client/reply-members.js';
-import { isJsonObject, parseJson } from '../qmp/value.js';
+import { isJsonObject, parseJson } from '../qmp/json/value.js';
 import { type FieldPath, type MissingField, pickFields } from './fields.js';
 import { layOut } from './json-layout.js';
 import { textFor } from './screen-text.js';

@@ -1,6 +1,7 @@
 /** Members of what qmpmux reports, read as far as they are there: it may be of another version. */
+
+import { isJsonArray, isJsonObject, type JsonValue } from '../qmp/json/value.js';
 import { printable } from '../shared/printable.js';
-import { isJsonArray, isJsonObject, type JsonValue } from '../qmp/value.js';
 
 export class Report {
   readonly #value: JsonValue | undefined;

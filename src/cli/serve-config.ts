@@ -1,10 +1,10 @@
 /** What the flags of `qmpmux serve` ask for, as a config. */
 import type { AuditSettings } from '../audit/settings.js';
 import {
+  type DaemonConfig,
   DEFAULT_DRAIN_TIME,
   DEFAULT_LOG,
   DEFAULT_SERVICE,
-  type DaemonConfig,
   type ListenerConfig,
   singleMonitor,
   TAKEOVER_RULE,
@@ -12,11 +12,11 @@ import {
 import { parseLimits } from '../daemon/limit-settings.js';
 import { DEFAULT_LISTENER, parseListenerSettings } from '../daemon/listener-settings.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../daemon/log.js';
-import { QmpmuxError } from '../errors.js';
 import type { ListenAddress } from '../net/address.js';
 import { parseListener, parseUpstream } from '../net/address-parser.js';
-import { suggestion } from '../spelling.js';
-import { DURATION_RULE, parseDuration } from '../units.js';
+import { QmpmuxError } from '../shared/errors.js';
+import { suggestion } from '../shared/spelling.js';
+import { DURATION_RULE, parseDuration } from '../shared/units.js';
 import { UsageError } from './subcommand.js';
 
 export interface ServeFlags {

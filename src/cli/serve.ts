@@ -8,8 +8,8 @@ import { LOG_FORMATS, LOG_LEVELS, openLog } from '../daemon/log.js';
 import { Reloader } from '../daemon/reloader.js';
 import { ServiceManager } from '../daemon/service-manager.js';
 import { EXIT } from './exit-code.js';
-import { configOf, pathToRestore } from './serve-config.js';
 import { textFor } from './screen-text.js';
+import { configOf, pathToRestore } from './serve-config.js';
 import { subcommand } from './subcommand.js';
 
 const STDOUT = 1;

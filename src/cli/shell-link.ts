@@ -10,8 +10,8 @@ import type { Greeting, QmpEvent } from '../client/messages.js';
 import type { ConnectOptions } from '../client/options.js';
 import { QmpClient } from '../client/qmp-client.js';
 import type { RawReply } from '../client/raw-command.js';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import { Schema } from '../qmp/schema.js';
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
 import { openTarget, type Target } from './target.js';
 
 export interface LinkObserver {

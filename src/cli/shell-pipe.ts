@@ -1,9 +1,9 @@
 /** The shell where no terminal is: lines from standard input, answers on standard output, and nothing else there. */
 import type { RawReply } from '../client/raw-command.js';
-import { EXIT } from './exit-code.js';
 import { pieces } from './exec-stream.js';
-import { writeReply, writeText } from './reply-output.js';
+import { EXIT } from './exit-code.js';
 import { whenReaderLeaves } from './output.js';
+import { writeReply, writeText } from './reply-output.js';
 import { textFor, wireText, writeProblem } from './screen-text.js';
 import { type Outcome, ShellSession } from './shell-session.js';
 import type { Open, ShellFlags } from './shell-terminal.js';

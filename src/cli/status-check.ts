@@ -1,6 +1,7 @@
 /** `qmpmux status --check`: a verdict in the form of Nagios' plugins, with figures behind a bar. */
-import type { Report } from './report.js';
+
 import { showCount, showTime } from './quantities.js';
+import type { Report } from './report.js';
 
 /** How long a command may have no answer, in seconds. */
 export interface Thresholds {

@@ -1,9 +1,9 @@
 /** What `qmpmux status` shows. */
 import type { Colour } from './colour.js';
-import { showCount, showBytes, showSize, showTime } from './quantities.js';
-import type { Report } from './report.js';
 import { percentile } from './latency.js';
-import { outputOptions, tableLines, type TableOptions } from './table.js';
+import { showBytes, showCount, showSize, showTime } from './quantities.js';
+import type { Report } from './report.js';
+import { outputOptions, type TableOptions, tableLines } from './table.js';
 
 /** @param monitors those of the VM, where it has told them */
 export function statusLines(

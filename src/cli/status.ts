@@ -1,6 +1,6 @@
 /** `qmpmux status`: how a monitor stands; with `--check`, for Nagios and its like. */
-import { QmpmuxError } from '../errors.js';
-import { parseDuration } from '../units.js';
+import { QmpmuxError } from '../shared/errors.js';
+import { parseDuration } from '../shared/units.js';
 import {
   JSON_OPTION,
   NotThereError,
@@ -10,8 +10,8 @@ import {
   writeAnswer,
 } from './own-commands.js';
 import { Report } from './report.js';
-import { checked, type Thresholds, UNKNOWN, verdictLine } from './status-check.js';
 import { textFor } from './screen-text.js';
+import { checked, type Thresholds, UNKNOWN, verdictLine } from './status-check.js';
 import { subcommand, UsageError } from './subcommand.js';
 
 /** With `--check`, where no --timeout is given, in seconds. */

@@ -3,7 +3,7 @@
  * only the one that was asked for.
  */
 import type { InferredOptionTypes, Options } from 'yargs';
-import { QmpmuxError } from '../errors.js';
+import { QmpmuxError } from '../shared/errors.js';
 
 export type OptionTable = Readonly<Record<string, Options>>;
 

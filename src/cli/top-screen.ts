@@ -2,7 +2,7 @@
 import stringWidth from 'string-width';
 import { clientNumber, peerText } from './client-table.js';
 import { type Colour, plain } from './colour.js';
-import { showCount, showRate, showBytes, showSize, showTime } from './quantities.js';
+import { showBytes, showCount, showRate, showSize, showTime } from './quantities.js';
 import { LONG, upstreamText } from './status-report.js';
 import { type Column, tableLines } from './table.js';
 import type { ClientLine, Frame } from './top-sample.js';

@@ -2,9 +2,10 @@
  * A line of a shell, read and held against the schema before it is sent: an unknown command, argument or word is told with the
  * nearest that there is, and costs no round trip. A line in JSON is QEMU's to judge, if it is JSON.
  */
+
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import type { Fault } from '../qmp/schema.js';
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
-import { suggestion } from '../spelling.js';
+import { suggestion } from '../shared/spelling.js';
 import { type CommandReader, commandText } from './command-syntax.js';
 import { MalformedCommandError } from './errors.js';
 import { faultText } from './fault-text.js';

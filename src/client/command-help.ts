@@ -2,8 +2,9 @@
  * `help COMMAND`: what the schema says about a command or an event, laid out for people. QEMU's schema has types and no prose, so
  * neither has this.
  */
+
+import { isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import type { Schema, SchemaMember, SchemaType } from '../qmp/schema.js';
-import { isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
 
 /** So deep are members of members told; deeper ones are reached with arguments: `help blockdev-add driver=qcow2 file.driver=nbd`. */
 const DEEPEST = 3;

@@ -17,8 +17,9 @@
  *
  * No I/O and no state but the lines of an open transaction. Malformed input is a value.
  */
+
+import { formatJson, isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import type { Path, Schema, SchemaCommand } from '../qmp/schema.js';
-import { formatJson, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
 import { parseInteger, parseLiteral } from './literal.js';
 
 /** A line that was read. */

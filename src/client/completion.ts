@@ -3,8 +3,9 @@
  * that a value can be. Where the schema does not know the words (names of devices, paths in the object tree), what is being
  * typed is told, so that the caller can ask the VM.
  */
+
+import type { JsonObject, JsonValue } from '../qmp/json/value.js';
 import type { Path, Schema, SchemaMember, SchemaType } from '../qmp/schema.js';
-import type { JsonObject, JsonValue } from '../qmp/value.js';
 import { CommandReader, splitLine } from './command-syntax.js';
 
 export interface Completion {

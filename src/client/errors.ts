@@ -10,7 +10,7 @@
  *
  * An aborted call rejects with the reason of its AbortSignal, as in Node's own APIs. A TypeError or RangeError is a fault of the caller.
  */
-import { QmpmuxError } from '../errors.js';
+import { QmpmuxError } from '../shared/errors.js';
 
 /** The server answered with an error. `message` is the server's description. */
 export class QmpError extends QmpmuxError {

@@ -1,6 +1,6 @@
 /** What a check against the schema found, for people: where, what, and what was probably meant. */
 import { type Fault, pathText } from '../qmp/schema.js';
-import { suggestion } from '../spelling.js';
+import { suggestion } from '../shared/spelling.js';
 
 /** So many names are told in full where none is near. */
 const FEW = 12;

@@ -3,10 +3,11 @@
  *
  * A line of `help` is `name|alias [-flags] parameters -- what it does`, which may go on over further lines.
  */
-import { isValueOf, type LiveSource, sourceOfWord } from './live-source.js';
+
 import { nameEnd } from '../hmp/line.js';
 import { readHmpWord, skipBlanks } from '../hmp/words.js';
 import type { Candidate } from './completion.js';
+import { isValueOf, type LiveSource, sourceOfWord } from './live-source.js';
 
 export interface HmpCommand {
   readonly names: readonly string[];

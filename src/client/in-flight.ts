@@ -1,5 +1,5 @@
 /** The commands that were sent and are not answered yet, each with who waits for it. */
-import type { JsonObject } from '../qmp/value.js';
+import type { JsonObject } from '../qmp/json/value.js';
 import type { RawReply } from './raw-command.js';
 
 /** What a command goes by: our number, or the word of the handshake. */

@@ -1,6 +1,7 @@
 /** Completion of a line with everything there is to know: the schema's words, and the names of the live VM. */
+
+import type { JsonObject } from '../qmp/json/value.js';
 import type { Schema } from '../qmp/schema.js';
-import type { JsonObject } from '../qmp/value.js';
 import { type Candidate, complete } from './completion.js';
 import type { HmpCommands } from './hmp-commands.js';
 import { type Ask, type LiveSource, liveNames, sourceOfArgument } from './live-source.js';

@@ -3,7 +3,7 @@
  * escapes of both languages; `true` and `True`, `null` and `None`; integers of any length, exact. What Python can say and JSON
  * cannot (sets, bytes, complex numbers, expressions) is refused.
  */
-import type { JsonValue } from '../qmp/value.js';
+import type { JsonValue } from '../qmp/json/value.js';
 
 /** What a text means. `at` is the offset of the fault, `reason` a phrase for people. */
 export type ParsedLiteral =

@@ -3,8 +3,8 @@
  * The schema says no more than `string` there.
  */
 import { matchesGlob } from '../mux/glob.js';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import type { SchemaType } from '../qmp/schema.js';
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
 import type { Candidate } from './completion.js';
 
 export type LiveSource =

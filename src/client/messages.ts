@@ -1,5 +1,5 @@
 /** What a server says, read into values: its greeting, its events, the outcome of a command. */
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/value.js';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import { QmpError } from './errors.js';
 
 /** What the server said when the connection was made. */

@@ -11,7 +11,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
+import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/json/value.js';
 import { closed, connected, isTraced, traced } from './channels.js';
 import { describeTarget, openStream, type QmpTarget } from './connect.js';
 import { ConnectionError, type ConnectionErrorCode, OobUnavailableError } from './errors.js';

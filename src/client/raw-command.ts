@@ -4,9 +4,9 @@
  * reply's `[N, X]` only `X` is kept; a command without an id gets `"id": N`, and its reply loses it again.
  */
 import { CommandReader } from '../qmp/command.js';
-import { Parser } from '../qmp/parser.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
-import { Token } from '../qmp/tokens.js';
+import { Parser } from '../qmp/json/parser.js';
+import { Scan, Scanner } from '../qmp/json/scanner.js';
+import { Token } from '../qmp/json/tokens.js';
 import { MalformedCommandError } from './errors.js';
 import { findMembers, type Member, withoutMember } from './reply-members.js';
 

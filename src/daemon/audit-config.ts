@@ -16,8 +16,8 @@ import { parseLeftOut } from '../audit/kinds.js';
 import { OWN_QUERIES } from '../audit/left-out.js';
 import {
   type AuditSettings,
-  type Destination,
   checkDestinations,
+  type Destination,
   parseDestination,
   parseRedaction,
   parseSize,

@@ -50,7 +50,8 @@ import { AddressError } from '../net/address-text.js';
 import { describeSystemError, errorCode, ListenError } from '../net/listen-error.js';
 import { checkListenAddress } from '../net/listener.js';
 import { printable } from '../shared/printable.js';
-import { suggestion } from '../spelling.js';
+import { suggestion } from '../shared/spelling.js';
+import { DURATION_RULE, parseDuration } from '../shared/units.js';
 import { AUDIT_KEYS, auditSettings } from './audit-config.js';
 import {
   ConfigError,
@@ -70,7 +71,6 @@ import { parseListenerSettings } from './listener-settings.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from './log.js';
 import { type PolicyRules, rulesOf } from './policies.js';
 import { readTextFile } from './text-file.js';
-import { DURATION_RULE, parseDuration } from '../units.js';
 
 const text = (what: string) => v.pipe(v.string(`must be ${what}`), v.nonEmpty(`must be ${what}`));
 /** A number, or a text that says the same. */

@@ -3,11 +3,11 @@
  * config-file.ts.
  */
 import type { AuditSettings } from '../audit/settings.js';
-import { QmpmuxError } from '../errors.js';
+import type { Limits } from '../mux/limits.js';
 import type { ListenAddress, UpstreamAddress } from '../net/address.js';
 import { takeoverProblem } from '../net/takeover.js';
-import { suggestion } from '../spelling.js';
-import type { Limits } from '../mux/limits.js';
+import { QmpmuxError } from '../shared/errors.js';
+import { suggestion } from '../shared/spelling.js';
 import { ConfigPlaces, type MonitorFault } from './config-places.js';
 import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
 import type { LogSettings } from './log.js';

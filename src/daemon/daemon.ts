@@ -1,18 +1,19 @@
 /** All monitors of one process, and its life between start and signal. */
+
+import { performance } from 'node:perf_hooks';
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.js';
 import { type AuditSettings, mainDestination } from '../audit/settings.js';
 import { formatAddress, type ListenAddress } from '../net/address.js';
-import { ListenError } from '../net/listen-error.js';
 import { unusedSockets } from '../net/inherited.js';
+import { ListenError } from '../net/listen-error.js';
+import { packageVersion } from '../system/version.js';
 import { ConfigError, type DaemonConfig, type MonitorConfig } from './config.js';
 import { Descriptors } from './descriptors.js';
 import type { SocketChange } from './doors.js';
-import { packageVersion } from '../version.js';
-import { isDeepStrictEqual } from 'node:util';
 import type { Metrics } from './metrics.js';
 import type { MetricsServer } from './metrics-server.js';
-import { performance } from 'node:perf_hooks';
 import { MonitorService, multiplexerTime, stackOf } from './monitor-service.js';
 
 /** So many monitors each have words of their own in the status. */

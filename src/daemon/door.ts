@@ -4,7 +4,6 @@ import { performance } from 'node:perf_hooks';
 import { connectHmp, type HmpOwner } from '../mux/hmp-session.js';
 import type { Link, Peer } from '../mux/link.js';
 import type { ClientOptions, ClientPort, Multiplexer } from '../mux/multiplexer.js';
-import type { Turn } from './turn.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import { type Foreign, HttpGuard } from '../net/http-guard.js';
 import { Listener } from '../net/listener.js';
@@ -13,12 +12,13 @@ import { messageCalls } from '../net/message-calls.js';
 import { peerOf } from '../net/peer-credentials.js';
 import { ReceivingLink } from '../net/receiving-link.js';
 import { refuseSocket } from '../net/refuse.js';
-import { TELNET_OFFER, TelnetFilter } from '../net/telnet.js';
 import { SocketLink } from '../net/socket-link.js';
+import { TELNET_OFFER, TelnetFilter } from '../net/telnet.js';
 import type { ClientService } from './client-service.js';
 import type { ListenerConfig } from './config.js';
 import type { Descriptors } from './descriptors.js';
 import type { FaultGuard } from './fault-guard.js';
+import type { Turn } from './turn.js';
 
 /** Why a client's descriptors are not taken, for the client. */
 const SWITCHED_OFF = 'qmpmux takes no file descriptors on this socket; write fds=on behind its address';

@@ -1,7 +1,6 @@
 /** The sockets of one monitor. They exist while QEMU can be reached; a change to one does not touch the clients of another. */
 import type { Multiplexer } from '../mux/multiplexer.js';
-import type { FaultGuard } from './fault-guard.js';
-import type { Turn } from './turn.js';
+import { mayAddMonitors } from '../mux/policy.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import type { Log } from '../net/log.js';
 import { messageCalls } from '../net/message-calls.js';
@@ -11,8 +10,9 @@ import { type ClientService, isSameService, newClientService } from './client-se
 import type { ListenerConfig } from './config.js';
 import type { Descriptors } from './descriptors.js';
 import { Door } from './door.js';
-import { mayAddMonitors } from '../mux/policy.js';
+import type { FaultGuard } from './fault-guard.js';
 import type { PolicyRules } from './policies.js';
+import type { Turn } from './turn.js';
 
 export interface DoorsOptions {
   readonly listen: readonly ListenerConfig[];

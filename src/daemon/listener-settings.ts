@@ -18,8 +18,8 @@
 import { groupId, userId } from '../net/accounts.js';
 import type { ListenAddress } from '../net/address.js';
 import { parseService, type ServiceOption } from '../net/address-parser.js';
-import { suggestion } from '../spelling.js';
-import { DURATION_RULE, parseDuration } from '../units.js';
+import { suggestion } from '../shared/spelling.js';
+import { DURATION_RULE, parseDuration } from '../shared/units.js';
 
 /** What a policy is called, or where it is. */
 export type PolicyChoice =

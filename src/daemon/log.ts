@@ -4,9 +4,10 @@
  * Each line is written at once, so that the last one before an end is there; and no stream that is full, stopped or gone holds the
  * daemon up (line-sink.ts): pino's own destinations wait in the loop for one, and for ever at the end.
  */
-import { pino } from 'pino';
+
 import { isatty } from 'node:tty';
 import { styleText } from 'node:util';
+import { pino } from 'pino';
 import { printable, printableLines } from '../shared/printable.js';
 import { LineSink } from './line-sink.js';
 

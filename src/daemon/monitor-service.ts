@@ -14,18 +14,18 @@ import { Multiplexer } from '../mux/multiplexer.js';
 import { formatAddress, type UpstreamAddress } from '../net/address.js';
 import type { Log } from '../net/log.js';
 import { Upstream } from '../net/upstream.js';
-import { packageVersion } from '../version.js';
+import { packageVersion } from '../system/version.js';
+import { ChannelJournal } from './channel-journal.js';
 import type { ListenerConfig, MonitorConfig } from './config.js';
-import { Journals } from './journals.js';
 import type { Descriptors } from './descriptors.js';
 import { Doors, type SocketChange } from './doors.js';
 import { FaultGuard } from './fault-guard.js';
-import { ChannelJournal } from './channel-journal.js';
+import { Journals } from './journals.js';
 import { LogJournal } from './log-journal.js';
 import type { MonitorFigures } from './monitor-figures.js';
 import type { PolicyRules } from './policies.js';
-import { Turn } from './turn.js';
 import { TakenPlace } from './taken-place.js';
+import { Turn } from './turn.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;

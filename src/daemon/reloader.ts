@@ -3,10 +3,10 @@
  * meanwhile is done once, afterwards.
  */
 import type { Log } from '../net/log.js';
-import { QmpmuxError } from '../errors.js';
-import { ConfigWatch } from './config-watch.js';
+import { QmpmuxError } from '../shared/errors.js';
 import { configChanged, configRefused } from './channels.js';
 import { ConfigError, type DaemonConfig } from './config.js';
+import { ConfigWatch } from './config-watch.js';
 
 export interface ReloaderOptions {
   /** Reads the config. @throws ConfigError */

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { QmpmuxError } from '../errors.js';
+import { QmpmuxError } from '../shared/errors.js';
 import { SimulatedMonitor } from './simulated-monitor.js';
 
 export interface DemoVm {

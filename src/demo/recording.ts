@@ -3,8 +3,15 @@
  * made, so that nothing else pays for it.
  */
 import { readFileSync } from 'node:fs';
+import {
+  formatJson,
+  isJsonArray,
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  parseJson,
+} from '../qmp/json/value.js';
 import { Schema } from '../qmp/schema.js';
-import { formatJson, isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/value.js';
 
 /** A reply without its id: QEMU's JSON text of `return`'s value, or an error. */
 export type RecordedReply =

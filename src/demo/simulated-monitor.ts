@@ -9,14 +9,14 @@
  */
 import { createServer, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { asciiText } from '../qmp/ascii.js';
-import { canonicalValue } from '../qmp/canonical.js';
 import { CommandReader } from '../qmp/command.js';
+import { canonicalValue } from '../qmp/json/canonical.js';
+import { Parser } from '../qmp/json/parser.js';
+import type { Dialect } from '../qmp/json/prompt-stream.js';
+import { Scan, Scanner } from '../qmp/json/scanner.js';
+import { formatJson, isJsonArray, isJsonObject, type JsonObject, parseJson } from '../qmp/json/value.js';
 import { type ErrorClass, errorReply, genericError, type QmpFault } from '../qmp/message.js';
-import { Parser } from '../qmp/parser.js';
-import type { Dialect } from '../qmp/prompt-stream.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
-import { formatJson, isJsonArray, isJsonObject, type JsonObject, parseJson } from '../qmp/value.js';
+import { asciiText } from '../shared/bytes.js';
 import { prettyLines } from './pretty-lines.js';
 import { type Effect, SimulatedVm } from './simulated-vm.js';
 

@@ -3,8 +3,8 @@
  * a real QEMU, recorded; the rest depends on whether the machine runs. What was not recorded is refused, and says so.
  */
 
+import { formatJson, isJsonObject, type JsonObject } from '../qmp/json/value.js';
 import { type Fault, pathText, type SchemaCommand } from '../qmp/schema.js';
-import { formatJson, isJsonObject, type JsonObject } from '../qmp/value.js';
 import { Recording } from './recording.js';
 
 /** An event before its timestamp. */

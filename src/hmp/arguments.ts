@@ -5,7 +5,7 @@
  */
 import { HMP_COMMANDS } from './commands.js';
 import { parseHmpLine } from './line.js';
-import { isBlankAt, type HmpWord, readHmpWord, skipBlanks } from './words.js';
+import { type HmpWord, isBlankAt, readHmpWord, skipBlanks } from './words.js';
 
 /** An argument that is there. */
 export interface HmpArgument extends HmpWord {

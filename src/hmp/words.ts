@@ -5,7 +5,7 @@
  * Every function looks at each character once, and none calls itself: a line may have 16 MB.
  */
 
-import { unitsText } from '../qmp/ascii.js';
+import { unitsText } from '../shared/bytes.js';
 
 /** A word, and where it stands in the line. */
 export interface HmpWord {

@@ -1,7 +1,7 @@
 /** Arguments that come as a text: options in the name of an image (`json:{…}`), and what a policy is asked about without a client. */
-import { Parser } from '../qmp/parser.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
-import { encode } from '../qmp/unicode.js';
+import { Parser } from '../qmp/json/parser.js';
+import { Scan, Scanner } from '../qmp/json/scanner.js';
+import { encode } from '../qmp/json/unicode.js';
 import { ArgumentList } from './arguments.js';
 
 /**

@@ -1,10 +1,11 @@
 /**
  * A command's arguments, for those who judge them: decoded, one path after the other, straight from the tokens.
  */
-import { asciiText } from '../qmp/ascii.js';
-import { canonicalValue, isCanonical } from '../qmp/canonical.js';
-import type { Parser } from '../qmp/parser.js';
-import { Token, type TokenList } from '../qmp/tokens.js';
+
+import { canonicalValue, isCanonical } from '../qmp/json/canonical.js';
+import type { Parser } from '../qmp/json/parser.js';
+import { Token, type TokenList } from '../qmp/json/tokens.js';
+import { asciiText } from '../shared/bytes.js';
 
 /** Arguments with more values than this, each counted with the parts of its path, are not taken apart: no real command has them. */
 const MOST_PARTS = 65_536;

@@ -11,8 +11,9 @@
  * `#quit` goes none → expected (the client has sent a `quit`) → agreed (QEMU has said so) → expected (it has answered a later command,
  * is lost, or is not waited for any longer).
  */
-import type { Envelope } from '../qmp/envelope.js';
+
 import { errorReply, genericError } from '../qmp/message.js';
+import type { Envelope } from '../qmp/stream/envelope.js';
 import type { ClientOutput } from './client-output.js';
 import { CommandQueue } from './command-queue.js';
 import type { ExtensionCall } from './extension.js';

@@ -4,13 +4,14 @@
  * Programs send the same few commands again and again, so the forms of some are remembered (form.ts), and a command of one of them is
  * taken without a look at its tokens. That is sound only where its form tells all that there is to be judged: see `next`.
  */
-import { canonicalValue } from '../qmp/canonical.js';
+
 import { ID_MEMBER } from '../qmp/command.js';
-import { Form, LONGEST_OF_FORM } from '../qmp/form.js';
-import { Parser } from '../qmp/parser.js';
-import type { Dialect } from '../qmp/prompt-stream.js';
-import { Scan, Scanner, type ScanResult } from '../qmp/scanner.js';
-import type { TokenList } from '../qmp/tokens.js';
+import { Form, LONGEST_OF_FORM } from '../qmp/command-template.js';
+import { canonicalValue } from '../qmp/json/canonical.js';
+import { Parser } from '../qmp/json/parser.js';
+import type { Dialect } from '../qmp/json/prompt-stream.js';
+import { Scan, Scanner, type ScanResult } from '../qmp/json/scanner.js';
+import type { TokenList } from '../qmp/json/tokens.js';
 import { ArgumentList } from './arguments.js';
 import { takesDescriptor } from './descriptor-desk.js';
 import { PendingCommand } from './pending-command.js';

@@ -9,8 +9,9 @@
  * - where QEMU has refused even that (it does so before it runs anything, by CommandNotFound), what it may still hold is kept from
  *   other clients.
  */
-import { asciiText, concat } from '../qmp/ascii.js';
-import type { Envelope } from '../qmp/envelope.js';
+
+import type { Envelope } from '../qmp/stream/envelope.js';
+import { asciiText, concat } from '../shared/bytes.js';
 import { clientText } from '../shared/peer-text.js';
 import type { ArgumentList } from './arguments.js';
 import type { Arrival, ClientDescriptors } from './client-descriptors.js';

@@ -1,6 +1,7 @@
 /** Waiting commands → QEMU: whose turn it is, how many go, and their bytes. A command never reaches QEMU before the journal has it. */
-import { bytesOf, copyWords } from '../qmp/ascii.js';
+
 import { errorReply, genericError } from '../qmp/message.js';
+import { bytesOf, copyWords } from '../shared/bytes.js';
 import { ENOUGH, Gathering } from './gathering.js';
 import type { Host, Link } from './link.js';
 import { COPY_BELOW } from './outbox.js';

@@ -2,8 +2,9 @@
  * Every event of a monitor: QEMU's, and our own, by which clients that stay while QEMU is gone hear of that. Each is kept for who
  * asks later, handed to who gets events, and told to the journal.
  */
+
+import { quote } from '../qmp/json/unicode.js';
 import { eventMessage } from '../qmp/message.js';
-import { quote } from '../qmp/unicode.js';
 import { EventFanout } from './events.js';
 import { EXTENSION_PREFIX } from './extension.js';
 import type { Host } from './link.js';

@@ -2,7 +2,7 @@
  * What the extension commands report, as JSON in QEMU's spelling. All times are in seconds, with six decimals at most; what does not
  * apply is left out. docs/extensions.md has every member.
  */
-import { quote } from '../qmp/unicode.js';
+import { quote } from '../qmp/json/unicode.js';
 import type { UpstreamHealth } from './journal.js';
 import type { Peer, UpstreamState } from './link.js';
 import type { Multiplexer } from './multiplexer.js';

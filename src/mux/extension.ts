@@ -5,13 +5,14 @@
  * What must hold: a command is carried out in its turn, when all that its client sent before it is answered, and recorded before it
  * is carried out. What cannot be recorded is refused, as it is for commands that go to QEMU.
  */
-import { ascii, asciiText, concat } from '../qmp/ascii.js';
+
+import { isJsonObject, type JsonObject, parseJson } from '../qmp/json/value.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
-import { isJsonObject, type JsonObject, parseJson } from '../qmp/value.js';
+import { ascii, asciiText, concat } from '../shared/bytes.js';
 import { clientText } from '../shared/peer-text.js';
+import { CrowdReports } from './crowd-reports.js';
 import { EventRing } from './event-ring.js';
 import { type Reported, seconds, statusReport, writeReport } from './extension-report.js';
-import { CrowdReports } from './crowd-reports.js';
 import type { Multiplexer } from './multiplexer.js';
 import type { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';

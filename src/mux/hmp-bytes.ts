@@ -1,6 +1,7 @@
 /** What is typed and shown at a human monitor, a character for a byte, and the text that it stands for. */
-import { asciiText } from '../qmp/ascii.js';
-import { encode, INVALID, readCodePoint, sequenceEnd } from '../qmp/unicode.js';
+
+import { encode, INVALID, readCodePoint, sequenceEnd } from '../qmp/json/unicode.js';
+import { asciiText } from '../shared/bytes.js';
 
 /** @returns bytes, a character each, as text; null where they are not UTF-8, or have what QMP cannot carry */
 export function decodeUtf8(bytes: string): string | null {

@@ -7,8 +7,8 @@
  */
 
 import { splitHmpWords } from '../hmp/words.js';
+import { isJsonArray, isJsonObject, type JsonValue } from '../qmp/json/value.js';
 import type { Schema } from '../qmp/schema.js';
-import { isJsonArray, isJsonObject, type JsonValue } from '../qmp/value.js';
 
 /** In QEMU's order. */
 type Names = readonly string[];

@@ -1,9 +1,10 @@
 /** Names for the completions of one human monitor, asked of QEMU; what cannot change while it lives is asked once. */
+
+import { quote } from '../qmp/json/unicode.js';
+import type { JsonValue } from '../qmp/json/value.js';
 import { Schema } from '../qmp/schema.js';
-import { quote } from '../qmp/unicode.js';
-import type { JsonValue } from '../qmp/value.js';
 import { encodeUtf8 } from './hmp-bytes.js';
-import { helpNames, type HmpQuestion, listedNames, schemaNames } from './hmp-completion.js';
+import { type HmpQuestion, helpNames, listedNames, schemaNames } from './hmp-completion.js';
 
 export type Answer = { readonly returned: JsonValue } | { readonly error: string };
 

@@ -11,16 +11,17 @@
  * A temporary monitor runs each line in QEMU, and three things that a monitor keeps are kept here: the CPU that `cpu` chose (sent
  * along as `cpu-index`), the history, and the question for a password, which a temporary monitor cannot ask.
  */
-import { ascii, asciiText } from '../qmp/ascii.js';
-import { quote } from '../qmp/unicode.js';
-import { isJsonObject, type JsonObject, parseJson } from '../qmp/value.js';
+
+import { saysWithoutHmp, WITHOUT_HMP } from '../hmp/absence.js';
+import { parseHmpLine } from '../hmp/line.js';
+import { quote } from '../qmp/json/unicode.js';
+import { isJsonObject, type JsonObject, parseJson } from '../qmp/json/value.js';
+import { ascii, asciiText } from '../shared/bytes.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { EventFilter } from './events.js';
 import { decodeUtf8, encodeUtf8 } from './hmp-bytes.js';
 import { wordToComplete } from './hmp-completion.js';
 import { HmpEditor, type HmpRequest, PASSWORD_PROMPT } from './hmp-editor.js';
-import { saysWithoutHmp, WITHOUT_HMP } from '../hmp/absence.js';
-import { parseHmpLine } from '../hmp/line.js';
 import { type Answer, HmpNames } from './hmp-names.js';
 import type { ClientId, Descriptor, Link } from './link.js';
 

@@ -4,7 +4,7 @@
  * Memory of one client is bounded by `commandBytes` for what it is writing, `queuedBytes` (and one command) for what waits, and
  * `outputCap` for what it does not read.
  */
-import { MAX_TOKEN_BYTES } from '../qmp/stream-limits.js';
+import { MAX_TOKEN_BYTES } from '../qmp/json/stream-limits.js';
 
 export interface Limits {
   /** Bytes of one command, blanks between its parts not counted; beyond, QEMU's own error for its own limit. Never none. */

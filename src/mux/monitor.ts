@@ -12,13 +12,14 @@
  * that and the answer to its own qmp_capabilities; events on their way to the earlier client come before the greeting, too. So what
  * comes before the answer to our handshake, which carries an id that nobody can guess, is nobody's.
  */
-import { ascii, asciiText, concat } from '../qmp/ascii.js';
-import { Envelope, MessageKind } from '../qmp/envelope.js';
-import { LineReader } from '../qmp/lines.js';
-import { PrettyFolder } from '../qmp/pretty.js';
-import type { Dialect } from '../qmp/prompt-stream.js';
-import type { Host, Link, UpstreamState } from './link.js';
+
+import type { Dialect } from '../qmp/json/prompt-stream.js';
+import { Envelope, MessageKind } from '../qmp/stream/envelope.js';
+import { LineReader } from '../qmp/stream/lines.js';
+import { PrettyFolder } from '../qmp/stream/pretty.js';
+import { ascii, asciiText, concat } from '../shared/bytes.js';
 import { LineLink } from './line-link.js';
+import type { Host, Link, UpstreamState } from './link.js';
 import { defaultWords, dialectOf, dialectProbe, type Probe, probes, type Words } from './negotiation.js';
 import type { SeenTime } from './seen-time.js';
 

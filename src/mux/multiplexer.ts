@@ -7,16 +7,16 @@
  * however many messages it carries, and a command never reaches QEMU before the journal has it.
  */
 import { CommandReader } from '../qmp/command.js';
-import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/envelope.js';
-import { Parser } from '../qmp/parser.js';
-import type { Dialect } from '../qmp/prompt-stream.js';
+import { Parser } from '../qmp/json/parser.js';
+import type { Dialect } from '../qmp/json/prompt-stream.js';
+import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/stream/envelope.js';
 import { Admission } from './admission.js';
 import type { ClientOptions, ClientPort } from './client-port.js';
 import { Counters, Traffic } from './counters.js';
 import { DescriptorDesk } from './descriptor-desk.js';
 import { Dispatcher } from './dispatcher.js';
 import { EventFeed } from './event-feed.js';
-import { Extensions, type ExtensionServices } from './extension.js';
+import { type ExtensionServices, Extensions } from './extension.js';
 import { HeldMemory } from './held-memory.js';
 import type { ClientView, Journal, UpstreamHealth } from './journal.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
@@ -30,9 +30,9 @@ import { isAtLeast, isBefore } from './qemu-version.js';
 import { Replies } from './replies.js';
 import { SeenTime } from './seen-time.js';
 import { Session } from './session.js';
-import { TurnBudget } from './turn-budget.js';
 import type { SessionOwner } from './session-owner.js';
 import type { TimeTally } from './tally.js';
+import { TurnBudget } from './turn-budget.js';
 import { type ProbeOwner, UpstreamProbe } from './upstream-probe.js';
 
 export type { ClientOptions, ClientPort } from './client-port.js';

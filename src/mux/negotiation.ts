@@ -2,12 +2,12 @@
  * A client's capabilities negotiation, answered here, in the words of the QEMU that is connected: what it says to faulty
  * requests is asked of it during our own handshake, since the words differ between versions.
  */
-import { walkOrder } from '../qmp/dictionary.js';
-import { Token, type TokenList } from '../qmp/tokens.js';
+import { walkOrder } from '../qmp/json/dictionary.js';
+import type { Parser } from '../qmp/json/parser.js';
+import type { Dialect } from '../qmp/json/prompt-stream.js';
+import { Token, type TokenList } from '../qmp/json/tokens.js';
+import { encode } from '../qmp/json/unicode.js';
 import { genericError, type QmpFault } from '../qmp/message.js';
-import type { Parser } from '../qmp/parser.js';
-import type { Dialect } from '../qmp/prompt-stream.js';
-import { encode } from '../qmp/unicode.js';
 
 /** Stands in a text for what the client wrote. */
 const BLANK = '\0';

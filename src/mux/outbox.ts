@@ -3,7 +3,7 @@
  * object. Small messages are written into the slab that all share; when the turn ends, what one peer has there is one run of bytes
  * or is copied together to one. Large messages are passed on as they came.
  */
-import { copy } from '../qmp/ascii.js';
+import { copy } from '../shared/bytes.js';
 import type { Link } from './link.js';
 import { commitTo, put, reserve, slabBytes } from './slab.js';
 

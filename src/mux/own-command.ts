@@ -1,5 +1,5 @@
 /** Commands that qmpmux sends by itself in the name of a client that has left, to do what QEMU would have done then. */
-import { ascii, viewOf } from '../qmp/ascii.js';
+import { ascii, viewOf } from '../shared/bytes.js';
 import type { DescriptorUse } from './descriptor-use.js';
 import { PendingCommand } from './pending-command.js';
 import type { Session } from './session.js';

@@ -1,5 +1,5 @@
 /** A command between the client that sent it and its answer. Objects are pooled: a busy monitor makes none. */
-import { viewOf } from '../qmp/ascii.js';
+import { viewOf } from '../shared/bytes.js';
 import type { DescriptorUse } from './descriptor-use.js';
 import type { ExtensionCall } from './extension.js';
 import type { ClientView, CommandView } from './journal.js';

@@ -1,5 +1,5 @@
 /** Replies on their way to those who wait for them: QEMU's, and those that are served from memory. */
-import type { Envelope } from '../qmp/envelope.js';
+import type { Envelope } from '../qmp/stream/envelope.js';
 import type { ReplySource } from './journal.js';
 import type { PendingCommand } from './pending-command.js';
 import { isConstant, ReplyCache } from './reply-cache.js';

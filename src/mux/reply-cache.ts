@@ -2,8 +2,9 @@
  * Replies that cannot change while a QEMU process lives: asked once, then served from memory. The cache dies with the
  * upstream connection, since behind the next one there may be another QEMU.
  */
-import { ascii } from '../qmp/ascii.js';
-import type { Envelope } from '../qmp/envelope.js';
+
+import type { Envelope } from '../qmp/stream/envelope.js';
+import { ascii } from '../shared/bytes.js';
 
 /**
  * Commands whose reply is fixed when QEMU starts (qapi/introspect.json, control.json, misc.json, machine.json): built into

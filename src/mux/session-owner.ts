@@ -1,7 +1,7 @@
 /** What a session needs of its multiplexer. */
 import type { CommandReader } from '../qmp/command.js';
-import type { Parser } from '../qmp/parser.js';
-import type { Dialect } from '../qmp/prompt-stream.js';
+import type { Parser } from '../qmp/json/parser.js';
+import type { Dialect } from '../qmp/json/prompt-stream.js';
 import type { Counters, Traffic } from './counters.js';
 import type { DescriptorDesk } from './descriptor-desk.js';
 import type { Extensions } from './extension.js';

@@ -12,9 +12,10 @@
  * `#reading` goes on → full (enough of the client's commands wait, or of its answers) → on, or on → resting (the client has had its part of
  * the turn) → on. What comes meanwhile is kept.
  */
+
+import type { Dialect } from '../qmp/json/prompt-stream.js';
+import { OVERSIZED } from '../qmp/json/stream-limits.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../qmp/message.js';
-import type { Dialect } from '../qmp/prompt-stream.js';
-import { OVERSIZED } from '../qmp/stream-limits.js';
 import { ClientCommands, QUIT } from './client-commands.js';
 import { ClientDescriptors } from './client-descriptors.js';
 import { ClientOutput } from './client-output.js';
@@ -29,8 +30,8 @@ import type { ClientId, Descriptor, Link, Peer } from './link.js';
 import { judgeCapabilities } from './negotiation.js';
 import { ownCommand } from './own-command.js';
 import type { SessionOwner } from './session-owner.js';
-import { BYTES_PER_UNIT, Weight } from './turn-budget.js';
 import { Tally } from './tally.js';
+import { BYTES_PER_UNIT, Weight } from './turn-budget.js';
 import { Usage } from './usage.js';
 
 /** None of our own commands has arguments that need as much, in bytes. */

@@ -3,7 +3,7 @@
  * their way down. A slab is filled from front to back and then left to the garbage collector: what was handed out is
  * never written again, so whoever holds a piece may hold it as long as it likes.
  */
-import { copy, viewOf } from '../qmp/ascii.js';
+import { copy, viewOf } from '../shared/bytes.js';
 
 const SIZE = 64 * 1024;
 

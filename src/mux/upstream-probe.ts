@@ -13,8 +13,9 @@
  *
  * All that changes what was found is in `#judge`.
  */
-import { ascii } from '../qmp/ascii.js';
-import { type Envelope, NO_ID } from '../qmp/envelope.js';
+
+import { type Envelope, NO_ID } from '../qmp/stream/envelope.js';
+import { ascii } from '../shared/bytes.js';
 import type { Traffic } from './counters.js';
 import type { DescriptorDesk } from './descriptor-desk.js';
 import type { Journal, ProbeView, UpstreamHealth } from './journal.js';

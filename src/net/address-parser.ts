@@ -1,6 +1,7 @@
 /** Reads addresses; see address.ts. */
 import { isIPv4, isIPv6 } from 'node:net';
-import { suggestion } from '../spelling.js';
+import { suggestion } from '../shared/spelling.js';
+import { parseDuration } from '../shared/units.js';
 import {
   type ExecAddress,
   type FdAddress,
@@ -14,11 +15,10 @@ import {
 } from './address.js';
 import { type AddressError, AddressText, controlCharacter, type OptionPart, quoted } from './address-text.js';
 import { FOREIGN_SCHEMES, noAbstract, SCHEMES, SERVICE_OPTIONS } from './address-words.js';
-import { LONGEST_KEEP_ALIVE, SHORTEST_KEEP_ALIVE } from './tcp-watch.js';
-import { parseDuration } from '../units.js';
 import { splitCommand } from './command-words.js';
 import { isAlias } from './libvirt-conf.js';
 import { parseLibvirtUri } from './libvirt-uri.js';
+import { LONGEST_KEEP_ALIVE, SHORTEST_KEEP_ALIVE } from './tcp-watch.js';
 
 /** What the address is for: QEMU's side (`upstream`) or the clients' (`listener`). */
 type AddressRole = 'upstream' | 'listener';

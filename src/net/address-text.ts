@@ -1,6 +1,6 @@
 /** The text of an address while it is read: where it is cut, and what is wrong with it. */
-import { QmpmuxError } from '../errors.js';
-import { suggestion } from '../spelling.js';
+import { QmpmuxError } from '../shared/errors.js';
+import { suggestion } from '../shared/spelling.js';
 import { FOREIGN_OPTIONS, OPTIONS } from './address-words.js';
 
 /** A text that is no address; the message says what is wrong and where. */

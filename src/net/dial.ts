@@ -7,8 +7,8 @@ import { CommandConnection } from './command-connection.js';
 import { type Connection, SocketConnection } from './connection.js';
 import { dialLibvirt } from './libvirt-dial.js';
 import { describeSystemError, errorCode } from './listen-error.js';
-import { kindOf } from './socket-file.js';
 import { SharedReader } from './shared-reader.js';
+import { kindOf } from './socket-file.js';
 import { describeTcp, openTcp } from './tcp.js';
 import { DEFAULT_KEEP_ALIVE, watchTcp } from './tcp-watch.js';
 

@@ -7,7 +7,7 @@
  * where the name is too long for a socket address.
  */
 import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
-import { linuxNumbers } from '../linux.js';
+import { linuxNumbers } from '../system/linux.js';
 
 export class FileHandle {
   readonly stat: Stats;

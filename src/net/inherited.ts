@@ -6,8 +6,8 @@
  * the kernel's queue and is refused by nobody.
  */
 import { closeSync, fstatSync } from 'node:fs';
-import { loadKoffi } from '../koffi.js';
-import { F_DUPFD_CLOEXEC, F_SETFD, FD_CLOEXEC } from '../linux.js';
+import { loadKoffi } from '../system/koffi.js';
+import { F_DUPFD_CLOEXEC, F_SETFD, FD_CLOEXEC } from '../system/linux.js';
 import { describeSystemError, ListenError } from './listen-error.js';
 
 /** SD_LISTEN_FDS_START. */

@@ -9,18 +9,18 @@
  * No shell, no text format and no quoting lies between a command and libvirt: it is a counted string of its RPC.
  */
 import type { Link } from '../mux/link.js';
-import { ascii, asciiText } from '../qmp/ascii.js';
+import { Parser } from '../qmp/json/parser.js';
+import type { Dialect } from '../qmp/json/prompt-stream.js';
+import { Scan, Scanner } from '../qmp/json/scanner.js';
+import { quote } from '../qmp/json/unicode.js';
 import { emptyReturn, errorReply, genericError } from '../qmp/message.js';
-import { Parser } from '../qmp/parser.js';
-import type { Dialect } from '../qmp/prompt-stream.js';
-import { findMember, hasNul, qemuReply, qemuValue, strictCommand, writtenId } from '../qmp/respelling.js';
-import { Scan, Scanner } from '../qmp/scanner.js';
-import { quote } from '../qmp/unicode.js';
+import { findMember, hasNul, qemuReply, qemuValue, strictCommand, writtenId } from '../qmp/stream/respelling.js';
+import { ascii, asciiText } from '../shared/bytes.js';
 import type { Connection, ConnectionReceiver } from './connection.js';
 import {
   askVersion,
-  describeCommandFault,
   type Domain,
+  describeCommandFault,
   isSameRun,
   mayBeLoss,
   monitorCommand,

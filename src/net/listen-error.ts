@@ -1,4 +1,4 @@
-import { QmpmuxError } from '../errors.js';
+import { QmpmuxError } from '../shared/errors.js';
 
 /** A socket that cannot be made; the message names the address, the reason and the way out. */
 export class ListenError extends QmpmuxError {

@@ -7,8 +7,8 @@
  * the kernel picked (port 0) stays the same.
  */
 import { lookup } from 'node:dns/promises';
-import { closeSync } from 'node:fs';
 import { once } from 'node:events';
+import { closeSync } from 'node:fs';
 import { createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import {

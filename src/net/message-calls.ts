@@ -6,7 +6,7 @@
  * one piece serves all sockets.
  */
 import { constants, endianness } from 'node:os';
-import { type Koffi, loadKoffi } from '../koffi.js';
+import { type Koffi, loadKoffi } from '../system/koffi.js';
 import {
   type LinuxNumbers,
   linuxNumbers,
@@ -16,7 +16,7 @@ import {
   MSG_NOSIGNAL,
   MSG_PEEK,
   SCM_RIGHTS,
-} from '../linux.js';
+} from '../system/linux.js';
 
 /** The most bytes of one call that may bring descriptors. */
 export const CALL_BYTES = 64 * 1024;

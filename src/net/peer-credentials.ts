@@ -9,9 +9,9 @@
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
-import { loadKoffi } from '../koffi.js';
-import { linuxNumbers } from '../linux.js';
 import type { Peer } from '../mux/link.js';
+import { loadKoffi } from '../system/koffi.js';
+import { linuxNumbers } from '../system/linux.js';
 import { userName } from './accounts.js';
 import { processFacts, readStart as read } from './process-facts.js';
 

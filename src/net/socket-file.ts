@@ -19,11 +19,11 @@ import {
 } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
+import { peerText } from '../shared/peer-text.js';
 import { groupId, userId } from './accounts.js';
 import { formatPlace, type UnixListenAddress } from './address.js';
 import { FileHandle } from './file-handle.js';
 import { describeSystemError, errorCode, ListenError } from './listen-error.js';
-import { peerText } from '../shared/peer-text.js';
 import { unixPeer } from './peer-credentials.js';
 import { checkFolders } from './socket-folder.js';
 

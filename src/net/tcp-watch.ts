@@ -11,8 +11,8 @@
  * What is counted is time in which this process ran.
  */
 import type { Socket } from 'node:net';
-import { loadKoffi } from '../koffi.js';
-import { IPPROTO_TCP, TCP_INFO } from '../linux.js';
+import { loadKoffi } from '../system/koffi.js';
+import { IPPROTO_TCP, TCP_INFO } from '../system/linux.js';
 import { descriptorOf } from './socket-link.js';
 
 /** How long a peer may be silent that is asked something, unless said otherwise. In milliseconds. */

@@ -10,8 +10,8 @@
 import { performance } from 'node:perf_hooks';
 import type { Link, UpstreamState } from '../mux/link.js';
 import { type DialAddress, formatAddress, type ListenAddress, type UpstreamAddress } from './address.js';
-import { Countdown } from './countdown.js';
 import { type Connection, type ConnectionReceiver, SocketConnection } from './connection.js';
+import { Countdown } from './countdown.js';
 import { dial } from './dial.js';
 import { Listener } from './listener.js';
 import type { Log } from './log.js';

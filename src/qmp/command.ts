@@ -2,12 +2,12 @@
  * A parsed message → a command: its name, its id, whether it is out-of-band, or what QEMU says is wrong with its shape
  * (qapi/qmp-dispatch.c); and the bytes to send upstream for it.
  */
-import { ascii, copy, equals } from './ascii.js';
-import { canonicalValue, isCanonical } from './canonical.js';
-import { bucketOfToken } from './dictionary.js';
-import type { Parser } from './parser.js';
-import type { Scanner } from './scanner.js';
-import { Token, type TokenList } from './tokens.js';
+import { ascii, copy, equals } from '../shared/bytes.js';
+import { canonicalValue, isCanonical } from './json/canonical.js';
+import { bucketOfToken } from './json/dictionary.js';
+import type { Parser } from './json/parser.js';
+import type { Scanner } from './json/scanner.js';
+import { Token, type TokenList } from './json/tokens.js';
 
 const EXECUTE = ascii('"execute"');
 const EXEC_OOB = ascii('"exec-oob"');

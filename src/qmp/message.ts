@@ -1,7 +1,7 @@
 /** Messages as QEMU writes them: the replies qmpmux gives in QEMU's stead, byte for byte. */
-import { ascii, asciiText } from './ascii.js';
-import { ByteWriter } from './byte-writer.js';
-import { quote, writeQuoted } from './unicode.js';
+import { ascii, asciiText } from '../shared/bytes.js';
+import { ByteWriter } from './json/byte-writer.js';
+import { quote, writeQuoted } from './json/unicode.js';
 
 /** QEMU's error classes (qapi/error.json). */
 export type ErrorClass = 'GenericError' | 'CommandNotFound' | 'DeviceNotActive' | 'DeviceNotFound' | 'KVMMissingCap';

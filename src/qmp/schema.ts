@@ -8,7 +8,7 @@
  * QEMU may refuse what passes here, and it accepts everything that does not pass only where it takes arguments unchecked
  * (`device_add`).
  */
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './value.js';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json/value.js';
 
 /** A name of the schema's: a number in digits, `str`, `[str]`. Good for `Schema.type` of the same schema only. */
 export type TypeName = string;

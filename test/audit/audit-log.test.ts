@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   chmodSync,
@@ -16,8 +17,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { createHash } from 'node:crypto';
-import { assertValid, openTestLog, parseLines, testClient, testCommand, type TestLog, wire } from '../support/audit.js';
+import { assertValid, openTestLog, parseLines, type TestLog, testClient, testCommand, wire } from '../support/audit.js';
 import { cannotMount, cannotMountExt4, mountExt4, mountTmpfs } from '../support/filesystem.js';
 import { scratch } from '../support/scratch.js';
 

@@ -1,6 +1,6 @@
 /** No message, from a client or from QEMU, makes more of the audit log fail than its own record. */
 import assert from 'node:assert/strict';
-import { describe, test, type TestContext } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { AuditLog } from '../../dist/audit/audit-log.js';
 import { MOST_IN_A_ROW } from '../../dist/audit/malformed-flood.js';
 import { Recorder } from '../../dist/audit/recorder.js';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { parseMoment } from '../../dist/audit/read/moment.js';
 import { KINDS } from '../../dist/audit/kinds.js';
+import { parseMoment } from '../../dist/audit/read/moment.js';
 import { SECRET_MEMBERS } from '../../dist/audit/redaction-table.js';
-import { serve } from '../../dist/cli/serve.js';
 import { auditReplay } from '../../dist/cli/audit-replay.js';
 import { auditShow } from '../../dist/cli/audit-show.js';
+import { serve } from '../../dist/cli/serve.js';
 import { AUDIT_KEYS } from '../../dist/daemon/audit-config.js';
 
 const page = readFileSync(new URL('../../docs/audit.md', import.meta.url), 'utf8');

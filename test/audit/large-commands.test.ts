@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { LONGEST_SEARCHED } from '../../dist/audit/large-commands.js';
 import { Redactor } from '../../dist/audit/redaction.js';
-import { Scanner } from '../../dist/qmp/scanner.js';
+import { Scanner } from '../../dist/qmp/json/scanner.js';
 import { openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 
 const SECRET = 'hush4711';

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { appendFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import stringWidth from 'string-width';
 import { EVERYTHING, type Filter, matches, parseKinds, spellingsOf } from '../../dist/audit/filter.js';
 import { follow } from '../../dist/audit/follow.js';
 import { type Entry, Joiner } from '../../dist/audit/joiner.js';
 import { formatDuration, LineLayout, type LineStyle } from '../../dist/audit/line-format.js';
-import { memberText, messageLength, exactMessage, parseRecord } from '../../dist/audit/record.js';
+import { exactMessage, memberText, messageLength, parseRecord } from '../../dist/audit/record.js';
 import { type Difference, Replay } from '../../dist/audit/replay.js';
 import { OTHERS, Stats } from '../../dist/audit/stats.js';
 import { openTestLog, testClient, testCommand } from '../support/audit.js';
-import stringWidth from 'string-width';
 import { type Scope, scratch } from '../support/scratch.js';
 
 /** @returns a record's line. */

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { parseLeftOut } from '../../dist/audit/kinds.js';
 import type { ProbeView } from '../../dist/mux/journal.js';
-import { openTestLog, testClient, testCommand, wire, type LooseRecord } from '../support/audit.js';
+import { type LooseRecord, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 
 function without(record: LooseRecord | undefined, ...names: string[]): LooseRecord {
   return Object.fromEntries(Object.entries(record ?? {}).filter(([name]) => !names.includes(name)));

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { Head } from '../../dist/audit/audit-log.js';
 import { eachLine } from '../../dist/audit/log-lines.js';
 import { findLogs } from '../../dist/audit/read/log-files.js';
-import { type Finding, formatHead, parseHead, type VerifyResult, Verifier } from '../../dist/audit/verify.js';
+import { type Finding, formatHead, parseHead, Verifier, type VerifyResult } from '../../dist/audit/verify.js';
 import { openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 import { type Scope, scratch } from '../support/scratch.js';
 

@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startDaemon } from '../support/daemon.js';
 import type { DriverJob, LoadResult, ParentMessage, WorkerMessage } from './load.js';
-import { type Placement, Pins } from './placement.js';
+import { Pins, type Placement } from './placement.js';
 import { cpuSeconds, residentBytes } from './usage.js';
 
 /** What clients connect to. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseFields, pickFields } from '../../dist/cli/fields.js';
-import { type JsonValue, parseJson } from '../../dist/qmp/value.js';
+import { type JsonValue, parseJson } from '../../dist/qmp/json/value.js';
 
 function pick(json: string, fields: string) {
   const parsed = parseJson(json);

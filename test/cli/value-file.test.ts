@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { CommandReader } from '../../dist/client/command-syntax.js';
 import { valueReader } from '../../dist/cli/value-file.js';
-import { runQmpmux } from '../support/run-qmpmux.js';
+import { CommandReader } from '../../dist/client/command-syntax.js';
 import { missing, startQemu } from '../support/qemu.js';
+import { runQmpmux } from '../support/run-qmpmux.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 
 describe('a value @FILE', () => {

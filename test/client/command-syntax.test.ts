@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { CommandReader, commandText, type ParsedLine, splitLine } from '../../dist/client/command-syntax.js';
 import { parseInteger, parseLiteral } from '../../dist/client/literal.js';
-import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../dist/qmp/value.js';
+import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../dist/qmp/json/value.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 const schema = recordedSchema();

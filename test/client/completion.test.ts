@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { CommandReader } from '../../dist/client/command-syntax.js';
 import { type Completion, complete } from '../../dist/client/completion.js';
 import { faultText } from '../../dist/client/fault-text.js';
-import type { JsonObject } from '../../dist/qmp/value.js';
+import type { JsonObject } from '../../dist/qmp/json/value.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 const schema = recordedSchema();

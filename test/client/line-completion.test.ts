@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { HmpCommands } from '../../dist/client/hmp-commands.js';
 import { completeHmpLine, completeLine } from '../../dist/client/line-completion.js';
-import type { JsonObject, JsonValue } from '../../dist/qmp/value.js';
+import type { JsonObject, JsonValue } from '../../dist/qmp/json/value.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 const schema = recordedSchema();

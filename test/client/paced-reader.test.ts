@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { setImmediate as loopTurned } from 'node:timers/promises';
 import { describe, it } from 'node:test';
+import { setImmediate as loopTurned } from 'node:timers/promises';
 import { PacedReader } from '../../dist/client/paced-reader.js';
 
 /** A reader and what it has told, in order. @param taken what is done with each message */

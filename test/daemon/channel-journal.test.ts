@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { ChannelJournal } from '../../dist/daemon/channel-journal.js';
 import * as channels from '../../dist/daemon/channels.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { setImmediate as loopTurned } from 'node:timers/promises';
 import { test } from 'node:test';
+import { setImmediate as loopTurned } from 'node:timers/promises';
 import { Turn } from '../../dist/daemon/turn.js';
 
 /** A turn that counts how often it was ended, and does `also` each time. */

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { isJsonArray, isJsonObject, type JsonValue, parseJson } from '../../dist/qmp/value.js';
-import { recordedSchema } from '../support/recorded-schema.js';
+import { isJsonArray, isJsonObject, type JsonValue, parseJson } from '../../dist/qmp/json/value.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { QEMU_VERSIONS } from '../support/recorded-commands.js';
+import { recordedSchema } from '../support/recorded-schema.js';
 
 function textOf(value: JsonValue | undefined): string {
   return typeof value === 'string' ? value : '';

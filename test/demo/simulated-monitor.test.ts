@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 import { QmpClient } from '../../dist/client/qmp-client.js';
 import { prettyLines } from '../../dist/demo/pretty-lines.js';
 import { SimulatedMonitor, type SimulatedMonitorOptions } from '../../dist/demo/simulated-monitor.js';
-import { PrettyFolder } from '../../dist/qmp/pretty.js';
+import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';

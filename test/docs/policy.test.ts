@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { command, judge, policyOf } from '../support/policies.js';
 import { startQmpmux } from '../support/daemon.js';
+import { command, judge, policyOf } from '../support/policies.js';
 import { scratch } from '../support/scratch.js';
 
 const page = readFileSync(new URL('../../docs/policy.md', import.meta.url), 'utf8');

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { RawClient } from '../support/raw-client.js';
 import { missing, qemuProgram } from '../support/programs.js';
+import { RawClient } from '../support/raw-client.js';
 import { scratch, suiteScope } from '../support/scratch.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

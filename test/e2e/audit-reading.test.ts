@@ -11,7 +11,7 @@ import { startQmpmux } from '../support/daemon.js';
 import { LogText } from '../support/log-file.js';
 import { missing } from '../support/programs.js';
 import { startQemu } from '../support/qemu.js';
-import { type Finished, runQmpmux, type RunOptions } from '../support/run-qmpmux.js';
+import { type Finished, type RunOptions, runQmpmux } from '../support/run-qmpmux.js';
 import { type Scope, scratch } from '../support/scratch.js';
 
 const program = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));

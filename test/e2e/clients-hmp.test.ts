@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { before, describe, test, type TestContext } from 'node:test';
+import { before, describe, type TestContext, test } from 'node:test';
 import { type Program, startProgram } from '../support/program.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient, type Target } from '../support/raw-client.js';

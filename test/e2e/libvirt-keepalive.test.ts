@@ -1,11 +1,11 @@
 /** A libvirt daemon on the way to which nothing comes through any more. */
 import assert from 'node:assert/strict';
-import { createServer, type Socket, connect } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Connection } from '../../dist/net/connection.js';
 import { dialLibvirt } from '../../dist/net/libvirt-dial.js';
-import { ask, negotiated } from '../support/domain.js';
 import { startDaemon } from '../support/daemon.js';
+import { ask, negotiated } from '../support/domain.js';
 import { type LibvirtVm, startLibvirt } from '../support/libvirt.js';
 import { RemoteLibvirt } from '../support/remote-libvirt.js';
 import { scratch, suiteScope } from '../support/scratch.js';

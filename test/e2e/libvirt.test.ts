@@ -4,8 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { type Daemon, startDaemon } from '../support/daemon.js';
-import { startLibvirt } from '../support/libvirt.js';
 import { ask, isLost, isWaiting, negotiated, sharing } from '../support/domain.js';
+import { startLibvirt } from '../support/libvirt.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 

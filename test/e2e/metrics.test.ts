@@ -12,7 +12,7 @@ import { freePort } from '../support/free-port.js';
 import { startProgram } from '../support/program.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
-import { scratch, type Scope } from '../support/scratch.js';
+import { type Scope, scratch } from '../support/scratch.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const shipped = (file: string): string => readFileSync(join(root, 'docs', file), 'utf8');

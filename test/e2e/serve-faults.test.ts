@@ -5,8 +5,8 @@ import { chmodSync, closeSync, existsSync, readFileSync, renameSync, statSync, w
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
 import { blockage } from '../support/blockage.js';
 import { startDaemon } from '../support/daemon.js';

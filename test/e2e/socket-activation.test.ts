@@ -6,7 +6,7 @@ import { type Daemon, startQmpmux } from '../support/daemon.js';
 import { freePort } from '../support/free-port.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
-import { scratch, type Scope } from '../support/scratch.js';
+import { type Scope, scratch } from '../support/scratch.js';
 
 /** Starts systemd-socket-activate, which runs the daemon when the first client connects. */
 function activate(

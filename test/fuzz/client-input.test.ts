@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
-import type { Dialect } from '../../dist/qmp/prompt-stream.js';
+import type { Dialect } from '../../dist/qmp/json/prompt-stream.js';
 import { readInput, referenceInput, scannerOf } from '../support/client-input.js';
 import { fuzz } from '../support/fuzz.js';
 import { anyInput, anySizes } from '../support/json-text.js';

@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { quote } from '../../dist/qmp/unicode.js';
+import { quote } from '../../dist/qmp/json/unicode.js';
 import { startDaemon } from '../support/daemon.js';
 import { startLibvirt } from '../support/libvirt.js';
 import { untraceable } from '../support/programs.js';

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { checkJson } from '../../dist/audit/strict-json.js';
 import { Redactor } from '../../dist/audit/redaction.js';
 import { parseRedaction } from '../../dist/audit/settings.js';
+import { checkJson } from '../../dist/audit/strict-json.js';
 import { maySecretsBeIn } from '../../dist/audit/suspect-text.js';
 import { type SecretReader, secretsInOptions, secretsInText } from '../../dist/audit/text-redaction.js';
 import { fuzz } from '../support/fuzz.js';

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
-import { Envelope, FOREIGN_ID, MessageKind } from '../../dist/qmp/envelope.js';
-import { LineReader } from '../../dist/qmp/lines.js';
-import { PrettyFolder } from '../../dist/qmp/pretty.js';
+import { Envelope, FOREIGN_ID, MessageKind } from '../../dist/qmp/stream/envelope.js';
+import { LineReader } from '../../dist/qmp/stream/lines.js';
+import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
 import { pieces, readInput } from '../support/client-input.js';
 import { prettyPrinted } from '../support/fake-qemu.js';
 import { fuzz } from '../support/fuzz.js';

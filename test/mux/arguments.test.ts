@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ArgumentList, type Leaf } from '../../dist/mux/arguments.js';
 import { CommandReader } from '../../dist/qmp/command.js';
-import { Parser } from '../../dist/qmp/parser.js';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { Parser } from '../../dist/qmp/json/parser.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import { assertLinear } from '../support/work.js';
 import { bytesOf } from '../support/world.js';
 

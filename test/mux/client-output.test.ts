@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ClientOutput } from '../../dist/mux/client-output.js';
 import { DEFAULT_LIMITS } from '../../dist/mux/limits.js';
-import { put } from '../../dist/mux/slab.js';
 import { SeenTime } from '../../dist/mux/seen-time.js';
+import { put } from '../../dist/mux/slab.js';
 import { Usage } from '../../dist/mux/usage.js';
 import { bytesOf, MemoryLink } from '../support/world.js';
 

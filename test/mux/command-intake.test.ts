@@ -4,7 +4,7 @@ import { CommandIntake, Found } from '../../dist/mux/command-intake.js';
 import type { Limits } from '../../dist/mux/limits.js';
 import type { PendingCommand } from '../../dist/mux/pending-command.js';
 import type { Session } from '../../dist/mux/session.js';
-import { bytesOf as viewedBytes } from '../../dist/qmp/ascii.js';
+import { bytesOf as viewedBytes } from '../../dist/shared/bytes.js';
 import { bytesOf, textOf, World } from '../support/world.js';
 
 interface Options {

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { EventFilter } from '../../dist/mux/events.js';
 import { EXTENSION_COMMANDS, type ExtensionServices } from '../../dist/mux/extension.js';
 import { MOST_LISTED_OF_ONE } from '../../dist/mux/extension-report.js';
-import { readOnlyPolicy } from '../../dist/mux/policy.js';
 import type { Peer } from '../../dist/mux/link.js';
+import { readOnlyPolicy } from '../../dist/mux/policy.js';
 import { type TestClient, World, type WorldOptions } from '../support/world.js';
 
 const SERVICES: ExtensionServices = {

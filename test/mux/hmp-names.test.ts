@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Answer, HmpNames } from '../../dist/mux/hmp-names.js';
-import { quote } from '../../dist/qmp/unicode.js';
 import type { HmpQuestion } from '../../dist/mux/hmp-completion.js';
+import { type Answer, HmpNames } from '../../dist/mux/hmp-names.js';
+import { quote } from '../../dist/qmp/json/unicode.js';
 
 const DEVICES: Answer = {
   returned: ['fixed', 'loose', 'lo"ose', 'broken', 'é'].map((name) => ({ name, type: 'child<device>' })),

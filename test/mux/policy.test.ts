@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { matchesGlob } from '../../dist/mux/glob.js';
 import { parseHmpLine } from '../../dist/hmp/line.js';
+import { matchesGlob } from '../../dist/mux/glob.js';
 import { LearningPolicy, readOnlyPolicy } from '../../dist/mux/policy.js';
 import { parseRule } from '../../dist/mux/policy-rule.js';
 import { readOnlyCommands } from '../../dist/mux/read-only.js';
-import { command as run, hmpCommand as hmp, judge, policyOf as policy, ruleOf as rule } from '../support/policies.js';
+import { hmpCommand as hmp, judge, policyOf as policy, ruleOf as rule, command as run } from '../support/policies.js';
 
 function channel(transport: string) {
   return { 'channel-type': 'main', addr: { transport } };

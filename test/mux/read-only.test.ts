@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { isReadOnly, readOnlyCommands } from '../../dist/mux/read-only.js';
-import { readOnlyPolicy } from '../../dist/mux/policy.js';
 import type { ArgumentList } from '../../dist/mux/arguments.js';
+import { readOnlyPolicy } from '../../dist/mux/policy.js';
+import { isReadOnly, readOnlyCommands } from '../../dist/mux/read-only.js';
 import { QEMU_VERSIONS, recordedCommands } from '../support/recorded-commands.js';
 
 const root = new URL('../../', import.meta.url);

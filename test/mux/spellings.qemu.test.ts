@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { missing, qemuProgram } from '../support/programs.js';
 import { command, judge, policyOf } from '../support/policies.js';
+import { missing, qemuProgram } from '../support/programs.js';
 
 describe('a rule against a type of device', { skip: missing('qemu') }, () => {
   it('holds for each other name that QEMU has for it, either way', (context) => {

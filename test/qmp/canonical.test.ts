@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { bucketOf, walkOrder } from '../../dist/qmp/dictionary.js';
+import { bucketOf, walkOrder } from '../../dist/qmp/json/dictionary.js';
 import { readInput, referenceInput } from '../support/client-input.js';
 import { anyValue } from '../support/json-text.js';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { viewOf } from '../../dist/qmp/ascii.js';
-import { Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../../dist/qmp/envelope.js';
-import { LineReader } from '../../dist/qmp/lines.js';
+import { Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../../dist/qmp/stream/envelope.js';
+import { LineReader } from '../../dist/qmp/stream/lines.js';
+import { viewOf } from '../../dist/shared/bytes.js';
 import { pieces, readInput } from '../support/client-input.js';
 import { anySizes, anyValue } from '../support/json-text.js';
 import { bytesOf, textOf } from '../support/world.js';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { bytesOf as viewedBytes, viewOf } from '../../dist/qmp/ascii.js';
 import { CommandReader } from '../../dist/qmp/command.js';
-import { Form } from '../../dist/qmp/form.js';
-import { Parser } from '../../dist/qmp/parser.js';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { Form } from '../../dist/qmp/command-template.js';
+import { Parser } from '../../dist/qmp/json/parser.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
+import { bytesOf as viewedBytes, viewOf } from '../../dist/shared/bytes.js';
 import { bytesOf, textOf } from '../support/world.js';
 
 /** @returns the form of a command, as it is learned when that was read the long way */

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CommandReader } from '../../dist/qmp/command.js';
-import { Envelope, FOREIGN_ID } from '../../dist/qmp/envelope.js';
-import { LineReader } from '../../dist/qmp/lines.js';
-import { Parser } from '../../dist/qmp/parser.js';
-import { PrettyFolder } from '../../dist/qmp/pretty.js';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
-import { bytesOf } from '../support/world.js';
+import { Parser } from '../../dist/qmp/json/parser.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
+import { Envelope, FOREIGN_ID } from '../../dist/qmp/stream/envelope.js';
+import { LineReader } from '../../dist/qmp/stream/lines.js';
+import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
 import { assertLinear, movedBytes } from '../support/work.js';
+import { bytesOf } from '../support/world.js';
 
 const MEGABYTE = 1024 * 1024;
 const parser = new Parser();

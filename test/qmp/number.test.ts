@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { decimalValue, formatDouble, formatInteger } from '../../dist/qmp/number.js';
+import { decimalValue, formatDouble, formatInteger } from '../../dist/qmp/json/number.js';
 import { missing } from '../support/programs.js';
 import { seventeenDigits } from '../support/reference-reader.js';
 import { scratch } from '../support/scratch.js';

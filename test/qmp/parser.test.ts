@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Parser } from '../../dist/qmp/parser.js';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { Parser } from '../../dist/qmp/json/parser.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import { readInput, referenceInput } from '../support/client-input.js';
 import { bytesOf } from '../support/world.js';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { PrettyFolder } from '../../dist/qmp/pretty.js';
-import { readInput, pieces } from '../support/client-input.js';
+import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
+import { pieces, readInput } from '../support/client-input.js';
 import { prettyPrinted } from '../support/fake-qemu.js';
 import { anySizes, anyValue } from '../support/json-text.js';
 import { bytesOf, textOf } from '../support/world.js';

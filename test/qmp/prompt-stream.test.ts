@@ -1,7 +1,7 @@
 /** The dialect of QEMU 11.1: what is said of malformed input, where, and when nothing is said. Each case was measured on QEMU 11.1.3. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Scan } from '../../dist/qmp/scanner.js';
+import { Scan } from '../../dist/qmp/json/scanner.js';
 import { scannerOf } from '../support/client-input.js';
 import { bytesOf } from '../support/world.js';
 

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { Parser } from '../../dist/qmp/parser.js';
-import { hasNul, qemuReply, qemuValue, strictCommand, writtenId } from '../../dist/qmp/respelling.js';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
-import { formatJson } from '../../dist/qmp/value.js';
+import { Parser } from '../../dist/qmp/json/parser.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
+import { formatJson } from '../../dist/qmp/json/value.js';
+import { hasNul, qemuReply, qemuValue, strictCommand, writtenId } from '../../dist/qmp/stream/respelling.js';
 
 function read(text: string): { readonly scanner: Scanner; readonly parser: Parser } {
   const scanner = new Scanner();

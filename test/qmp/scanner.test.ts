@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
-import { MAX_NESTING, MAX_TOKEN_BYTES, MAX_TOKEN_COUNT } from '../../dist/qmp/stream-limits.js';
-import { Token } from '../../dist/qmp/tokens.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
+import { MAX_NESTING, MAX_TOKEN_BYTES, MAX_TOKEN_COUNT } from '../../dist/qmp/json/stream-limits.js';
+import { Token } from '../../dist/qmp/json/tokens.js';
 import { readInput, referenceInput } from '../support/client-input.js';
 import { bytesOf, textOf } from '../support/world.js';
 

@@ -9,7 +9,7 @@ import {
   quote,
   readCodePoint,
   sequenceEnd,
-} from '../../dist/qmp/unicode.js';
+} from '../../dist/qmp/json/unicode.js';
 import { isCharacter, quoted, readUtf8, writeUtf8 } from '../support/reference-reader.js';
 import { bytesOf, textOf } from '../support/world.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { formatJson, isJsonObject, type JsonValue, parseJson } from '../../dist/qmp/value.js';
+import { formatJson, isJsonObject, type JsonValue, parseJson } from '../../dist/qmp/json/value.js';
 
 function parsed(text: string): JsonValue {
   const result = parseJson(text);

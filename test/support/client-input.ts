@@ -2,14 +2,15 @@
  * A client's input through Scanner, Parser and CommandReader, as the multiplexer uses them, and through the reference
  * reader, both told in the same form, so that they can be compared.
  */
-import { canonicalValue } from '../../dist/qmp/canonical.js';
-import { bytesOf as viewedBytes } from '../../dist/qmp/ascii.js';
+
 import { CommandReader, ID_MEMBER } from '../../dist/qmp/command.js';
-import { Form } from '../../dist/qmp/form.js';
-import { Parser } from '../../dist/qmp/parser.js';
-import type { Dialect } from '../../dist/qmp/prompt-stream.js';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
-import { quote } from '../../dist/qmp/unicode.js';
+import { Form } from '../../dist/qmp/command-template.js';
+import { canonicalValue } from '../../dist/qmp/json/canonical.js';
+import { Parser } from '../../dist/qmp/json/parser.js';
+import type { Dialect } from '../../dist/qmp/json/prompt-stream.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
+import { quote } from '../../dist/qmp/json/unicode.js';
+import { bytesOf as viewedBytes } from '../../dist/shared/bytes.js';
 import { ReferencePromptReader } from './reference-prompt-reader.js';
 import { judged, type Limits, quoted, ReferenceReader } from './reference-reader.js';
 import { bytesOf, textOf } from './world.js';

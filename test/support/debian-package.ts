@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { scratch, type Scope } from './scratch.js';
+import { type Scope, scratch } from './scratch.js';
 
 const builder = fileURLToPath(new URL('../../packaging/deb.mjs', import.meta.url));
 

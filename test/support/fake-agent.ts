@@ -4,7 +4,7 @@
  */
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import { type Scope, scratch } from './scratch.js';
 
 const INFO = { version: '7.2', supported_commands: [{ name: 'guest-ping', enabled: true }] };

@@ -4,8 +4,8 @@ import { ArgumentList } from '../../dist/mux/arguments.js';
 import { type Policy, RulePolicy, type Verdict } from '../../dist/mux/policy.js';
 import { parseRule, type Rule } from '../../dist/mux/policy-rule.js';
 import { CommandReader } from '../../dist/qmp/command.js';
-import { Parser } from '../../dist/qmp/parser.js';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { Parser } from '../../dist/qmp/json/parser.js';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 
 export function ruleOf(text: string): Rule {
   const parsed = parseRule(text);

@@ -6,8 +6,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { commandLines } from './recorded-commands.js';
 import { startQemu } from './qemu.js';
+import { commandLines } from './recorded-commands.js';
 
 const ends: (() => unknown)[] = [];
 const vm = await startQemu({ after: (end) => ends.push(end) });

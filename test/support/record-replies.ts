@@ -17,7 +17,7 @@ import {
   type JsonObject,
   type JsonValue,
   parseJson,
-} from '../../dist/qmp/value.js';
+} from '../../dist/qmp/json/value.js';
 import { qemuProgram } from './programs.js';
 import { RawClient } from './raw-client.js';
 import { scratch } from './scratch.js';

@@ -1,7 +1,7 @@
 /** The schema of the QEMU that was recorded for the simulated monitor. */
 import { readFileSync } from 'node:fs';
+import { isJsonArray, isJsonObject, parseJson } from '../../dist/qmp/json/value.js';
 import { Schema } from '../../dist/qmp/schema.js';
-import { isJsonArray, isJsonObject, parseJson } from '../../dist/qmp/value.js';
 
 export function recordedSchema(): Schema {
   const file = parseJson(readFileSync(new URL('../../dist/demo/recorded-replies.json', import.meta.url), 'utf8'));

@@ -1,7 +1,8 @@
 /** A QMP server that remembers every command it was sent, by the `n` among its arguments: the VM's own word on what reached it. */
-import { connect, createServer, type Socket } from 'node:net';
+
 import { once } from 'node:events';
-import { Scan, Scanner } from '../../dist/qmp/scanner.js';
+import { connect, createServer, type Socket } from 'node:net';
+import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import type { Scope } from './scratch.js';
 
 const GREETING =

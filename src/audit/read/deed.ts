@@ -4,10 +4,10 @@
  */
 import { parseHmpLine } from '../../hmp/line.js';
 import { skipBlanks } from '../../hmp/words.js';
-import { Parser } from '../../qmp/parser.js';
-import { strictCommand } from '../../qmp/respelling.js';
-import { Scan, Scanner } from '../../qmp/scanner.js';
-import { isJsonArray, isJsonObject, type JsonObject, parseJson } from '../../qmp/value.js';
+import { Parser } from '../../qmp/json/parser.js';
+import { Scan, Scanner } from '../../qmp/json/scanner.js';
+import { isJsonArray, isJsonObject, type JsonObject, parseJson } from '../../qmp/json/value.js';
+import { strictCommand } from '../../qmp/stream/respelling.js';
 import { type AuditRecord, objectOf, textOf } from '../record.js';
 
 /** QMP's command that carries a line of the human monitor. */

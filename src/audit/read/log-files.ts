@@ -4,10 +4,10 @@
  */
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { isJsonObject } from '../../qmp/value.js';
+import { isJsonObject } from '../../qmp/json/value.js';
+import type { Head } from '../audit-log.js';
 import { AuditReadError, systemCode, systemReason } from '../errors.js';
 import { lineBatches } from '../log-lines.js';
-import type { Head } from '../audit-log.js';
 import { readLastHead } from '../log-tail.js';
 import { type AuditRecord, recordOf } from '../record.js';
 import { type Access, accessTo } from './log-bytes.js';

@@ -4,7 +4,7 @@
  *
  * Written into one array of bytes, with what is open on a stack of its own: each byte is written once, however deep it lies.
  */
-import { asciiText } from './ascii.js';
+import { asciiText } from '../../shared/bytes.js';
 import { ByteWriter } from './byte-writer.js';
 import { bucketOfToken, orderByBucket } from './dictionary.js';
 import { decimalValue, formatDouble, formatInteger } from './number.js';

@@ -1,5 +1,5 @@
 /** Numbers as QEMU reads and writes them back (qobject/json-parser.c, qobject/json-writer.c). */
-import { asciiText } from './ascii.js';
+import { asciiText } from '../../shared/bytes.js';
 
 const INT64_MIN = -(2n ** 63n);
 const UINT64_MAX = 2n ** 64n - 1n;

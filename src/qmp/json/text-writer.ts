@@ -1,6 +1,6 @@
 /** A text that comes character by character. Joined in pieces: a string for every character would cost an object each. */
 
-import { unitsText } from './ascii.js';
+import { unitsText } from '../../shared/bytes.js';
 
 const PIECE = 4096;
 

@@ -9,8 +9,8 @@
  * Memory: nothing is kept between messages. Inside one, its bytes so far and its tokens, both bounded by QEMU's limits
  * (blanks count for nothing there, so they are squeezed out before they can pile up).
  */
-import { LastView } from './ascii.js';
-import type { Form } from './form.js';
+import { LastView } from '../../shared/bytes.js';
+import type { Form } from '../command-template.js';
 import { Begin, beginTable, Inside, insideTable, isDigit, resyncTable, State, type StateName } from './lexer-tables.js';
 import { Pushed } from './prompt-parser.js';
 import { type Dialect, PromptStream } from './prompt-stream.js';
@@ -23,7 +23,7 @@ import {
   TOO_MANY_TOKENS,
 } from './stream-limits.js';
 import { checkString } from './string-token.js';
-import { returnTokenList, takeTokenList, Token, type TokenKind, type TokenList } from './tokens.js';
+import { returnTokenList, Token, type TokenKind, type TokenList, takeTokenList } from './tokens.js';
 import { decodeLossy } from './unicode.js';
 
 /** What an error quotes of a stray token is cut behind so many bytes. QEMU quotes all of it. */

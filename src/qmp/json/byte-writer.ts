@@ -1,5 +1,5 @@
 /** Bytes that are written one after the other, in one array that grows. */
-import { ascii, copy } from './ascii.js';
+import { ascii, copy } from '../../shared/bytes.js';
 
 const HEX = ascii('0123456789ABCDEF');
 /** By ASCII character: the letter that QEMU puts behind a backslash for it, or 0. */

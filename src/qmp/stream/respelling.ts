@@ -4,12 +4,12 @@
  *
  * Numbers are copied as they are written, and the order of members stays.
  */
-import { ascii } from './ascii.js';
-import { ByteWriter } from './byte-writer.js';
-import { writeString } from './canonical.js';
-import type { Parser } from './parser.js';
-import { characterEnd, readCharacter } from './string-token.js';
-import { Token, type TokenList } from './tokens.js';
+import { ascii } from '../../shared/bytes.js';
+import { ByteWriter } from '../json/byte-writer.js';
+import { writeString } from '../json/canonical.js';
+import type { Parser } from '../json/parser.js';
+import { characterEnd, readCharacter } from '../json/string-token.js';
+import { Token, type TokenList } from '../json/tokens.js';
 
 const COMMA = 0x2c;
 const BLANK = 0x20;

@@ -6,7 +6,7 @@
  * What is open is on a stack of its own, so nesting takes nothing of the engine's; and a large message can be parsed in steps
  * (`begin`, then `step` until it is done), between which others are served.
  */
-import { asciiText, equals } from './ascii.js';
+import { asciiText, equals } from '../../shared/bytes.js';
 import { KeyHash } from './key-table.js';
 import { ObjectKeys } from './object-keys.js';
 import { checkString, decodeString, stringError } from './string-token.js';

@@ -3,11 +3,11 @@
  * whole is remembered as the bytes before its id and those behind it. Where the same bytes come again with a plain id between
  * them, it is the same command, and there is nothing left to be judged: neither its syntax, nor its shape, nor what goes upstream.
  */
-import { asciiText, ShortText, viewOf } from './ascii.js';
+import { asciiText, ShortText, viewOf } from '../shared/bytes.js';
 import { type CommandReader, ID_MEMBER } from './command.js';
-import type { Parser } from './parser.js';
-import type { Scanner } from './scanner.js';
-import { Token } from './tokens.js';
+import type { Parser } from './json/parser.js';
+import type { Scanner } from './json/scanner.js';
+import { Token } from './json/tokens.js';
 
 /** What is longer is not worth remembering. In bytes. */
 const LONGEST = 512;

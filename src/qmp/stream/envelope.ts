@@ -3,11 +3,21 @@
  * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
  * that is not ours) is read with the full parser instead.
  */
-import { ascii, asciiText, concat, copy, copyWords, LastView, ShortText, startsWith, viewOf } from './ascii.js';
+import {
+  ascii,
+  asciiText,
+  concat,
+  copy,
+  copyWords,
+  LastView,
+  ShortText,
+  startsWith,
+  viewOf,
+} from '../../shared/bytes.js';
+import { Parser } from '../json/parser.js';
+import { Scan, Scanner } from '../json/scanner.js';
+import { Token } from '../json/tokens.js';
 import type { LineReader } from './lines.js';
-import { Parser } from './parser.js';
-import { Scan, Scanner } from './scanner.js';
-import { Token } from './tokens.js';
 
 export const MessageKind = { Return: 1, Error: 2, Event: 3, Greeting: 4, Unknown: 5 } as const;
 export type MessageKindName = (typeof MessageKind)[keyof typeof MessageKind];

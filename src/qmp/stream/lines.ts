@@ -5,7 +5,7 @@
  * A message inside one chunk is reported where it lies. One that spans chunks is copied together while it is small; a
  * large one is kept as a list of the chunks it came in, so that 20 MB pass through without being moved.
  */
-import { concat } from './ascii.js';
+import { concat } from '../../shared/bytes.js';
 
 /** Up to this size, pieces of a message are copied into one array. */
 const SMALL = 64 * 1024;

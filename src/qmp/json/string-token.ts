@@ -3,7 +3,7 @@
  * Whoever judges, decodes, hashes or respells a string does so over these characters, so none of them holds the whole text
  * unless it needs it.
  */
-import { asciiText } from './ascii.js';
+import { asciiText } from '../../shared/bytes.js';
 import { TextWriter } from './text-writer.js';
 import { decodeLossy, INVALID, isValidCodePoint, readCodePoint, sequenceEnd } from './unicode.js';
 

@@ -3,7 +3,7 @@
  * noncharacters are invalid just like surrogates, overlong forms and everything beyond U+10FFFF.
  */
 
-import { asciiText } from './ascii.js';
+import { asciiText } from '../../shared/bytes.js';
 import { ByteWriter } from './byte-writer.js';
 import { TextWriter } from './text-writer.js';
 
