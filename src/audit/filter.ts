@@ -1,5 +1,5 @@
 /** Which records a reader wants to see. */
-import { matchesGlob } from '../mux/glob.js';
+import { matchesGlob } from '../shared/glob.js';
 import { AuditSettingError } from './errors.js';
 import { isKind, KINDS, type Kind } from './kinds.js';
 import { deedOf } from './read/deed.js';

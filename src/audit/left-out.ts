@@ -2,9 +2,10 @@
  * Commands that a user leaves out of the log, and how they are counted in it all the same. Only what changes nothing is left out by a
  * pattern: commands on the list of `policy=read-only`. Any other has to be named in full, with `!` behind it.
  */
-import { Glob } from '../mux/glob.js';
-import type { ClientView } from '../mux/journal.js';
-import { readOnlyCommands } from '../mux/read-only.js';
+
+import { readOnlyCommands } from '../mux/policy/read-only.js';
+import type { ClientView } from '../mux/ports/observer.js';
+import { Glob } from '../shared/glob.js';
 import { nearest } from '../shared/spelling.js';
 import { AuditSettingError } from './errors.js';
 

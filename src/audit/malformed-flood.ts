@@ -2,7 +2,7 @@
  * Keeps garbage from filling the log: of a client's input that cannot be read, the first pieces in a row have a record each, and what
  * follows within a second has one in all. A client that keeps still for a second begins anew.
  */
-import type { ClientView } from '../mux/journal.js';
+import type { ClientView } from '../mux/ports/observer.js';
 
 /** Records in a row before sums are made. */
 export const MOST_IN_A_ROW = 10;

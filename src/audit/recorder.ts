@@ -5,8 +5,9 @@
  * What must hold: a command has its record before `flush` returns, or `flush` fails; nothing that the redactor objects to is put into a
  * record; and no message, whatever is in it, makes more of this fail than its own record: then it is withheld.
  */
-import type { ClientView, CommandView, Journal, ProbeView, ReplySource } from '../mux/journal.js';
-import type { Descriptor, UpstreamState } from '../mux/link.js';
+
+import type { Descriptor, UpstreamState } from '../mux/ports/link.js';
+import type { ClientView, CommandView, Journal, ProbeView, ReplySource } from '../mux/ports/observer.js';
 import { ShortText } from '../shared/bytes.js';
 import { type AuditLog, kindMember } from './audit-log.js';
 import type { Kind } from './kinds.js';

@@ -1,7 +1,7 @@
 /** What a config does, in words for people. */
 import type { DaemonConfig } from '../daemon/config.js';
 import { readPolicyFile, rulesOf } from '../daemon/policies.js';
-import { notesOn } from '../mux/policy-notes.js';
+import { notesOn } from '../mux/policy/policy-notes.js';
 import { formatAddress } from '../net/address.js';
 import { EXIT } from './exit-code.js';
 import { writeProblem } from './screen-text.js';

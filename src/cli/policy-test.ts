@@ -1,9 +1,9 @@
 /** `qmpmux policy test`: which rule decides about a command. */
 import { ConfigError } from '../daemon/config.js';
 import { type PolicyRules, readPolicyFile } from '../daemon/policies.js';
-import { ArgumentList } from '../mux/arguments.js';
-import { type Policy, RulePolicy, readOnlyPolicy, type Verdict } from '../mux/policy.js';
-import { notesOn } from '../mux/policy-notes.js';
+import { ArgumentList } from '../mux/policy/arguments.js';
+import { type Policy, RulePolicy, readOnlyPolicy, type Verdict } from '../mux/policy/policy.js';
+import { notesOn } from '../mux/policy/policy-notes.js';
 import { CommandReader } from '../qmp/command.js';
 import { Parser } from '../qmp/json/parser.js';
 import { Scan, Scanner } from '../qmp/json/scanner.js';

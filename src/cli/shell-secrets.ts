@@ -1,6 +1,6 @@
 /** Which lines hold a secret, and so stay out of the history: those of which the audit log would not keep something either. */
 
-import { HMP_COMMAND } from '../mux/policy-rule.js';
+import { HMP_COMMAND } from '../mux/policy/policy-rule.js';
 
 /**
  * @param sent the command that the line became

@@ -12,9 +12,9 @@ import { completeHmpLine, completeLine, HELP, type LineCompletion } from '../cli
 import type { QmpEvent } from '../client/messages.js';
 import type { RawReply } from '../client/raw-command.js';
 import { saysWithoutHmp, WITHOUT_HMP } from '../hmp/absence.js';
-import { matchesGlob } from '../mux/glob.js';
 import { parseJson } from '../qmp/json/value.js';
 import { QmpmuxError } from '../shared/errors.js';
+import { matchesGlob } from '../shared/glob.js';
 import { suggestion } from '../shared/spelling.js';
 import { layOut } from './json-layout.js';
 import { showBytes } from './quantities.js';

@@ -2,7 +2,7 @@
  * The monitors that a VM has, for `qmpmux status`: what is said on others than qmpmux's goes past its policies and its audit log. From
  * QEMU 11.1 on they are objects, and can be listed (qapi/qom.json: qom-list; `monitor-qmp` and `monitor-hmp`).
  */
-import { canAddMonitors } from '../mux/monitor-commands.js';
+import { canAddMonitors } from '../mux/policy/monitor-commands.js';
 import type { OwnCommands } from './own-commands.js';
 import { Report } from './report.js';
 

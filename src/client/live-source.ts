@@ -2,9 +2,10 @@
  * Names that only the VM knows: what kind of name belongs at a place of a command, and how the VM is asked for the names of a kind.
  * The schema says no more than `string` there.
  */
-import { matchesGlob } from '../mux/glob.js';
+
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import type { SchemaType } from '../qmp/schema.js';
+import { matchesGlob } from '../shared/glob.js';
 import type { Candidate } from './completion.js';
 
 export type LiveSource =

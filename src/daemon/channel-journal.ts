@@ -1,6 +1,7 @@
 /** The journal that tells the channels (channels.ts). Where nobody listens, a call looks at one flag and nothing else. */
-import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../mux/journal.js';
-import type { Descriptor, UpstreamState } from '../mux/link.js';
+
+import type { Descriptor, UpstreamState } from '../mux/ports/link.js';
+import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../mux/ports/observer.js';
 import {
   clientConnected,
   clientDescriptors,

@@ -1,7 +1,7 @@
 /** How the clients of one socket are served. */
 import { performance } from 'node:perf_hooks';
 import { isDeepStrictEqual } from 'node:util';
-import { EventFilter } from '../mux/events.js';
+import { EventFilter } from '../mux/events/fan-out.js';
 import type { ClientOptions } from '../mux/multiplexer.js';
 import type { Log } from '../net/log.js';
 import { RateLimit } from '../net/rate-limit.js';

@@ -3,7 +3,7 @@
  * config-file.ts.
  */
 import type { AuditSettings } from '../audit/settings.js';
-import type { Limits } from '../mux/limits.js';
+import type { Limits } from '../mux/ports/limits.js';
 import type { ListenAddress, UpstreamAddress } from '../net/address.js';
 import { takeoverProblem } from '../net/takeover.js';
 import { QmpmuxError } from '../shared/errors.js';

@@ -1,9 +1,9 @@
 /** One socket for clients: lets them in, or tells them why not, and knows those who are in. */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { connectHmp, type HmpOwner } from '../mux/hmp-session.js';
-import type { Link, Peer } from '../mux/link.js';
+import { connectHmp, type HmpOwner } from '../hmp/terminal/session.js';
 import type { ClientOptions, ClientPort, Multiplexer } from '../mux/multiplexer.js';
+import type { Link, Peer } from '../mux/ports/link.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import { type Foreign, HttpGuard } from '../net/http-guard.js';
 import { Listener } from '../net/listener.js';

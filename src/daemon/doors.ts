@@ -1,6 +1,6 @@
 /** The sockets of one monitor. They exist while QEMU can be reached; a change to one does not touch the clients of another. */
 import type { Multiplexer } from '../mux/multiplexer.js';
-import { mayAddMonitors } from '../mux/policy.js';
+import { mayAddMonitors } from '../mux/policy/policy.js';
 import { formatAddress, formatPlace } from '../net/address.js';
 import type { Log } from '../net/log.js';
 import { messageCalls } from '../net/message-calls.js';

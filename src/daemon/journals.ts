@@ -1,7 +1,14 @@
 /** Several journals as one: the audit log's and the daemon's own. At most one of them may use `CommandView.mark`. */
-import type { Counters } from '../mux/counters.js';
-import type { ClientView, CommandView, Journal, ProbeView, ReplySource, UpstreamHealth } from '../mux/journal.js';
-import type { Descriptor, UpstreamState } from '../mux/link.js';
+import type { Counters } from '../mux/ports/counters.js';
+import type { Descriptor, UpstreamState } from '../mux/ports/link.js';
+import type {
+  ClientView,
+  CommandView,
+  Journal,
+  ProbeView,
+  ReplySource,
+  UpstreamHealth,
+} from '../mux/ports/observer.js';
 
 export class Journals implements Journal {
   readonly wantsRaw: boolean;

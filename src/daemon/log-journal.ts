@@ -1,7 +1,7 @@
 /** The journal that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
 import { performance } from 'node:perf_hooks';
-import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../mux/journal.js';
-import type { Descriptor } from '../mux/link.js';
+import type { Descriptor } from '../mux/ports/link.js';
+import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../mux/ports/observer.js';
 import type { Log } from '../net/log.js';
 
 /** A message that is shown in the log is cut here. */

@@ -7,10 +7,10 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
-import type { Journal } from '../mux/journal.js';
-import type { Host, UpstreamState } from '../mux/link.js';
-import { canAddMonitors } from '../mux/monitor-commands.js';
 import { Multiplexer } from '../mux/multiplexer.js';
+import { canAddMonitors } from '../mux/policy/monitor-commands.js';
+import type { Host, UpstreamState } from '../mux/ports/link.js';
+import type { Journal } from '../mux/ports/observer.js';
 import { formatAddress, type UpstreamAddress } from '../net/address.js';
 import type { Log } from '../net/log.js';
 import { Upstream } from '../net/upstream.js';

@@ -6,8 +6,8 @@
  */
 import { closeSync, writeSync } from 'node:fs';
 import { openLogFile } from '../audit/log-place.js';
-import { LearningPolicy, type Policy, RulePolicy, readOnlyPolicy } from '../mux/policy.js';
-import { parseRule, type Rule } from '../mux/policy-rule.js';
+import { LearningPolicy, type Policy, RulePolicy, readOnlyPolicy } from '../mux/policy/policy.js';
+import { parseRule, type Rule } from '../mux/policy/policy-rule.js';
 import { describeSystemError } from '../net/listen-error.js';
 import type { Log } from '../net/log.js';
 import { ConfigError } from './config.js';

@@ -6,7 +6,7 @@
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import type { Link } from '../mux/link.js';
+import type { Link } from '../mux/ports/link.js';
 import type { Connection, ConnectionReceiver } from './connection.js';
 import { describeSystemError, errorCode } from './listen-error.js';
 import { SocketLink } from './socket-link.js';

@@ -1,6 +1,6 @@
 /** A connection to QEMU, whatever carries it. */
 import type { Socket } from 'node:net';
-import type { Link } from '../mux/link.js';
+import type { Link } from '../mux/ports/link.js';
 import { SendingLink } from './sending-link.js';
 import type { SharedReader } from './shared-reader.js';
 import { SocketLink } from './socket-link.js';

@@ -8,7 +8,7 @@
  *
  * No shell, no text format and no quoting lies between a command and libvirt: it is a counted string of its RPC.
  */
-import type { Link } from '../mux/link.js';
+import type { Link } from '../mux/ports/link.js';
 import { Parser } from '../qmp/json/parser.js';
 import type { Dialect } from '../qmp/json/prompt-stream.js';
 import { Scan, Scanner } from '../qmp/json/scanner.js';

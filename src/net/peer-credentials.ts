@@ -9,7 +9,7 @@
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
-import type { Peer } from '../mux/link.js';
+import type { Peer } from '../mux/ports/link.js';
 import { loadKoffi } from '../system/koffi.js';
 import { linuxNumbers } from '../system/linux.js';
 import { userName } from './accounts.js';

@@ -1,6 +1,6 @@
 /** An open file that a client has sent. It is ours until it is closed, once, by whoever holds it last. */
 import { closeSync, fstatSync, readlinkSync, type Stats } from 'node:fs';
-import type { Descriptor } from '../mux/link.js';
+import type { Descriptor } from '../mux/ports/link.js';
 
 export class ReceivedDescriptor implements Descriptor {
   #fd: number;

@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
-import type { Descriptor } from '../mux/link.js';
+import type { Descriptor } from '../mux/ports/link.js';
 import { EAGAIN, messageCalls } from './message-calls.js';
 import { ReceivedDescriptor } from './received-descriptor.js';
 import type { SharedReader } from './shared-reader.js';

@@ -15,7 +15,7 @@ import { readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import type { Link } from '../mux/link.js';
+import type { Link } from '../mux/ports/link.js';
 import { Countdown } from './countdown.js';
 import type { SharedReader } from './shared-reader.js';
 import { Tail } from './tail.js';

@@ -8,7 +8,7 @@
  * The log has one line for each change, not for each attempt.
  */
 import { performance } from 'node:perf_hooks';
-import type { Link, UpstreamState } from '../mux/link.js';
+import type { Link, UpstreamState } from '../mux/ports/link.js';
 import { type DialAddress, formatAddress, type ListenAddress, type UpstreamAddress } from './address.js';
 import { type Connection, type ConnectionReceiver, SocketConnection } from './connection.js';
 import { Countdown } from './countdown.js';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { parseLeftOut } from '../../dist/audit/kinds.js';
-import type { ProbeView } from '../../dist/mux/journal.js';
+import type { ProbeView } from '../../dist/mux/ports/observer.js';
 import { type LooseRecord, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 
 function without(record: LooseRecord | undefined, ...names: string[]): LooseRecord {

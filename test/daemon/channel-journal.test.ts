@@ -5,8 +5,8 @@ import { describe, test } from 'node:test';
 import { ChannelJournal } from '../../dist/daemon/channel-journal.js';
 import * as channels from '../../dist/daemon/channels.js';
 import { LogJournal } from '../../dist/daemon/log-journal.js';
-import type { ClientView, CommandView } from '../../dist/mux/journal.js';
-import type { ClientId, UpstreamId } from '../../dist/mux/link.js';
+import type { ClientId, UpstreamId } from '../../dist/mux/ports/link.js';
+import type { ClientView, CommandView } from '../../dist/mux/ports/observer.js';
 
 // a number a multiplexer would have counted
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Recorder } from '../../dist/audit/recorder.js';
 import { Journals } from '../../dist/daemon/journals.js';
 import { LogJournal } from '../../dist/daemon/log-journal.js';
-import type { Journal } from '../../dist/mux/journal.js';
+import type { Journal } from '../../dist/mux/ports/observer.js';
 
 function methodsOf(journal: { readonly prototype: object }): string[] {
   return Object.getOwnPropertyNames(journal.prototype).filter((name) => name !== 'constructor');

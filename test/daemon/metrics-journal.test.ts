@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MetricsJournal } from '../../dist/daemon/metrics-journal.js';
-import type { ClientView, CommandView } from '../../dist/mux/journal.js';
-import type { ClientId } from '../../dist/mux/link.js';
+import type { ClientId } from '../../dist/mux/ports/link.js';
+import type { ClientView, CommandView } from '../../dist/mux/ports/observer.js';
 
 const ids: readonly number[] = [1, 2];
 // a number a multiplexer would have counted

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ConfigError } from '../../dist/daemon/config.js';
 import { parsePolicyFile, policyFor, readPolicyFile } from '../../dist/daemon/policies.js';
-import type { ArgumentList } from '../../dist/mux/arguments.js';
+import type { ArgumentList } from '../../dist/mux/policy/arguments.js';
 import { LogRecord } from '../support/log-record.js';
 import { scratch } from '../support/scratch.js';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { MOST_EVENT_BYTES, MOST_EVENTS } from '../../dist/mux/event-ring.js';
-import { EXTENSION_COMMANDS } from '../../dist/mux/extension.js';
-import { MOST_LISTED, MOST_LISTED_OF_ONE } from '../../dist/mux/extension-report.js';
+import { EXTENSION_COMMANDS } from '../../dist/mux/admin/extension.js';
+import { MOST_LISTED, MOST_LISTED_OF_ONE } from '../../dist/mux/admin/extension-report.js';
+import { MOST_EVENT_BYTES, MOST_EVENTS } from '../../dist/mux/events/ring.js';
 import { World } from '../support/world.js';
 
 const page = readFileSync('docs/extensions.md', 'utf8');

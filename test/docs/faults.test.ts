@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LIMIT_NAMES, parseLimits } from '../../dist/daemon/limit-settings.js';
-import { DEFAULT_LIMITS } from '../../dist/mux/limits.js';
+import { DEFAULT_LIMITS } from '../../dist/mux/ports/limits.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 

@@ -1,7 +1,7 @@
 /** What is served from memory is what QEMU would answer now, whatever clients have had it do in between. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isConstant } from '../../dist/mux/reply-cache.js';
+import { isConstant } from '../../dist/mux/upstream/reply-cache.js';
 import { missing } from '../support/qemu.js';
 import { RawClient, type Target } from '../support/raw-client.js';
 import type { Scope } from '../support/scratch.js';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { Counters } from '../../dist/mux/counters.js';
+import { Counters } from '../../dist/mux/ports/counters.js';
 import { assertValid, type LooseRecord } from '../support/audit.js';
 import { startDaemon } from '../support/daemon.js';
 import { missing, startQemu } from '../support/qemu.js';

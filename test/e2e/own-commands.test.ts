@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { canAddMonitors } from '../../dist/mux/monitor-commands.js';
+import { canAddMonitors } from '../../dist/mux/policy/monitor-commands.js';
 import { blockage } from '../support/blockage.js';
 import { startDaemon } from '../support/daemon.js';
 import { missing, startQemu } from '../support/qemu.js';

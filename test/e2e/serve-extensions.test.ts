@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { EXTENSION_COMMANDS } from '../../dist/mux/extension.js';
+import { EXTENSION_COMMANDS } from '../../dist/mux/admin/extension.js';
 import { startDaemon } from '../support/daemon.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';

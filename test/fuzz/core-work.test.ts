@@ -5,8 +5,8 @@
  */
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { ArgumentList } from '../../dist/mux/arguments.js';
-import { readOnlyPolicy } from '../../dist/mux/policy.js';
+import { ArgumentList } from '../../dist/mux/policy/arguments.js';
+import { readOnlyPolicy } from '../../dist/mux/policy/policy.js';
 import { CommandReader } from '../../dist/qmp/command.js';
 import { canonicalValue } from '../../dist/qmp/json/canonical.js';
 import { Parser } from '../../dist/qmp/json/parser.js';

@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ArgumentList } from '../../dist/mux/arguments.js';
-import { RulePolicy } from '../../dist/mux/policy.js';
-import { parseRule } from '../../dist/mux/policy-rule.js';
+import { ArgumentList } from '../../dist/mux/policy/arguments.js';
+import { RulePolicy } from '../../dist/mux/policy/policy.js';
+import { parseRule } from '../../dist/mux/policy/policy-rule.js';
 import { CommandReader } from '../../dist/qmp/command.js';
 import { Parser } from '../../dist/qmp/json/parser.js';
 import { Scanner } from '../../dist/qmp/json/scanner.js';

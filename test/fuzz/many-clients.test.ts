@@ -12,7 +12,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
-import { FIRST_PROBE_ID } from '../../dist/mux/pending.js';
+import { FIRST_PROBE_ID } from '../../dist/mux/commands/in-flight.js';
 import { pieces } from '../support/client-input.js';
 import { ClientModel, isQuit, scriptedReply } from '../support/client-model.js';
 import { fuzz } from '../support/fuzz.js';

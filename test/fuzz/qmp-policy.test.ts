@@ -3,7 +3,7 @@
  * by name was denied by the policy. What QEMU does is seen from outside: files it made or holds open, a program that ran, what it answers on
  * another monitor. QMPMUX_FUZZ_SEED replays a run, QMPMUX_POLICY_COMMANDS is how many commands.
  *
- * What no name shows is left out: links, and other ways to the same (src/mux/other-ways.ts), each of which has a note and a test of its own.
+ * What no name shows is left out: links, and other ways to the same (src/mux/policy/other-ways.ts), each of which has a note and a test of its own.
  */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ArgumentList, type Leaf } from '../../dist/mux/arguments.js';
+import { ArgumentList, type Leaf } from '../../dist/mux/policy/arguments.js';
 import { CommandReader } from '../../dist/qmp/command.js';
 import { Parser } from '../../dist/qmp/json/parser.js';
 import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readOnlyPolicy } from '../../dist/mux/policy.js';
+import { readOnlyPolicy } from '../../dist/mux/policy/policy.js';
 import { type TestClient, World, type WorldOptions } from '../support/world.js';
 
 const FAULT = '{"id": 3, "error": {"class": "GenericError", "desc": "QMP input member \'execute\' must be a string"}}';

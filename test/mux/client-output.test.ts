@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ClientOutput } from '../../dist/mux/client-output.js';
-import { DEFAULT_LIMITS } from '../../dist/mux/limits.js';
-import { SeenTime } from '../../dist/mux/seen-time.js';
-import { put } from '../../dist/mux/slab.js';
-import { Usage } from '../../dist/mux/usage.js';
+import { ClientOutput } from '../../dist/mux/client/client-output.js';
+import { Usage } from '../../dist/mux/client/client-quota.js';
+import { SeenTime } from '../../dist/mux/client/seen-time.js';
+import { DEFAULT_LIMITS } from '../../dist/mux/ports/limits.js';
+import { put } from '../../dist/mux/wire/slab.js';
 import { bytesOf, MemoryLink } from '../support/world.js';
 
 const SECOND = 1_000_000;

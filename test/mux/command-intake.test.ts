@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CommandIntake, Found } from '../../dist/mux/command-intake.js';
-import type { Limits } from '../../dist/mux/limits.js';
-import type { PendingCommand } from '../../dist/mux/pending-command.js';
-import type { Session } from '../../dist/mux/session.js';
+import { CommandIntake, Found } from '../../dist/mux/client/command-intake.js';
+import type { Session } from '../../dist/mux/client/session.js';
+import type { PendingCommand } from '../../dist/mux/commands/command.js';
+import type { Limits } from '../../dist/mux/ports/limits.js';
 import { bytesOf as viewedBytes } from '../../dist/shared/bytes.js';
 import { bytesOf, textOf, World } from '../support/world.js';
 

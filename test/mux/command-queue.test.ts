@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CommandQueue } from '../../dist/mux/command-queue.js';
-import { PendingCommand } from '../../dist/mux/pending-command.js';
-import type { Session } from '../../dist/mux/session.js';
+import type { Session } from '../../dist/mux/client/session.js';
+import { CommandQueue } from '../../dist/mux/commands/client-queue.js';
+import { PendingCommand } from '../../dist/mux/commands/command.js';
 import { World } from '../support/world.js';
 
 // The port of a client is its session; what is tested here only carries it about.

@@ -1,8 +1,8 @@
 /** Descriptors inside the multiplexer: whose they are, when they go, and that none is left. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RulePolicy } from '../../dist/mux/policy.js';
-import { parseRule, type Rule } from '../../dist/mux/policy-rule.js';
+import { RulePolicy } from '../../dist/mux/policy/policy.js';
+import { parseRule, type Rule } from '../../dist/mux/policy/policy-rule.js';
 import { CarryingLink, FakeDescriptor, type TestClient, World, type WorldOptions } from '../support/world.js';
 
 function worldThatCarries(options: WorldOptions = {}): World {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { EventRing, MOST_EVENT_BYTES, MOST_EVENTS, type RingItem } from '../../dist/mux/event-ring.js';
+import { EventRing, MOST_EVENT_BYTES, MOST_EVENTS, type RingItem } from '../../dist/mux/events/ring.js';
 import { bytesOf, textOf } from '../support/world.js';
 
 function filled(count: number, size = 4): EventRing {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { EventFilter } from '../../dist/mux/events.js';
+import { EventFilter } from '../../dist/mux/events/fan-out.js';
 import { World } from '../support/world.js';
 
 describe('events', () => {

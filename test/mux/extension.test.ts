@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { EventFilter } from '../../dist/mux/events.js';
-import { EXTENSION_COMMANDS, type ExtensionServices } from '../../dist/mux/extension.js';
-import { MOST_LISTED_OF_ONE } from '../../dist/mux/extension-report.js';
-import type { Peer } from '../../dist/mux/link.js';
-import { readOnlyPolicy } from '../../dist/mux/policy.js';
+import { EXTENSION_COMMANDS, type ExtensionServices } from '../../dist/mux/admin/extension.js';
+import { MOST_LISTED_OF_ONE } from '../../dist/mux/admin/extension-report.js';
+import { EventFilter } from '../../dist/mux/events/fan-out.js';
+import { readOnlyPolicy } from '../../dist/mux/policy/policy.js';
+import type { Peer } from '../../dist/mux/ports/link.js';
 import { type TestClient, World, type WorldOptions } from '../support/world.js';
 
 const SERVICES: ExtensionServices = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readOnlyPolicy } from '../../dist/mux/policy.js';
+import { readOnlyPolicy } from '../../dist/mux/policy/policy.js';
 import { World } from '../support/world.js';
 
 function flood(count: number): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { NameOwner } from '../../dist/mux/fd-names.js';
-import { FdSets } from '../../dist/mux/fd-sets.js';
+import { FdSets } from '../../dist/mux/descriptors/fd-sets.js';
+import type { NameOwner } from '../../dist/mux/descriptors/names.js';
 
 interface Owner extends NameOwner {
   isConnected: boolean;

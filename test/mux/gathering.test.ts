@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Gathering } from '../../dist/mux/gathering.js';
+import { Gathering } from '../../dist/mux/upstream/gathering.js';
 
 /** How often in a row it is worthwhile to look again, at most `most` times. */
 function looks(gathering: Gathering, inFlight: number, waiting: number, most = 100): number {

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { Glob, LONGEST_SEARCHED, matchesGlob, PathGlob } from '../../dist/mux/glob.js';
-import { parseRule } from '../../dist/mux/policy-rule.js';
+import { parseRule } from '../../dist/mux/policy/policy-rule.js';
+import { Glob, LONGEST_SEARCHED, matchesGlob, PathGlob } from '../../dist/shared/glob.js';
 import { fuzz } from '../support/fuzz.js';
 import { assertLinear } from '../support/work.js';
 

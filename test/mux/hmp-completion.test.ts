@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { helpNames, listedNames, schemaNames, wordToComplete } from '../../dist/hmp/terminal/completion.js';
 import { splitHmpWords } from '../../dist/hmp/words.js';
-import { helpNames, listedNames, schemaNames, wordToComplete } from '../../dist/mux/hmp-completion.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 describe('the words of a line of the human monitor', () => {

@@ -1,7 +1,7 @@
 /** What a QEMU does for each key is compared with a QEMU in test/conformance/hmp.test.ts; here are the bounds. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { HmpEditor, LONGEST_LINE } from '../../dist/mux/hmp-editor.js';
+import { HmpEditor, LONGEST_LINE } from '../../dist/hmp/terminal/editor.js';
 
 function typed(editor: HmpEditor, text: string): string[] {
   const lines: string[] = [];

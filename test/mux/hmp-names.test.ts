@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { HmpQuestion } from '../../dist/mux/hmp-completion.js';
-import { type Answer, HmpNames } from '../../dist/mux/hmp-names.js';
+import type { HmpQuestion } from '../../dist/hmp/terminal/completion.js';
+import { type Answer, HmpNames } from '../../dist/hmp/terminal/names.js';
 import { quote } from '../../dist/qmp/json/unicode.js';
 
 const DEVICES: Answer = {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { connectHmp } from '../../dist/mux/hmp-session.js';
+import { connectHmp } from '../../dist/hmp/terminal/session.js';
 import type { ClientOptions, ClientPort } from '../../dist/mux/multiplexer.js';
-import { RulePolicy } from '../../dist/mux/policy.js';
-import { parseRule } from '../../dist/mux/policy-rule.js';
+import { RulePolicy } from '../../dist/mux/policy/policy.js';
+import { parseRule } from '../../dist/mux/policy/policy-rule.js';
 import { bytesOf, MemoryLink, World, type WorldOptions } from '../support/world.js';
 
 const ESC = String.fromCharCode(27);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { keep } from '../../dist/mux/slab.js';
+import { keep } from '../../dist/mux/wire/slab.js';
 import { textOf, World } from '../support/world.js';
 
 const REFUSAL = 'qmpmux cannot record this command, so it was not run: disk full';

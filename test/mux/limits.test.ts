@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Limits } from '../../dist/mux/limits.js';
+import type { Limits } from '../../dist/mux/ports/limits.js';
 import { type TestClient, World } from '../support/world.js';
 
 function limitedWorld(limits: Partial<Limits>): World {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { UpstreamState } from '../../dist/mux/link.js';
-import { Monitor } from '../../dist/mux/monitor.js';
-import { SeenTime } from '../../dist/mux/seen-time.js';
+import { SeenTime } from '../../dist/mux/client/seen-time.js';
+import type { UpstreamState } from '../../dist/mux/ports/link.js';
+import { Monitor } from '../../dist/mux/upstream/upstream-session.js';
 import { assertLinear } from '../support/work.js';
 import { bytesOf, MemoryLink, textOf } from '../support/world.js';
 

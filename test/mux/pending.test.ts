@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { OOB_WINDOW, Pending } from '../../dist/mux/pending.js';
-import { PendingCommand } from '../../dist/mux/pending-command.js';
-import type { Session } from '../../dist/mux/session.js';
+import type { Session } from '../../dist/mux/client/session.js';
+import { PendingCommand } from '../../dist/mux/commands/command.js';
+import { OOB_WINDOW, Pending } from '../../dist/mux/commands/in-flight.js';
 import { World } from '../support/world.js';
 
 /** A session of a world of its own; what is tested here only carries it about. */

@@ -3,8 +3,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { HMP_COMMANDS } from '../../dist/hmp/commands.js';
-import { HMP_WAYS, RUNS_PROGRAMS, SAME_ARGUMENT, SAME_DEED, SHARED_ARGUMENT } from '../../dist/mux/other-ways.js';
-import { notesOn } from '../../dist/mux/policy-notes.js';
+import {
+  HMP_WAYS,
+  RUNS_PROGRAMS,
+  SAME_ARGUMENT,
+  SAME_DEED,
+  SHARED_ARGUMENT,
+} from '../../dist/mux/policy/other-ways.js';
+import { notesOn } from '../../dist/mux/policy/policy-notes.js';
 import { ruleOf } from '../support/policies.js';
 import { QEMU_VERSIONS, recordedCommands } from '../support/recorded-commands.js';
 

@@ -1,8 +1,8 @@
 /** Rules that deny hold however the same thing is written: inside of a transaction, by another argument, under another name of a file. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { canAddMonitors } from '../../dist/mux/monitor-commands.js';
-import { LearningPolicy, mayAddMonitors, readOnlyPolicy } from '../../dist/mux/policy.js';
+import { canAddMonitors } from '../../dist/mux/policy/monitor-commands.js';
+import { LearningPolicy, mayAddMonitors, readOnlyPolicy } from '../../dist/mux/policy/policy.js';
 import { command, hmpCommand, judge, policyOf } from '../support/policies.js';
 import { assertLinear } from '../support/work.js';
 

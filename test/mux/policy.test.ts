@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseHmpLine } from '../../dist/hmp/line.js';
-import { matchesGlob } from '../../dist/mux/glob.js';
-import { LearningPolicy, readOnlyPolicy } from '../../dist/mux/policy.js';
-import { parseRule } from '../../dist/mux/policy-rule.js';
-import { readOnlyCommands } from '../../dist/mux/read-only.js';
+import { LearningPolicy, readOnlyPolicy } from '../../dist/mux/policy/policy.js';
+import { parseRule } from '../../dist/mux/policy/policy-rule.js';
+import { readOnlyCommands } from '../../dist/mux/policy/read-only.js';
+import { matchesGlob } from '../../dist/shared/glob.js';
 import { hmpCommand as hmp, judge, policyOf as policy, ruleOf as rule, command as run } from '../support/policies.js';
 
 function channel(transport: string) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { isReadOnly, readOnlyCommands } from '../../dist/mux/read-only.js';
+import { isReadOnly, readOnlyCommands } from '../../dist/mux/policy/read-only.js';
 import { missing, type Qemu, startQemu } from '../support/qemu.js';
 import { RawClient } from '../support/raw-client.js';
 import { QEMU_VERSIONS, recordedCommands } from '../support/recorded-commands.js';

@@ -1,13 +1,13 @@
 /**
  * The read-only list against the commands of three QEMUs, by name: what looks like reading and is denied all the same is denied on
- * purpose, for a reason that stands in src/mux/read-only.ts; a command nobody has looked at fails here until somebody has.
+ * purpose, for a reason that stands in src/mux/policy/read-only.ts; a command nobody has looked at fails here until somebody has.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import type { ArgumentList } from '../../dist/mux/arguments.js';
-import { readOnlyPolicy } from '../../dist/mux/policy.js';
-import { isReadOnly, readOnlyCommands } from '../../dist/mux/read-only.js';
+import type { ArgumentList } from '../../dist/mux/policy/arguments.js';
+import { readOnlyPolicy } from '../../dist/mux/policy/policy.js';
+import { isReadOnly, readOnlyCommands } from '../../dist/mux/policy/read-only.js';
 import { QEMU_VERSIONS, recordedCommands } from '../support/recorded-commands.js';
 
 const root = new URL('../../', import.meta.url);
@@ -89,7 +89,7 @@ describe('the read-only policy', () => {
   });
 
   it('gives in its source the reason for each command that was left out', () => {
-    const source = readFileSync(new URL('src/mux/read-only.ts', root), 'utf8');
+    const source = readFileSync(new URL('src/mux/policy/read-only.ts', root), 'utf8');
     for (const name of DENIED_ON_PURPOSE) assert.ok(source.includes(`\`${name}\``), name);
   });
 });

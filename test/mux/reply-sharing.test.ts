@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Journal, ReplySource } from '../../dist/mux/journal.js';
-import type { Link } from '../../dist/mux/link.js';
 import { Multiplexer } from '../../dist/mux/multiplexer.js';
+import type { Link } from '../../dist/mux/ports/link.js';
+import type { Journal, ReplySource } from '../../dist/mux/ports/observer.js';
 
 const GREETING =
   '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}\r\n';

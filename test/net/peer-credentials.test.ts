@@ -6,7 +6,7 @@ import { createConnection, createServer, Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { Peer } from '../../dist/mux/link.js';
+import type { Peer } from '../../dist/mux/ports/link.js';
 import { type AskKernel, unixPeer } from '../../dist/net/peer-credentials.js';
 import { unitOf } from '../../dist/net/process-facts.js';
 import { missing } from '../support/programs.js';

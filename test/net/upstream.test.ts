@@ -14,7 +14,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { describe, type TestContext, test } from 'node:test';
-import type { Link, UpstreamState } from '../../dist/mux/link.js';
+import type { Link, UpstreamState } from '../../dist/mux/ports/link.js';
 import { formatPlace } from '../../dist/net/address.js';
 import { parseUpstream } from '../../dist/net/address-parser.js';
 import { ReceivedDescriptor } from '../../dist/net/received-descriptor.js';

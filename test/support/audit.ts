@@ -7,8 +7,8 @@ import { Audit } from '../../dist/audit/audit.js';
 import { NOTHING_LEFT_OUT } from '../../dist/audit/kinds.js';
 import type { Recorder } from '../../dist/audit/recorder.js';
 import type { AuditSettings } from '../../dist/audit/settings.js';
-import type { ClientView, CommandView } from '../../dist/mux/journal.js';
-import type { Peer } from '../../dist/mux/link.js';
+import type { Peer } from '../../dist/mux/ports/link.js';
+import type { ClientView, CommandView } from '../../dist/mux/ports/observer.js';
 import { type Scope, scratch } from './scratch.js';
 
 /** A record as a test looks at it. */

@@ -1,8 +1,8 @@
 /** Policies made of texts, and commands judged as a session judges them. */
 import assert from 'node:assert/strict';
-import { ArgumentList } from '../../dist/mux/arguments.js';
-import { type Policy, RulePolicy, type Verdict } from '../../dist/mux/policy.js';
-import { parseRule, type Rule } from '../../dist/mux/policy-rule.js';
+import { ArgumentList } from '../../dist/mux/policy/arguments.js';
+import { type Policy, RulePolicy, type Verdict } from '../../dist/mux/policy/policy.js';
+import { parseRule, type Rule } from '../../dist/mux/policy/policy-rule.js';
 import { CommandReader } from '../../dist/qmp/command.js';
 import { Parser } from '../../dist/qmp/json/parser.js';
 import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';

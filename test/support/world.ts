@@ -3,6 +3,13 @@
  * and a journal that keeps what it was told. Nothing in here has a socket, a timer or a clock of its own.
  */
 import assert from 'node:assert/strict';
+import {
+  type ClientOptions,
+  type ClientPort,
+  Multiplexer,
+  type MultiplexerOptions,
+} from '../../dist/mux/multiplexer.js';
+import type { Descriptor, Host, Link, Peer, UpstreamState } from '../../dist/mux/ports/link.js';
 import type {
   ClientView,
   CommandView,
@@ -10,14 +17,7 @@ import type {
   ProbeView,
   ReplySource,
   UpstreamHealth,
-} from '../../dist/mux/journal.js';
-import type { Descriptor, Host, Link, Peer, UpstreamState } from '../../dist/mux/link.js';
-import {
-  type ClientOptions,
-  type ClientPort,
-  Multiplexer,
-  type MultiplexerOptions,
-} from '../../dist/mux/multiplexer.js';
+} from '../../dist/mux/ports/observer.js';
 import { FakeQemu, type FakeQemuOptions } from './fake-qemu.js';
 
 /** @returns the bytes of a latin1 text, or of an array of bytes, in an array of their own. */

@@ -1,0 +1,285 @@
+/**
+ * The commands that qmpmux answers itself, in QMP's form for downstream extensions: `__org.qmpmux_…`. Only clients of a listener that
+ * allows them have them; all others get from QEMU what it says to names that it does not know.
+ *
+ * What must hold: a command is carried out in its turn, when all that its client sent before it is answered, and recorded before it
+ * is carried out. What cannot be recorded is refused, as it is for commands that go to QEMU.
+ */
+
+import { isJsonObject, type JsonObject, parseJson } from '../../qmp/json/value.js';
+import { emptyReturn, errorReply, genericError, type QmpFault } from '../../qmp/message.js';
+import { ascii, asciiText, concat } from '../../shared/bytes.js';
+import { clientText } from '../../shared/peer-text.js';
+import { CrowdReports } from '../client/crowd-reports.js';
+import type { Session } from '../client/session.js';
+import type { PendingCommand } from '../commands/command.js';
+import { EventRing } from '../events/ring.js';
+import type { Multiplexer } from '../multiplexer.js';
+import { type Reported, seconds, statusReport, writeReport } from './extension-report.js';
+
+/** What the world around tells and does for extension commands. */
+export interface ExtensionServices {
+  /** qmpmux's own version. */
+  readonly version: string;
+  /** QEMU's address, as configured. */
+  readonly upstream: string;
+  /** A word that no other multiplexer has, nor this one after a restart. */
+  readonly instance: string;
+  /** Where clients can connect, and how they are served there. */
+  listeners(): readonly { readonly [name: string]: Reported }[];
+  /**
+   * Reads the config again. Null where there is none.
+   * @returns what has changed, in words. @throws Error saying why nothing has
+   */
+  readonly reload: (() => Promise<readonly string[]>) | null;
+}
+
+export const EXTENSION_PREFIX = '__org.qmpmux_';
+
+/** What is known of a command before its turn has come. */
+export interface ExtensionCall {
+  readonly kind: ExtensionKind;
+  readonly arguments: JsonObject;
+}
+
+type ExtensionKind = keyof typeof COMMANDS;
+type ArgumentType = 'integer' | 'string';
+
+interface Definition {
+  readonly arguments: Readonly<Record<string, { readonly type: ArgumentType; readonly optional?: true }>>;
+  /** Whether it may be executed out-of-band. */
+  readonly oob: boolean;
+}
+
+const COMMANDS = {
+  'query-status': { arguments: {}, oob: true },
+  'query-clients': { arguments: {}, oob: true },
+  'query-queue': { arguments: {}, oob: true },
+  'query-events': {
+    arguments: { since: { type: 'integer', optional: true }, instance: { type: 'string', optional: true } },
+    oob: true,
+  },
+  'disconnect-client': { arguments: { client: { type: 'integer' } }, oob: true },
+  reload: { arguments: {}, oob: false },
+} as const satisfies Readonly<Record<string, Definition>>;
+
+/** The names of all extension commands. */
+export const EXTENSION_COMMANDS: readonly string[] = Object.keys(COMMANDS).map((name) => EXTENSION_PREFIX + name);
+
+function isKind(name: string): name is ExtensionKind {
+  return Object.hasOwn(COMMANDS, name);
+}
+
+/** What a command returns, as JSON; or an error. */
+type Outcome = { readonly value: string | Uint8Array } | QmpFault;
+
+const NO_CONFIG = genericError('qmpmux was started without a config file: there is nothing to be read again');
+const COMMA = ascii(', ');
+const CLOSE = ascii('}');
+const RETURN = ascii('{"return": ');
+const ID_MEMBER = ascii(', "id": ');
+const END = ascii('}\r\n');
+
+export class Extensions {
+  readonly ring = new EventRing();
+  readonly #mux: Multiplexer;
+  readonly #services: ExtensionServices | null;
+  readonly #startedAt: number;
+  #stateSince: number;
+  readonly #reports: CrowdReports;
+  /** Commands whose outcome is still to come. */
+  readonly #running = new Set<PendingCommand>();
+  /** Why nothing that takes time is begun any more. */
+  #ending: string | null = null;
+
+  constructor(mux: Multiplexer, services: ExtensionServices | null) {
+    this.#mux = mux;
+    this.#services = services;
+    this.#reports = new CrowdReports(mux);
+    this.#startedAt = mux.now();
+    this.#stateSince = this.#startedAt;
+  }
+
+  /** The upstream's state has changed. */
+  stateChanged(): void {
+    this.#stateSince = this.#mux.now();
+  }
+
+  /** Time has passed. */
+  tick(): void {
+    this.#reports.forget();
+  }
+
+  /** @returns whether this is one of our commands, by its decoded name. */
+  has(name: string): boolean {
+    return name.startsWith(EXTENSION_PREFIX) && isKind(name.slice(EXTENSION_PREFIX.length));
+  }
+
+  /** @param written the arguments as JSON in QEMU's spelling; null for none */
+  read(name: string, written: Uint8Array | null): ExtensionCall {
+    const kind = name.slice(EXTENSION_PREFIX.length);
+    if (!isKind(kind)) throw new Error(`not an extension command: ${name}`);
+    const parsed = parseJson(written === null ? '{}' : asciiText(written));
+    return { kind, arguments: parsed.ok && isJsonObject(parsed.value) ? parsed.value : {} };
+  }
+
+  /**
+   * Carries out a command whose turn has come.
+   * @returns its reply; null when that comes later, by `ClientCommands.answerLocally`
+   */
+  run(command: PendingCommand, call: ExtensionCall): readonly Uint8Array[] | null {
+    const { journal } = this.#mux;
+    command.sentAt = this.#mux.now();
+    journal?.command(command);
+    const trouble = journal?.flush() ?? null;
+    if (trouble !== null) {
+      const desc = `qmpmux cannot record this command, so it was not run: ${trouble}`;
+      const reply = errorReply(command.id, genericError(desc));
+      journal?.denied(command, 'audit', reply);
+      return [reply];
+    }
+    const reload = call.kind === 'reload' ? (this.#services?.reload ?? null) : null;
+    const obstacle = this.#ending === null ? NO_CONFIG : genericError(`this monitor is ending: ${this.#ending}`);
+    const isHindered = call.kind === 'reload' && (reload === null || this.#ending !== null);
+    const fault = faultOf(command, call) ?? (isHindered ? obstacle : null);
+    if (fault === null && reload !== null) {
+      this.#begin(command, reload());
+      return null;
+    }
+    return this.#conclude(command, fault ?? this.#carryOut(command, call));
+  }
+
+  /** The session reads and waits no more: what of its commands is still being carried out is answered now. */
+  giveUp(reason: string): void {
+    this.#ending = reason;
+    for (const command of this.#running) {
+      this.#finish(
+        command,
+        genericError(`this monitor ends before the command is done, its outcome is in the log: ${reason}`),
+      );
+    }
+  }
+
+  /** A command is released, and with it what waits for it. */
+  forget(command: PendingCommand): void {
+    if (this.#running.delete(command)) this.#mux.journal?.unanswered(command, 'its client is gone');
+  }
+
+  /** What was told to the journal so far means nothing to the next one. */
+  forgetMarks(): void {
+    for (const command of this.#running) command.mark = 0;
+  }
+
+  #conclude(command: PendingCommand, outcome: Outcome): readonly Uint8Array[] {
+    const { id } = command;
+    const isError = 'desc' in outcome;
+    const reply = isError ? [errorReply(id, outcome)] : returnReply(id, outcome.value);
+    this.#mux.journal?.answered(command, reply, isError, 'local');
+    return reply;
+  }
+
+  #carryOut(command: PendingCommand, { kind, arguments: given }: ExtensionCall): Outcome {
+    const mux = this.#mux;
+    const now = mux.now();
+    switch (kind) {
+      case 'query-status':
+        return { value: writeReport(this.#status(now)) };
+      case 'query-clients':
+        return { value: this.#reports.clients(command.session, now) };
+      case 'query-queue':
+        return { value: this.#reports.queue(now) };
+      case 'query-events':
+        return { value: this.#events(command.session, given) };
+      case 'disconnect-client':
+        return this.#disconnect(command.session, Number(given['client']));
+      case 'reload':
+        // `run` has its own way for it.
+        throw new Error('a reload is no question');
+    }
+  }
+
+  #status(now: number): Reported {
+    const services = this.#services;
+    const { upstream, ...rest } = statusReport(this.#mux, now, this.#stateSince);
+    return {
+      qmpmux: services?.version ?? '',
+      monitor: this.#mux.name,
+      uptime: seconds(now - this.#startedAt),
+      upstream: { address: services?.upstream ?? '', ...upstream },
+      listeners: services?.listeners() ?? [],
+      ...rest,
+      events: { instance: this.#instance, first: this.ring.first, last: this.ring.last },
+    };
+  }
+
+  get #instance(): string {
+    return this.#services?.instance ?? this.#mux.name;
+  }
+
+  #events(session: Session, { since, instance }: JsonObject): Uint8Array {
+    const wanted = typeof since === 'number' ? Math.max(0, since) : 0;
+    const { last } = this.ring;
+    const isOther = wanted > last || (instance !== undefined && instance !== this.#instance);
+    const filter = session.eventFilter;
+    const items: Uint8Array[] = [];
+    for (const item of this.ring.after(isOther ? 0 : wanted)) {
+      if (item.kind === 'event' && filter?.passes(item.name) === false) continue;
+      if (items.length > 0) items.push(COMMA);
+      if (item.kind === 'gap') items.push(ascii(`{"gap": {"first": ${item.first}, "last": ${item.last}}}`));
+      else items.push(ascii(`{"seq": ${item.number}, "event": `), item.bytes, CLOSE);
+    }
+    const head = writeReport({ instance: this.#instance, last, restarted: isOther }).slice(0, -1);
+    return concat([ascii(`${head}, "events": [`), ...items, ascii(']}')]);
+  }
+
+  #disconnect(from: Session, id: number): Outcome {
+    if (id === from.id) return genericError(`client ${from.id} is this connection itself: close it`);
+    for (const session of this.#mux.sessions) {
+      if (session.id !== id || !session.isConnected) continue;
+      const reason = `disconnected by ${clientText(from)}`;
+      session.cut('killed', reason);
+      session.dropWaiting(reason);
+      return { value: '{}' };
+    }
+    return genericError(`there is no client ${id}; ${EXTENSION_PREFIX}query-clients lists them`);
+  }
+
+  #begin(command: PendingCommand, reload: Promise<readonly string[]>): void {
+    this.#running.add(command);
+    const finished = reload.then(
+      (changes) => this.#finish(command, { value: writeReport({ changes: [...changes] }) }),
+      (error: unknown) => this.#finish(command, genericError(error instanceof Error ? error.message : String(error))),
+    );
+    finished.catch((error: unknown) => {
+      this.#mux.failed(error);
+    });
+  }
+
+  /** Answers a command that was being carried out, unless it is none of these any more. */
+  #finish(command: PendingCommand, outcome: Outcome): void {
+    if (!this.#running.delete(command)) return;
+    command.session.commands.answerLocally(command, this.#conclude(command, outcome));
+  }
+}
+
+/** @returns what QEMU's dispatcher and its visitors would say of the command; null when it is in order. */
+function faultOf({ oob, name }: PendingCommand, { kind, arguments: given }: ExtensionCall): QmpFault | null {
+  const { oob: allowsOob, arguments: known }: Definition = COMMANDS[kind];
+  if (oob && !allowsOob) return genericError(`The command ${name} does not support OOB`);
+  for (const [parameter, { type, optional }] of Object.entries(known)) {
+    const value = given[parameter];
+    if (value === undefined) {
+      if (optional !== true) return genericError(`Parameter '${parameter}' is missing`);
+    } else if (type === 'integer' ? !Number.isSafeInteger(value) : typeof value !== type) {
+      return genericError(`Invalid parameter type for '${parameter}', expected: ${type}`);
+    }
+  }
+  const unexpected = Object.keys(given).find((parameter) => !Object.hasOwn(known, parameter));
+  return unexpected === undefined ? null : genericError(`Parameter '${unexpected}' is unexpected`);
+}
+
+function returnReply(id: Uint8Array | null, value: string | Uint8Array): readonly Uint8Array[] {
+  if (value === '{}') return [emptyReturn(id)];
+  const body = typeof value === 'string' ? ascii(value) : value;
+  return id === null ? [RETURN, body, END] : [RETURN, body, ID_MEMBER, id, END];
+}

@@ -1,0 +1,116 @@
+/**
+ * What one client is sent: what goes out at the end of the turn, what it has not read, and the replies that wait here for earlier ones.
+ * Once the connection is gone, everything is swallowed.
+ */
+import type { Limits } from '../ports/limits.js';
+import type { Link } from '../ports/link.js';
+import { Outbox } from '../wire/outbox.js';
+import type { Usage } from './client-quota.js';
+import type { SeenTime } from './seen-time.js';
+
+/** Why a client is to be disconnected. */
+export interface OutputFault {
+  readonly limit: 'slow' | 'overfull';
+  readonly what: string;
+}
+
+export class ClientOutput {
+  readonly #outbox = new Outbox();
+  readonly #usage: Usage;
+  readonly #limits: Limits;
+  /** null once the connection is gone. */
+  #link: Link | null;
+  readonly #seenTime: SeenTime;
+  /** Bytes of replies that were given here and wait for earlier answers. */
+  #dueBytes = 0;
+  /** Bytes handed to the connection. */
+  #given = 0;
+
+  constructor(link: Link, usage: Usage, limits: Limits, seenTime: SeenTime) {
+    this.#link = link;
+    this.#usage = usage;
+    this.#limits = limits;
+    this.#seenTime = seenTime;
+  }
+
+  /** Bytes that go out at the end of the turn. */
+  get length(): number {
+    return this.#outbox.length;
+  }
+
+  /** Bytes that the client has to read, those included that wait here. */
+  get unread(): number {
+    return this.#usage.unread + this.#outbox.length + this.#dueBytes;
+  }
+
+  /** Whether no more is to be read from the client for now. */
+  get isHigh(): boolean {
+    return this.#usage.isHigh(this.#outbox.length + this.#dueBytes);
+  }
+
+  /** The same without the replies that wait here. */
+  get isHighWithoutHeld(): boolean {
+    return this.#usage.isHigh(this.#outbox.length);
+  }
+
+  /** Whether there is something to be sent, or to be looked after until the client has read it. */
+  get isBusy(): boolean {
+    return this.#outbox.length > 0 || this.isUnread;
+  }
+
+  /** Whether there is something that the client has not read. */
+  get isUnread(): boolean {
+    return this.#usage.unread > 0 || (this.#link !== null && this.#link.backlog > 0);
+  }
+
+  /** A reply waits for earlier ones. */
+  hold(reply: readonly Uint8Array[]): void {
+    for (const chunk of reply) this.#dueBytes += chunk.length;
+  }
+
+  /** Sends a reply that was held. */
+  sendHeld(reply: readonly Uint8Array[]): void {
+    for (const chunk of reply) this.#dueBytes -= chunk.length;
+    this.send(reply);
+  }
+
+  send(chunks: readonly Uint8Array[]): void {
+    if (this.#link !== null) for (const chunk of chunks) this.#outbox.append(chunk);
+  }
+
+  /** Sends what was written to the slab from `start` up to `end`. */
+  claim(start: number, end: number): void {
+    if (this.#link !== null) this.#outbox.claim(start, end);
+  }
+
+  /** Sends bytes that others may be sent too. */
+  sendShared(bytes: Uint8Array): void {
+    if (this.#link !== null) this.#outbox.appendShared(bytes);
+  }
+
+  /** Hands everything to the connection. */
+  flush(): void {
+    if (this.#link === null) return;
+    this.#given += this.#outbox.length;
+    this.#outbox.flush(this.#link);
+  }
+
+  /** Looks at what is unread. @param now in microseconds @returns why the client is to be disconnected, or null */
+  judge(now: number): OutputFault | null {
+    const unread = this.#link?.backlog ?? 0;
+    const progress = this.#link?.progress ?? this.#given - unread;
+    const limit = this.#usage.judge({ unread, progress }, now, this.#seenTime);
+    if (limit === null) return null;
+    const amount = `${(unread / 1048576).toFixed(1)} MiB unread`;
+    const { outputHighWater, outputGrace } = this.#limits;
+    const above = `${amount}, above ${outputHighWater} bytes, none read for ${outputGrace / 1000} s`;
+    return { limit, what: limit === 'slow' ? above : amount };
+  }
+
+  /** The connection is gone. */
+  close(): void {
+    this.#link = null;
+    this.#outbox.clear();
+    this.#usage.unread = 0;
+  }
+}

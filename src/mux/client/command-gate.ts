@@ -1,0 +1,112 @@
+/**
+ * What becomes of a command that a client has sent, once it may send any: it is refused, carried out here, or passed on to QEMU. The
+ * first that has something to say decides: the client's policy, then our own commands, then the way to QEMU.
+ */
+
+import { takesDescriptor } from '../descriptors/broker.js';
+import type { ClientDescriptors } from '../descriptors/client-descriptors.js';
+import { DescriptorUse } from '../descriptors/command-descriptors.js';
+import type { NameOwner } from '../descriptors/names.js';
+import type { Policy } from '../policy/policy.js';
+import type { ClientOptions } from '../ports/client-port.js';
+import type { SessionOwner } from '../ports/session-owner.js';
+import type { CommandIntake } from './command-intake.js';
+
+/** A refused command's name is shown up to this many characters. */
+const LONGEST_NAME_SHOWN = 100;
+
+export type Fate =
+  /** `rule` is what the journal is told, `desc` what the client is. */
+  | { readonly kind: 'refused'; readonly rule: string; readonly desc: string }
+  | { readonly kind: 'carried out here' }
+  /** `use` is what it has to do with descriptors; null for nothing. */
+  | { readonly kind: 'passed on'; readonly use: DescriptorUse | null };
+
+const CARRIED_OUT_HERE: Fate = { kind: 'carried out here' };
+const PASSED_ON: Fate = { kind: 'passed on', use: null };
+
+function refused(rule: string, desc: string): Fate {
+  return { kind: 'refused', rule, desc };
+}
+
+export class CommandGate {
+  readonly #owner: SessionOwner;
+  readonly #client: NameOwner;
+  readonly #intake: CommandIntake;
+  readonly #descriptors: ClientDescriptors;
+  readonly #policy: Policy | null;
+  readonly #noDescriptors: string | null;
+  readonly #hasExtensions: boolean;
+
+  /**
+   * @param intake where the client's commands are read
+   * @param descriptors what the client has sent of these
+   */
+  constructor(
+    owner: SessionOwner,
+    client: NameOwner,
+    intake: CommandIntake,
+    descriptors: ClientDescriptors,
+    options: ClientOptions,
+  ) {
+    this.#owner = owner;
+    this.#client = client;
+    this.#intake = intake;
+    this.#descriptors = descriptors;
+    this.#policy = options.policy ?? null;
+    this.#noDescriptors = options.noDescriptors ?? null;
+    this.#hasExtensions = options.extensions === true;
+  }
+
+  /** Whether a command is passed on, without being judged, if others of its form were. */
+  get passesKnown(): boolean {
+    return this.#owner.outage === null && !this.#owner.desk.hasNames;
+  }
+
+  /** Judges the command that was read last. */
+  judge(): Fate {
+    const { reader, extensions, outage, offersOob } = this.#owner;
+    const denial = this.#policy === null ? null : this.#askPolicy(this.#policy);
+    if (denial !== null) return denial;
+    if (this.#hasExtensions && extensions.has(reader.name)) return CARRIED_OUT_HERE;
+    if (outage !== null) return refused('no upstream', outage);
+    if (reader.isOutOfBand && !offersOob) {
+      return refused('no oob', 'the QEMU that is connected now does not support out-of-band commands');
+    }
+    return this.#owner.desk.concerns(reader.name) ? this.#askDesk() : PASSED_ON;
+  }
+
+  /** @returns the policy's refusal; null when it allows the command */
+  #askPolicy(policy: Policy): Fate | null {
+    const { name } = this.#owner.reader;
+    const { allowed, rule, action } = policy.judge(name, this.#intake.argumentList);
+    if (allowed) return null;
+    this.#owner.counters.denied++;
+    // It would have taken what waits.
+    if (takesDescriptor(name)) this.#descriptors.take(this.#intake.readBytes)?.descriptor?.close();
+    const shown = name.slice(0, LONGEST_NAME_SHOWN);
+    const part = action?.slice(0, LONGEST_NAME_SHOWN);
+    const what = part === undefined ? `Command '${shown}'` : `Action '${part}' of command '${shown}'`;
+    return refused(
+      `policy ${policy.name}: ${rule}${part === undefined ? '' : `, for action ${part}`}`,
+      `${what} is not allowed here (policy ${policy.name})`,
+    );
+  }
+
+  #askDesk(): Fate {
+    const { desk, reader, carriesDescriptors } = this.#owner;
+    const { name, isOutOfBand } = reader;
+    const asked = {
+      client: this.#client,
+      name,
+      isOutOfBand,
+      list: () => this.#intake.argumentList,
+      held: this.#descriptors,
+      end: this.#intake.readBytes,
+      refusal: this.#noDescriptors,
+    };
+    const use = desk.judge(asked, carriesDescriptors);
+    if (use === null || use instanceof DescriptorUse) return { kind: 'passed on', use };
+    return refused(use.rule, use.desc);
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * A client's capabilities negotiation, answered here, in the words of the QEMU that is connected: what it says to faulty
+ * requests is asked of it during our own handshake, since the words differ between versions.
+ */
+import { walkOrder } from '../../qmp/json/dictionary.js';
+import type { Parser } from '../../qmp/json/parser.js';
+import type { Dialect } from '../../qmp/json/prompt-stream.js';
+import { Token, type TokenList } from '../../qmp/json/tokens.js';
+import { encode } from '../../qmp/json/unicode.js';
+import { genericError, type QmpFault } from '../../qmp/message.js';
+
+/** Stands in a text for what the client wrote. */
+const BLANK = '\0';
+
+/** What QEMU says to faulty requests before negotiation is complete. The defaults are 7.2's. */
+export interface Words {
+  /** Any other command. Class CommandNotFound. */
+  expecting: string;
+  /** An unknown name in `enable`. */
+  unknownCapability: string;
+  /** An argument that is not `enable`. */
+  unexpectedArgument: string;
+  /** `enable` is no list. */
+  enableNotList: string;
+  /** An item of `enable` is no string; its index stands in the blank. */
+  itemNotString: string;
+  /** `oob` where it is not offered. */
+  oobNotAvailable: string;
+}
+
+export function defaultWords(): Words {
+  return {
+    expecting: "Expecting capabilities negotiation with 'qmp_capabilities'",
+    unknownCapability: `Parameter 'null' does not accept value '${BLANK}'`,
+    unexpectedArgument: `Parameter '${BLANK}' is unexpected`,
+    enableNotList: "Invalid parameter type for 'enable', expected: array",
+    itemNotString: `Invalid parameter type for 'enable[${BLANK}]', expected: string`,
+    oobNotAvailable: 'Capability oob not available',
+  };
+}
+
+/**
+ * A request whose two members have the same key draws exactly one error of syntax from every QEMU, without an id, and has no after-effect.
+ * Other servers of the protocol read it as an object and answer with its id, which is the handshake's. QEMU's version would not do:
+ * QEMU changed between two builds that call themselves 11.0.50, and vendors take changes back to older ones.
+ * @param id a JSON string
+ */
+export function dialectProbe(id: string): string {
+  return `{"id":${id},"id":${id}}`;
+}
+
+/** @returns the dialect in which `desc` is the error that `dialectProbe` draws, or null when it is none */
+export function dialectOf(desc: string | null): Dialect | null {
+  const found = /^(\d{1,20}:\d{1,20}: )?JSON parse error, duplicate key$/.exec(desc ?? '');
+  if (found === null) return null;
+  return found[1] === undefined ? 'classic' : 'prompt';
+}
+
+/** A faulty request to send during the handshake, and what its answer teaches. */
+export interface Probe {
+  /** The command's members after the opening brace, without an id. */
+  readonly members: string;
+  learn(words: Words, desc: string): void;
+}
+
+/**
+ * @param nonce a word that QEMU cannot know; in the answer it marks where the client's word stands
+ * @param offersOob whether `oob` is in the greeting: asking for it would end the negotiation
+ */
+export function probes(nonce: string, offersOob: boolean): Probe[] {
+  const blanked = (desc: string): string => desc.replace(nonce, BLANK);
+  const capabilities = '"execute":"qmp_capabilities","arguments":';
+  const all: Probe[] = [
+    {
+      members: `"execute":"${nonce}"`,
+      learn: (words, desc) => {
+        words.expecting = desc;
+      },
+    },
+    {
+      members: `${capabilities}{"enable":["${nonce}"]}`,
+      learn: (words, desc) => {
+        words.unknownCapability = blanked(desc);
+      },
+    },
+    {
+      members: `${capabilities}{"${nonce}":0}`,
+      learn: (words, desc) => {
+        words.unexpectedArgument = blanked(desc);
+      },
+    },
+    {
+      members: `${capabilities}{"enable":0}`,
+      learn: (words, desc) => {
+        words.enableNotList = desc;
+      },
+    },
+    {
+      members: `${capabilities}{"enable":[0]}`,
+      learn: (words, desc) => {
+        words.itemNotString = desc.replace('[0]', `[${BLANK}]`);
+      },
+    },
+  ];
+  if (!offersOob) {
+    all.push({
+      members: `${capabilities}{"enable":["oob"]}`,
+      learn: (words, desc) => {
+        words.oobNotAvailable = desc;
+      },
+    });
+  }
+  return all;
+}
+
+/** @returns the token after the value that begins at `at`, in tokens the parser has accepted. */
+function skipValue(tokens: TokenList, at: number): number {
+  let depth = 0;
+  let token = at;
+  do {
+    const kind = tokens.kind(token++);
+    if (kind === Token.LeftBrace || kind === Token.LeftBracket) depth++;
+    else if (kind === Token.RightBrace || kind === Token.RightBracket) depth--;
+  } while (depth > 0);
+  return token;
+}
+
+function isString(kind: number): boolean {
+  return kind === Token.PlainString || kind === Token.RichString;
+}
+
+/**
+ * QEMU's input visitor keeps the members in a GHashTable and reports the first of those that should not be there, in the
+ * table's order: eight slots, quadratic probing, filled in the order of the QDict. (From eight members on the table would
+ * be larger. Nobody sends those.)
+ * @param keys all members' names as written
+ * @param known the name that is no fault
+ * @returns the name that is reported, or null when there is only the known one
+ */
+function firstUnexpected(keys: readonly string[], known: string): string | null {
+  const slots: (string | undefined)[] = [];
+  for (const index of walkOrder(keys).slice(0, TABLE_SLOTS)) {
+    const key = keys[index] ?? '';
+    let slot = tableSlot(key);
+    for (let step = 1; slots[slot] !== undefined; step++) slot = (slot + step) % TABLE_SLOTS;
+    slots[slot] = key;
+  }
+  return slots.find((key) => key !== undefined && key !== known) ?? null;
+}
+
+const TABLE_SLOTS = 8;
+
+/** @returns where GLib looks first: djb2 over the bytes of the modified UTF-8, signed. */
+function tableSlot(key: string): number {
+  const bytes: number[] = [];
+  encode(key, bytes);
+  let hash = 5381;
+  for (const byte of bytes) hash = (Math.imul(hash, 33) + ((byte << 24) >> 24)) >>> 0;
+  return (Math.imul(hash, 11) >>> 0) % 7;
+}
+
+/**
+ * Judges the arguments of `qmp_capabilities` as QEMU's visitors do: `enable` first, then whatever should not be there.
+ * @param at the first token of the arguments' value, an object; -1 for no arguments
+ * @returns whether `oob` is to be enabled, or what QEMU would say
+ */
+export function judgeCapabilities(
+  parser: Parser,
+  tokens: TokenList,
+  at: number,
+  offersOob: boolean,
+  words: Words,
+): { readonly oob: boolean } | QmpFault {
+  if (at < 0) return { oob: false };
+  let enable = -1;
+  const keys: string[] = [];
+  for (let token = at + 1; tokens.kind(token) !== Token.RightBrace; ) {
+    if (tokens.kind(token) === Token.Comma) token++;
+    const key = parser.text(token);
+    if (key === 'enable') enable = token + 2;
+    keys.push(key);
+    token = skipValue(tokens, token + 2);
+  }
+  let oob = false;
+  if (enable >= 0) {
+    if (tokens.kind(enable) !== Token.LeftBracket) return genericError(words.enableNotList);
+    let index = 0;
+    for (let token = enable + 1; tokens.kind(token) !== Token.RightBracket; index++) {
+      if (tokens.kind(token) === Token.Comma) token++;
+      if (!isString(tokens.kind(token))) return genericError(words.itemNotString.replace(BLANK, String(index)));
+      const name = parser.text(token);
+      if (name !== 'oob') return genericError(words.unknownCapability.replace(BLANK, () => name));
+      oob = true;
+      token++;
+    }
+  }
+  const unexpected = firstUnexpected(keys, 'enable');
+  if (unexpected !== null) return genericError(words.unexpectedArgument.replace(BLANK, () => unexpected));
+  return oob && !offersOob ? genericError(words.oobNotAvailable) : { oob };
+}

@@ -1,0 +1,408 @@
+/**
+ * The commands of one client, from when each was read until its answer is sent.
+ *
+ * - In-band commands are answered in the order sent, whoever answers them. So an answer given here (an error of shape, a
+ *   refusal) waits behind the client's commands that are still upstream.
+ * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to whatever the client sent behind it.
+ * - When a command has its answer, it gives back its place upstream, then the answers behind it are sent, then it is released.
+ * - QEMU runs no in-band command behind a `quit` that it has agreed to (monitor_cleanup), so no answer of ours is sent behind one either,
+ *   unless it turns out to live on.
+ *
+ * `#quit` goes none → expected (the client has sent a `quit`) → agreed (QEMU has said so) → expected (it has answered a later command,
+ * is lost, or is not waited for any longer).
+ */
+
+import { errorReply, genericError } from '../../qmp/message.js';
+import type { Envelope } from '../../qmp/stream/envelope.js';
+import type { ExtensionCall } from '../admin/extension.js';
+import type { ClientOutput } from '../client/client-output.js';
+import type { Usage } from '../client/client-quota.js';
+import type { Session } from '../client/session.js';
+import { REPORT_BYTES_PER_UNIT, Weight } from '../client/turn-budget.js';
+import type { ReplySource } from '../ports/observer.js';
+import type { SessionOwner } from '../ports/session-owner.js';
+import { commitTo, reserve, slabBytes, slabView } from '../wire/slab.js';
+import { CommandQueue } from './client-queue.js';
+import { PendingCommand } from './command.js';
+
+/** What a command that is carried out here holds besides its bytes, about. */
+const EXTENSION_BYTES = 256;
+const NO_CHUNKS: readonly Uint8Array[] = [];
+export const QUIT = 'quit';
+
+export class ClientCommands {
+  readonly #owner: SessionOwner;
+  readonly #session: Session;
+  readonly #output: ClientOutput;
+  readonly #usage: Usage;
+  /** In microseconds; 0 for no limit. */
+  readonly #time: number;
+  /** Those without an answer sent. */
+  readonly #queue = new CommandQueue();
+  #quit: 'none' | 'expected' | 'agreed' = 'none';
+
+  /** @param time how long one may take, in microseconds; 0 for ever */
+  constructor(owner: SessionOwner, session: Session, output: ClientOutput, usage: Usage, time: number) {
+    this.#owner = owner;
+    this.#session = session;
+    this.#output = output;
+    this.#usage = usage;
+    this.#time = time;
+  }
+
+  /** Whether all have been answered. */
+  get isEmpty(): boolean {
+    return this.#queue.isEmpty;
+  }
+
+  /** How many have no answer sent. */
+  get length(): number {
+    return this.#queue.length;
+  }
+
+  get hasWaiting(): boolean {
+    return this.nextWaiting !== null;
+  }
+
+  /** The next command to go upstream; null when there is none, or the client has its share there, or too much to read. */
+  get nextWaiting(): PendingCommand | null {
+    const command = this.#queue.next;
+    if (command === null || this.#queue.inFlight >= this.#owner.share || this.isHeldUp) return null;
+    return command.use?.isTaker === true && this.#owner.desk.isTaking ? null : command;
+  }
+
+  /**
+   * Whether the client has too much to read for further commands to be carried out. Replies that wait here count as long as an
+   * answer of QEMU's will let some of them go: otherwise the next command is what they wait for.
+   */
+  get isHeldUp(): boolean {
+    return this.#queue.inFlight > 0 ? this.#output.isHigh : this.#output.isHighWithoutHeld;
+  }
+
+  /** The next out-of-band command to go upstream; null when there is none, or the client has its share there. */
+  get nextWaitingOob(): PendingCommand | null {
+    return this.#queue.oobInFlight >= this.#owner.share ? null : this.#queue.nextOob;
+  }
+
+  /** Commands that have not gone upstream and have no answer. */
+  get waitingCount(): number {
+    return this.#queue.waitingCount;
+  }
+
+  /** In-band commands that have not gone upstream, some of which may have an answer from here. */
+  get unsentCount(): number {
+    return this.#queue.unsentCount;
+  }
+
+  /** Commands of the client that are upstream. */
+  get inFlightCount(): number {
+    return this.#queue.inFlight + this.#queue.oobInFlight;
+  }
+
+  /** @returns up to `most` commands that have not gone upstream and have no answer. */
+  firstWaiting(most: number): PendingCommand[] {
+    return this.#queue.firstWaiting(most);
+  }
+
+  /** @returns the next command to go upstream, which counts as sent from now on; null when there is none. */
+  takeWaiting(): PendingCommand | null {
+    const command = this.nextWaiting;
+    if (command === null) return null;
+    this.#queue.take(command);
+    return command;
+  }
+
+  /** The same for out-of-band commands. */
+  takeWaitingOob(): PendingCommand | null {
+    const command = this.nextWaitingOob;
+    if (command === null) return null;
+    this.#queue.take(command);
+    return command;
+  }
+
+  /** QEMU's reply to one of these commands. */
+  deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
+    const journal = this.#owner.journal;
+    if (this.#quit !== 'none' && !command.oob) this.#followQuit(command, isError);
+    if (envelope.isCopied) {
+      const start = reserve(envelope.sizeWith(command.idLength));
+      const slab = slabBytes();
+      const end = envelope.writeTo(slab, slabView(), start, command.idBytes, command.idStart, command.idEnd);
+      // Before anyone is told, who could have others write to the slab.
+      commitTo(end);
+      this.#output.claim(start, end);
+      if (journal !== null) {
+        const isWanted = isError || journal.wantsRaw;
+        journal.answered(command, isWanted ? [slab.subarray(start, end)] : NO_CHUNKS, isError, source);
+      }
+    } else {
+      const chunks = envelope.withId(command.id);
+      journal?.answered(command, chunks, isError, source);
+      this.#output.send(chunks);
+    }
+    this.#settle(command);
+  }
+
+  /** The client sends a `quit` to QEMU. */
+  expectQuit(): void {
+    if (this.#quit === 'none') this.#quit = 'expected';
+  }
+
+  /** QEMU has answered an in-band command of a client that has sent a `quit`. */
+  #followQuit(command: PendingCommand, isError: boolean): void {
+    const livesOn = this.#quit === 'agreed';
+    this.#quit = 'expected';
+    if (livesOn) this.#drainAnswered();
+    if (command.name === QUIT && !isError) this.#quit = 'agreed';
+  }
+
+  /** Answers go on, whatever QEMU has agreed to. */
+  #waitForNoEnd(): void {
+    if (this.#quit === 'agreed') this.#quit = 'expected';
+  }
+
+  /** Answers a command here, with a reply in chunks, in its turn. The journal has been told. */
+  answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
+    this.#setReply(command, reply);
+    this.#giveBack(command);
+    this.#drain(command.oob);
+    this.#owner.touch(this.#session);
+  }
+
+  /** A command's bytes have been handed over. */
+  forgetWire(command: PendingCommand): void {
+    const length = command.wireLength;
+    this.#usage.queuedBytes -= length;
+    command.size -= length;
+    command.forgetWire();
+  }
+
+  /** The upstream is gone and the client stays: what has no answer gets an error. The journal knows what was upstream. */
+  fail(reason: string): void {
+    this.#waitForNoEnd();
+    for (const command of [...this.#queue.inBand, ...this.#queue.oob]) {
+      // What is answered here does not need QEMU.
+      if (command.stage === 'answered' || command.call !== null) continue;
+      const wasSent = command.stage === 'inFlight';
+      if (!wasSent) this.#owner.journal?.dropped?.(command, reason);
+      const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
+      const reply = errorReply(command.id, genericError(`qmpmux has lost QEMU; ${fate}`));
+      this.#setReply(command, [reply]);
+      this.#giveBack(command);
+    }
+    this.#drainOob();
+    this.#owner.touch(this.#session);
+  }
+
+  /** Refuses a command that was read, in its turn. @param rule what the journal is told */
+  refuse(command: PendingCommand, rule: string, desc: string): void {
+    const reply = errorReply(command.id, genericError(desc));
+    this.#owner.journal?.denied(command, rule, reply);
+    this.#setReply(command, [reply]);
+    this.#hold(command, reply.length + command.raw.length);
+    this.#queue.add(command);
+    if (command.oob) this.#drainOob();
+    else this.#drainAnswered();
+    this.#owner.touch(this.#session);
+  }
+
+  /** Queues a command for QEMU. */
+  passOn(command: PendingCommand): void {
+    this.#hold(command, command.wireLength + command.raw.length);
+    this.#queue.add(command);
+    if (command.oob) {
+      this.#owner.offerOob(this.#session);
+      return;
+    }
+    // A cached reply needs no turn, only its place among the client's answers.
+    if (!(command.isPlainQuery && this.#owner.answerFromCache(command))) this.#owner.offer(this.#session);
+  }
+
+  /**
+   * Queues a command that is carried out here when its turn comes; an out-of-band one's has come.
+   * @param bytes its length as written
+   */
+  carryOutHere(command: PendingCommand, call: ExtensionCall, bytes: number): void {
+    command.call = call;
+    this.#hold(command, command.raw.length + EXTENSION_BYTES + bytes);
+    this.#queue.add(command);
+    if (command.oob) this.#carryOut(command);
+    this.#drain(command.oob);
+    this.#owner.touch(this.#session);
+  }
+
+  #carryOut(command: PendingCommand): void {
+    if (command.call === null || command.stage !== 'waiting') return;
+    command.stage = 'running';
+    const reply = this.#owner.extensions.run(command, command.call);
+    let bytes = 0;
+    for (const piece of reply ?? NO_CHUNKS) bytes += piece.length;
+    this.#owner.budget.spend(Weight.report + Math.floor(bytes / REPORT_BYTES_PER_UNIT));
+    if (reply !== null) this.#setReply(command, reply);
+  }
+
+  /** Gives a command its reply, to be sent in its turn. */
+  #setReply(command: PendingCommand, reply: readonly Uint8Array[]): void {
+    command.stage = 'answered';
+    command.reply = reply;
+    this.#output.hold(reply);
+  }
+
+  /** Sends a reply of our own behind the answers to all earlier in-band commands. */
+  answerInTurn(reply: Uint8Array): void {
+    this.#owner.touch(this.#session);
+    if (this.#queue.isEmpty && this.#quit !== 'agreed') {
+      this.#output.send([reply]);
+      return;
+    }
+    this.#queue.add(this.#answered(reply));
+  }
+
+  /** Sends a reply of our own to what was out-of-band: behind those to such commands before it. */
+  answerOob(reply: Uint8Array): void {
+    const command = this.#answered(reply);
+    command.oob = true;
+    this.#queue.add(command);
+    this.#drainOob();
+    this.#owner.touch(this.#session);
+  }
+
+  #answered(reply: Uint8Array): PendingCommand {
+    const command = PendingCommand.take(this.#session);
+    this.#setReply(command, [reply]);
+    this.#hold(command, reply.length);
+    return command;
+  }
+
+  /** Gives errors in place of answers that take longer than the client allows. */
+  abandonOverdue(now: number): void {
+    if (this.#time === 0) return;
+    const { seenTime } = this.#owner;
+    const overdue = [...this.#queue.oob, ...this.#queue.inBand].filter(
+      ({ stage, receivedAt }) =>
+        (stage === 'waiting' || stage === 'inFlight') && seenTime.between(receivedAt, now) >= this.#time,
+    );
+    if (overdue.length > 0) this.#waitForNoEnd();
+    for (const command of overdue) {
+      this.#owner.counters.timedOut++;
+      const seconds = this.#time / 1_000_000;
+      if (command.stage === 'waiting') {
+        const what = `qmpmux could not run this command within ${seconds} s, and will not`;
+        const reply = errorReply(command.id, genericError(what));
+        this.#owner.journal?.denied(command, 'command-timeout', reply);
+        this.answerLocally(command, [reply]);
+        continue;
+      }
+      const what = `qmpmux has no answer from QEMU within ${seconds} s; this command may still be executed`;
+      const reply = errorReply(command.id, genericError(what));
+      this.#owner.journal?.abandoned?.(command, reply);
+      this.#replace(command, this.#answered(reply));
+      command.stage = 'abandoned';
+    }
+    if (overdue.length === 0) return;
+    this.#drainOob();
+    this.#owner.touch(this.#session);
+  }
+
+  /** Puts a finished command in the place of one that is not waited for any more. */
+  #replace(command: PendingCommand, substitute: PendingCommand): void {
+    this.#giveBack(command);
+    this.#usage.queuedBytes -= command.size;
+    command.size = 0;
+    this.#queue.replace(command, substitute);
+  }
+
+  /** Drops what has not gone upstream. @param reason what the journal is told */
+  dropWaiting(reason: string): void {
+    for (const command of this.#queue.removeWaiting()) {
+      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      this.#release(command);
+    }
+    this.#drainOob();
+    this.#owner.touch(this.#session);
+  }
+
+  /** Drops all, without an answer. @param reason what the journal is told */
+  drop(reason: string): void {
+    for (const command of this.#queue.oob) {
+      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      // those that are upstream are the multiplexer's to release
+      if (command.stage === 'waiting' || command.stage === 'answered') this.#release(command);
+    }
+    for (const command of this.#queue.inBand) {
+      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      if (command.stage !== 'free') this.#release(command);
+    }
+    this.#queue.clear();
+  }
+
+  /** The client has room for answers again. */
+  resume(): void {
+    this.#drainAnswered();
+    if (this.#output.length > 0) this.#owner.touch(this.#session);
+    if (this.hasWaiting) this.#owner.offer(this.#session);
+  }
+
+  /** A command is upstream no more, or nobody waits for it there. */
+  #giveBack(command: PendingCommand): void {
+    const wasTaken = this.#queue.giveBack(command);
+    if (wasTaken && command.oob && this.nextWaitingOob !== null) this.#owner.offerOob(this.#session);
+  }
+
+  /** A command is through: lets go of it, and of the answers that waited behind it. */
+  #settle(command: PendingCommand): void {
+    this.#queue.leave(command);
+    this.#giveBack(command);
+    this.#drain(command.oob);
+    this.#release(command);
+    this.#owner.touch(this.#session);
+  }
+
+  #hold(command: PendingCommand, bytes: number): void {
+    command.size = bytes;
+    this.#usage.queuedBytes += bytes;
+  }
+
+  #release(command: PendingCommand): void {
+    this.#usage.queuedBytes -= command.size;
+    if (command.call !== null) this.#owner.extensions.forget(command);
+    command.release();
+  }
+
+  /** Sends the answers whose turn has come, out-of-band ones too if such a command has been answered. */
+  #drain(isOob: boolean): void {
+    if (isOob) this.#drainOob();
+    else {
+      this.#drainAnswered();
+      if (this.hasWaiting) this.#owner.offer(this.#session);
+    }
+  }
+
+  /** Sends the out-of-band answers whose turn has come, and what waited behind them. */
+  #drainOob(): void {
+    for (let command = this.#queue.dueOob; command?.stage === 'answered'; command = this.#queue.dueOob) {
+      this.#output.sendHeld(command.reply);
+      this.#queue.leave(command);
+      this.#release(command);
+    }
+    this.#drainAnswered();
+    if (this.hasWaiting) this.#owner.offer(this.#session);
+  }
+
+  #drainAnswered(): void {
+    for (let command = this.#queue.due; command !== null && this.#quit !== 'agreed'; command = this.#queue.due) {
+      if (command.call !== null && command.stage === 'waiting' && !this.isHeldUp) {
+        if (!this.#owner.budget.hasLeft) {
+          this.#owner.rest(this.#session);
+          break;
+        }
+        this.#carryOut(command);
+      }
+      if (command.stage !== 'answered') break;
+      this.#output.sendHeld(command.reply);
+      this.#queue.leave(command);
+      this.#release(command);
+    }
+    this.#queue.trim();
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The open files that one client has sent and no command has taken yet, as QEMU's own socket keeps them (tcp_chr_recv in its
+ * chardev/char-socket.c): of a message's descriptors the first counts; it waits until a command takes it, which may come later, or be the
+ * one whose bytes it came with; the next message with descriptors takes its place.
+ *
+ * QEMU reads byte by byte and executes what it has read, so what a command finds is decided by where its last byte stands
+ * in the client's stream. Whatever does not wait any more is closed.
+ */
+import type { Descriptor } from '../ports/link.js';
+
+/** What waits at one place of the stream. */
+export interface Arrival {
+  /** Bytes of the stream before it. */
+  readonly at: number;
+  /** null for one that could not be kept; then `fault` says why. */
+  readonly descriptor: Descriptor | null;
+  readonly fault: string;
+}
+
+/** A client whose commands hold so many that have not been sent is not read until there are half as many. */
+const MOST_IN_COMMANDS = 16;
+
+export class ClientDescriptors {
+  /** Those of the client's commands that have not gone upstream. */
+  inCommands = 0;
+  /** In the order of the stream; of those that have been read, only the last counts. */
+  #waiting: Arrival[] = [];
+
+  /** How many are open here. */
+  get count(): number {
+    return this.inCommands + this.#waiting.filter(({ descriptor }) => descriptor !== null).length;
+  }
+
+  get isFull(): boolean {
+    return this.inCommands >= MOST_IN_COMMANDS;
+  }
+
+  get hasRoom(): boolean {
+    return this.inCommands <= MOST_IN_COMMANDS / 2;
+  }
+
+  /** Whether there is something that `readUpTo` may close. */
+  get hasSeveral(): boolean {
+    return this.#waiting.length > 1;
+  }
+
+  /**
+   * Takes over the descriptors of one message, behind `at` bytes of the stream.
+   * @param fault why the first is not kept; null when it is
+   */
+  arrive(at: number, descriptors: readonly Descriptor[], fault: string | null): void {
+    const [first = null, ...others] = descriptors;
+    for (const other of others) other.close();
+    if (fault !== null) first?.close();
+    this.#waiting.push({ at, descriptor: fault === null ? first : null, fault: fault ?? '' });
+  }
+
+  /** The stream has been read up to `end`: what was overtaken by then is closed. */
+  readUpTo(end: number): void {
+    for (let next = this.#waiting[1]; next !== undefined && next.at < end; next = this.#waiting[1]) {
+      this.#waiting.shift()?.descriptor?.close();
+    }
+  }
+
+  /** @returns what a command takes whose last byte is the one before `end`; null when nothing waits for it. */
+  take(end: number): Arrival | null {
+    if (this.#waiting.length === 0) return null;
+    this.readUpTo(end);
+    const [first] = this.#waiting;
+    return first !== undefined && first.at < end ? (this.#waiting.shift() ?? null) : null;
+  }
+
+  /** Closes what waits: nobody is going to take it. */
+  close(): void {
+    for (const { descriptor } of this.#waiting) descriptor?.close();
+    this.#waiting = [];
+  }
+}

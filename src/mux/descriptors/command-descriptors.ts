@@ -1,0 +1,74 @@
+/** What one command has to do with descriptors: the file that goes with it, and the names it speaks of. */
+
+import type { Descriptor } from '../ports/link.js';
+import type { ClientDescriptors } from './client-descriptors.js';
+import type { FdNames, NameOwner } from './names.js';
+
+export interface DescriptorUseOptions {
+  /** Whether QEMU takes a waiting descriptor for it: at most one such command is upstream. */
+  readonly isTaker: boolean;
+  /** The one that goes with it. */
+  readonly descriptor: Descriptor | null;
+  /** The name it gives, for which there is a claim. */
+  readonly name: string | null;
+  /** Other names it speaks of. */
+  readonly mentions: readonly string[];
+  /** Told of QEMU's answer, the text of the whole message; of an error it is not. */
+  readonly heard?: (reply: string) => void;
+}
+
+export class DescriptorUse {
+  readonly isTaker: boolean;
+  /** The file, for a journal; it may have been handed over since. */
+  readonly descriptor: Descriptor | null;
+  /** Whether a descriptor went to QEMU with it. */
+  isSent = false;
+  readonly #client: NameOwner;
+  readonly #held: ClientDescriptors;
+  readonly #names: FdNames;
+  readonly #mentions: readonly string[];
+  readonly #heard: ((reply: string) => void) | null;
+  #name: string | null;
+  #isOurs: boolean;
+
+  constructor(client: NameOwner, held: ClientDescriptors, names: FdNames, options: DescriptorUseOptions) {
+    this.#client = client;
+    this.#held = held;
+    this.#names = names;
+    this.isTaker = options.isTaker;
+    this.descriptor = options.descriptor;
+    this.#name = options.name;
+    this.#mentions = options.mentions;
+    this.#heard = options.heard ?? null;
+    this.#isOurs = options.descriptor !== null;
+    if (this.#isOurs) held.inCommands++;
+    if (this.#name !== null) names.claim(this.#name, client);
+  }
+
+  /** @returns the file, for whoever sends it; null where there is none. */
+  handOver(): Descriptor | null {
+    if (!this.#isOurs) return null;
+    this.#isOurs = false;
+    this.#held.inCommands--;
+    this.isSent = true;
+    return this.descriptor;
+  }
+
+  /** QEMU has answered. @param reply the text of the whole message, for those who listen */
+  answered(isError: boolean, reply: () => string): void {
+    if (!isError && this.#heard !== null) this.#heard(reply());
+    this.#settle(!isError);
+    if (!isError) this.#names.release(this.#mentions);
+  }
+
+  /** The command is over. Does nothing to what has been handed over, or answered. */
+  release(): void {
+    this.handOver()?.close();
+    this.#settle(false);
+  }
+
+  #settle(isHeld: boolean): void {
+    if (this.#name !== null) this.#names.settle(this.#name, this.#client, isHeld);
+    this.#name = null;
+  }
+}

@@ -1,0 +1,104 @@
+/** Who gets the VM's events: every client that has completed its negotiation, as far as its listener's filter lets them through. */
+import { matchesGlob } from '../../shared/glob.js';
+import type { Session } from '../client/session.js';
+
+/** Event names remembered at most; QEMU has some sixty. */
+const MOST_NAMES = 256;
+
+/** Which events the clients of a listener get. */
+export class EventFilter {
+  readonly #globs: readonly string[];
+  readonly #seen = new Map<string, boolean>();
+
+  /** @param globs patterns of names; an event passes that matches one of them, so without any none does */
+  constructor(globs: readonly string[]) {
+    this.#globs = globs;
+  }
+
+  passes(name: string): boolean {
+    let passes = this.#seen.get(name);
+    if (passes === undefined) {
+      passes = this.#globs.some((glob) => matchesGlob(glob, name));
+      if (this.#seen.size < MOST_NAMES) this.#seen.set(name, passes);
+    }
+    return passes;
+  }
+}
+
+export class EventFanout {
+  /** Kept as an array, in order of subscription: it is walked for every event, and changed rarely. */
+  #receivers: Session[] = [];
+  /** Those of them that do not get all events. */
+  #filtered = 0;
+  /** Events that lie one behind the other in memory, all for the same receivers, and are still to be handed out; null for none. */
+  #run: Uint8Array | null = null;
+  /** The name of the first of them, and how many get them. */
+  #runName = '';
+  #runCount = 0;
+
+  subscribe(session: Session): void {
+    this.handOut();
+    this.#receivers.push(session);
+    if (session.eventFilter !== null) this.#filtered++;
+  }
+
+  unsubscribe(session: Session): void {
+    if (!this.#receivers.includes(session)) return;
+    this.handOut();
+    this.#receivers = this.#receivers.filter((each) => each !== session);
+    if (session.eventFilter !== null) this.#filtered--;
+  }
+
+  /**
+   * Takes an event for all receivers whose filter it passes. They have it when `handOut` returns: events that come together are one
+   * piece for each of a thousand clients then. The chunks are shared by all of them.
+   * @returns how many there are
+   */
+  publish(name: string, chunks: readonly Uint8Array[]): number {
+    const [only] = chunks;
+    if (only === undefined || chunks.length > 1) {
+      this.handOut();
+      return this.#deliver(name, chunks);
+    }
+    const isForSame = this.#filtered === 0 || name === this.#runName;
+    const both = isForSame && this.#run !== null ? adjacent(this.#run, only) : null;
+    if (both !== null) {
+      this.#run = both;
+      return this.#runCount;
+    }
+    this.handOut();
+    this.#run = only;
+    this.#runName = name;
+    this.#runCount =
+      this.#filtered === 0 ? this.#receivers.length : this.#receivers.filter((session) => isFor(session, name)).length;
+    return this.#runCount;
+  }
+
+  /** Hands out what was taken. To be called before receivers are sent anything else, and when no more is at hand. */
+  handOut(): void {
+    const run = this.#run;
+    if (run === null) return;
+    this.#run = null;
+    this.#deliver(this.#runName, [run]);
+  }
+
+  #deliver(name: string, chunks: readonly Uint8Array[]): number {
+    let count = 0;
+    for (const session of this.#receivers) {
+      if (!isFor(session, name)) continue;
+      session.deliverEvent(chunks);
+      count++;
+    }
+    return count;
+  }
+}
+
+function isFor({ eventFilter }: Session, name: string): boolean {
+  return eventFilter === null || eventFilter.passes(name);
+}
+
+/** @returns one view of both, where `right` begins in memory where `left` ends; otherwise null */
+function adjacent(left: Uint8Array, right: Uint8Array): Uint8Array | null {
+  if (left.buffer !== right.buffer || left.byteOffset + left.length !== right.byteOffset) return null;
+  return new Uint8Array(left.buffer, left.byteOffset, left.length + right.length);
+}

@@ -1,0 +1,60 @@
+/** Replies on their way to those who wait for them: QEMU's, and those that are served from memory. */
+import type { Envelope } from '../../qmp/stream/envelope.js';
+import type { PendingCommand } from '../commands/command.js';
+import { TimeTally } from '../commands/reply-stats.js';
+import type { ReplySource } from '../ports/observer.js';
+import type { SessionOwner } from '../ports/session-owner.js';
+import { isConstant, ReplyCache } from './reply-cache.js';
+
+export class Replies {
+  /** What was answered to all clients. */
+  readonly tally = new TimeTally();
+  readonly #owner: SessionOwner;
+  readonly #cache: ReplyCache | null;
+
+  /** @param mayKeep whether replies that cannot change while QEMU lives are served from memory */
+  constructor(owner: SessionOwner, mayKeep: boolean) {
+    this.#owner = owner;
+    this.#cache = mayKeep ? new ReplyCache() : null;
+  }
+
+  /** Delivers QEMU's reply to a command, and to those that share it. @param now when it came */
+  deliver(command: PendingCommand, envelope: Envelope, isError: boolean, now: number): void {
+    if (!isError && command.isPlainQuery && isConstant(command.name)) this.#cache?.keep(command.name, envelope);
+    // The command is another's once it has its reply.
+    const { followers } = command;
+    this.#deliverOne(command, envelope, isError, 'upstream', now);
+    for (const follower of followers) this.#deliverOne(follower, envelope, isError, 'shared', now);
+  }
+
+  /** Answers a plain query from memory. @returns whether there was an answer. */
+  answerFromCache(command: PendingCommand, now: number): boolean {
+    const reply = this.#cache?.get(command.name, command.id) ?? null;
+    if (reply === null) return false;
+    this.#owner.journal?.answered(command, reply, false, 'cached');
+    this.#count(command, now, false);
+    command.session.commands.answerLocally(command, reply);
+    return true;
+  }
+
+  /** Forgets what was kept: the upstream is gone. */
+  clear(): void {
+    this.#cache?.clear();
+  }
+
+  #deliverOne(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource, now: number): void {
+    if (command.stage !== 'abandoned') {
+      this.#count(command, now, isError);
+      command.session.commands.deliverReply(command, envelope, isError, source);
+    } else {
+      this.#owner.journal?.answered(command, envelope.withId(command.id), isError, 'late');
+      command.release();
+    }
+  }
+
+  #count(command: PendingCommand, now: number, isError: boolean): void {
+    const time = now - command.receivedAt;
+    command.session.tally.add(time, isError);
+    this.tally.add(time, isError);
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * Whether a QEMU that says nothing is still there. QEMU has no sign of life of its own: an idle one, one that runs a long command, one
+ * that is stopped, and one whose monitor was deleted (QEMU 11.1) are all silent. So after a time of silence it is asked:
+ * - where `oob` is enabled by an out-of-band `query-yank`, which the monitor's own thread answers whatever the main loop does. Its answer
+ *   tells a busy QEMU from one that is not there. If no in-band command is in flight, an in-band `query-name` follows.
+ * - elsewhere by an in-band `query-name`, and only if no command is in flight: QEMU would read it behind that one.
+ *
+ * What must hold (docs/adr/0013-silent-monitors.md):
+ * - one probe is in flight at a time, and none follows it before something was heard. An in-band one that a busy QEMU has not answered
+ *   counts as any other command in flight from the moment a client's command waits behind it;
+ * - a probe has an id of its own row, is recorded before it is sent, and no client sees or pays for it;
+ * - QEMU's queue of in-band commands never fills: the window is one smaller while an in-band probe is in flight (`Pending.isProbed`).
+ *
+ * All that changes what was found is in `#judge`.
+ */
+
+import { type Envelope, NO_ID } from '../../qmp/stream/envelope.js';
+import { ascii } from '../../shared/bytes.js';
+import type { SeenTime } from '../client/seen-time.js';
+import { FIRST_PROBE_ID, type Pending, PROBE_IDS } from '../commands/in-flight.js';
+import type { DescriptorDesk } from '../descriptors/broker.js';
+import type { Traffic } from '../ports/counters.js';
+import type { Link, UpstreamId } from '../ports/link.js';
+import type { Journal, ProbeView, UpstreamHealth } from '../ports/observer.js';
+import { SMALL_WINDOW } from './pacing.js';
+
+export interface ProbeOwner {
+  readonly journal: Journal | null;
+  readonly seenTime: SeenTime;
+  readonly desk: DescriptorDesk;
+  readonly traffic: Traffic;
+  /** Whether out-of-band commands are enabled. */
+  readonly offersOob: boolean;
+  /** The link to QEMU, while commands flow. */
+  readonly upstreamLink: Link | null;
+  now(): number;
+  /** `UpstreamProbe.proceed` is to be called at the end of this turn. */
+  scheduleProbe(): void;
+  /** Ends the connection: QEMU is reached for again. */
+  giveUp(reason: string): void;
+}
+
+/** When QEMU is asked and given up, in milliseconds. */
+export interface ProbeTimes {
+  /** After so much silence; 0 for never. */
+  readonly after: number;
+  /** With no sign for so long after a probe while a command of a client waits; 0 for never. */
+  readonly timeout: number;
+}
+
+/** A probe that has no answer after so long, or after `after` if that is shorter, is taken for unanswered; in microseconds. */
+const LONGEST_PATIENCE = 5_000_000;
+const ANSWERING: UpstreamHealth = { name: 'answering' };
+
+interface Probe extends ProbeView {
+  mark: number;
+}
+
+export class UpstreamProbe {
+  readonly #owner: ProbeOwner;
+  readonly #pending: Pending;
+  /** In microseconds. */
+  readonly #after: number;
+  readonly #timeout: number;
+  readonly #patience: number;
+  /** What was found; null where QEMU is not connected, or not probed. */
+  #health: UpstreamHealth | null = null;
+  #oob: Probe | null = null;
+  #inBand: Probe | null = null;
+  /** Whether an in-band probe follows at the end of this turn. */
+  #isInBandDue = false;
+  /** Whether the bytes at hand answered a probe. */
+  #hasNews = false;
+  /** When bytes came from QEMU, and when an in-band command was answered. */
+  #heardAt = 0;
+  #answeredAt = 0;
+  /** When a probe could not be recorded. */
+  #unrecordedAt = 0;
+  #nextId = 0;
+
+  /** @param pending what is in flight besides the probes */
+  constructor(owner: ProbeOwner, pending: Pending, { after, timeout }: ProbeTimes) {
+    this.#owner = owner;
+    this.#pending = pending;
+    this.#after = after * 1000;
+    this.#timeout = timeout * 1000;
+    this.#patience = Math.min(this.#after, LONGEST_PATIENCE);
+  }
+
+  /** What is known of QEMU; null while it is not connected, and where it is not probed. */
+  get health(): UpstreamHealth | null {
+    return this.#health;
+  }
+
+  /** QEMU is connected and has answered the handshake. @param now in microseconds */
+  begin(now: number): void {
+    if (this.#after === 0) return;
+    this.#health = ANSWERING;
+    this.#heardAt = now;
+    this.#answeredAt = now;
+    this.#unrecordedAt = now;
+  }
+
+  /** The connection is gone. */
+  end(reason: string): void {
+    this.#health = null;
+    this.#isInBandDue = false;
+    if (this.#oob !== null) this.#lose('oob', reason);
+    if (this.#inBand !== null) this.#lose('inBand', reason);
+  }
+
+  /** The next journal knows nothing of what was recorded so far. */
+  forgetMarks(): void {
+    for (const probe of [this.#oob, this.#inBand]) if (probe !== null) probe.mark = 0;
+  }
+
+  /** Bytes came from QEMU; told before they are read. */
+  heard(now: number): void {
+    this.#heardAt = now;
+  }
+
+  /** These bytes were read. */
+  read(now: number): void {
+    if (this.#health === null || (this.#health === ANSWERING && !this.#hasNews)) return;
+    this.#hasNews = false;
+    this.#judge(this.#health, now);
+  }
+
+  /** @returns whether an answer is that to a probe, so nobody else's */
+  takes(envelope: Envelope, isError: boolean): boolean {
+    const { id } = envelope;
+    if (id < FIRST_PROBE_ID && id !== NO_ID) return false;
+    const [oob, inBand] = [this.#oob, this.#inBand];
+    if (oob !== null && id === oob.upstreamId) {
+      this.#oob = null;
+      this.#hasNews = true;
+      this.#owner.journal?.probeAnswered?.(oob, envelope.chunks(), isError);
+      this.#isInBandDue = inBand === null && this.#pending.inBandCount === 0;
+      if (this.#isInBandDue) this.#owner.scheduleProbe();
+      return true;
+    }
+    // An error without an id is the answer to the oldest in-band command, which a probe always is.
+    if (inBand === null || (id !== inBand.upstreamId && !(id === NO_ID && isError))) return false;
+    this.#inBand = null;
+    this.#pending.isProbed = false;
+    this.#answeredAt = this.#heardAt;
+    this.#owner.journal?.probeAnswered?.(inBand, envelope.chunks(), isError);
+    return true;
+  }
+
+  /** An in-band command of a client was answered. @param sentAt when it was sent */
+  commandAnswered(sentAt: number): void {
+    this.#answeredAt = this.#heardAt;
+    // What QEMU reads first it answers first: it has not taken the probe for a command.
+    if (this.#inBand !== null) this.#lose('inBand', 'QEMU has answered a later command');
+    if (this.#oob !== null && sentAt > this.#oob.sentAt) this.#lose('oob', 'QEMU has answered a later command');
+  }
+
+  /** Time has passed. @param now in microseconds */
+  tick(now: number): void {
+    if (this.#health === null) return;
+    if (this.#isTimeToAsk(now)) this.#ask(now);
+    this.#judge(this.#health, now);
+    if (this.#isHopeless(now)) {
+      const seconds = Math.round(this.#owner.seenTime.between(this.#heardAt, now) / 1e6);
+      this.#owner.giveUp(`no sign of QEMU for ${seconds} s (probe-timeout): it is stopped, or its monitor was deleted`);
+    }
+  }
+
+  /** The end of a turn, before commands go upstream. @param hasWaiting whether any do: their answers tell as much */
+  proceed(hasWaiting: boolean): void {
+    if (!this.#isInBandDue) return;
+    this.#isInBandDue = false;
+    if (!hasWaiting && this.#pending.inBandCount === 0) this.#askInBand(this.#owner.now());
+  }
+
+  #isTimeToAsk(now: number): boolean {
+    if (this.#oob !== null || this.#isInBandDue) return false;
+    // Nobody asks, so it need not be known more exactly.
+    if (this.#inBand !== null && this.#pending.inBandCount === 0) return false;
+    const since = Math.max(this.#heardAt, this.#pending.oldestSentAt ?? 0, this.#unrecordedAt);
+    return this.#seen(since, now) >= this.#after;
+  }
+
+  #ask(now: number): void {
+    if (!this.#owner.offersOob) {
+      if (this.#pending.oldestSentAt === null && this.#inBand === null) this.#askInBand(now);
+      return;
+    }
+    // Of a longer queue QEMU reads no further, and what it has not read it cannot answer.
+    const queued = this.#pending.inBandCount + (this.#inBand === null ? 0 : 1);
+    if (queued <= SMALL_WINDOW && !this.#owner.desk.isDelicateOob(now)) this.#oob = this.#send('query-yank', true, now);
+  }
+
+  #askInBand(now: number): void {
+    this.#inBand = this.#send('query-name', false, now);
+    this.#pending.isProbed = this.#inBand !== null;
+  }
+
+  /** @returns the probe; null where it could not be recorded, and was not sent */
+  #send(name: string, oob: boolean, now: number): Probe | null {
+    const { journal, traffic, upstreamLink } = this.#owner;
+    // The one place where a number becomes a probe's id.
+    const upstreamId = (FIRST_PROBE_ID + this.#nextId) as UpstreamId;
+    this.#nextId = (this.#nextId + 1) % PROBE_IDS;
+    const raw = ascii(`{"${oob ? 'exec-oob' : 'execute'}":"${name}","id":${upstreamId}}`);
+    const probe: Probe = { name, oob, raw, upstreamId, sentAt: now, mark: 0 };
+    journal?.probe?.(probe);
+    const trouble = journal?.flush() ?? null;
+    if (trouble !== null || upstreamLink === null) {
+      this.#unrecordedAt = now;
+      journal?.probeUnanswered?.(probe, `never sent: ${trouble ?? 'the upstream is gone'}`);
+      return null;
+    }
+    traffic.toUpstream += raw.length;
+    upstreamLink.write(raw);
+    return probe;
+  }
+
+  #lose(which: 'oob' | 'inBand', reason: string): void {
+    const probe = which === 'oob' ? this.#oob : this.#inBand;
+    if (which === 'oob') this.#oob = null;
+    else {
+      this.#inBand = null;
+      this.#pending.isProbed = false;
+    }
+    if (probe !== null) this.#owner.journal?.probeUnanswered?.(probe, reason);
+  }
+
+  /** Finds out what is known of QEMU now. Where that is not known yet, what was found before stays. */
+  #judge(before: UpstreamHealth, now: number): void {
+    if (this.#oob !== null && this.#heardAt <= this.#oob.sentAt) {
+      if (this.#seen(this.#oob.sentAt, now) >= this.#patience) this.#become(before, 'silent', this.#heardAt, now);
+      return;
+    }
+    if (this.#isInBandDue) return;
+    const { headSentAt } = this.#pending;
+    const inBand = this.#inBand;
+    if (inBand === null && headSentAt === null) {
+      this.#become(before, 'answering', now, now);
+      return;
+    }
+    // What is oldest has been run since the one before it was answered.
+    const since = Math.max(inBand?.sentAt ?? headSentAt ?? now, this.#answeredAt);
+    if (this.#seen(since, now) < (inBand === null ? this.#after : this.#patience)) {
+      if (inBand === null) this.#become(before, 'answering', now, now);
+      return;
+    }
+    const isUnheard = this.#seen(this.#heardAt, now) >= this.#after;
+    // An in-band probe goes out when an out-of-band one was answered.
+    const isSilent = this.#owner.offersOob ? inBand === null && isUnheard : isUnheard || this.#heardAt <= since;
+    if (isSilent) this.#become(before, 'silent', this.#heardAt, now);
+    else this.#become(before, 'busy', since, now);
+  }
+
+  #become(before: UpstreamHealth, name: UpstreamHealth['name'], since: number, now: number): void {
+    if (before.name === name) return;
+    const health: UpstreamHealth = name === 'answering' ? ANSWERING : { name, since };
+    this.#health = health;
+    const from = health.name === 'answering' && before.name !== 'answering' ? before.since : since;
+    this.#owner.journal?.health?.(health, before, now - from);
+  }
+
+  /** Whether there was no sign for so long that a client who waits is better served by another connection. */
+  #isHopeless(now: number): boolean {
+    const oldest = this.#pending.oldestSentAt;
+    if (this.#timeout === 0 || this.#oob === null || oldest === null) return false;
+    if (this.#heardAt > this.#oob.sentAt) return false;
+    return this.#seen(Math.max(this.#oob.sentAt, oldest), now) >= this.#timeout;
+  }
+
+  #seen(since: number, now: number): number {
+    return this.#owner.seenTime.between(since, now);
+  }
+}
