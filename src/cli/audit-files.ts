@@ -8,7 +8,7 @@ import type { FeedItem, FeedOptions } from '../audit/read/feed.js';
 import { findLogs, type Log } from '../audit/read/log-files.js';
 import { momentText, parseMoment, timeOf, type Zone } from '../audit/read/moment.js';
 import { MARGIN } from '../audit/read/seek.js';
-import { userId } from '../net/accounts.js';
+import { userId } from '../net/address/passwd-lookup.js';
 import { printable } from '../shared/printable.js';
 import { UsageError } from './subcommand.js';
 

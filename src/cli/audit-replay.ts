@@ -5,7 +5,7 @@ import type { Log } from '../audit/read/log-files.js';
 import { textOf } from '../audit/record.js';
 import { Replay } from '../audit/replay.js';
 import { QmpClient } from '../client/qmp-client.js';
-import { parseUpstream } from '../net/address-parser.js';
+import { parseUpstream } from '../net/address/address-parser.js';
 import { printable } from '../shared/printable.js';
 import { FILTERS, logsOf, Meter, questionOf, rangeOf } from './audit-files.js';
 import { EXIT } from './exit-code.js';

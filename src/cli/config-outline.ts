@@ -2,7 +2,7 @@
 import type { DaemonConfig } from '../daemon/config.js';
 import { readPolicyFile, rulesOf } from '../daemon/policies.js';
 import { notesOn } from '../mux/policy/policy-notes.js';
-import { formatAddress } from '../net/address.js';
+import { formatAddress } from '../net/address/address.js';
 import { EXIT } from './exit-code.js';
 import { writeProblem } from './screen-text.js';
 

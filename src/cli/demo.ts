@@ -15,8 +15,8 @@ import {
   startRealVm,
   startSimulatedVm,
 } from '../demo/demo-vm.js';
-import { parseListener, parseUpstream } from '../net/address-parser.js';
-import { joinCommand } from '../net/command-words.js';
+import { parseListener, parseUpstream } from '../net/address/address-parser.js';
+import { joinCommand } from '../net/address/command-words.js';
 import { EXIT } from './exit-code.js';
 import { untilOutputIsLost } from './output.js';
 import { textFor } from './screen-text.js';

@@ -12,8 +12,8 @@ import {
 import { parseLimits } from '../daemon/limit-settings.js';
 import { DEFAULT_LISTENER, parseListenerSettings } from '../daemon/listener-settings.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../daemon/log.js';
-import type { ListenAddress } from '../net/address.js';
-import { parseListener, parseUpstream } from '../net/address-parser.js';
+import type { ListenAddress } from '../net/address/address.js';
+import { parseListener, parseUpstream } from '../net/address/address-parser.js';
 import { QmpmuxError } from '../shared/errors.js';
 import { suggestion } from '../shared/spelling.js';
 import { DURATION_RULE, parseDuration } from '../shared/units.js';

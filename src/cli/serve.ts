@@ -213,7 +213,7 @@ export const serve = subcommand({
     const config = await configOf(flags);
     if (flags.check === true) {
       const { outlineOf, tellFaults } = await import('./config-outline.js');
-      const { checkListenAddress } = await import('../net/listener.js');
+      const { checkListenAddress } = await import('../net/listen/listener.js');
       // Those of a file have been looked at with the file.
       for (const { listen } of config.monitors) for (const { address } of listen) checkListenAddress(address);
       if (config.metrics !== null) checkListenAddress(config.metrics);
@@ -285,7 +285,7 @@ export const serve = subcommand({
 
 /** `--restore`: puts QEMU's socket back, and ends. */
 async function restore(path: string): Promise<number> {
-  const { Takeover } = await import('../net/takeover.js');
+  const { Takeover } = await import('../net/listen/takeover.js');
   const takeover = new Takeover(path);
   const isDone = await takeover.restore();
   const told = isDone ? `qmpmux: restored: ${path}` : `qmpmux: nothing to restore: there is no ${takeover.aside}`;

@@ -1,7 +1,7 @@
 /** Where a subcommand's monitor is: the ADDRESS among its operands, or the one of QMPMUX_SOCKET; and the connection there. */
 import type { QmpTarget } from '../client/connect.js';
-import { type DialAddress, formatAddress, type LibvirtAddress } from '../net/address.js';
-import { parseUpstream } from '../net/address-parser.js';
+import { type DialAddress, formatAddress, type LibvirtAddress } from '../net/address/address.js';
+import { parseUpstream } from '../net/address/address-parser.js';
 import { UsageError } from './subcommand.js';
 import { DEFAULT_ADDRESS, isAddress } from './words.js';
 

@@ -3,7 +3,7 @@
  * is in order; anything else (help, a mistake) is left to yargs, which has the words for it.
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { SCHEMES } from '../net/address-words.js';
+import { SCHEMES } from '../net/address/address-words.js';
 import type { OptionTable, Subcommand } from './subcommand.js';
 
 /** What QMPMUX_SOCKET says; null when it is not set, or empty. */

@@ -3,8 +3,8 @@ import { performance } from 'node:perf_hooks';
 import { isDeepStrictEqual } from 'node:util';
 import { EventFilter } from '../mux/events/fan-out.js';
 import type { ClientOptions } from '../mux/multiplexer.js';
-import type { Log } from '../net/log.js';
-import { RateLimit } from '../net/rate-limit.js';
+import { RateLimit } from '../net/listen/rate-limit.js';
+import type { Log } from '../shared/log.js';
 import type { ListenerSettings } from './listener-settings.js';
 import { type PolicyRules, policyFor, rulesOf } from './policies.js';
 

@@ -44,14 +44,14 @@ import { AuditSettingError } from '../audit/errors.js';
 import type { AuditSettings } from '../audit/settings.js';
 import { parseRule } from '../mux/policy/policy-rule.js';
 import type { Limits } from '../mux/ports/limits.js';
-import type { ListenAddress } from '../net/address.js';
-import { parseListener, parseUpstream } from '../net/address-parser.js';
-import { AddressError } from '../net/address-text.js';
-import { describeSystemError, errorCode, ListenError } from '../net/listen-error.js';
-import { checkListenAddress } from '../net/listener.js';
+import type { ListenAddress } from '../net/address/address.js';
+import { parseListener, parseUpstream } from '../net/address/address-parser.js';
+import { AddressError } from '../net/address/address-text.js';
+import { checkListenAddress } from '../net/listen/listener.js';
 import { printable } from '../shared/printable.js';
 import { suggestion } from '../shared/spelling.js';
 import { DURATION_RULE, parseDuration } from '../shared/units.js';
+import { describeSystemError, errorCode, ListenError } from '../system/listen-error.js';
 import { AUDIT_KEYS, auditSettings } from './audit-config.js';
 import {
   ConfigError,

@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import type { AuditSettings } from '../audit/settings.js';
-import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../net/address.js';
+import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../net/address/address.js';
 import type { ConfigError, MonitorConfig } from './config.js';
 
 /** Makes the error for a key of a monitor. */

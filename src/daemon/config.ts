@@ -4,8 +4,8 @@
  */
 import type { AuditSettings } from '../audit/settings.js';
 import type { Limits } from '../mux/ports/limits.js';
-import type { ListenAddress, UpstreamAddress } from '../net/address.js';
-import { takeoverProblem } from '../net/takeover.js';
+import type { ListenAddress, UpstreamAddress } from '../net/address/address.js';
+import { takeoverProblem } from '../net/listen/takeover.js';
 import { QmpmuxError } from '../shared/errors.js';
 import { suggestion } from '../shared/spelling.js';
 import { ConfigPlaces, type MonitorFault } from './config-places.js';

@@ -1,11 +1,11 @@
 /** The sockets of one monitor. They exist while QEMU can be reached; a change to one does not touch the clients of another. */
 import type { Multiplexer } from '../mux/multiplexer.js';
 import { mayAddMonitors } from '../mux/policy/policy.js';
-import { formatAddress, formatPlace } from '../net/address.js';
-import type { Log } from '../net/log.js';
-import { messageCalls } from '../net/message-calls.js';
-import { preparePeerCredentials } from '../net/peer-credentials.js';
-import type { SocketLink } from '../net/socket-link.js';
+import { formatAddress, formatPlace } from '../net/address/address.js';
+import { messageCalls } from '../net/link/message-calls.js';
+import type { SocketLink } from '../net/link/socket-link.js';
+import { preparePeerCredentials } from '../net/listen/peer-credentials.js';
+import type { Log } from '../shared/log.js';
 import { type ClientService, isSameService, newClientService } from './client-service.js';
 import type { ListenerConfig } from './config.js';
 import type { Descriptors } from './descriptors.js';

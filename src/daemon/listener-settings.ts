@@ -15,9 +15,10 @@
  *     fds=on                      unix sockets: whether they may send open files (SCM_RIGHTS) with getfd and add-fd
  *     http=refuse                 TCP: what becomes of clients that speak HTTP, such as web browsers: refuse, or pass as QEMU does
  */
-import { groupId, userId } from '../net/accounts.js';
-import type { ListenAddress } from '../net/address.js';
-import { parseService, type ServiceOption } from '../net/address-parser.js';
+
+import type { ListenAddress } from '../net/address/address.js';
+import { parseService, type ServiceOption } from '../net/address/address-parser.js';
+import { groupId, userId } from '../net/address/passwd-lookup.js';
 import { suggestion } from '../shared/spelling.js';
 import { DURATION_RULE, parseDuration } from '../shared/units.js';
 

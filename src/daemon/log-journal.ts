@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Descriptor } from '../mux/ports/link.js';
 import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../mux/ports/observer.js';
-import type { Log } from '../net/log.js';
+import type { Log } from '../shared/log.js';
 
 /** A message that is shown in the log is cut here. */
 const SHOWN_BYTES = 200;

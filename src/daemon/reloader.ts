@@ -2,8 +2,9 @@
  * Reads the config again when it is asked to, or when it changes, and has the daemon go over to it. One at a time: what is asked for
  * meanwhile is done once, afterwards.
  */
-import type { Log } from '../net/log.js';
+
 import { QmpmuxError } from '../shared/errors.js';
+import type { Log } from '../shared/log.js';
 import { configChanged, configRefused } from './channels.js';
 import { ConfigError, type DaemonConfig } from './config.js';
 import { ConfigWatch } from './config-watch.js';

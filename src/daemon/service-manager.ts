@@ -3,7 +3,7 @@
  * Node has no unix datagram sockets, so libc is called through koffi, which is loaded only where a service manager listens.
  */
 import { endianness } from 'node:os';
-import type { Log } from '../net/log.js';
+import type { Log } from '../shared/log.js';
 import { linuxNumbers, MSG_NOSIGNAL } from '../system/linux.js';
 
 /** Sends one datagram. */

@@ -28,7 +28,7 @@ export interface SharedMonitor extends AsyncDisposable {
 export async function shareMonitor({ upstream, listen, name }: ShareOptions): Promise<SharedMonitor> {
   // Loaded only by programs that share.
   const [{ parseUpstream }, { parseListenerSettings }, { singleMonitor }, { Daemon }, { pino }] = await Promise.all([
-    import('../net/address-parser.js'),
+    import('../net/address/address-parser.js'),
     import('./listener-settings.js'),
     import('./config.js'),
     import('./daemon.js'),

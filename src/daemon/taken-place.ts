@@ -1,9 +1,9 @@
 /** QEMU's place at its own path, which a monitor takes and gives back; tells the log what was done. See net/takeover.ts. */
-import type { UnixAddress } from '../net/address.js';
-import { formatPlace } from '../net/address.js';
-import { joinCommand } from '../net/command-words.js';
-import type { Log } from '../net/log.js';
-import { Takeover } from '../net/takeover.js';
+import type { UnixAddress } from '../net/address/address.js';
+import { formatPlace } from '../net/address/address.js';
+import { joinCommand } from '../net/address/command-words.js';
+import { Takeover } from '../net/listen/takeover.js';
+import type { Log } from '../shared/log.js';
 import type { ListenerConfig } from './config.js';
 import { DEFAULT_LISTENER } from './listener-settings.js';
 

@@ -6,7 +6,7 @@ import { OWN_QUERIES, parseCommandRule } from '../../dist/audit/left-out.js';
 import { ConfigError, DEFAULT_LOG, DEFAULT_SERVICE, singleMonitor } from '../../dist/daemon/config.js';
 import { parseConfig, readConfig } from '../../dist/daemon/config-file.js';
 import { DEFAULT_LISTENER } from '../../dist/daemon/listener-settings.js';
-import { parseListener, parseUpstream } from '../../dist/net/address-parser.js';
+import { parseListener, parseUpstream } from '../../dist/net/address/address-parser.js';
 import { scratch } from '../support/scratch.js';
 
 /** What is counted unless the config says otherwise. */

@@ -11,8 +11,8 @@ import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
 import { Session } from '../../dist/mux/client/session.js';
 import { Multiplexer } from '../../dist/mux/multiplexer.js';
 import type { CommandView } from '../../dist/mux/ports/observer.js';
-import { parseUpstream } from '../../dist/net/address-parser.js';
-import { ReceivingLink } from '../../dist/net/receiving-link.js';
+import { parseUpstream } from '../../dist/net/address/address-parser.js';
+import { ReceivingLink } from '../../dist/net/link/receiving-link.js';
 import { RawClient } from '../support/raw-client.js';
 import { type Scope, scratch } from '../support/scratch.js';
 

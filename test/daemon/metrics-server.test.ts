@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { MetricsServer } from '../../dist/daemon/metrics-server.js';
-import { parseListener } from '../../dist/net/address-parser.js';
+import { parseListener } from '../../dist/net/address/address-parser.js';
 import { RawClient } from '../support/raw-client.js';
 
 const HOUR = 3_600_000;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { TakenPlace } from '../../dist/daemon/taken-place.js';
-import type { Log } from '../../dist/net/log.js';
+import type { Log } from '../../dist/shared/log.js';
 import { scratch } from '../support/scratch.js';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));

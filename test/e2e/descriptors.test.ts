@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { descriptorOf } from '../../dist/net/socket-link.js';
+import { descriptorOf } from '../../dist/net/link/socket-link.js';
 import { assertValid, type LooseRecord } from '../support/audit.js';
 import { type Daemon, startDaemon } from '../support/daemon.js';
 import { fewerOpenFiles, openFiles, sendWith } from '../support/descriptors.js';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import type { Connection } from '../../dist/net/connection.js';
-import { dialLibvirt } from '../../dist/net/libvirt-dial.js';
+import { dialLibvirt } from '../../dist/net/libvirt/dial.js';
+import type { Connection } from '../../dist/net/link/connection.js';
 import { startDaemon } from '../support/daemon.js';
 import { ask, negotiated } from '../support/domain.js';
 import { type LibvirtVm, startLibvirt } from '../support/libvirt.js';

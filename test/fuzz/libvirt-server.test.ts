@@ -8,9 +8,9 @@ import assert from 'node:assert/strict';
 import { createServer, type Server, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import * as fc from 'fast-check';
-import type { Connection } from '../../dist/net/connection.js';
-import { dialLibvirt } from '../../dist/net/libvirt-dial.js';
-import { XdrWriter } from '../../dist/net/xdr.js';
+import { dialLibvirt } from '../../dist/net/libvirt/dial.js';
+import { XdrWriter } from '../../dist/net/libvirt/xdr.js';
+import type { Connection } from '../../dist/net/link/connection.js';
 import { type Call, DOMAIN, message, Program, reply, Type, takeCalls, usualAnswer } from '../support/fake-libvirt.js';
 
 const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));

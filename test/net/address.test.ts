@@ -9,9 +9,9 @@ import {
   type TcpListenAddress,
   type UnixListenAddress,
   type UpstreamAddress,
-} from '../../dist/net/address.js';
-import { parseListener, parseUpstream } from '../../dist/net/address-parser.js';
-import { AddressError } from '../../dist/net/address-text.js';
+} from '../../dist/net/address/address.js';
+import { parseListener, parseUpstream } from '../../dist/net/address/address-parser.js';
+import { AddressError } from '../../dist/net/address/address-text.js';
 
 const upstreams: readonly (readonly [text: string, address: UpstreamAddress, canonical?: string])[] = [
   ['/run/vm.qmp', { kind: 'unix', path: '/run/vm.qmp' }, 'unix:/run/vm.qmp'],

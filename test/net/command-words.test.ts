@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { joinCommand, splitCommand } from '../../dist/net/command-words.js';
+import { joinCommand, splitCommand } from '../../dist/net/address/command-words.js';
 
 function words(text: string): readonly string[] {
   const result = splitCommand(text);

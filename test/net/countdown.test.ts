@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Countdown } from '../../dist/net/countdown.js';
+import { Countdown } from '../../dist/system/countdown.js';
 
 /** Keeps this process from doing anything, as a signal that stops it would. */
 function sleep(milliseconds: number): void {

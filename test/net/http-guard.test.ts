@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { HttpGuard } from '../../dist/net/http-guard.js';
+import { HttpGuard } from '../../dist/net/listen/http-guard.js';
 
 /** @returns what came through, and what the client was found to speak, of bytes that come in pieces of `size` */
 function judge(text: string, size: number): { passed: string; foreign: string | null } {

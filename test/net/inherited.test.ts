@@ -3,8 +3,8 @@ import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { copyInherited, inheritedDescriptors, takeNames } from '../../dist/net/inherited.js';
-import { Listener } from '../../dist/net/listener.js';
+import { Listener } from '../../dist/net/listen/listener.js';
+import { copyInherited, inheritedDescriptors, takeNames } from '../../dist/net/listen/socket-activation.js';
 import { RawClient } from '../support/raw-client.js';
 import { scratch } from '../support/scratch.js';
 

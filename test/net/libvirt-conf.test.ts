@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { resolveLibvirtUri } from '../../dist/net/libvirt-conf.js';
+import { resolveLibvirtUri } from '../../dist/net/address/libvirt-conf.js';
 import { scratch } from '../support/scratch.js';
 
 const OURS = process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session';

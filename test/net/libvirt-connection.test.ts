@@ -1,9 +1,9 @@
 /** The monitor of a libvirt domain where libvirt says what QEMU never would. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { Connection } from '../../dist/net/connection.js';
-import { dialLibvirt } from '../../dist/net/libvirt-dial.js';
-import { XdrWriter } from '../../dist/net/xdr.js';
+import { dialLibvirt } from '../../dist/net/libvirt/dial.js';
+import { XdrWriter } from '../../dist/net/libvirt/xdr.js';
+import type { Connection } from '../../dist/net/link/connection.js';
 import { DOMAIN, fakeLibvirt, message, Procedure, Program, reply, Type, usualAnswer } from '../support/fake-libvirt.js';
 
 /** A monitor that answers each command with its number, and says something of its own before. @returns what a client is told, up to two answers */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { credentialsFile, exposedMode, readCredentials } from '../../dist/net/libvirt-credentials.js';
+import { credentialsFile, exposedMode, readCredentials } from '../../dist/net/libvirt/credentials.js';
 import { scratch } from '../support/scratch.js';
 
 const SECRET = 's3cret';

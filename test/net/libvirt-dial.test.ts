@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import type { Connection } from '../../dist/net/connection.js';
-import { dialLibvirt } from '../../dist/net/libvirt-dial.js';
-import { XdrWriter } from '../../dist/net/xdr.js';
+import { dialLibvirt } from '../../dist/net/libvirt/dial.js';
+import { XdrWriter } from '../../dist/net/libvirt/xdr.js';
+import type { Connection } from '../../dist/net/link/connection.js';
 import {
   type Call,
   fakeLibvirt,

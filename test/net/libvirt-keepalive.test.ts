@@ -1,9 +1,9 @@
 /** When a silent libvirtd is asked whether it is there, and when it is given up. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { Connection, ConnectionReceiver } from '../../dist/net/connection.js';
-import { KEEP_ALIVE, KeepAlive } from '../../dist/net/libvirt-keepalive.js';
-import { LibvirtRpc } from '../../dist/net/libvirt-rpc.js';
+import { KEEP_ALIVE, KeepAlive } from '../../dist/net/libvirt/keepalive.js';
+import { LibvirtRpc } from '../../dist/net/libvirt/rpc.js';
+import type { Connection, ConnectionReceiver } from '../../dist/net/link/connection.js';
 import { message, Program, Type } from '../support/fake-libvirt.js';
 
 function watch(t: TestContext): { readonly alive: KeepAlive; readonly said: string[]; readonly pass: () => void } {

@@ -5,10 +5,10 @@ import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { SocketConnection } from '../../dist/net/connection.js';
-import { logIn } from '../../dist/net/libvirt-login.js';
-import { LibvirtRpc } from '../../dist/net/libvirt-rpc.js';
-import { XdrReader, XdrWriter } from '../../dist/net/xdr.js';
+import { logIn } from '../../dist/net/libvirt/login.js';
+import { LibvirtRpc } from '../../dist/net/libvirt/rpc.js';
+import { XdrReader, XdrWriter } from '../../dist/net/libvirt/xdr.js';
+import { SocketConnection } from '../../dist/net/link/connection.js';
 import { type Call, fakeLibvirt, Procedure, reply } from '../support/fake-libvirt.js';
 import { scratch } from '../support/scratch.js';
 

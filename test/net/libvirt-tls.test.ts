@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import { createServer, type TlsOptions } from 'node:tls';
-import { openTls } from '../../dist/net/libvirt-tls.js';
+import { openTls } from '../../dist/net/libvirt/tls.js';
 import { missing } from '../support/programs.js';
 import { Authority } from '../support/remote-libvirt.js';
 import { scratch, suiteScope } from '../support/scratch.js';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { tlsPlaces } from '../../dist/net/libvirt-tls.js';
-import { type LibvirtTarget, parseLibvirtUri } from '../../dist/net/libvirt-uri.js';
+import { type LibvirtTarget, parseLibvirtUri } from '../../dist/net/address/libvirt-uri.js';
+import { tlsPlaces } from '../../dist/net/libvirt/tls.js';
 import { scratch } from '../support/scratch.js';
 
 const environment = { XDG_RUNTIME_DIR: '/run/user/7', HOME: '/home/me' };

@@ -15,9 +15,9 @@ import {
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { parseListener } from '../../dist/net/address-parser.js';
-import { ListenError } from '../../dist/net/listen-error.js';
-import { Listener } from '../../dist/net/listener.js';
+import { parseListener } from '../../dist/net/address/address-parser.js';
+import { Listener } from '../../dist/net/listen/listener.js';
+import { ListenError } from '../../dist/system/listen-error.js';
 import { scratch } from '../support/scratch.js';
 
 interface Opened {

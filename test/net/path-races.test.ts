@@ -14,10 +14,10 @@ import {
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { parseListener } from '../../dist/net/address-parser.js';
-import { ListenError } from '../../dist/net/listen-error.js';
-import { Listener } from '../../dist/net/listener.js';
-import { Takeover } from '../../dist/net/takeover.js';
+import { parseListener } from '../../dist/net/address/address-parser.js';
+import { Listener } from '../../dist/net/listen/listener.js';
+import { Takeover } from '../../dist/net/listen/takeover.js';
+import { ListenError } from '../../dist/system/listen-error.js';
 import { makeDeadSocket } from '../support/dead-socket.js';
 import { startRacer } from '../support/racer.js';
 import { scratch } from '../support/scratch.js';

@@ -7,8 +7,8 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Peer } from '../../dist/mux/ports/link.js';
-import { type AskKernel, unixPeer } from '../../dist/net/peer-credentials.js';
-import { unitOf } from '../../dist/net/process-facts.js';
+import { type AskKernel, unixPeer } from '../../dist/net/listen/peer-credentials.js';
+import { unitOf } from '../../dist/net/listen/process-facts.js';
 import { missing } from '../support/programs.js';
 import { scratch } from '../support/scratch.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { LONGEST_PROGRAM, programName } from '../../dist/net/program-name.js';
+import { LONGEST_PROGRAM, programName } from '../../dist/net/listen/program-name.js';
 
 /** @param line a command line, its words behind blanks */
 function nameOf(comm: string | null, line: string, exe: string | null = null): string | null {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { RateLimit } from '../../dist/net/rate-limit.js';
+import { RateLimit } from '../../dist/net/listen/rate-limit.js';
 
 function taken(limit: RateLimit, tries: number, now: number): number {
   let count = 0;

@@ -6,10 +6,10 @@ import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { messageCalls } from '../../dist/net/message-calls.js';
-import type { ReceivedDescriptor } from '../../dist/net/received-descriptor.js';
-import { ReceivingLink } from '../../dist/net/receiving-link.js';
-import { SendingLink } from '../../dist/net/sending-link.js';
+import { messageCalls } from '../../dist/net/link/message-calls.js';
+import type { ReceivedDescriptor } from '../../dist/net/link/received-descriptor.js';
+import { ReceivingLink } from '../../dist/net/link/receiving-link.js';
+import { SendingLink } from '../../dist/net/link/sending-link.js';
 import { openFiles, sendWith } from '../support/descriptors.js';
 import { scratch } from '../support/scratch.js';
 
@@ -311,8 +311,8 @@ test('a connection that ends closes the descriptors that it had not sent', async
 test('an idle client costs no time, a half-closed one neither, and the process ends by itself', (t) => {
   const script = `
     import { connect, createServer } from 'node:net';
-    import { messageCalls } from ${JSON.stringify(new URL('../../dist/net/message-calls.js', import.meta.url).href)};
-    import { ReceivingLink } from ${JSON.stringify(new URL('../../dist/net/receiving-link.js', import.meta.url).href)};
+    import { messageCalls } from ${JSON.stringify(new URL('../../dist/net/link/message-calls.js', import.meta.url).href)};
+    import { ReceivingLink } from ${JSON.stringify(new URL('../../dist/net/link/receiving-link.js', import.meta.url).href)};
     const nothing = () => undefined;
     const path = process.argv[1];
     const links = [];
@@ -352,8 +352,8 @@ test('descriptors that the process has no room for are told, and its bytes come 
     import { openSync } from 'node:fs';
     import { connect, createServer } from 'node:net';
     import koffi from ${JSON.stringify(import.meta.resolve('koffi'))};
-    import { messageCalls } from ${JSON.stringify(new URL('../../dist/net/message-calls.js', import.meta.url).href)};
-    import { ReceivingLink } from ${JSON.stringify(new URL('../../dist/net/receiving-link.js', import.meta.url).href)};
+    import { messageCalls } from ${JSON.stringify(new URL('../../dist/net/link/message-calls.js', import.meta.url).href)};
+    import { ReceivingLink } from ${JSON.stringify(new URL('../../dist/net/link/receiving-link.js', import.meta.url).href)};
     const path = process.argv[1];
     const file = openSync('/etc/passwd');
     const server = createServer((socket) => {

@@ -1,8 +1,8 @@
 /** The client's side of SASL: SCRAM by the examples of its RFCs, and what is said to whom. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chooseMechanism, type SaslStep } from '../../dist/net/sasl.js';
-import { ScramExchange } from '../../dist/net/scram.js';
+import { chooseMechanism, type SaslStep } from '../../dist/net/libvirt/sasl.js';
+import { ScramExchange } from '../../dist/net/libvirt/scram.js';
 
 const SHA1 = {
   digest: 'sha1',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { SharedReader } from '../../dist/net/shared-reader.js';
+import { SharedReader } from '../../dist/net/link/shared-reader.js';
 import { scratch } from '../support/scratch.js';
 
 /** @returns the far ends of `count` sockets, and those who read the near ends */

@@ -5,10 +5,10 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { messageCalls } from '../../dist/net/message-calls.js';
-import { ReceivingLink } from '../../dist/net/receiving-link.js';
-import { SendingLink } from '../../dist/net/sending-link.js';
-import { SocketLink } from '../../dist/net/socket-link.js';
+import { messageCalls } from '../../dist/net/link/message-calls.js';
+import { ReceivingLink } from '../../dist/net/link/receiving-link.js';
+import { SendingLink } from '../../dist/net/link/sending-link.js';
+import { SocketLink } from '../../dist/net/link/socket-link.js';
 import { collectGarbage } from '../support/garbage.js';
 import { scratch } from '../support/scratch.js';
 
@@ -328,7 +328,7 @@ test('chunks written together are one system call', async (t) => {
   const path = join(scratch(t), 'trace');
   const script = `
     import { connect, createServer } from 'node:net';
-    import { SocketLink } from ${JSON.stringify(new URL('../../dist/net/socket-link.js', import.meta.url).href)};
+    import { SocketLink } from ${JSON.stringify(new URL('../../dist/net/link/socket-link.js', import.meta.url).href)};
     const path = ${JSON.stringify(`${path}.sock`)};
     const server = createServer((socket) => {
       const link = new SocketLink(socket, socket);

@@ -7,7 +7,7 @@ import { existsSync, lstatSync, readdirSync, symlinkSync, writeFileSync } from '
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { Takeover } from '../../dist/net/takeover.js';
+import { Takeover } from '../../dist/net/listen/takeover.js';
 import { makeDeadSocket } from '../support/dead-socket.js';
 import { scratch } from '../support/scratch.js';
 

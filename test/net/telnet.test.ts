@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { TelnetFilter } from '../../dist/net/telnet.js';
+import { TelnetFilter } from '../../dist/net/link/telnet.js';
 
 describe('what a telnet client types', () => {
   // AYT; WONT ECHO; DO SGA; window size with a doubled 255 in it; a doubled 255; a command that ends the text

@@ -1,6 +1,6 @@
 /** What answers in a libvirt daemon's place, for tests that decide every byte that a client gets. */
 import { createServer, type Socket } from 'node:net';
-import { XdrWriter } from '../../dist/net/xdr.js';
+import { XdrWriter } from '../../dist/net/libvirt/xdr.js';
 import type { Scope } from './scratch.js';
 
 export const Program = { remote: 0x2000_8086, qemu: 0x2000_8087, keepAlive: 0x6b65_6570 } as const;

@@ -1,0 +1,105 @@
+/** The text of an address while it is read: where it is cut, and what is wrong with it. */
+import { QmpmuxError } from '../../shared/errors.js';
+import { suggestion } from '../../shared/spelling.js';
+import { FOREIGN_OPTIONS, OPTIONS } from './address-words.js';
+
+/** A text that is no address; the message says what is wrong and where. */
+export class AddressError extends QmpmuxError {
+  readonly code = 'QMPMUX_ADDRESS';
+  readonly text: string;
+  /** Where in `text` the fault is, from 1. */
+  readonly column: number;
+
+  constructor(text: string, at: number, problem: string) {
+    super(`address ${quoted(text)}, column ${at + 1}: ${problem}`);
+    this.text = text;
+    this.column = at + 1;
+  }
+}
+
+export interface OptionPart {
+  readonly name: string;
+  /** null for an option without `=`. */
+  readonly value: string | null;
+  readonly at: number;
+  readonly valueAt: number;
+}
+
+export class AddressText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  fault(at: number, problem: string): AddressError {
+    return new AddressError(this.text, at, problem);
+  }
+
+  value(option: OptionPart): string {
+    if (option.value === null || option.value === '') {
+      throw this.fault(option.at, `"${option.name}" needs a value: ${option.name}=…`);
+    }
+    const control = controlCharacter(option.value);
+    if (control >= 0) throw this.fault(option.valueAt + control, `a control character in "${option.name}"`);
+    return option.value;
+  }
+
+  isOn(option: OptionPart): boolean {
+    if (option.value === null || option.value === 'on') return true;
+    if (option.value === 'off') return false;
+    throw this.fault(option.valueAt, `"${option.name}" is on or off, not ${quoted(option.value)}`);
+  }
+
+  /** Cuts the text behind `from` at its single commas; `,,` stands for one comma. */
+  split(from: number): { readonly head: string; readonly options: readonly OptionPart[] } {
+    const parts: { text: string; at: number }[] = [];
+    let part = { text: '', at: from };
+    for (let i = from; i < this.text.length; i++) {
+      const char = this.text.charAt(i);
+      if (char !== ',') {
+        part.text += char;
+      } else if (this.text[i + 1] === ',') {
+        part.text += ',';
+        i++;
+      } else {
+        parts.push(part);
+        part = { text: '', at: i + 1 };
+      }
+    }
+    parts.push(part);
+
+    const options: OptionPart[] = [];
+    for (const { text, at } of parts.slice(1)) {
+      const equals = text.indexOf('=');
+      const name = equals < 0 ? text : text.slice(0, equals);
+      if (name === '')
+        throw this.fault(
+          Math.min(at, this.text.length - 1),
+          'an option is missing behind the comma (",," is a comma in a path)',
+        );
+      const foreign = FOREIGN_OPTIONS.get(name);
+      if (foreign !== undefined) throw this.fault(at, `${quoted(name)}: ${foreign}`);
+      if (!OPTIONS.includes(name)) {
+        const near = suggestion(name, OPTIONS) || ` (known: ${OPTIONS.join(', ')}; a comma in a path is written ",,")`;
+        throw this.fault(at, `unknown option ${quoted(name)}${near}`);
+      }
+      if (options.some((other) => other.name === name)) throw this.fault(at, `"${name}" is given twice`);
+      options.push({ name, value: equals < 0 ? null : text.slice(equals + 1), at, valueAt: at + name.length + 1 });
+    }
+    return { head: parts[0]?.text ?? '', options };
+  }
+}
+
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 199)}…` : text);
+}
+
+/** Offset of the first control character, or -1. Such a path would break log lines and the ready line. */
+export function controlCharacter(text: string): number {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || code === 0x7f) return i;
+  }
+  return -1;
+}

@@ -1,0 +1,339 @@
+/**
+ * A multiplexer's `Link` over a socket, or over the two pipes of a child process.
+ *
+ * What must hold:
+ * - nothing here throws because of what a peer or the kernel does: trouble ends in one call of `Receiver.closed`;
+ * - a chunk that was handed over is never changed: Node gives every read its own memory, and what is written is not copied;
+ * - several chunks of one call are one system call;
+ * - what waits for a peer that does not read costs about as much memory as it has bytes (see `Tail`);
+ * - what a peer sent before it went away is received, also when we find out by writing to it. Node destroys a socket whose write
+ *   fails, with all that was not yet read, so the rest is fetched from the kernel first (see `#salvage`).
+ *
+ * Nothing is allocated per message but what Node's streams allocate; callbacks are bound once per connection.
+ */
+import { readSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import type { Link } from '../../mux/ports/link.js';
+import { Countdown } from '../../system/countdown.js';
+import type { SharedReader } from './shared-reader.js';
+import { Tail } from './small-write-buffer.js';
+
+/** Who takes what comes from a connection. A `ClientPort` of the multiplexer is one. */
+export interface Receiver {
+  /** Bytes from the peer; the chunk is handed over. */
+  receive(chunk: Uint8Array): void;
+  /** The peer sends no more. */
+  receiveEnd(): void;
+  /** The connection is gone both ways. Called once, last. */
+  closed(reason: string): void;
+  /** All that was written is with the kernel, after some of it was not. */
+  drained?(): void;
+}
+
+/** The most that is fetched after a failed write: more than a socket's buffer holds, and a bound for a peer that keeps sending. */
+const SALVAGE_BYTES = 8 * 1024 * 1024;
+const SALVAGE_CHUNK = 64 * 1024;
+/** After `end`: how long a peer may take nothing of what is still to be sent, or keep its side open. In milliseconds. */
+const LINGER = 5000;
+
+export class SocketLink implements Link {
+  readonly #writable: Writable;
+  readonly #readable: Readable;
+  readonly #linger: number;
+  readonly #reader: SharedReader | null;
+  /** The descriptor of a socket that takes plain bytes; -1 for others. Not used once the stream is not writable any more. */
+  readonly #fd: number;
+  #receiver: Receiver | null = null;
+  #reason: string | null = null;
+  #writeFailed = false;
+  #receivedEnd = false;
+  /** What comes behind all that the stream has. */
+  readonly #tail = new Tail();
+  /** Whether the receiver is to be told when nothing waits any more. */
+  #owesDrained = false;
+  #openStreams: number;
+
+  /**
+   * @param writable towards the peer; a socket must have been made with `allowHalfOpen`.
+   * @param readable from the peer; the same object for a socket.
+   * @param linger how long a peer may stand still after `end`, in milliseconds.
+   * @param reader what the socket was made to be read by; null for the stream
+   */
+  constructor(writable: Writable, readable: Readable, linger: number = LINGER, reader: SharedReader | null = null) {
+    this.#writable = writable;
+    this.#readable = readable;
+    this.#linger = linger;
+    this.#reader = reader;
+    this.#fd = plainDescriptorOf(writable);
+    const streams = new Set<Readable | Writable>([writable, readable]);
+    this.#openStreams = streams.size;
+    for (const stream of streams) {
+      stream.on('error', (error: NodeJS.ErrnoException) => {
+        this.#reason ??= describeLoss(error);
+      });
+      stream.on('close', () => {
+        this.#streamClosed();
+      });
+    }
+  }
+
+  /** Hands what comes to `receiver`, from now on. Called once. */
+  attach(receiver: Receiver): void {
+    this.#receiver = receiver;
+    this.#writable.on('drain', () => {
+      this.#owesDrained = true;
+      this.#goOn();
+    });
+    this.startReading(receiver);
+  }
+
+  protected startReading(receiver: Receiver): void {
+    this.#readable.on('end', () => {
+      this.receiveEnd();
+    });
+    if (this.#reader !== null) {
+      this.#reader.start((chunk) => {
+        receiver.receive(chunk);
+      });
+      return;
+    }
+    // Starts the flow.
+    this.#readable.on('data', (chunk: Uint8Array) => {
+      receiver.receive(chunk);
+    });
+  }
+
+  write(chunk: Uint8Array): void {
+    this.writeRange(chunk, 0, chunk.length);
+  }
+
+  writeRange(bytes: Uint8Array, start: number, end: number): void {
+    const writable = this.#writable;
+    if (!writable.writable) return;
+    if (this.backlog > 0) {
+      this.#put(bytes, start, end);
+      return;
+    }
+    const from = this.#fd >= 0 ? start + tryWrite(this.#fd, bytes, start, end) : start;
+    if (from < end) writable.write(cut(bytes, from, end), this.#written);
+  }
+
+  writeAll(chunks: readonly Uint8Array[]): void {
+    const writable = this.#writable;
+    if (!writable.writable) return;
+    if (chunks.length === 1) {
+      for (const chunk of chunks) this.write(chunk);
+      return;
+    }
+    const mayCollect = this.backlog > 0;
+    writable.cork();
+    for (const chunk of chunks) {
+      if (mayCollect) this.#put(chunk, 0, chunk.length);
+      else writable.write(chunk, this.#written);
+    }
+    writable.uncork();
+  }
+
+  get backlog(): number {
+    return this.#writable.writableLength + this.#tail.length;
+  }
+
+  /** Node counts a chunk as waiting until all of it is gone; its handle counts bytes. */
+  get progress(): number {
+    const socket = beneath(this.#writable);
+    return (handleProperty(socket, 'bytesWritten') ?? 0) - (handleProperty(socket, 'writeQueueSize') ?? 0);
+  }
+
+  /** Whether small pieces may wait here; not where others write to the socket past this. */
+  protected get collects(): boolean {
+    return true;
+  }
+
+  /** Lets a piece wait behind all others. */
+  #put(bytes: Uint8Array, start: number, end: number): void {
+    if (this.collects && this.#tail.take(bytes, start, end)) return;
+    this.#passTail();
+    if (!this.collects || !this.#tail.take(bytes, start, end))
+      this.#writable.write(cut(bytes, start, end), this.#written);
+  }
+
+  #passTail(): void {
+    const bytes = this.#tail.give();
+    if (bytes !== null) this.#writable.write(bytes, this.#written);
+  }
+
+  /** The kernel has taken some. */
+  #goOn(): void {
+    if (!this.#writable.writable) return;
+    this.#passTail();
+    if (!this.#owesDrained || this.backlog > 0) return;
+    this.#owesDrained = false;
+    this.#receiver?.drained?.();
+  }
+
+  /** A peer that does not take the rest, or does not close in its turn, is not waited for for ever. */
+  end(): void {
+    if (!this.#writable.writable) return;
+    this.#passTail();
+    this.#writable.end();
+    let before = Number.POSITIVE_INFINITY;
+    const look = () => {
+      const now = unsentBytes(this.#writable);
+      if (this.#writable.writableFinished || now >= before) this.destroy();
+      else watch = new Countdown(this.#linger, look);
+      before = now;
+    };
+    let watch = new Countdown(this.#linger, look);
+    this.#writable.once('close', () => {
+      watch.stop();
+    });
+  }
+
+  /** Resolves when the peer's kernel has all that was written before `end`, or the connection is gone. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const writable = this.#writable;
+      if (writable.writableFinished || writable.destroyed) resolve();
+      writable.once('finish', resolve);
+      writable.once('close', resolve);
+    });
+  }
+
+  destroy(): void {
+    this.#reason ??= 'closed by qmpmux';
+    this.#writable.destroy();
+    this.#readable.destroy();
+  }
+
+  pause(): void {
+    this.#readable.pause();
+  }
+
+  resume(): void {
+    this.#readable.resume();
+  }
+
+  protected receiveEnd(): void {
+    if (this.#receivedEnd) return;
+    this.#receivedEnd = true;
+    this.#receiver?.receiveEnd();
+  }
+
+  #streamClosed(): void {
+    this.#openStreams--;
+    // A command whose input broke may still have something to say; one whose output ended can say nothing more.
+    if (this.#openStreams > 0 && !this.#readable.destroyed) return;
+    const receiver = this.#receiver;
+    this.#receiver = null;
+    if (this.#openStreams > 0) this.#writable.destroy();
+    receiver?.closed(this.#reason ?? 'closed by the peer');
+  }
+
+  readonly #written = (error?: Error | null): void => {
+    if (error === undefined || error === null) {
+      this.#goOn();
+      return;
+    }
+    if (this.#writeFailed) return;
+    this.#writeFailed = true;
+    // Pipes of a child are two sockets: the other one lives on by itself.
+    if (this.#readable instanceof Socket && Object.is(this.#readable, this.#writable)) this.#salvage(this.#readable);
+  };
+
+  /**
+   * Reads what the kernel has, past Node.
+   * @returns null when there is nothing now; no bytes for EOF
+   * @throws Error with the system's code, EAGAIN when there is nothing now
+   */
+  protected readNow(fd: number): Uint8Array | null {
+    const chunk = Buffer.allocUnsafeSlow(SALVAGE_CHUNK);
+    return chunk.subarray(0, readSync(fd, chunk));
+  }
+
+  /** Called with the descriptor still open, just before Node destroys a socket whose write failed. */
+  #salvage(socket: Socket): void {
+    const receiver = this.#receiver;
+    if (receiver === null || this.#receivedEnd || socket.destroyed) return;
+    // What Node has read while we were paused.
+    for (let chunk: unknown = socket.read(); chunk instanceof Uint8Array; chunk = socket.read())
+      receiver.receive(chunk);
+    // What lies in the kernel there is encrypted.
+    if (socket instanceof TLSSocket) return;
+    const fd = descriptorOf(socket);
+    if (fd === null) return;
+    try {
+      for (let total = 0; total < SALVAGE_BYTES; ) {
+        const chunk = this.readNow(fd);
+        if (chunk === null) return;
+        if (chunk.length === 0) {
+          this.receiveEnd();
+          return;
+        }
+        receiver.receive(chunk);
+        total += chunk.length;
+      }
+    } catch {
+      // EAGAIN: that was all. ECONNRESET: there is no more.
+    }
+  }
+}
+
+/** Why a connection ended, in words. */
+function describeLoss(error: NodeJS.ErrnoException): string {
+  if (error.code === 'EPIPE') return 'closed by the peer';
+  if (error.code === 'ECONNRESET') return 'reset by the peer';
+  // The second two: nobody answers for its host any more.
+  if (error.code === 'ETIMEDOUT' || error.code === 'EHOSTUNREACH' || error.code === 'ENETUNREACH')
+    return 'the peer stopped answering';
+  return error.message;
+}
+
+/**
+ * @returns the descriptor of a connected socket, or null when it has none (any more). Node has no public name for it; where this
+ * one is missing, we are left with what Node does by itself.
+ */
+export function descriptorOf(socket: Socket): number | null {
+  const fd = handleProperty(socket, 'fd');
+  return fd !== null && fd >= 0 ? fd : null;
+}
+
+/** @returns the descriptor to which what is written goes as it is, or -1. */
+function plainDescriptorOf(writable: Writable): number {
+  return writable instanceof Socket && !(writable instanceof TLSSocket) ? (descriptorOf(writable) ?? -1) : -1;
+}
+
+/**
+ * Writes by the system call itself: a stream makes some ten objects and calls for each write, most of what one costs.
+ * @returns how many bytes the kernel has taken; the stream is given the rest, and with it what has gone wrong.
+ */
+function tryWrite(fd: number, bytes: Uint8Array, start: number, end: number): number {
+  try {
+    return writeSync(fd, bytes, start, end - start);
+  } catch {
+    return 0;
+  }
+}
+
+function cut(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+}
+
+/** Bytes not taken by the kernel, counting within a chunk where Node tells. */
+function unsentBytes(writable: Writable): number {
+  return handleProperty(beneath(writable), 'writeQueueSize') ?? writable.writableLength;
+}
+
+/** @returns the socket that the kernel takes bytes from: with TLS the one beneath, for which Node has no public name */
+function beneath(writable: Writable): Writable {
+  const parent: unknown = writable instanceof TLSSocket ? Reflect.get(writable, '_parent') : null;
+  return parent instanceof Socket ? parent : writable;
+}
+
+function handleProperty(stream: Writable, name: string): number | null {
+  const handle: unknown = Reflect.get(stream, '_handle');
+  if (typeof handle !== 'object' || handle === null) return null;
+  const value: unknown = Reflect.get(handle, name);
+  return typeof value === 'number' ? value : null;
+}

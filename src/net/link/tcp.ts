@@ -1,0 +1,37 @@
+/** Connecting over TCP, and why it failed, in words for the one who can mend it. */
+import { connect, type Socket } from 'node:net';
+import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { DEFAULT_KEEP_ALIVE, keepAliveDelay } from './tcp-watch.js';
+
+/** @param family 4 or 6 where only that one is wanted */
+export function openTcp(host: string, port: number, family?: 4 | 6): Socket {
+  return connect({
+    host,
+    port,
+    family: family ?? 0,
+    // Both families of a name are tried (RFC 8305): QEMU often listens on one of localhost's only.
+    autoSelectFamily: true,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: keepAliveDelay(DEFAULT_KEEP_ALIVE),
+  });
+}
+
+export function describeTcp(host: string, error: Error): string {
+  switch (errorCode(error)) {
+    case 'ECONNREFUSED':
+      return 'connection refused: nobody listens on this port';
+    case 'ENOTFOUND':
+      return `the name ${host} is unknown`;
+    case 'EAI_AGAIN':
+      return `the name ${host} cannot be looked up now`;
+    case 'ETIMEDOUT':
+      return 'no answer';
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return 'the host cannot be reached';
+    default:
+      return describeSystemError(error);
+  }
+}

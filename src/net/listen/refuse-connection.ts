@@ -1,0 +1,35 @@
+/** Says one thing to a client that is not let in, and closes. */
+import type { Socket } from 'node:net';
+import { Countdown } from '../../system/countdown.js';
+
+/** How long a client may take to read why it was refused, in milliseconds. */
+const PATIENCE = 1000;
+/** With so many being refused, the next one is not waited for: each has a descriptor. */
+const MOST = 16;
+
+let waitedFor = 0;
+
+/** @param message what it is told; nothing when empty */
+export function refuseSocket(socket: Socket, message: Uint8Array): void {
+  socket.on('error', () => undefined);
+  if (waitedFor >= MOST) {
+    // A unix socket's peer can read it all the same; one on TCP that has sent something may not.
+    socket.end(message);
+    socket.destroySoon();
+    return;
+  }
+  waitedFor++;
+  const timer = new Countdown(PATIENCE, () => {
+    socket.destroy();
+  }).unref();
+  socket.once('close', () => {
+    waitedFor--;
+    timer.stop();
+  });
+  // What it sends is thrown away; when it closes in its turn, the socket goes.
+  socket.resume();
+  socket.once('end', () => {
+    socket.destroySoon();
+  });
+  socket.end(message);
+}
