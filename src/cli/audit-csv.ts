@@ -2,12 +2,13 @@
  * Occurrences of an audit log as CSV (RFC 4180), for spreadsheets: a command and its answer are one row, all rows have the same columns.
  * A cell that a spreadsheet would take for a formula begins with an apostrophe: names and arguments come from clients.
  */
-import type { Entry } from '../audit/joiner.js';
-import type { Kind } from '../audit/kinds.js';
-import { brief, outcomeOf, whatOf } from '../audit/line-format.js';
+
+import type { Kind } from '../audit/log/kinds.js';
+import { numberOf, objectOf, textOf } from '../audit/log/record.js';
 import { argumentsOf } from '../audit/read/deed.js';
+import type { Entry } from '../audit/read/join-replies.js';
+import { brief, outcomeOf, whatOf } from '../audit/read/line-format.js';
 import { momentParts, type Zone } from '../audit/read/moment.js';
-import { numberOf, objectOf, textOf } from '../audit/record.js';
 import type { JsonValue } from '../qmp/json/value.js';
 import { printable } from '../shared/printable.js';
 

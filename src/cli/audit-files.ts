@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { fstatSync } from 'node:fs';
 import type { Options } from 'yargs';
-import { AuditReadError } from '../audit/errors.js';
-import { type Filter, parseKinds, spellingsOf } from '../audit/filter.js';
+import { AuditReadError } from '../audit/log/errors.js';
 import type { FeedItem, FeedOptions } from '../audit/read/feed.js';
+import { type Filter, parseKinds, spellingsOf } from '../audit/read/filter.js';
 import { findLogs, type Log } from '../audit/read/log-files.js';
 import { momentText, parseMoment, timeOf, type Zone } from '../audit/read/moment.js';
 import { MARGIN } from '../audit/read/seek.js';

@@ -1,9 +1,10 @@
 /** `qmpmux audit replay`: a log's commands once more, to a test VM. */
-import { type Filter, matches } from '../audit/filter.js';
+
+import { textOf } from '../audit/log/record.js';
 import { type FeedItem, feed } from '../audit/read/feed.js';
+import { type Filter, matches } from '../audit/read/filter.js';
 import type { Log } from '../audit/read/log-files.js';
-import { textOf } from '../audit/record.js';
-import { Replay } from '../audit/replay.js';
+import { Replay } from '../audit/read/replay.js';
 import { QmpClient } from '../client/qmp-client.js';
 import { parseUpstream } from '../net/address/address-parser.js';
 import { printable } from '../shared/printable.js';

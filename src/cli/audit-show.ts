@@ -1,13 +1,14 @@
 /** `qmpmux audit show`: a log for people, one line an occurrence; or its records as they are, filtered; or a table for spreadsheets. */
-import { matches } from '../audit/filter.js';
-import { follow } from '../audit/follow.js';
-import { type Entry, Joiner } from '../audit/joiner.js';
-import { KINDS } from '../audit/kinds.js';
-import { LineLayout } from '../audit/line-format.js';
+
+import { KINDS } from '../audit/log/kinds.js';
+import { parseRecord } from '../audit/log/record.js';
 import { feed } from '../audit/read/feed.js';
+import { matches } from '../audit/read/filter.js';
+import { follow } from '../audit/read/follow.js';
+import { type Entry, Joiner } from '../audit/read/join-replies.js';
+import { LineLayout } from '../audit/read/line-format.js';
 import type { Log } from '../audit/read/log-files.js';
 import { seekTime } from '../audit/read/seek.js';
-import { parseRecord } from '../audit/record.js';
 import { printable } from '../shared/printable.js';
 import { csvHead, csvRow } from './audit-csv.js';
 import { FILTERS, logsOf, Meter, type Question, questionOf, ReadingSummary, rangeOf, tell } from './audit-files.js';

@@ -1,9 +1,10 @@
 /** `qmpmux audit stats`: how many commands, errors and bytes, and how long, by VM, by client and by command. */
-import { Joiner } from '../audit/joiner.js';
-import { formatDuration } from '../audit/line-format.js';
+
 import { feed } from '../audit/read/feed.js';
+import { Joiner } from '../audit/read/join-replies.js';
+import { formatDuration } from '../audit/read/line-format.js';
 import type { Log } from '../audit/read/log-files.js';
-import { Stats, type StatsRow } from '../audit/stats.js';
+import { Stats, type StatsRow } from '../audit/read/stats.js';
 import { printable } from '../shared/printable.js';
 import { FILTERS, logsOf, Meter, questionOf, ReadingSummary, rangeOf } from './audit-files.js';
 import { EXIT } from './exit-code.js';

@@ -1,9 +1,9 @@
 /** `qmpmux audit verify`: whether a log is whole. */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import type { Head } from '../audit/audit-log.js';
-import { AuditReadError, systemReason } from '../audit/errors.js';
-import { lineBatches } from '../audit/log-lines.js';
-import { type Finding, formatHead, parseHead, quoted, Verifier, type VerifyResult } from '../audit/verify.js';
+import { AuditReadError, systemReason } from '../audit/log/errors.js';
+import { lineBatches } from '../audit/log/log-lines.js';
+import { type Finding, formatHead, parseHead, quoted, Verifier, type VerifyResult } from '../audit/read/verify.js';
+import type { Head } from '../audit/write/audit-log.js';
 import { printable } from '../shared/printable.js';
 import { logsOf, Meter } from './audit-files.js';
 import { EXIT } from './exit-code.js';

@@ -1,5 +1,5 @@
 /** What the flags of `qmpmux serve` ask for, as a config. */
-import type { AuditSettings } from '../audit/settings.js';
+import type { AuditSettings } from '../audit/write/settings.js';
 import {
   type DaemonConfig,
   DEFAULT_DRAIN_TIME,

@@ -1,5 +1,5 @@
 /** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
-import { ALWAYS, KINDS } from '../audit/kinds.js';
+import { ALWAYS, KINDS } from '../audit/log/kinds.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { HeldSignals } from '../daemon/held-signals.js';
 import { LIMIT_NAMES } from '../daemon/limit-settings.js';

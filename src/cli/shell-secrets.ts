@@ -10,7 +10,7 @@ export async function isSecret(
   sent: { readonly name: string; readonly json: string } | null,
   line: string,
 ): Promise<boolean> {
-  const { Redactor } = await import('../audit/redaction.js');
+  const { Redactor } = await import('../audit/redact/redaction.js');
   const redactor = new Redactor();
   if (sent === null) {
     // Perhaps it was meant for the text monitor.

@@ -40,8 +40,8 @@
  */
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
-import { AuditSettingError } from '../audit/errors.js';
-import type { AuditSettings } from '../audit/settings.js';
+import { AuditSettingError } from '../audit/log/errors.js';
+import type { AuditSettings } from '../audit/write/settings.js';
 import { parseRule } from '../mux/policy/policy-rule.js';
 import type { Limits } from '../mux/ports/limits.js';
 import type { ListenAddress } from '../net/address/address.js';

@@ -2,7 +2,7 @@
  * What a daemon is to do: one or more monitors, and how to log. Flags build it here, as the short form of one monitor; a file is read in
  * config-file.ts.
  */
-import type { AuditSettings } from '../audit/settings.js';
+import type { AuditSettings } from '../audit/write/settings.js';
 import type { Limits } from '../mux/ports/limits.js';
 import type { ListenAddress, UpstreamAddress } from '../net/address/address.js';
 import { takeoverProblem } from '../net/listen/takeover.js';

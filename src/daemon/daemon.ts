@@ -3,8 +3,8 @@
 import { performance } from 'node:perf_hooks';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import type { Audit } from '../audit/audit.js';
-import { type AuditSettings, mainDestination } from '../audit/settings.js';
+import type { Audit } from '../audit/write/audit.js';
+import { type AuditSettings, mainDestination } from '../audit/write/settings.js';
 import { formatAddress, type ListenAddress } from '../net/address/address.js';
 import { unusedSockets } from '../net/listen/socket-activation.js';
 import { ListenError } from '../system/listen-error.js';
@@ -350,7 +350,7 @@ export class Daemon {
 
   async #openAudit(settings: AuditSettings): Promise<Audit> {
     // Loaded only by those who want it.
-    const { Audit } = await import('../audit/audit.js');
+    const { Audit } = await import('../audit/write/audit.js');
     return await this.#openLoaded(Audit, settings);
   }
 
@@ -376,7 +376,7 @@ export class Daemon {
       const trouble = old?.conclude('the config was changed') ?? null;
       if (trouble !== null) throw new ConfigError(`the audit settings cannot be changed now: ${trouble}`);
     };
-    const { Audit } = await import('../audit/audit.js');
+    const { Audit } = await import('../audit/write/audit.js');
     const open = () => (settings === null ? null : this.#openLoaded(Audit, settings));
     let fresh: Audit | null;
     if (before !== null && settings !== null && mainDestination(before) === mainDestination(settings)) {

@@ -5,7 +5,7 @@
  * `default deny` says what happens to commands that no rule fits; deny if there is none.
  */
 import { closeSync, writeSync } from 'node:fs';
-import { openLogFile } from '../audit/log-place.js';
+import { openLogFile } from '../audit/log/log-place.js';
 import { LearningPolicy, type Policy, RulePolicy, readOnlyPolicy } from '../mux/policy/policy.js';
 import { parseRule, type Rule } from '../mux/policy/policy-rule.js';
 import type { Log } from '../shared/log.js';

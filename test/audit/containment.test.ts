@@ -1,12 +1,12 @@
 /** No message, from a client or from QEMU, makes more of the audit log fail than its own record. */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { AuditLog } from '../../dist/audit/audit-log.js';
-import { MOST_IN_A_ROW } from '../../dist/audit/malformed-flood.js';
-import { Recorder } from '../../dist/audit/recorder.js';
-import { Redactor } from '../../dist/audit/redaction.js';
-import { parseRedaction } from '../../dist/audit/settings.js';
-import type { Sink } from '../../dist/audit/sink.js';
+import type { Sink } from '../../dist/audit/log/sink.js';
+import { Redactor } from '../../dist/audit/redact/redaction.js';
+import { AuditLog } from '../../dist/audit/write/audit-log.js';
+import { MOST_IN_A_ROW } from '../../dist/audit/write/malformed-flood.js';
+import { Recorder } from '../../dist/audit/write/recorder.js';
+import { parseRedaction } from '../../dist/audit/write/settings.js';
 import {
   assertValid,
   type LooseRecord,

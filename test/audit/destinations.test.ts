@@ -5,9 +5,9 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { checkDestinations, parseDestination, parseSize } from '../../dist/audit/settings.js';
-import { StreamSink } from '../../dist/audit/stream-sink.js';
-import { transportFile } from '../../dist/audit/transport-file.js';
+import { checkDestinations, parseDestination, parseSize } from '../../dist/audit/write/settings.js';
+import { StreamSink } from '../../dist/audit/write/stream-sink.js';
+import { transportFile } from '../../dist/audit/write/transport-file.js';
 import { assertValid, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 import { freePort } from '../support/free-port.js';
 import { scratch } from '../support/scratch.js';
@@ -76,7 +76,7 @@ describe('standard output', () => {
   test('that is full refuses commands too, and gets what is missing when it has room', (t) => {
     // A pipe that nobody reads, not blocking; its other end is read afterwards.
     const script = `
-      import { StreamSink } from ${JSON.stringify(new URL('../../dist/audit/stream-sink.js', import.meta.url).href)};
+      import { StreamSink } from ${JSON.stringify(new URL('../../dist/audit/write/stream-sink.js', import.meta.url).href)};
       import { openSync, readSync, constants } from 'node:fs';
       import { execFileSync } from 'node:child_process';
       execFileSync('mkfifo', ['p']);
@@ -104,7 +104,7 @@ describe('standard output', () => {
 
   test('that nobody reads any more stays refused', (t) => {
     const script = `
-      import { StreamSink } from ${JSON.stringify(new URL('../../dist/audit/stream-sink.js', import.meta.url).href)};
+      import { StreamSink } from ${JSON.stringify(new URL('../../dist/audit/write/stream-sink.js', import.meta.url).href)};
       import { openSync, closeSync, constants, writeFileSync } from 'node:fs';
       import { execFileSync } from 'node:child_process';
       execFileSync('mkfifo', ['p']);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { KINDS } from '../../dist/audit/kinds.js';
+import { KINDS } from '../../dist/audit/log/kinds.js';
 import { parseMoment } from '../../dist/audit/read/moment.js';
-import { SECRET_MEMBERS } from '../../dist/audit/redaction-table.js';
+import { SECRET_MEMBERS } from '../../dist/audit/redact/redaction-table.js';
 import { auditReplay } from '../../dist/cli/audit-replay.js';
 import { auditShow } from '../../dist/cli/audit-show.js';
 import { serve } from '../../dist/cli/serve.js';

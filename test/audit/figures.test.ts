@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AuditLog } from '../../dist/audit/audit-log.js';
-import type { Sink } from '../../dist/audit/sink.js';
+import type { Sink } from '../../dist/audit/log/sink.js';
+import { AuditLog } from '../../dist/audit/write/audit-log.js';
 
 test('the numbers of an audit log tell what its failures have cost', async () => {
   let trouble: string | null = null;

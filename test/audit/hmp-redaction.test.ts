@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { redactHmp } from '../../dist/audit/hmp-redaction.js';
-import { Redactor } from '../../dist/audit/redaction.js';
-import type { SecretReader } from '../../dist/audit/text-redaction.js';
+import { redactHmp } from '../../dist/audit/redact/hmp-redaction.js';
+import { Redactor } from '../../dist/audit/redact/redaction.js';
+import type { SecretReader } from '../../dist/audit/redact/text-redaction.js';
 
 const SECRET = 'hush-hush-42';
 /** Shows what a mark would stand for by its length alone, so that the rest of the line can be compared. */

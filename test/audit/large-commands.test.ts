@@ -1,8 +1,8 @@
 /** Commands that are too large to be searched: what of them is in the log, and what they cost. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { LONGEST_SEARCHED } from '../../dist/audit/large-commands.js';
-import { Redactor } from '../../dist/audit/redaction.js';
+import { LONGEST_SEARCHED } from '../../dist/audit/redact/large-commands.js';
+import { Redactor } from '../../dist/audit/redact/redaction.js';
 import { Scanner } from '../../dist/qmp/json/scanner.js';
 import { openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 

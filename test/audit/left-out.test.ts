@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseLeftOut } from '../../dist/audit/kinds.js';
+import { parseLeftOut } from '../../dist/audit/log/kinds.js';
 import {
   LeftOutCommands,
   LeftOutCounts,
   OWN_QUERIES,
   parseCommandRule,
   SUM_INTERVAL,
-} from '../../dist/audit/left-out.js';
+} from '../../dist/audit/log/left-out.js';
 import { openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 
 const EXPORTER = 'unix:/run/vm.exporter';

@@ -15,8 +15,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { AuditFile } from '../../dist/audit/audit-file.js';
-import { openLogFile } from '../../dist/audit/log-place.js';
+import { openLogFile } from '../../dist/audit/log/log-place.js';
+import { AuditFile } from '../../dist/audit/write/audit-file.js';
 import { startRacer } from '../support/racer.js';
 import { scratch } from '../support/scratch.js';
 

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { readPredecessor, readTail, type Tail } from '../../dist/audit/log-tail.js';
+import { readPredecessor, readTail, type Tail } from '../../dist/audit/log/log-tail.js';
 import { LogText } from '../support/log-file.js';
 import { missing } from '../support/programs.js';
 import { scratch } from '../support/scratch.js';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { parseLeftOut } from '../../dist/audit/kinds.js';
+import { parseLeftOut } from '../../dist/audit/log/kinds.js';
 import type { ProbeView } from '../../dist/mux/ports/observer.js';
 import { type LooseRecord, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 

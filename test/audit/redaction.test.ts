@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Redactor } from '../../dist/audit/redaction.js';
-import { REDACTION_RULES, SECRET_COMMANDS, SECRET_OBJECTS } from '../../dist/audit/redaction-table.js';
-import { SecretMarks } from '../../dist/audit/secret-mark.js';
-import { parseRedaction } from '../../dist/audit/settings.js';
+import { Redactor } from '../../dist/audit/redact/redaction.js';
+import { REDACTION_RULES, SECRET_COMMANDS, SECRET_OBJECTS } from '../../dist/audit/redact/redaction-table.js';
+import { SecretMarks } from '../../dist/audit/redact/secret-mark.js';
+import { parseRedaction } from '../../dist/audit/write/settings.js';
 import { type LooseRecord, openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 
 /** Stands for the secret in every case; nothing of it may be left. */

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Redactor } from '../../dist/audit/redaction.js';
-import { PROPERTY_ANSWERS } from '../../dist/audit/redaction-table.js';
+import { Redactor } from '../../dist/audit/redact/redaction.js';
+import { PROPERTY_ANSWERS } from '../../dist/audit/redact/redaction-table.js';
 import { missing, startQemu } from '../support/qemu.js';
 import { QEMU_VERSIONS } from '../support/recorded-commands.js';
 import type { Scope } from '../support/scratch.js';

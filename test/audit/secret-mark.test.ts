@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { keyOfLog, keyPath, SecretMarks } from '../../dist/audit/secret-mark.js';
+import { keyOfLog, keyPath, SecretMarks } from '../../dist/audit/redact/secret-mark.js';
 import { openTestLog, parseLines, testClient, testCommand } from '../support/audit.js';
 import { scratch } from '../support/scratch.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { checkJson, Json, MAX_DEPTH } from '../../dist/audit/strict-json.js';
+import { checkJson, Json, MAX_DEPTH } from '../../dist/audit/log/strict-json.js';
 
 function check(text: string | Uint8Array): string {
   const bytes = Buffer.from(text);

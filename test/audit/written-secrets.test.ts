@@ -1,7 +1,7 @@
 /** Ways to write a secret in QMP, right and nearly right, and deeds that may look like one. Nothing of the first may be in the log, all of the others must. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Redactor } from '../../dist/audit/redaction.js';
+import { Redactor } from '../../dist/audit/redact/redaction.js';
 import { openTestLog, testClient, testCommand, wire } from '../support/audit.js';
 
 const SECRET = 'hush4711';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, test } from 'node:test';
-import { OWN_QUERIES, parseCommandRule } from '../../dist/audit/left-out.js';
+import { OWN_QUERIES, parseCommandRule } from '../../dist/audit/log/left-out.js';
 import { ConfigError, DEFAULT_LOG, DEFAULT_SERVICE, singleMonitor } from '../../dist/daemon/config.js';
 import { parseConfig, readConfig } from '../../dist/daemon/config-file.js';
 import { DEFAULT_LISTENER } from '../../dist/daemon/listener-settings.js';

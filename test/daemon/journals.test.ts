@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Recorder } from '../../dist/audit/recorder.js';
+import { Recorder } from '../../dist/audit/write/recorder.js';
 import { Journals } from '../../dist/daemon/journals.js';
 import { LogJournal } from '../../dist/daemon/log-journal.js';
 import type { Journal } from '../../dist/mux/ports/observer.js';

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { exactMessage, parseRecord } from '../../dist/audit/record.js';
-import { Verifier } from '../../dist/audit/verify.js';
+import { exactMessage, parseRecord } from '../../dist/audit/log/record.js';
+import { Verifier } from '../../dist/audit/read/verify.js';
 import { assertValid, openTestLog, testClient, testCommand } from '../support/audit.js';
 import { fuzz } from '../support/fuzz.js';
 

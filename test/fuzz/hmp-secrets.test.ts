@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { redactHmp } from '../../dist/audit/hmp-redaction.js';
-import type { SecretReader } from '../../dist/audit/text-redaction.js';
+import { redactHmp } from '../../dist/audit/redact/hmp-redaction.js';
+import type { SecretReader } from '../../dist/audit/redact/text-redaction.js';
 import { fuzz } from '../support/fuzz.js';
 
 const SECRET = 'Xq7vZp';

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { HarmlessMessages } from '../../dist/audit/harmless-messages.js';
-import { MessageSearch } from '../../dist/audit/message-search.js';
-import { RuleSet } from '../../dist/audit/redaction-rules.js';
-import { SecretMarks } from '../../dist/audit/secret-mark.js';
-import { parseRedaction } from '../../dist/audit/settings.js';
+import { HarmlessMessages } from '../../dist/audit/redact/harmless-messages.js';
+import { MessageSearch } from '../../dist/audit/redact/message-search.js';
+import { RuleSet } from '../../dist/audit/redact/redaction-rules.js';
+import { SecretMarks } from '../../dist/audit/redact/secret-mark.js';
+import { parseRedaction } from '../../dist/audit/write/settings.js';
 import { fuzz } from '../support/fuzz.js';
 
 const marks = new SecretMarks();

@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { Redactor } from '../../dist/audit/redaction.js';
-import { parseRedaction } from '../../dist/audit/settings.js';
-import { checkJson } from '../../dist/audit/strict-json.js';
-import { maySecretsBeIn } from '../../dist/audit/suspect-text.js';
-import { type SecretReader, secretsInOptions, secretsInText } from '../../dist/audit/text-redaction.js';
+import { checkJson } from '../../dist/audit/log/strict-json.js';
+import { Redactor } from '../../dist/audit/redact/redaction.js';
+import { maySecretsBeIn } from '../../dist/audit/redact/suspect-text.js';
+import { type SecretReader, secretsInOptions, secretsInText } from '../../dist/audit/redact/text-redaction.js';
+import { parseRedaction } from '../../dist/audit/write/settings.js';
 import { fuzz } from '../support/fuzz.js';
 import { assertLinear } from '../support/work.js';
 

@@ -8,7 +8,7 @@ import { Parser } from '../../qmp/json/parser.js';
 import { Scan, Scanner } from '../../qmp/json/scanner.js';
 import { isJsonArray, isJsonObject, type JsonObject, parseJson } from '../../qmp/json/value.js';
 import { strictCommand } from '../../qmp/stream/respelling.js';
-import { type AuditRecord, objectOf, textOf } from '../record.js';
+import { type AuditRecord, objectOf, textOf } from '../log/record.js';
 
 /** QMP's command that carries a line of the human monitor. */
 const HMP = 'human-monitor-command';

@@ -3,10 +3,10 @@
  * outside of the time that is asked for, as far as files can be told to, or searched; and however many logs there are, few files are
  * open at a time.
  */
-import { AuditReadError } from '../errors.js';
-import { type LogLine, lineBatches } from '../log-lines.js';
-import { type AuditRecord, recordOf } from '../record.js';
-import { CHUNK, type Progress } from './log-bytes.js';
+import { AuditReadError } from '../log/errors.js';
+import { CHUNK, type Progress } from '../log/log-bytes.js';
+import { type LogLine, lineBatches } from '../log/log-lines.js';
+import { type AuditRecord, recordOf } from '../log/record.js';
 import type { Log, LogFile } from './log-files.js';
 import { timeOf } from './moment.js';
 import { isSetBack, lastPlace, MARGIN, type Place, seekTime } from './seek.js';

@@ -1,5 +1,5 @@
 /** Moments as people write them, and as they read them: in local time, with its zone, or in UTC. */
-import { AuditSettingError } from '../errors.js';
+import { AuditSettingError } from '../log/errors.js';
 
 /** Which clock people's times are of. */
 export type Zone = 'local' | 'utc';

@@ -1,0 +1,162 @@
+/**
+ * The end of a log that is to be continued: its last whole record, and whether a line behind it was torn (by a power cut, or a disk that
+ * filled up just before the daemon ended).
+ */
+import { createHash } from 'node:crypto';
+import { fstatSync, readdirSync, readSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { EMPTY_HEAD, type Head } from '../write/audit-log.js';
+import { HASH_LENGTH, HASH_PART, hashAtEnd } from './chain.js';
+import { accessTo } from './log-bytes.js';
+import { lineBatches } from './log-lines.js';
+import { recordOf } from './record.js';
+
+/** A line without an end. */
+export interface TornLine {
+  readonly length: number;
+  readonly sha256: string;
+}
+
+export interface Tail {
+  /** Null when there is no record in the file. */
+  readonly head: Head | null;
+  readonly torn: TornLine | null;
+  /** Whether all there is may be the beginning of a first record, or what a power cut leaves of it. */
+  readonly looksTorn: boolean;
+}
+
+const NEW_LINE = 0x0a;
+const BLOCK = 64 * 1024;
+
+/** A longer line is a record by its beginning and its end, in bytes: it need not be in memory. */
+const LONG = 1024 * 1024;
+const BEGINNING = 4096;
+
+/** Reads the end of an open log file. The work is in proportion to what stands behind its last record, whatever that is. */
+export function readTail(fd: number): Tail {
+  const size = fstatSync(fd).size;
+  const lines = new LinesFromEnd(fd);
+  const lastEnd = lines.endBefore(size);
+  const torn = lastEnd === size ? null : describeTorn(fd, lastEnd, size);
+  // A line that is not a record (a torn one of an earlier start, say) is passed over.
+  for (let end = lastEnd; end > 0; ) {
+    const start = lines.endBefore(end - 1);
+    const head = headAt(fd, start, end - 1);
+    if (head !== null) return { head, torn, looksTorn: false };
+    end = start;
+  }
+  const [first = 0] = read(fd, 0, 1);
+  return { head: null, torn, looksTorn: lastEnd === 0 && (first === 0 || first === 0x7b) };
+}
+
+function headAt(fd: number, start: number, end: number): Head | null {
+  if (end - start <= LONG) return readHead(read(fd, start, end).toString('utf8'));
+  const seq = /^\{"v":\d{1,3},"seq":(\d{1,15}),"time":"/.exec(
+    read(fd, start, start + BEGINNING).toString('latin1'),
+  )?.[1];
+  if (seq === undefined || Number(seq) === 0 || read(fd, end - 1, end).toString() !== '}') return null;
+  return { seq: Number(seq), hash: hashAtEnd(read(fd, end - HASH_PART, end)) };
+}
+
+/** Finds lines from the end on. Keeps the block that was read last: many short lines may lie in it. */
+class LinesFromEnd {
+  readonly #fd: number;
+  #block: Buffer = Buffer.alloc(0);
+  #start = 0;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** @returns the end of the last line that ends at or before `position`: behind its newline, or 0. */
+  endBefore(position: number): number {
+    for (let end = position; end > 0; ) {
+      if (end <= this.#start || end > this.#start + this.#block.length) {
+        this.#start = Math.max(0, end - BLOCK);
+        this.#block = read(this.#fd, this.#start, end);
+        if (this.#block.length < end - this.#start) return 0;
+      }
+      const at = this.#block.lastIndexOf(NEW_LINE, end - this.#start - 1);
+      if (at >= 0) return this.#start + at + 1;
+      end = this.#start;
+    }
+    return 0;
+  }
+}
+
+function read(fd: number, start: number, end: number): Buffer {
+  const bytes = Buffer.alloc(end - start);
+  const count = readSync(fd, bytes, 0, bytes.length, start);
+  return bytes.subarray(0, count);
+}
+
+function describeTorn(fd: number, start: number, end: number): TornLine {
+  const hash = createHash('sha256');
+  for (let at = start; at < end; at += BLOCK) hash.update(read(fd, at, Math.min(end, at + BLOCK)));
+  return { length: end - start, sha256: hash.digest('hex') };
+}
+
+/** @returns what a line says about where the log stands, or null if it is no record. */
+export function readHead(line: string): Head | null {
+  if (!line.startsWith('{"v":')) return null;
+  let record: unknown;
+  try {
+    record = JSON.parse(line);
+  } catch {
+    return null;
+  }
+  if (typeof record !== 'object' || record === null || !('seq' in record)) return null;
+  // Numbers go on from it.
+  if (typeof record.seq !== 'number' || !Number.isSafeInteger(record.seq) || record.seq < 1) return null;
+  const hash =
+    'hash' in record && typeof record.hash === 'string' && record.hash.length === HASH_LENGTH ? record.hash : null;
+  return { seq: record.seq, hash };
+}
+
+/**
+ * Where the log stands that an empty file continues: logs are rotated while no daemon runs, too.
+ * @param path of the new, empty file
+ * @returns the last record of the youngest file that was rotated away from `path`, or an empty head
+ */
+export async function readPredecessor(path: string): Promise<Head> {
+  const directory = dirname(path);
+  const name = basename(path);
+  const rotated = readdirSync(directory, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && /^[.-]/.test(entry.name.slice(name.length)) && entry.name.startsWith(name))
+    .map((entry) => join(directory, entry.name))
+    .map((file) => ({ file, time: statSync(file).mtimeMs }))
+    .sort((a, b) => b.time - a.time);
+  for (const { file } of rotated) {
+    const head = await readLastHead(file);
+    if (head !== null) return head;
+  }
+  return EMPTY_HEAD;
+}
+
+/**
+ * @returns where a log file stands at its end, compressed or not; null where it has no record, and also where it cannot be unpacked: a
+ * daemon must start without it
+ */
+export async function readLastHead(file: string): Promise<Head | null> {
+  const handle = await open(file, 'r');
+  try {
+    if ((await accessTo(handle)) === 'anywhere') return readTail(handle.fd).head;
+  } finally {
+    await handle.close();
+  }
+  let last: Head | null = null;
+  try {
+    for await (const lines of lineBatches(file)) {
+      for (const line of lines) {
+        const record = recordOf(line);
+        const hash =
+          line.longLine === null ? hashAtEnd(Buffer.from(line.text.slice(-HASH_PART), 'latin1')) : line.longLine.hash;
+        if (record !== null && record.seq >= 1) last = { seq: record.seq, hash };
+      }
+    }
+  } catch {
+    return null;
+  }
+  return last;
+}
