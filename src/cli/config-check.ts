@@ -1,7 +1,7 @@
 /** `qmpmux config check`: whether a config can be used, without using it. */
 import { statSync } from 'node:fs';
-import { readConfig } from '../daemon/config-file.js';
-import { readConfigFolder } from '../daemon/config-folder.js';
+import { readConfig } from '../daemon/config/config-file.js';
+import { readConfigFolder } from '../daemon/config/config-folder.js';
 import { outlineOf, policyNotes, tellFaults } from './config-outline.js';
 import { textFor, writeProblem } from './screen-text.js';
 import { subcommand, UsageError } from './subcommand.js';

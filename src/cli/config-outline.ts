@@ -1,6 +1,6 @@
 /** What a config does, in words for people. */
-import type { DaemonConfig } from '../daemon/config.js';
-import { readPolicyFile, rulesOf } from '../daemon/policies.js';
+import type { DaemonConfig } from '../daemon/config/config.js';
+import { readPolicyFile, rulesOf } from '../daemon/config/policies.js';
 import { notesOn } from '../mux/policy/policy-notes.js';
 import { formatAddress } from '../net/address/address.js';
 import { EXIT } from './exit-code.js';

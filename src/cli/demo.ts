@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DaemonConfig, singleMonitor } from '../daemon/config.js';
+import { type DaemonConfig, singleMonitor } from '../daemon/config/config.js';
+import { parseListenerSettings } from '../daemon/config/listener-settings.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
-import { parseListenerSettings } from '../daemon/listener-settings.js';
-import { openLog } from '../daemon/log.js';
+import { openLog } from '../daemon/observe/log.js';
 import {
   type DemoVm,
   type DemoVmEvents,

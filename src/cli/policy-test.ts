@@ -1,6 +1,6 @@
 /** `qmpmux policy test`: which rule decides about a command. */
-import { ConfigError } from '../daemon/config.js';
-import { type PolicyRules, readPolicyFile } from '../daemon/policies.js';
+import { ConfigError } from '../daemon/config/config.js';
+import { type PolicyRules, readPolicyFile } from '../daemon/config/policies.js';
 import { ArgumentList } from '../mux/policy/arguments.js';
 import { type Policy, RulePolicy, readOnlyPolicy, type Verdict } from '../mux/policy/policy.js';
 import { notesOn } from '../mux/policy/policy-notes.js';
@@ -75,7 +75,7 @@ async function policyOf(file: string, name: string | undefined): Promise<Tried> 
     if (file === 'read-only') return { policy: readOnlyPolicy(), notes: [] };
     return ofRules(file, readPolicyFile(file));
   }
-  const { readConfig } = await import('../daemon/config-file.js');
+  const { readConfig } = await import('../daemon/config/config-file.js');
   const { policies } = readConfig(file, false);
   const known = [...policies.keys()].join(', ');
   const [only] = policies.keys();

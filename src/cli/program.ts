@@ -3,7 +3,7 @@
  */
 import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { LineSink } from '../daemon/line-sink.js';
+import { LineSink } from '../daemon/observe/line-sink.js';
 import { QmpmuxError } from '../shared/errors.js';
 import { EXIT, exitCodeOf } from './exit-code.js';
 import { guardOutput, watchTerminal } from './output.js';

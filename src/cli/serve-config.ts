@@ -8,10 +8,10 @@ import {
   type ListenerConfig,
   singleMonitor,
   TAKEOVER_RULE,
-} from '../daemon/config.js';
-import { parseLimits } from '../daemon/limit-settings.js';
-import { DEFAULT_LISTENER, parseListenerSettings } from '../daemon/listener-settings.js';
-import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../daemon/log.js';
+} from '../daemon/config/config.js';
+import { parseLimits } from '../daemon/config/limit-settings.js';
+import { DEFAULT_LISTENER, parseListenerSettings } from '../daemon/config/listener-settings.js';
+import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../daemon/observe/log.js';
 import type { ListenAddress } from '../net/address/address.js';
 import { parseListener, parseUpstream } from '../net/address/address-parser.js';
 import { QmpmuxError } from '../shared/errors.js';
@@ -89,8 +89,8 @@ export async function configOf(flags: ServeFlags): Promise<DaemonConfig> {
       );
     // What reads the file is loaded only for a file.
     const [{ readConfig }, { readConfigFolder }] = await Promise.all([
-      import('../daemon/config-file.js'),
-      import('../daemon/config-folder.js'),
+      import('../daemon/config/config-file.js'),
+      import('../daemon/config/config-folder.js'),
     ]);
     const config = folder === undefined ? readConfig(flags.config ?? '') : readConfigFolder(folder);
     const audit = await auditOf(flags);
@@ -176,7 +176,7 @@ async function auditOf(flags: ServeFlags): Promise<AuditSettings | null> {
     if (other !== undefined) throw new UsageError(`--${other} needs --audit FILE`);
     return null;
   }
-  const { auditSettings } = await import('../daemon/audit-config.js');
+  const { auditSettings } = await import('../daemon/config/audit-config.js');
   return asUsage('--audit: ', () =>
     auditSettings({
       to: [...to],

@@ -1,11 +1,11 @@
 /** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
 import { ALWAYS, KINDS } from '../audit/log/kinds.js';
+import { LIMIT_NAMES } from '../daemon/config/limit-settings.js';
+import { Reloader } from '../daemon/config/reloader.js';
 import { Daemon, untilSignal } from '../daemon/daemon.js';
 import { HeldSignals } from '../daemon/held-signals.js';
-import { LIMIT_NAMES } from '../daemon/limit-settings.js';
-import { LineSink } from '../daemon/line-sink.js';
-import { LOG_FORMATS, LOG_LEVELS, openLog } from '../daemon/log.js';
-import { Reloader } from '../daemon/reloader.js';
+import { LineSink } from '../daemon/observe/line-sink.js';
+import { LOG_FORMATS, LOG_LEVELS, openLog } from '../daemon/observe/log.js';
 import { ServiceManager } from '../daemon/service-manager.js';
 import { EXIT } from './exit-code.js';
 import { textFor } from './screen-text.js';

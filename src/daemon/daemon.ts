@@ -9,12 +9,12 @@ import { formatAddress, type ListenAddress } from '../net/address/address.js';
 import { unusedSockets } from '../net/listen/socket-activation.js';
 import { ListenError } from '../system/listen-error.js';
 import { packageVersion } from '../system/version.js';
-import { ConfigError, type DaemonConfig, type MonitorConfig } from './config.js';
-import { Descriptors } from './descriptors.js';
-import type { SocketChange } from './doors.js';
-import type { Metrics } from './metrics.js';
-import type { MetricsServer } from './metrics-server.js';
+import { ConfigError, type DaemonConfig, type MonitorConfig } from './config/config.js';
+import type { SocketChange } from './listeners/client-listeners.js';
+import { Descriptors } from './listeners/open-file-budget.js';
 import { MonitorService, multiplexerTime, stackOf } from './monitor-service.js';
+import type { Metrics } from './observe/metrics.js';
+import type { MetricsServer } from './observe/metrics-server.js';
 
 /** So many monitors each have words of their own in the status. */
 const FEW = 4;
@@ -326,7 +326,10 @@ export class Daemon {
 
   async #openMetrics(address: ListenAddress): Promise<void> {
     // Loaded only by those who want them.
-    const [{ Metrics }, { MetricsServer }] = await Promise.all([import('./metrics.js'), import('./metrics-server.js')]);
+    const [{ Metrics }, { MetricsServer }] = await Promise.all([
+      import('./observe/metrics.js'),
+      import('./observe/metrics-server.js'),
+    ]);
     this.#metrics = new Metrics(
       packageVersion(),
       () => this.#audit?.figures ?? null,
@@ -339,7 +342,7 @@ export class Daemon {
   /** Answers Prometheus at another place besides the present one. @returns what is to take its place, or null @throws ListenError */
   async #moveMetrics(address: ListenAddress | null): Promise<MetricsServer | null> {
     if (address === null || this.#metrics === null) return null;
-    const { MetricsServer } = await import('./metrics-server.js');
+    const { MetricsServer } = await import('./observe/metrics-server.js');
     const server = new MetricsServer(address, this.#metrics, this.#options.log);
     if (server.place === this.#metricsServer?.place) {
       throw new ConfigError(`${server.place}: to change who may ask for metrics there, restart qmpmux`);

@@ -15,17 +15,17 @@ import { formatAddress, type UpstreamAddress } from '../net/address/address.js';
 import { Upstream } from '../net/connect/upstream-connector.js';
 import type { Log } from '../shared/log.js';
 import { packageVersion } from '../system/version.js';
-import { ChannelJournal } from './channel-journal.js';
-import type { ListenerConfig, MonitorConfig } from './config.js';
-import type { Descriptors } from './descriptors.js';
-import { Doors, type SocketChange } from './doors.js';
-import { FaultGuard } from './fault-guard.js';
-import { Journals } from './journals.js';
-import { LogJournal } from './log-journal.js';
-import type { MonitorFigures } from './monitor-figures.js';
-import type { PolicyRules } from './policies.js';
+import type { ListenerConfig, MonitorConfig } from './config/config.js';
+import type { PolicyRules } from './config/policies.js';
+import { Doors, type SocketChange } from './listeners/client-listeners.js';
+import { FaultGuard } from './listeners/fault-guard.js';
+import { Turn } from './listeners/flush-scheduler.js';
+import type { Descriptors } from './listeners/open-file-budget.js';
+import { ChannelJournal } from './observe/channel-observer.js';
+import { LogJournal } from './observe/log-observer.js';
+import type { MonitorFigures } from './observe/monitor-figures.js';
+import { Journals } from './observe/observer-group.js';
 import { TakenPlace } from './taken-place.js';
-import { Turn } from './turn.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;

@@ -29,8 +29,8 @@ export async function shareMonitor({ upstream, listen, name }: ShareOptions): Pr
   // Loaded only by programs that share.
   const [{ parseUpstream }, { parseListenerSettings }, { singleMonitor }, { Daemon }, { pino }] = await Promise.all([
     import('../net/address/address-parser.js'),
-    import('./listener-settings.js'),
-    import('./config.js'),
+    import('./config/listener-settings.js'),
+    import('./config/config.js'),
     import('./daemon.js'),
     import('pino'),
   ]);

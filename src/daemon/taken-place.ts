@@ -4,8 +4,8 @@ import { formatPlace } from '../net/address/address.js';
 import { joinCommand } from '../net/address/command-words.js';
 import { Takeover } from '../net/listen/takeover.js';
 import type { Log } from '../shared/log.js';
-import type { ListenerConfig } from './config.js';
-import { DEFAULT_LISTENER } from './listener-settings.js';
+import type { ListenerConfig } from './config/config.js';
+import { DEFAULT_LISTENER } from './config/listener-settings.js';
 
 export class TakenPlace {
   readonly #takeover: Takeover;

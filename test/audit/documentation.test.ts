@@ -7,7 +7,7 @@ import { SECRET_MEMBERS } from '../../dist/audit/redact/redaction-table.js';
 import { auditReplay } from '../../dist/cli/audit-replay.js';
 import { auditShow } from '../../dist/cli/audit-show.js';
 import { serve } from '../../dist/cli/serve.js';
-import { AUDIT_KEYS } from '../../dist/daemon/audit-config.js';
+import { AUDIT_KEYS } from '../../dist/daemon/config/audit-config.js';
 
 const page = readFileSync(new URL('../../docs/audit.md', import.meta.url), 'utf8');
 const schema: { readonly oneOf: readonly { readonly properties: { readonly kind: { readonly const: string } } }[] } =

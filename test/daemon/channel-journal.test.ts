@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { ChannelJournal } from '../../dist/daemon/channel-journal.js';
-import * as channels from '../../dist/daemon/channels.js';
-import { LogJournal } from '../../dist/daemon/log-journal.js';
+import { ChannelJournal } from '../../dist/daemon/observe/channel-observer.js';
+import * as channels from '../../dist/daemon/observe/channels.js';
+import { LogJournal } from '../../dist/daemon/observe/log-observer.js';
 import type { ClientId, UpstreamId } from '../../dist/mux/ports/link.js';
 import type { ClientView, CommandView } from '../../dist/mux/ports/observer.js';
 

@@ -4,10 +4,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { ConfigError } from '../../dist/daemon/config.js';
-import { readConfig } from '../../dist/daemon/config-file.js';
-import { readConfigFolder } from '../../dist/daemon/config-folder.js';
-import { readTextFile } from '../../dist/daemon/text-file.js';
+import { ConfigError } from '../../dist/daemon/config/config.js';
+import { readConfig } from '../../dist/daemon/config/config-file.js';
+import { readConfigFolder } from '../../dist/daemon/config/config-folder.js';
+import { readTextFile } from '../../dist/daemon/config/text-file.js';
 import { scratch } from '../support/scratch.js';
 
 const vm = (name: string, more = '', listen = `/nowhere/${name}.mux`) =>
@@ -169,7 +169,7 @@ test('one file alone stands or falls as a whole', (t) => {
 
 test('a file is read from a pipe, where it is named, and as far as it may be long', (t) => {
   const folder = scratch(t);
-  const program = `import('${new URL('../../dist/daemon/text-file.js', import.meta.url).href}').then(({ readTextFile }) => console.log(readTextFile('/dev/stdin', false).length))`;
+  const program = `import('${new URL('../../dist/daemon/config/text-file.js', import.meta.url).href}').then(({ readTextFile }) => console.log(readTextFile('/dev/stdin', false).length))`;
   const length = (bytes: number) => {
     const command = `head -c ${bytes} /dev/zero | "$0" -e "$1"`;
     return execFileSync('sh', ['-c', command, process.execPath, program], {

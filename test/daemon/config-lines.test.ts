@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { lineOf } from '../../dist/daemon/config-lines.js';
+import { lineOf } from '../../dist/daemon/config/config-lines.js';
 
 const toml = `# a comment with a = 1
 top = 1

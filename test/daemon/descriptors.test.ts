@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Descriptors, openFilesLimit } from '../../dist/daemon/descriptors.js';
+import { Descriptors, openFilesLimit } from '../../dist/daemon/listeners/open-file-budget.js';
 
 describe('the descriptors of clients', () => {
   it('are as many as the process may open, but for what it needs itself', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Recorder } from '../../dist/audit/write/recorder.js';
-import { Journals } from '../../dist/daemon/journals.js';
-import { LogJournal } from '../../dist/daemon/log-journal.js';
+import { LogJournal } from '../../dist/daemon/observe/log-observer.js';
+import { Journals } from '../../dist/daemon/observe/observer-group.js';
 import type { Journal } from '../../dist/mux/ports/observer.js';
 
 function methodsOf(journal: { readonly prototype: object }): string[] {

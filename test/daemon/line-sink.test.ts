@@ -1,7 +1,7 @@
 /** Lines for a stream that takes some, none, or fails. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LineSink, MOST_WAITING } from '../../dist/daemon/line-sink.js';
+import { LineSink, MOST_WAITING } from '../../dist/daemon/observe/line-sink.js';
 
 /** A stream that does what it is told, and keeps what it took. */
 class Stream {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LogJournal } from '../../dist/daemon/log-journal.js';
+import { LogJournal } from '../../dist/daemon/observe/log-observer.js';
 import { Multiplexer } from '../../dist/mux/multiplexer.js';
 import { LogRecord } from '../support/log-record.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { MetricsJournal } from '../../dist/daemon/metrics-journal.js';
+import { MetricsJournal } from '../../dist/daemon/observe/metrics-observer.js';
 import type { ClientId } from '../../dist/mux/ports/link.js';
 import type { ClientView, CommandView } from '../../dist/mux/ports/observer.js';
 

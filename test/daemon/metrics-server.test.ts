@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { MetricsServer } from '../../dist/daemon/metrics-server.js';
+import { MetricsServer } from '../../dist/daemon/observe/metrics-server.js';
 import { parseListener } from '../../dist/net/address/address-parser.js';
 import { RawClient } from '../support/raw-client.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as loopTurned } from 'node:timers/promises';
-import { Turn } from '../../dist/daemon/turn.js';
+import { Turn } from '../../dist/daemon/listeners/flush-scheduler.js';
 
 /** A turn that counts how often it was ended, and does `also` each time. */
 function counted(also: (turn: Turn, count: number) => void = () => {}): { turn: Turn; ends: () => number } {

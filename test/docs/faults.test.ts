@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { LIMIT_NAMES, parseLimits } from '../../dist/daemon/limit-settings.js';
+import { LIMIT_NAMES, parseLimits } from '../../dist/daemon/config/limit-settings.js';
 import { DEFAULT_LIMITS } from '../../dist/mux/ports/limits.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { parseConfig } from '../../dist/daemon/config-file.js';
+import { parseConfig } from '../../dist/daemon/config/config-file.js';
 import { parseRule } from '../../dist/mux/policy/policy-rule.js';
 import { startDaemon, startQmpmux } from '../support/daemon.js';
 import { startLibvirt } from '../support/libvirt.js';

@@ -1,7 +1,7 @@
 /** How one monitor stands at this moment, in numbers. */
-import type { Counters, Traffic } from '../mux/ports/counters.js';
-import type { UpstreamState } from '../mux/ports/link.js';
-import type { UpstreamHealth } from '../mux/ports/observer.js';
+import type { Counters, Traffic } from '../../mux/ports/counters.js';
+import type { UpstreamState } from '../../mux/ports/link.js';
+import type { UpstreamHealth } from '../../mux/ports/observer.js';
 
 export interface MonitorFigures {
   readonly state: UpstreamState;

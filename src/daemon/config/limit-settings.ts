@@ -1,8 +1,8 @@
 /** The limits of a monitor's clients by the names they have in a config file (`[monitor.NAME.limits]`) and behind `--limit`. */
-import type { Limits } from '../mux/ports/limits.js';
-import { QmpmuxError } from '../shared/errors.js';
-import { suggestion } from '../shared/spelling.js';
-import { DURATION_RULE, parseByteSize, parseDuration } from '../shared/units.js';
+import type { Limits } from '../../mux/ports/limits.js';
+import { QmpmuxError } from '../../shared/errors.js';
+import { suggestion } from '../../shared/spelling.js';
+import { DURATION_RULE, parseByteSize, parseDuration } from '../../shared/units.js';
 
 type Unit = 'size' | 'count' | 'time';
 

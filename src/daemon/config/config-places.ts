@@ -3,8 +3,8 @@
  * cannot work, nor two connections to one QEMU; however a place is spelled.
  */
 import { resolve } from 'node:path';
-import type { AuditSettings } from '../audit/write/settings.js';
-import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../net/address/address.js';
+import type { AuditSettings } from '../../audit/write/settings.js';
+import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../../net/address/address.js';
 import type { ConfigError, MonitorConfig } from './config.js';
 
 /** Makes the error for a key of a monitor. */

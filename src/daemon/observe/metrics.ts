@@ -5,8 +5,8 @@
  * Labels are bounded: monitors and listeners are the config's, commands and events those that QEMU has shown to know.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { AuditFigures } from '../audit/write/audit-log.js';
-import { MetricsJournal } from './metrics-journal.js';
+import type { AuditFigures } from '../../audit/write/audit-log.js';
+import { MetricsJournal } from './metrics-observer.js';
 import type { MonitorFigures } from './monitor-figures.js';
 
 type Labels = Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 /** Texts that somebody else has written, and not always as was meant: a config, a file of rules. Read whole, so they are bounded. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { kindOf } from '../net/listen/socket-file.js';
+import { kindOf } from '../../net/listen/socket-file.js';
 
 /** The most that is read of one file, in bytes. A config of ten thousand monitors has a tenth of it. */
 export const MOST_TEXT = 16 * 1024 * 1024;

@@ -3,7 +3,7 @@
  */
 import { opendirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeSystemError, errorCode } from '../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/listen-error.js';
 import { ConfigError, type DaemonConfig, type FileFault, refuseUnknownPolicies } from './config.js';
 import {
   combine,

@@ -4,9 +4,9 @@
  * Clients choose what they send, so nothing of it becomes a label as it is: a command has its own name only once QEMU has answered it
  * with something else than CommandNotFound. All other names are one, `other`.
  */
-import type { Counters } from '../mux/ports/counters.js';
-import type { UpstreamState } from '../mux/ports/link.js';
-import type { ClientView, CommandView, Journal, ReplySource } from '../mux/ports/observer.js';
+import type { Counters } from '../../mux/ports/counters.js';
+import type { UpstreamState } from '../../mux/ports/link.js';
+import type { ClientView, CommandView, Journal, ReplySource } from '../../mux/ports/observer.js';
 
 /** What became of a command. */
 export const OUTCOMES = ['ok', 'error', 'denied', 'unanswered', 'dropped', 'timeout'] as const;

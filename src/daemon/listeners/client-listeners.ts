@@ -1,18 +1,18 @@
 /** The sockets of one monitor. They exist while QEMU can be reached; a change to one does not touch the clients of another. */
-import type { Multiplexer } from '../mux/multiplexer.js';
-import { mayAddMonitors } from '../mux/policy/policy.js';
-import { formatAddress, formatPlace } from '../net/address/address.js';
-import { messageCalls } from '../net/link/message-calls.js';
-import type { SocketLink } from '../net/link/socket-link.js';
-import { preparePeerCredentials } from '../net/listen/peer-credentials.js';
-import type { Log } from '../shared/log.js';
-import { type ClientService, isSameService, newClientService } from './client-service.js';
-import type { ListenerConfig } from './config.js';
-import type { Descriptors } from './descriptors.js';
-import { Door } from './door.js';
+import type { Multiplexer } from '../../mux/multiplexer.js';
+import { mayAddMonitors } from '../../mux/policy/policy.js';
+import { formatAddress, formatPlace } from '../../net/address/address.js';
+import { messageCalls } from '../../net/link/message-calls.js';
+import type { SocketLink } from '../../net/link/socket-link.js';
+import { preparePeerCredentials } from '../../net/listen/peer-credentials.js';
+import type { Log } from '../../shared/log.js';
+import type { ListenerConfig } from '../config/config.js';
+import type { PolicyRules } from '../config/policies.js';
+import { Door } from './client-listener.js';
 import type { FaultGuard } from './fault-guard.js';
-import type { PolicyRules } from './policies.js';
-import type { Turn } from './turn.js';
+import type { Turn } from './flush-scheduler.js';
+import type { Descriptors } from './open-file-budget.js';
+import { type ClientService, isSameService, newClientService } from './serving-rules.js';
 
 export interface DoorsOptions {
   readonly listen: readonly ListenerConfig[];

@@ -8,7 +8,7 @@
 import { isatty } from 'node:tty';
 import { styleText } from 'node:util';
 import { pino } from 'pino';
-import { printable, printableLines } from '../shared/printable.js';
+import { printable, printableLines } from '../../shared/printable.js';
 import { LineSink } from './line-sink.js';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;

@@ -1,24 +1,24 @@
 /** One socket for clients: lets them in, or tells them why not, and knows those who are in. */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { connectHmp, type HmpOwner } from '../hmp/terminal/session.js';
-import type { ClientOptions, ClientPort, Multiplexer } from '../mux/multiplexer.js';
-import type { Link, Peer } from '../mux/ports/link.js';
-import { formatAddress, formatPlace } from '../net/address/address.js';
-import { messageCalls } from '../net/link/message-calls.js';
-import { ReceivingLink } from '../net/link/receiving-link.js';
-import { SocketLink } from '../net/link/socket-link.js';
-import { TELNET_OFFER, TelnetFilter } from '../net/link/telnet.js';
-import { type Foreign, HttpGuard } from '../net/listen/http-guard.js';
-import { Listener } from '../net/listen/listener.js';
-import { peerOf } from '../net/listen/peer-credentials.js';
-import { refuseSocket } from '../net/listen/refuse-connection.js';
-import type { Log } from '../shared/log.js';
-import type { ClientService } from './client-service.js';
-import type { ListenerConfig } from './config.js';
-import type { Descriptors } from './descriptors.js';
+import { connectHmp, type HmpOwner } from '../../hmp/terminal/session.js';
+import type { ClientOptions, ClientPort, Multiplexer } from '../../mux/multiplexer.js';
+import type { Link, Peer } from '../../mux/ports/link.js';
+import { formatAddress, formatPlace } from '../../net/address/address.js';
+import { messageCalls } from '../../net/link/message-calls.js';
+import { ReceivingLink } from '../../net/link/receiving-link.js';
+import { SocketLink } from '../../net/link/socket-link.js';
+import { TELNET_OFFER, TelnetFilter } from '../../net/link/telnet.js';
+import { type Foreign, HttpGuard } from '../../net/listen/http-guard.js';
+import { Listener } from '../../net/listen/listener.js';
+import { peerOf } from '../../net/listen/peer-credentials.js';
+import { refuseSocket } from '../../net/listen/refuse-connection.js';
+import type { Log } from '../../shared/log.js';
+import type { ListenerConfig } from '../config/config.js';
 import type { FaultGuard } from './fault-guard.js';
-import type { Turn } from './turn.js';
+import type { Turn } from './flush-scheduler.js';
+import type { Descriptors } from './open-file-budget.js';
+import type { ClientService } from './serving-rules.js';
 
 /** Why a client's descriptors are not taken, for the client. */
 const SWITCHED_OFF = 'qmpmux takes no file descriptors on this socket; write fds=on behind its address';

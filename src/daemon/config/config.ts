@@ -2,15 +2,15 @@
  * What a daemon is to do: one or more monitors, and how to log. Flags build it here, as the short form of one monitor; a file is read in
  * config-file.ts.
  */
-import type { AuditSettings } from '../audit/write/settings.js';
-import type { Limits } from '../mux/ports/limits.js';
-import type { ListenAddress, UpstreamAddress } from '../net/address/address.js';
-import { takeoverProblem } from '../net/listen/takeover.js';
-import { QmpmuxError } from '../shared/errors.js';
-import { suggestion } from '../shared/spelling.js';
+import type { AuditSettings } from '../../audit/write/settings.js';
+import type { Limits } from '../../mux/ports/limits.js';
+import type { ListenAddress, UpstreamAddress } from '../../net/address/address.js';
+import { takeoverProblem } from '../../net/listen/takeover.js';
+import { QmpmuxError } from '../../shared/errors.js';
+import { suggestion } from '../../shared/spelling.js';
+import type { LogSettings } from '../observe/log.js';
 import { ConfigPlaces, type MonitorFault } from './config-places.js';
 import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
-import type { LogSettings } from './log.js';
 import type { PolicyRules } from './policies.js';
 
 export interface ListenerConfig {

@@ -10,10 +10,10 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP, type Socket } from 'node:net';
-import type { ListenAddress } from '../net/address/address.js';
-import { isLoopback, Listener } from '../net/listen/listener.js';
-import type { Log } from '../shared/log.js';
-import { Countdown } from '../system/countdown.js';
+import type { ListenAddress } from '../../net/address/address.js';
+import { isLoopback, Listener } from '../../net/listen/listener.js';
+import type { Log } from '../../shared/log.js';
+import { Countdown } from '../../system/countdown.js';
 import type { Metrics } from './metrics.js';
 
 const REQUEST_TIME = 10_000;

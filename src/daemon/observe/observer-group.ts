@@ -1,6 +1,6 @@
 /** Several journals as one: the audit log's and the daemon's own. At most one of them may use `CommandView.mark`. */
-import type { Counters } from '../mux/ports/counters.js';
-import type { Descriptor, UpstreamState } from '../mux/ports/link.js';
+import type { Counters } from '../../mux/ports/counters.js';
+import type { Descriptor, UpstreamState } from '../../mux/ports/link.js';
 import type {
   ClientView,
   CommandView,
@@ -8,7 +8,7 @@ import type {
   ProbeView,
   ReplySource,
   UpstreamHealth,
-} from '../mux/ports/observer.js';
+} from '../../mux/ports/observer.js';
 
 export class Journals implements Journal {
   readonly wantsRaw: boolean;

@@ -1,8 +1,8 @@
 /** Sees that a config changes: a file, or a folder of them, though it is removed and made again. */
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { Log } from '../shared/log.js';
-import { printable } from '../shared/printable.js';
+import type { Log } from '../../shared/log.js';
+import { printable } from '../../shared/printable.js';
 
 /** A file is written in several steps; the last one is waited for so long, in milliseconds. */
 const SETTLE = 200;

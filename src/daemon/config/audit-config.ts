@@ -12,8 +12,8 @@
  *     redact = ["send-key:arguments.keys"]
  */
 import * as v from 'valibot';
-import { parseLeftOut } from '../audit/log/kinds.js';
-import { OWN_QUERIES } from '../audit/log/left-out.js';
+import { parseLeftOut } from '../../audit/log/kinds.js';
+import { OWN_QUERIES } from '../../audit/log/left-out.js';
 import {
   type AuditSettings,
   checkDestinations,
@@ -21,7 +21,7 @@ import {
   parseDestination,
   parseRedaction,
   parseSize,
-} from '../audit/write/settings.js';
+} from '../../audit/write/settings.js';
 
 const some = (what: string) => v.pipe(v.string(`must be ${what}`), v.nonEmpty(`must be ${what}`));
 const list = (what: string) => v.optional(v.array(some(what), `must be a list of ${what}`));

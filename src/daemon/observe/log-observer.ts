@@ -1,8 +1,8 @@
 /** The journal that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
 import { performance } from 'node:perf_hooks';
-import type { Descriptor } from '../mux/ports/link.js';
-import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../mux/ports/observer.js';
-import type { Log } from '../shared/log.js';
+import type { Descriptor } from '../../mux/ports/link.js';
+import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../../mux/ports/observer.js';
+import type { Log } from '../../shared/log.js';
 
 /** A message that is shown in the log is cut here. */
 const SHOWN_BYTES = 200;

@@ -6,8 +6,8 @@
  * told to nobody here: that is the audit log's, which knows what to keep out.
  */
 import { channel } from 'node:diagnostics_channel';
-import type { Peer, UpstreamState } from '../mux/ports/link.js';
-import type { ReplySource } from '../mux/ports/observer.js';
+import type { Peer, UpstreamState } from '../../mux/ports/link.js';
+import type { ReplySource } from '../../mux/ports/observer.js';
 
 interface OfMonitor {
   readonly monitor: string;

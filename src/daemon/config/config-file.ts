@@ -40,18 +40,19 @@
  */
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
-import { AuditSettingError } from '../audit/log/errors.js';
-import type { AuditSettings } from '../audit/write/settings.js';
-import { parseRule } from '../mux/policy/policy-rule.js';
-import type { Limits } from '../mux/ports/limits.js';
-import type { ListenAddress } from '../net/address/address.js';
-import { parseListener, parseUpstream } from '../net/address/address-parser.js';
-import { AddressError } from '../net/address/address-text.js';
-import { checkListenAddress } from '../net/listen/listener.js';
-import { printable } from '../shared/printable.js';
-import { suggestion } from '../shared/spelling.js';
-import { DURATION_RULE, parseDuration } from '../shared/units.js';
-import { describeSystemError, errorCode, ListenError } from '../system/listen-error.js';
+import { AuditSettingError } from '../../audit/log/errors.js';
+import type { AuditSettings } from '../../audit/write/settings.js';
+import { parseRule } from '../../mux/policy/policy-rule.js';
+import type { Limits } from '../../mux/ports/limits.js';
+import type { ListenAddress } from '../../net/address/address.js';
+import { parseListener, parseUpstream } from '../../net/address/address-parser.js';
+import { AddressError } from '../../net/address/address-text.js';
+import { checkListenAddress } from '../../net/listen/listener.js';
+import { printable } from '../../shared/printable.js';
+import { suggestion } from '../../shared/spelling.js';
+import { DURATION_RULE, parseDuration } from '../../shared/units.js';
+import { describeSystemError, errorCode, ListenError } from '../../system/listen-error.js';
+import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../observe/log.js';
 import { AUDIT_KEYS, auditSettings } from './audit-config.js';
 import {
   ConfigError,
@@ -68,7 +69,6 @@ import { type KeyPath, lineOf } from './config-lines.js';
 import { ConfigPlaces } from './config-places.js';
 import { LimitError, parseLimits } from './limit-settings.js';
 import { parseListenerSettings } from './listener-settings.js';
-import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from './log.js';
 import { type PolicyRules, rulesOf } from './policies.js';
 import { readTextFile } from './text-file.js';
 

@@ -3,9 +3,9 @@
  * meanwhile is done once, afterwards.
  */
 
-import { QmpmuxError } from '../shared/errors.js';
-import type { Log } from '../shared/log.js';
-import { configChanged, configRefused } from './channels.js';
+import { QmpmuxError } from '../../shared/errors.js';
+import type { Log } from '../../shared/log.js';
+import { configChanged, configRefused } from '../observe/channels.js';
 import { ConfigError, type DaemonConfig } from './config.js';
 import { ConfigWatch } from './config-watch.js';
 

@@ -16,11 +16,11 @@
  *     http=refuse                 TCP: what becomes of clients that speak HTTP, such as web browsers: refuse, or pass as QEMU does
  */
 
-import type { ListenAddress } from '../net/address/address.js';
-import { parseService, type ServiceOption } from '../net/address/address-parser.js';
-import { groupId, userId } from '../net/address/passwd-lookup.js';
-import { suggestion } from '../shared/spelling.js';
-import { DURATION_RULE, parseDuration } from '../shared/units.js';
+import type { ListenAddress } from '../../net/address/address.js';
+import { parseService, type ServiceOption } from '../../net/address/address-parser.js';
+import { groupId, userId } from '../../net/address/passwd-lookup.js';
+import { suggestion } from '../../shared/spelling.js';
+import { DURATION_RULE, parseDuration } from '../../shared/units.js';
 
 /** What a policy is called, or where it is. */
 export type PolicyChoice =

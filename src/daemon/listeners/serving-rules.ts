@@ -1,12 +1,12 @@
 /** How the clients of one socket are served. */
 import { performance } from 'node:perf_hooks';
 import { isDeepStrictEqual } from 'node:util';
-import { EventFilter } from '../mux/events/fan-out.js';
-import type { ClientOptions } from '../mux/multiplexer.js';
-import { RateLimit } from '../net/listen/rate-limit.js';
-import type { Log } from '../shared/log.js';
-import type { ListenerSettings } from './listener-settings.js';
-import { type PolicyRules, policyFor, rulesOf } from './policies.js';
+import { EventFilter } from '../../mux/events/fan-out.js';
+import type { ClientOptions } from '../../mux/multiplexer.js';
+import { RateLimit } from '../../net/listen/rate-limit.js';
+import type { Log } from '../../shared/log.js';
+import type { ListenerSettings } from '../config/listener-settings.js';
+import { type PolicyRules, policyFor, rulesOf } from '../config/policies.js';
 
 export interface ClientService {
   readonly settings: ListenerSettings;
