@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { commandsDocument, readmeWithCommands } from '../dist/cli/command-tables.js';
 import { loadCommands } from '../dist/cli/command-tree.js';
-import { completionScript } from '../dist/cli/completion-scripts.js';
+import { completionScript } from '../dist/cli/commands/completion-scripts.js';
 import { manualPages } from '../dist/cli/manual-pages.js';
 
 const ROOT = resolve(fileURLToPath(import.meta.url), '../..');

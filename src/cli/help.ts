@@ -5,8 +5,8 @@
 import yargs, { type Argv } from 'yargs';
 import { nearest, suggestion } from '../shared/spelling.js';
 import { packageVersion } from '../system/version.js';
-import { EXIT } from './exit-code.js';
-import { type Subcommand, UsageError } from './subcommand.js';
+import { EXIT } from './framework/exit-code.js';
+import { type Subcommand, UsageError } from './framework/subcommand.js';
 import { type Entry, SUBCOMMANDS } from './subcommands.js';
 
 /**

@@ -5,12 +5,12 @@ import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { LineSink } from '../daemon/observe/line-sink.js';
 import { QmpmuxError } from '../shared/errors.js';
-import { EXIT, exitCodeOf } from './exit-code.js';
-import { guardOutput, watchTerminal } from './output.js';
-import { textFor, writeProblem as writeToErrors } from './screen-text.js';
-import { type Subcommand, UsageError } from './subcommand.js';
+import { EXIT, exitCodeOf } from './framework/exit-code.js';
+import { guardOutput, watchTerminal } from './framework/output.js';
+import { DEFAULT_ADDRESS, protectCommand, readWords } from './framework/parse-argv.js';
+import { type Subcommand, UsageError } from './framework/subcommand.js';
+import { textFor, writeProblem as writeToErrors } from './screen/screen-text.js';
 import { findSubcommand } from './subcommands.js';
-import { DEFAULT_ADDRESS, protectCommand, readWords } from './words.js';
 
 const STDERR = 2;
 

@@ -1,5 +1,5 @@
 /** All subcommands, by name: what each is for, and how to load it. Nothing of them is loaded here. */
-import type { Subcommand } from './subcommand.js';
+import type { Subcommand } from './framework/subcommand.js';
 
 export interface Entry {
   readonly summary: string;
@@ -16,58 +16,58 @@ export interface Group {
 export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
   serve: {
     summary: 'share the monitors of running VMs among many clients',
-    load: async () => (await import('./serve.js')).serve,
+    load: async () => (await import('./commands/serve/serve.js')).serve,
   },
   exec: {
     summary: 'execute a QMP command and print the reply',
-    load: async () => (await import('./exec.js')).exec,
+    load: async () => (await import('./commands/exec/exec.js')).exec,
   },
   hmp: {
     summary: 'execute a command of the human monitor and print its text',
-    load: async () => (await import('./hmp.js')).hmp,
+    load: async () => (await import('./commands/hmp.js')).hmp,
   },
   events: {
     summary: 'wait for events of a VM and print them',
-    load: async () => (await import('./events.js')).events,
+    load: async () => (await import('./commands/events.js')).events,
   },
   shell: {
     summary: 'speak QMP or HMP at a terminal: history, completion, help',
-    load: async () => (await import('./shell.js')).shell,
+    load: async () => (await import('./commands/shell.js')).shell,
   },
   status: {
     summary: 'show the state of a monitor and of qmpmux (--check: as a Nagios plugin)',
-    load: async () => (await import('./status.js')).status,
+    load: async () => (await import('./commands/inspect/status.js')).status,
   },
   clients: {
     summary: 'list who is connected',
-    load: async () => (await import('./clients.js')).clients,
+    load: async () => (await import('./commands/inspect/clients.js')).clients,
   },
   queue: {
     summary: 'list which commands have no answer yet, and which one blocks',
-    load: async () => (await import('./queue.js')).queue,
+    load: async () => (await import('./commands/inspect/queue.js')).queue,
   },
   top: {
     summary: 'watch clients, commands a second, latencies, and who blocks',
-    load: async () => (await import('./top.js')).top,
+    load: async () => (await import('./commands/inspect/top.js')).top,
   },
   kill: {
     summary: 'disconnect clients',
-    load: async () => (await import('./kill.js')).kill,
+    load: async () => (await import('./commands/inspect/kill.js')).kill,
   },
   demo: {
     summary: 'try qmpmux with a VM that it starts, or with yours',
-    load: async () => (await import('./demo.js')).demo,
+    load: async () => (await import('./commands/demo.js')).demo,
   },
   completion: {
     summary: 'print a script that completes commands and options in bash or zsh',
-    load: async () => (await import('./completion.js')).completion,
+    load: async () => (await import('./commands/completion.js')).completion,
   },
   policy: {
     summary: 'try policies: test',
     commands: {
       test: {
         summary: 'say which rule of a policy decides about a command',
-        load: async () => (await import('./policy-test.js')).policyTest,
+        load: async () => (await import('./commands/policy-test.js')).policyTest,
       },
     },
   },
@@ -76,7 +76,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     commands: {
       check: {
         summary: 'say whether a config file, or a folder of them, can be used',
-        load: async () => (await import('./config-check.js')).configCheck,
+        load: async () => (await import('./commands/serve/config-check.js')).configCheck,
       },
     },
   },
@@ -85,19 +85,19 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     commands: {
       show: {
         summary: 'show who did what, one line for each command, event or connection',
-        load: async () => (await import('./audit-show.js')).auditShow,
+        load: async () => (await import('./commands/audit/show.js')).auditShow,
       },
       verify: {
         summary: 'find out whether a log is whole, and nobody has tampered with it',
-        load: async () => (await import('./audit-verify.js')).auditVerify,
+        load: async () => (await import('./commands/audit/verify.js')).auditVerify,
       },
       stats: {
         summary: 'count commands, errors, times and bytes by client and by command',
-        load: async () => (await import('./audit-stats.js')).auditStats,
+        load: async () => (await import('./commands/audit/stats.js')).auditStats,
       },
       replay: {
         summary: 'send the commands of a log to a test VM and compare the answers',
-        load: async () => (await import('./audit-replay.js')).auditReplay,
+        load: async () => (await import('./commands/audit/replay.js')).auditReplay,
       },
     },
   },

@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { KINDS } from '../../dist/audit/log/kinds.js';
 import { parseMoment } from '../../dist/audit/read/moment.js';
 import { SECRET_MEMBERS } from '../../dist/audit/redact/redaction-table.js';
-import { auditReplay } from '../../dist/cli/audit-replay.js';
-import { auditShow } from '../../dist/cli/audit-show.js';
-import { serve } from '../../dist/cli/serve.js';
+import { auditReplay } from '../../dist/cli/commands/audit/replay.js';
+import { auditShow } from '../../dist/cli/commands/audit/show.js';
+import { serve } from '../../dist/cli/commands/serve/serve.js';
 import { AUDIT_KEYS } from '../../dist/daemon/config/audit-config.js';
 
 const page = readFileSync(new URL('../../docs/audit.md', import.meta.url), 'utf8');

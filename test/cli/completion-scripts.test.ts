@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { type CommandTree, loadCommands, optionsOf } from '../../dist/cli/command-tree.js';
-import { completionScript } from '../../dist/cli/completion-scripts.js';
+import { completionScript } from '../../dist/cli/commands/completion-scripts.js';
 import { startProgram } from '../support/program.js';
 import { missing } from '../support/programs.js';
 import { runQmpmux } from '../support/run-qmpmux.js';

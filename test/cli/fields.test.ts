@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseFields, pickFields } from '../../dist/cli/fields.js';
+import { parseFields, pickFields } from '../../dist/cli/screen/fields.js';
 import { type JsonValue, parseJson } from '../../dist/qmp/json/value.js';
 
 function pick(json: string, fields: string) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { HistorySearch } from '../../dist/cli/history-search.js';
+import { HistorySearch } from '../../dist/shell/history-search.js';
 
 const HISTORY = ['query-status', 'query-block', 'stop', 'query-block', 'cont', 'query-blockstats'];
 const [CTRL_G, BACKSPACE, CTRL_R, CTRL_S] = ['\u0007', '\u007f', '\u0012', '\u0013'] as const;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { assert as holds, json, property } from 'fast-check';
-import { layOut } from '../../dist/cli/json-layout.js';
+import { layOut } from '../../dist/cli/screen/json-layout.js';
 
 describe('laying out JSON', () => {
   test('puts each member on a line of its own, and leaves what is empty together', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { KeyGate } from '../../dist/cli/key-gate.js';
+import { KeyGate } from '../../dist/shell/key-gate.js';
 
 const BEGIN = '\x1b[200~';
 const END = '\x1b[201~';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { showCount, showRate, showSize, showTime } from '../../dist/cli/quantities.js';
+import { showCount, showRate, showSize, showTime } from '../../dist/cli/screen/quantities.js';
 
 describe('quantities for people', () => {
   it('are times with a unit that fits', () => {

@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { historyFile, MOST_LINES, ShellHistory } from '../../dist/cli/shell-history.js';
-import { isSecret } from '../../dist/cli/shell-secrets.js';
+import { historyFile, MOST_LINES, ShellHistory } from '../../dist/shell/history.js';
+import { isSecret } from '../../dist/shell/secrets.js';
 import { scratch } from '../support/scratch.js';
 
 describe('the history', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { percentile } from '../../dist/cli/latency.js';
-import { Report } from '../../dist/cli/report.js';
-import { checked, verdictLine } from '../../dist/cli/status-check.js';
+import { checked, verdictLine } from '../../dist/cli/commands/inspect/status-check.js';
+import { Report } from '../../dist/cli/screen/json-view.js';
+import { percentile } from '../../dist/cli/screen/latency.js';
 
 const STATUS = {
   monitor: 'vm',

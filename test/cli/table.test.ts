@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Colour, plain } from '../../dist/cli/colour.js';
-import { Report } from '../../dist/cli/report.js';
-import { tableLines } from '../../dist/cli/table.js';
+import { type Colour, plain } from '../../dist/cli/screen/colour.js';
+import { Report } from '../../dist/cli/screen/json-view.js';
+import { tableLines } from '../../dist/cli/screen/table.js';
 
 const COLUMNS = [
   { head: 'N', isNumber: true },

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Colour, plain } from '../../dist/cli/colour.js';
-import { Report } from '../../dist/cli/report.js';
-import { compare, type Sample } from '../../dist/cli/top-sample.js';
-import { cutTo, helpLines, rowsAboveKeys, topLines, withKeys } from '../../dist/cli/top-screen.js';
+import { compare, type Sample } from '../../dist/cli/commands/inspect/top-sample.js';
+import { cutTo, helpLines, rowsAboveKeys, topLines, withKeys } from '../../dist/cli/commands/inspect/top-screen.js';
+import { type Colour, plain } from '../../dist/cli/screen/colour.js';
+import { Report } from '../../dist/cli/screen/json-view.js';
 
 interface Client {
   readonly id: number;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { isAddress, protectCommand, readWords } from '../../dist/cli/framework/parse-argv.js';
+import { type Subcommand, subcommand } from '../../dist/cli/framework/subcommand.js';
 import { runWithYargs } from '../../dist/cli/help.js';
-import { type Subcommand, subcommand } from '../../dist/cli/subcommand.js';
-import { isAddress, protectCommand, readWords } from '../../dist/cli/words.js';
 
 /** A subcommand that keeps what it was given. It goes by the name of one that exists, for yargs to find it. */
 function recorder(operands: NonNullable<Subcommand['operands']>) {

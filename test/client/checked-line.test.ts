@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readChecked } from '../../dist/client/checked-line.js';
-import { CommandReader } from '../../dist/client/command-syntax.js';
+import { readChecked } from '../../dist/shell/language/checked-line.js';
+import { CommandReader } from '../../dist/shell/language/command-syntax.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 const schema = recordedSchema();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { commandHelp, commandList } from '../../dist/client/command-help.js';
+import { commandHelp, commandList } from '../../dist/shell/language/command-help.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 const schema = recordedSchema();

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { CommandReader, commandText, type ParsedLine, splitLine } from '../../dist/client/command-syntax.js';
-import { parseInteger, parseLiteral } from '../../dist/client/literal.js';
 import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../dist/qmp/json/value.js';
+import { CommandReader, commandText, type ParsedLine, splitLine } from '../../dist/shell/language/command-syntax.js';
+import { parseInteger, parseLiteral } from '../../dist/shell/language/literal.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 const schema = recordedSchema();

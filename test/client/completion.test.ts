@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CommandReader } from '../../dist/client/command-syntax.js';
-import { type Completion, complete } from '../../dist/client/completion.js';
 import { faultText } from '../../dist/client/fault-text.js';
 import type { JsonObject } from '../../dist/qmp/json/value.js';
+import { CommandReader } from '../../dist/shell/language/command-syntax.js';
+import { type Completion, complete } from '../../dist/shell/language/completion.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 const schema = recordedSchema();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { HmpCommands } from '../../dist/client/hmp-commands.js';
-import { completeHmpLine, completeLine } from '../../dist/client/line-completion.js';
 import type { JsonObject, JsonValue } from '../../dist/qmp/json/value.js';
+import { HmpCommands } from '../../dist/shell/language/hmp-commands.js';
+import { completeHmpLine, completeLine } from '../../dist/shell/language/line-completion.js';
 import { recordedSchema } from '../support/recorded-schema.js';
 
 const schema = recordedSchema();

@@ -19,7 +19,7 @@ import { findLogs } from '../../dist/audit/read/log-files.js';
 import { Replay } from '../../dist/audit/read/replay.js';
 import { Stats } from '../../dist/audit/read/stats.js';
 import { Verifier } from '../../dist/audit/read/verify.js';
-import { csvRow } from '../../dist/cli/audit-csv.js';
+import { csvRow } from '../../dist/cli/commands/audit/csv.js';
 import { fuzz } from '../support/fuzz.js';
 import { scratch } from '../support/scratch.js';
 import { assertLinear } from '../support/work.js';

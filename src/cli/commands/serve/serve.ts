@@ -1,0 +1,294 @@
+/** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
+import { ALWAYS, KINDS } from '../../../audit/log/kinds.js';
+import { LIMIT_NAMES } from '../../../daemon/config/limit-settings.js';
+import { Reloader } from '../../../daemon/config/reloader.js';
+import { Daemon, untilSignal } from '../../../daemon/daemon.js';
+import { HeldSignals } from '../../../daemon/held-signals.js';
+import { LineSink } from '../../../daemon/observe/line-sink.js';
+import { LOG_FORMATS, LOG_LEVELS, openLog } from '../../../daemon/observe/log.js';
+import { ServiceManager } from '../../../daemon/service-manager.js';
+import { EXIT } from '../../framework/exit-code.js';
+import { subcommand } from '../../framework/subcommand.js';
+import { textFor } from '../../screen/screen-text.js';
+import { configOf, pathToRestore } from './serve-config.js';
+
+const STDOUT = 1;
+const STDERR = 2;
+const A_DAY = 86_400_000;
+
+export const serve = subcommand({
+  name: 'serve',
+  usage:
+    'serve --upstream ADDRESS --listen ADDRESS [--listen ADDRESS]…\n   or: $0 serve --config FILE\n   or: $0 serve --config-dir FOLDER [--watch]',
+  options: {
+    upstream: {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        "QEMU's monitor: /path, unix:/path, tcp:HOST:PORT, exec:COMMAND or libvirt:DOMAIN; with ,server QEMU dials us",
+    },
+    listen: {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'a socket for clients; may be repeated: /path, unix:/path[,mode=0660][,user=U][,group=G][,policy=read-only][,extensions=on]…, ' +
+        'tcp:localhost:PORT',
+    },
+    name: {
+      type: 'string',
+      requiresArg: true,
+      describe: "the monitor's name in messages; taken from the upstream's file name when not given",
+    },
+    config: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'a TOML file with one or more monitors, instead of --upstream and --listen',
+    },
+    'config-dir': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'a folder of such files, *.toml, which may be empty at first',
+    },
+    watch: { type: 'boolean', describe: 'with --config or --config-dir: reload the config as soon as it changes' },
+    check: { type: 'boolean', describe: 'check the command line and the config, say what would be served, and exit' },
+    'no-cache': {
+      type: 'boolean',
+      describe: 'do not answer from memory what cannot change while QEMU runs, such as query-qmp-schema',
+    },
+    'no-merge': {
+      type: 'boolean',
+      describe: "send each client's query to QEMU, even if several clients wait for the same one",
+    },
+    'no-oob': {
+      type: 'boolean',
+      describe: 'do not enable out-of-band commands or offer them to clients',
+    },
+    'keep-clients': {
+      type: 'boolean',
+      describe: 'keep clients connected while QEMU is gone; their commands get errors until it is back',
+    },
+    takeover: {
+      type: 'boolean',
+      describe:
+        "move QEMU's socket aside (to PATH.qemu) and serve clients at its path until qmpmux exits; --listen may be left out",
+    },
+    restore: {
+      type: 'boolean',
+      describe: "after a crash of --takeover, move QEMU's socket back and exit",
+    },
+    'warn-after': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'log a command that has had no answer for this long (default 10s; 0: never)',
+    },
+    'probe-after': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'ask a QEMU that has been silent for this long whether it is there (default 30s; 0: never)',
+    },
+    'probe-timeout': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'reconnect when QEMU gives no sign for this long after that, if a client waits (default 5m; 0: never)',
+    },
+    'command-timeout': {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'how long a command may take before its client gets an error instead, on sockets without command-timeout= (default: no limit)',
+    },
+    'drain-timeout': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'how long to wait for pending commands on SIGTERM or SIGINT (default 5s)',
+    },
+    limit: {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: `NAME=VALUE, what clients may use; may be repeated: ${Object.keys(LIMIT_NAMES).join(', ')}`,
+    },
+    audit: {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'write every message to this file (NDJSON) before QEMU gets it; also stdout or transport:NAME[,KEY=VALUE]; may be repeated',
+    },
+    'audit-sync': { type: 'boolean', describe: 'sync each record to disk (fdatasync) before QEMU gets the command' },
+    'audit-chain': {
+      type: 'boolean',
+      describe: 'chain records by hash, so that `qmpmux audit verify` detects tampering',
+    },
+    'audit-on-error': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'when the audit log cannot be written: refuse commands, or continue without it (default refuse)',
+    },
+    'audit-max-message': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'cut answers and events in the audit log that are longer than this, such as 64k (default: no limit)',
+    },
+    'audit-without': {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'leave this kind of record (reply), this event (RTC_CHANGE) or these commands that only read (query-*@LISTENER) out of the audit log; may be repeated',
+    },
+    'audit-own-queries': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'count what qmpmux top, status, clients … ask, or record each time (default count)',
+    },
+    'audit-redact': {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'COMMAND:PATH of one more secret to keep out of the audit log, such as send-key:arguments.keys; may be repeated',
+    },
+    metrics: {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'serve metrics for Prometheus by HTTP at this address, unix:/path or tcp:localhost:PORT, under /metrics',
+    },
+    'log-level': {
+      type: 'string',
+      requiresArg: true,
+      describe: `how much is logged: ${LOG_LEVELS.join(', ')} (default info)`,
+    },
+    'log-format': {
+      type: 'string',
+      requiresArg: true,
+      describe: `${LOG_FORMATS.join(' or ')} (default pretty on a terminal, otherwise json)`,
+    },
+  },
+  values: {
+    'log-level': LOG_LEVELS,
+    'log-format': LOG_FORMATS,
+    'audit-on-error': ['refuse', 'continue'],
+    'audit-without': KINDS.filter((kind) => !ALWAYS.has(kind)),
+    'audit-own-queries': ['count', 'record'],
+  },
+  examples: [
+    [
+      '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux',
+      'share the monitor of -qmp unix:/run/vm.qmp,server=on,wait=off',
+    ],
+    [
+      '$0 serve --upstream unix:/run/vm.qmp,server --listen /run/vm.mux,mode=0660,group=operators',
+      'QEMU dials us: -qmp unix:/run/vm.qmp,reconnect-ms=1000 (before QEMU 9.2: reconnect=1)',
+    ],
+    [
+      "$0 serve --upstream 'exec:ssh host socat - UNIX:/run/vm.qmp' --listen tcp:localhost:4444",
+      'the VM of another host, for telnet localhost 4444',
+    ],
+    [
+      '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux --audit /var/log/qmpmux.audit --audit-chain',
+      'with a record of who did what',
+    ],
+    [
+      '$0 serve --upstream /run/vm.qmp --takeover',
+      'every tool that uses /run/vm.qmp shares it, and none needs a change',
+    ],
+    ['$0 serve --config /etc/qmpmux.toml', 'several VMs'],
+    ['$0 serve --config-dir /etc/qmpmux/conf.d --watch', 'one file for each VM; writing a file adds a VM'],
+  ],
+  notes: [
+    'QEMU may be started before or after qmpmux. The sockets for clients exist while QEMU does.',
+    'Once clients are accepted, it prints a line to standard output: qmpmux: ready: vm: unix:/run/vm.mux',
+    'With --audit stdout that line goes to standard error.',
+    'SIGUSR2 opens the audit file again, for logrotate. SIGHUP does that too and reloads the config: only clients of what has changed notice; a wrong config changes nothing, and the log says what is wrong.',
+    'The log goes to standard error. SIGTERM and SIGINT end it and remove the sockets.',
+    'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 74 output cannot be written, 78 wrong config file.',
+  ].join('\n'),
+
+  async run(flags) {
+    if (flags.restore === true) return restore(pathToRestore(flags));
+    const signals = new HeldSignals();
+    const config = await configOf(flags);
+    if (flags.check === true) {
+      const { outlineOf, tellFaults } = await import('./config-outline.js');
+      const { checkListenAddress } = await import('../../../net/listen/listener.js');
+      // Those of a file have been looked at with the file.
+      for (const { listen } of config.monitors) for (const { address } of listen) checkListenAddress(address);
+      if (config.metrics !== null) checkListenAddress(config.metrics);
+      process.stdout.write(textFor(process.stdout, outlineOf(config)));
+      return tellFaults(config);
+    }
+    const log = await openLog(config.log);
+    const isTaken = config.audit?.destinations.some(({ kind }) => kind === 'stdout') ?? false;
+    // Nobody may read them.
+    const readyLines = new LineSink(isTaken ? STDERR : STDOUT);
+    // Without a monitor there may be nothing else to wait for.
+    const awake = setInterval(() => undefined, A_DAY);
+    try {
+      const manager = await ServiceManager.find(process.env, log.logger);
+      const hasFile = flags.config !== undefined || flags['config-dir'] !== undefined;
+      const daemon = new Daemon({
+        config,
+        log: log.logger,
+        lostLogLines: log.lost,
+        ready: (monitor, places) => {
+          readyLines.write(`qmpmux: ready: ${monitor}: ${places.join(' ')}\n`);
+        },
+        ...(hasFile ? { reload: () => reloader.reload() } : {}),
+      });
+      const ended = untilSignal();
+      // What `systemctl status` shows until a config can be used again.
+      const status = () =>
+        (daemon.refused === null ? '' : `the changed config is not used: ${daemon.refused}; `) + daemon.status;
+      const reloader = new Reloader({
+        read: () => configOf(flags),
+        apply: (changed) => daemon.reload(changed),
+        begin: () => {
+          manager.reloading();
+        },
+        end: (trouble) => {
+          daemon.refused = trouble;
+          manager.ready(status);
+        },
+        log: log.logger,
+      });
+      await daemon.start();
+      signals.release({
+        SIGHUP: () => {
+          daemon.reopenLogs();
+          if (hasFile) reloader.request();
+        },
+        // The config may be half edited when logs are rotated.
+        SIGUSR2: () => {
+          daemon.reopenLogs();
+        },
+      });
+      const watched = flags['config-dir'] ?? flags.config;
+      if (flags.watch === true && watched !== undefined) reloader.watch(watched, flags['config-dir'] !== undefined);
+      manager.ready(status);
+      const signal = await ended;
+      log.logger.info({ signal }, 'ending');
+      // What a reload begins is ended as well, when it has come to its end.
+      await reloader.stop();
+      manager.stopping(`ended by ${signal}`, daemon.longestEnd);
+      await daemon.stop(`qmpmux is ended by ${signal}`);
+      return EXIT.ok;
+    } finally {
+      clearInterval(awake);
+      await log.end();
+      await readyLines.end();
+    }
+  },
+});
+
+/** `--restore`: puts QEMU's socket back, and ends. */
+async function restore(path: string): Promise<number> {
+  const { Takeover } = await import('../../../net/listen/takeover.js');
+  const takeover = new Takeover(path);
+  const isDone = await takeover.restore();
+  const told = isDone ? `qmpmux: restored: ${path}` : `qmpmux: nothing to restore: there is no ${takeover.aside}`;
+  process.stdout.write(`${textFor(process.stdout, told)}\n`);
+  return EXIT.ok;
+}
