@@ -1,5 +1,5 @@
 /**
- * What a real QEMU said when `test/support/record-replies.ts` asked it. The file is read when the first simulated monitor is
+ * What a real QEMU said when `test/support/qemu/record-replies.ts` asked it. The file is read when the first simulated monitor is
  * made, so that nothing else pays for it.
  */
 import { readFileSync } from 'node:fs';

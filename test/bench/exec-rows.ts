@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { sessionLibvirt } from '../support/libvirt.js';
+import { sessionLibvirt } from '../support/libvirt/libvirt.js';
 import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
-import { missing } from '../support/programs.js';
+import { missing } from '../support/daemon/programs.js';
 import { start } from './process-rows.js';
 import { polling, realTrip, schema } from './qemu-rows.js';
 import { audited, events, largeReplies, latency, manyClients, oneClient } from './responder-rows.js';

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Libvirt, sessionLibvirt } from '../support/libvirt.js';
+import { type Libvirt, sessionLibvirt } from '../support/libvirt/libvirt.js';
 import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
 import type { Place, Run, Stage } from './stage.js';
 

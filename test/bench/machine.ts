@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
-import { available, qemuProgram } from '../support/programs.js';
+import { available, qemuProgram } from '../support/daemon/programs.js';
 
 export function describeMachine(): string[] {
   const [cpu] = cpus();

@@ -5,7 +5,7 @@
  * median of the rounds' ratios, so that what else the machine does falls on all of them alike. Nothing here needs a network.
  */
 import { parseArgs } from 'node:util';
-import { available, qemuProgram } from '../support/programs.js';
+import { available, qemuProgram } from '../support/daemon/programs.js';
 import { descriptors } from './descriptor-rows.js';
 import { execStart } from './exec-rows.js';
 import { libvirtTrip } from './libvirt-rows.js';

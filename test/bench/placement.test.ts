@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { test } from 'node:test';
-import { missing } from '../support/programs.js';
+import { missing } from '../support/daemon/programs.js';
 import { allowedCpus, type Placement, placements } from './placement.js';
 import { byPlacement, interleave } from './row.js';
 import { type Place, Stage } from './stage.js';

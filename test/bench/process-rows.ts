@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { startDaemon } from '../support/daemon.js';
+import { startDaemon } from '../support/daemon/daemon.js';
 import { finding, type Goal, median, type Row } from './row.js';
 import type { Place, Stage } from './stage.js';
 import { residentBytes } from './usage.js';

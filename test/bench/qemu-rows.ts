@@ -1,5 +1,5 @@
 /** Rows that are measured on a real QEMU, beside a connection of its own to the same QEMU. */
-import { startQemu } from '../support/qemu.js';
+import { startQemu } from '../support/qemu/qemu.js';
 import type { LoadJob } from './load.js';
 import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
 import type { Place, Run, Stage } from './stage.js';

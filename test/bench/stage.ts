@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { startDaemon } from '../support/daemon.js';
+import { startDaemon } from '../support/daemon/daemon.js';
 import type { DriverJob, LoadResult, ParentMessage, WorkerMessage } from './load.js';
 import { Pins, type Placement } from './placement.js';
 import { cpuSeconds, residentBytes } from './usage.js';

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { dialLibvirt } from '../../dist/net/libvirt/dial.js';
 import type { Connection } from '../../dist/net/link/connection.js';
-import { type Libvirt, sessionLibvirt } from '../support/libvirt.js';
+import { type Libvirt, sessionLibvirt } from '../support/libvirt/libvirt.js';
 import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
 import type { Stage } from './stage.js';
 import { residentBytes } from './usage.js';

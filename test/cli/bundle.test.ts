@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { madeFrom } from '../../dist/cli/main-bundle.js';
-import { scratch } from '../support/scratch.js';
+import { scratch } from '../support/files/scratch.js';
 
 const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 const BUNDLE = "export async function run(words) { console.log('bundle', ...words); }";

@@ -4,8 +4,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { startDaemon, startQmpmux } from '../support/daemon.js';
-import { scratch } from '../support/scratch.js';
+import { startDaemon, startQmpmux } from '../support/daemon/daemon.js';
+import { scratch } from '../support/files/scratch.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 

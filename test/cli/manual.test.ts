@@ -9,8 +9,8 @@ import { promisify } from 'node:util';
 import { commandsDocument, readmeWithCommands } from '../../dist/cli/command-tables.js';
 import { type CommandTree, loadCommands, optionsOf } from '../../dist/cli/command-tree.js';
 import { manualPages, roff } from '../../dist/cli/manual-pages.js';
-import { missing } from '../support/programs.js';
-import { scratch } from '../support/scratch.js';
+import { missing } from '../support/daemon/programs.js';
+import { scratch } from '../support/files/scratch.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const program = join(root, 'bin/qmpmux.js');

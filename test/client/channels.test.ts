@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { QmpClient } from 'qmpmux';
 import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
-import { type Scope, scratch } from '../support/scratch.js';
+import { type Scope, scratch } from '../support/files/scratch.js';
 
 async function monitorAt(scope: Scope): Promise<string> {
   const path = join(scratch(scope), 'qmp');

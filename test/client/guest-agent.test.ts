@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ConnectionError } from '../../dist/client/errors.js';
 import { QmpClient } from '../../dist/client/qmp-client.js';
-import { startFakeAgent } from '../support/fake-agent.js';
-import { scratch } from '../support/scratch.js';
-import { GREETING, ScriptedServer } from '../support/scripted-server.js';
+import { scratch } from '../support/files/scratch.js';
+import { startFakeAgent } from '../support/qemu/fake-agent.js';
+import { GREETING, ScriptedServer } from '../support/world/scripted-server.js';
 
 const failure = (code: string, message: RegExp) => (error: unknown) => {
   assert.ok(error instanceof ConnectionError);

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import * as api from 'qmpmux';
 import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
-import { scratch } from '../support/scratch.js';
+import { scratch } from '../support/files/scratch.js';
 
 it('the example of the documentation runs as it stands', async (t) => {
   const page = readFileSync(new URL('../../docs/library.md', import.meta.url), 'utf8');

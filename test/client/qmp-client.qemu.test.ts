@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type JsonObject, QmpClient } from '../../dist/index.js';
-import { missing, startQemu } from '../support/qemu.js';
-import { RawClient } from '../support/raw-client.js';
+import { missing, startQemu } from '../support/qemu/qemu.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 function target(address: string): { path: string } | { host: string; port: number } {
   const tcp = /^tcp:(.*):(\d+)$/.exec(address);

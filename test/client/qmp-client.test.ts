@@ -13,8 +13,8 @@ import {
 } from '../../dist/client/errors.js';
 import type { ConnectOptions } from '../../dist/client/options.js';
 import { QmpClient } from '../../dist/client/qmp-client.js';
-import { scratch } from '../support/scratch.js';
-import { GREETING, ScriptedServer } from '../support/scripted-server.js';
+import { scratch } from '../support/files/scratch.js';
+import { GREETING, ScriptedServer } from '../support/world/scripted-server.js';
 
 async function pair(options: ConnectOptions = {}): Promise<[QmpClient, ScriptedServer]> {
   const server = new ScriptedServer();

@@ -9,9 +9,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { missing, type Qemu, startQemu } from '../support/qemu.js';
-import { type Scope, suiteScope } from '../support/scratch.js';
-import { type SharedVm, shareVm } from '../support/shared-vm.js';
+import { type Scope, suiteScope } from '../support/files/scratch.js';
+import { missing, type Qemu, startQemu } from '../support/qemu/qemu.js';
+import { type SharedVm, shareVm } from '../support/qemu/shared-vm.js';
 import { describeDifference, describeStream, difference, shrink, streams } from './random.js';
 import { recordedOf, transcripts } from './recorded.js';
 import { type Chunking, type Heard, play } from './runner.js';

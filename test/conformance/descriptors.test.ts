@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
-import { fewerOpenFiles, openFiles, sendWith } from '../support/descriptors.js';
-import { missing, type Qemu, startQemu } from '../support/qemu.js';
-import { RawClient, type Target } from '../support/raw-client.js';
-import { suiteScope } from '../support/scratch.js';
-import { type SharedVm, shareVm } from '../support/shared-vm.js';
+import { fewerOpenFiles, openFiles, sendWith } from '../support/daemon/descriptors.js';
+import { suiteScope } from '../support/files/scratch.js';
+import { missing, type Qemu, startQemu } from '../support/qemu/qemu.js';
+import { type SharedVm, shareVm } from '../support/qemu/shared-vm.js';
+import { RawClient, type Target } from '../support/world/raw-client.js';
 import { Random } from './generator.js';
 
 const STREAMS = Number(process.env['QMPMUX_STREAMS'] ?? '300');

@@ -5,10 +5,10 @@
  */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { missing } from '../support/qemu.js';
-import { RawClient, type Target } from '../support/raw-client.js';
-import { scratch, suiteScope } from '../support/scratch.js';
-import { type SharedVm, shareVm } from '../support/shared-vm.js';
+import { scratch, suiteScope } from '../support/files/scratch.js';
+import { missing } from '../support/qemu/qemu.js';
+import { type SharedVm, shareVm } from '../support/qemu/shared-vm.js';
+import { RawClient, type Target } from '../support/world/raw-client.js';
 
 const ESC = '\x1b';
 const [UP, DOWN, RIGHT, LEFT] = [`${ESC}[A`, `${ESC}[B`, `${ESC}[C`, `${ESC}[D`];

@@ -7,9 +7,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { startDaemon } from '../support/daemon.js';
-import { startLibvirt } from '../support/libvirt.js';
-import { scratch, suiteScope } from '../support/scratch.js';
+import { startDaemon } from '../support/daemon/daemon.js';
+import { scratch, suiteScope } from '../support/files/scratch.js';
+import { startLibvirt } from '../support/libvirt/libvirt.js';
 import { play } from './runner.js';
 import { type Case, escape, loadTranscripts } from './transcript.js';
 
@@ -21,7 +21,7 @@ after(async () => {
 const folder = join(fileURLToPath(new URL('../..', import.meta.url)), 'test/conformance/transcripts');
 /**
  * Files of which nothing is played: limits beyond those of libvirt, `oob`, and events, since the two sides have one VM and each would
- * hear what the other did (test/e2e/libvirt.test.ts compares them).
+ * hear what the other did (test/e2e/libvirt/libvirt.test.ts compares them).
  */
 const OTHER_FILES = ['08-limits.txt', '09-oob.txt', '10-events.txt'];
 /** Cases that cannot be the same: they enable `oob`, or hold the character that libvirt cuts strings at. */

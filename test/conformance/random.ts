@@ -1,5 +1,5 @@
 /** Plays random streams, and makes one that tells two targets apart as small as it can. */
-import type { RawClient, Target } from '../support/raw-client.js';
+import type { RawClient, Target } from '../support/world/raw-client.js';
 import { generate, type Part, Random, type Stream } from './generator.js';
 import { type Pause, play } from './runner.js';
 import { type Case, escape, type Step } from './transcript.js';

@@ -8,7 +8,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { type Qemu, startQemu } from '../support/qemu.js';
+import { type Qemu, startQemu } from '../support/qemu/qemu.js';
 import { fileOf, titleOf, transcripts } from './recorded.js';
 import { expectedLines, type Pause, play } from './runner.js';
 import { anything, type Case, escape, loadTranscripts, parseTranscript } from './transcript.js';

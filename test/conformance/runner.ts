@@ -2,7 +2,7 @@
  * Plays a case against whatever listens at a target and returns every byte that came back. It knows nothing of what is
  * right: the judgement is that QEMU and qmpmux in front of an identical QEMU return the same bytes.
  */
-import { RawClient, type Target } from '../support/raw-client.js';
+import { RawClient, type Target } from '../support/world/raw-client.js';
 import type { Case, Setup } from './transcript.js';
 
 /** Each write as it stands in the transcript, or one write for every byte. */

@@ -1,4 +1,4 @@
 /** The VM of the conformance cases: both sides of a comparison start it with these. */
-import type { QemuOptions } from '../support/qemu.js';
+import type { QemuOptions } from '../support/qemu/qemu.js';
 
 export const vmOptions: QemuOptions = { machine: 'none', name: 'vm' };

@@ -13,8 +13,8 @@ import { Multiplexer } from '../../dist/mux/multiplexer.js';
 import type { CommandView } from '../../dist/mux/ports/observer.js';
 import { parseUpstream } from '../../dist/net/address/address-parser.js';
 import { ReceivingLink } from '../../dist/net/link/receiving-link.js';
-import { RawClient } from '../support/raw-client.js';
-import { type Scope, scratch } from '../support/scratch.js';
+import { type Scope, scratch } from '../support/files/scratch.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 const TOLD =
   'a fault in qmpmux ended the connections of this monitor, which begins again; please report this line, it is a bug';

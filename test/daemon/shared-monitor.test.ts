@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
 import { shareMonitor } from '../../dist/index.js';
-import { RawClient } from '../support/raw-client.js';
-import { scratch } from '../support/scratch.js';
+import { scratch } from '../support/files/scratch.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 test('a shared monitor can be stopped by who is told of an answer, and that turn comes to its end before', async (t) => {
   const folder = scratch(t);

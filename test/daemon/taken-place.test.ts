@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { TakenPlace } from '../../dist/daemon/taken-place.js';
 import type { Log } from '../../dist/shared/log.js';
-import { scratch } from '../support/scratch.js';
+import { scratch } from '../support/files/scratch.js';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));
 

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { isJsonArray, isJsonObject, type JsonValue, parseJson } from '../../dist/qmp/json/value.js';
-import { missing, startQemu } from '../support/qemu.js';
-import { QEMU_VERSIONS } from '../support/recorded-commands.js';
-import { recordedSchema } from '../support/recorded-schema.js';
+import { missing, startQemu } from '../support/qemu/qemu.js';
+import { QEMU_VERSIONS } from '../support/qemu/recorded-commands.js';
+import { recordedSchema } from '../support/qemu/recorded-schema.js';
 
 function textOf(value: JsonValue | undefined): string {
   return typeof value === 'string' ? value : '';

@@ -7,9 +7,9 @@ import { QmpClient } from '../../dist/client/qmp-client.js';
 import { prettyLines } from '../../dist/demo/pretty-lines.js';
 import { SimulatedMonitor, type SimulatedMonitorOptions } from '../../dist/demo/simulated-monitor.js';
 import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
-import { missing, startQemu } from '../support/qemu.js';
-import { RawClient } from '../support/raw-client.js';
-import { scratch } from '../support/scratch.js';
+import { scratch } from '../support/files/scratch.js';
+import { missing, startQemu } from '../support/qemu/qemu.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 async function start(t: TestContext, options: SimulatedMonitorOptions = {}): Promise<[SimulatedMonitor, string]> {
   const path = join(scratch(t), 'qmp');

@@ -7,10 +7,10 @@ import { before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type CommandLeaf, loadCommands } from '../../dist/cli/command-tree.js';
-import { startDaemon } from '../support/daemon.js';
-import { missing, startQemu } from '../support/qemu.js';
-import { type Finished, finished } from '../support/run-qmpmux.js';
-import { scratch, suiteScope } from '../support/scratch.js';
+import { startDaemon } from '../support/daemon/daemon.js';
+import { type Finished, finished } from '../support/daemon/run-qmpmux.js';
+import { scratch, suiteScope } from '../support/files/scratch.js';
+import { missing, startQemu } from '../support/qemu/qemu.js';
 
 const program = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));
 const { leaves } = await loadCommands();

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { EXTENSION_COMMANDS } from '../../dist/mux/admin/extension.js';
 import { MOST_LISTED, MOST_LISTED_OF_ONE } from '../../dist/mux/admin/extension-report.js';
 import { MOST_EVENT_BYTES, MOST_EVENTS } from '../../dist/mux/events/ring.js';
-import { World } from '../support/world.js';
+import { World } from '../support/world/world.js';
 
 const page = readFileSync('docs/extensions.md', 'utf8');
 

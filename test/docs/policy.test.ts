@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { startQmpmux } from '../support/daemon.js';
-import { command, judge, policyOf } from '../support/policies.js';
-import { scratch } from '../support/scratch.js';
+import { startQmpmux } from '../support/daemon/daemon.js';
+import { scratch } from '../support/files/scratch.js';
+import { command, judge, policyOf } from '../support/text/policies.js';
 
 const page = readFileSync(new URL('../../docs/policy.md', import.meta.url), 'utf8');
 const example = /```toml\n([\s\S]*?)```/.exec(page)?.[1] ?? '';

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { missing, qemuProgram } from '../support/programs.js';
-import { RawClient } from '../support/raw-client.js';
-import { scratch, suiteScope } from '../support/scratch.js';
+import { missing, qemuProgram } from '../support/daemon/programs.js';
+import { scratch, suiteScope } from '../support/files/scratch.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const page = readFileSync(join(root, 'README.md'), 'utf8');
@@ -113,7 +113,7 @@ describe('the README', { skip: missing('qemu', 'bash', 'nc', 'socat', 'timeout')
   });
 
   test('has lines for socat and for the shell', async () => {
-    // rlwrap itself needs a terminal: test/e2e/clients-programs.test.ts
+    // rlwrap itself needs a terminal: test/e2e/clients/programs.test.ts
     await types(line(/^rlwrap socat \S+\.mux/).replace(/^rlwrap /, ''), negotiated, answered);
     await types(line(/^qmpmux shell \S+$/), 'query-status\n', /"status": "prelaunch"/);
   });

@@ -10,10 +10,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
-import { pieces } from '../support/client-input.js';
-import { fuzz } from '../support/fuzz.js';
-import { anyInput, anySizes, anyValue } from '../support/json-text.js';
-import { type TestClient, World } from '../support/world.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { anyInput, anySizes, anyValue } from '../support/text/json-text.js';
+import { pieces } from '../support/world/client-input.js';
+import { type TestClient, World } from '../support/world/world.js';
 
 const REASONS = [
   /^not a QMP server: its first line is ".*"$/s,

@@ -20,9 +20,9 @@ import { Replay } from '../../dist/audit/read/replay.js';
 import { Stats } from '../../dist/audit/read/stats.js';
 import { Verifier } from '../../dist/audit/read/verify.js';
 import { csvRow } from '../../dist/cli/commands/audit/csv.js';
-import { fuzz } from '../support/fuzz.js';
-import { scratch } from '../support/scratch.js';
-import { assertLinear } from '../support/work.js';
+import { scratch } from '../support/files/scratch.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { assertLinear } from '../support/text/work.js';
 
 const STYLE: LineStyle = { isColoured: false, width: 80, most: 2048, zone: 'local', isPrecise: false, hasLogs: true };
 const FILTERS: readonly Filter[] = [

@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { exactMessage, parseRecord } from '../../dist/audit/log/record.js';
 import { Verifier } from '../../dist/audit/read/verify.js';
-import { assertValid, openTestLog, testClient, testCommand } from '../support/audit.js';
-import { fuzz } from '../support/fuzz.js';
+import { assertValid, openTestLog, testClient, testCommand } from '../support/text/audit.js';
+import { fuzz } from '../support/text/fuzz.js';
 
 const bytes = fc.oneof(
   fc.uint8Array({ maxLength: 60 }),

@@ -10,9 +10,9 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
 import type { Dialect } from '../../dist/qmp/json/prompt-stream.js';
-import { readInput, referenceInput, scannerOf } from '../support/client-input.js';
-import { fuzz } from '../support/fuzz.js';
-import { anyInput, anySizes } from '../support/json-text.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { anyInput, anySizes } from '../support/text/json-text.js';
+import { readInput, referenceInput, scannerOf } from '../support/world/client-input.js';
 
 const anyDialect = fc.constantFrom<Dialect>('classic', 'prompt');
 

@@ -17,9 +17,9 @@ import { Envelope } from '../../dist/qmp/stream/envelope.js';
 import { LineReader } from '../../dist/qmp/stream/lines.js';
 import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
 import { qemuReply, qemuValue, strictCommand } from '../../dist/qmp/stream/respelling.js';
-import { fuzz } from '../support/fuzz.js';
-import { assertLinear } from '../support/work.js';
-import { bytesOf, World } from '../support/world.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { assertLinear } from '../support/text/work.js';
+import { bytesOf, World } from '../support/world/world.js';
 
 const longest = Number(process.env['QMPMUX_WORK_BYTES'] ?? 256 * 1024);
 const CHUNK = 64 * 1024;

@@ -11,8 +11,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
-import { fuzz } from '../support/fuzz.js';
-import { type TestClient, World } from '../support/world.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { type TestClient, World } from '../support/world/world.js';
 
 const CLIENTS = 3;
 const QUERIES = ['query-status', 'query-clients', 'query-queue', 'query-events'];

@@ -8,8 +8,8 @@ import { type HmpCommandLine, readHmpLine } from '../../dist/hmp/arguments.js';
 import { HMP_COMMANDS } from '../../dist/hmp/commands.js';
 import { splitHmpWords } from '../../dist/hmp/words.js';
 import { Random } from '../conformance/generator.js';
-import { missing, startQemu } from '../support/qemu.js';
-import { RawClient } from '../support/raw-client.js';
+import { missing, startQemu } from '../support/qemu/qemu.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
 const wanted = Number(process.env['QMPMUX_HMP_LINES'] ?? 1500);

@@ -11,9 +11,9 @@ import { CommandReader } from '../../dist/qmp/command.js';
 import { Parser } from '../../dist/qmp/json/parser.js';
 import { Scanner } from '../../dist/qmp/json/scanner.js';
 import { Random } from '../conformance/generator.js';
-import { missing, startQemu } from '../support/qemu.js';
-import { RawClient } from '../support/raw-client.js';
-import type { Scope } from '../support/scratch.js';
+import type { Scope } from '../support/files/scratch.js';
+import { missing, startQemu } from '../support/qemu/qemu.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
 const wanted = Number(process.env['QMPMUX_HMP_LINES'] ?? 1500);

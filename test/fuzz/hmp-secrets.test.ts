@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { redactHmp } from '../../dist/audit/redact/hmp-redaction.js';
 import type { SecretReader } from '../../dist/audit/redact/text-redaction.js';
-import { fuzz } from '../support/fuzz.js';
+import { fuzz } from '../support/text/fuzz.js';
 
 const SECRET = 'Xq7vZp';
 const reader: SecretReader = { mark: () => '[]', nested: () => null };

@@ -11,11 +11,11 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { quote } from '../../dist/qmp/json/unicode.js';
-import { startDaemon } from '../support/daemon.js';
-import { startLibvirt } from '../support/libvirt.js';
-import { untraceable } from '../support/programs.js';
-import { RawClient } from '../support/raw-client.js';
-import { scratch } from '../support/scratch.js';
+import { startDaemon } from '../support/daemon/daemon.js';
+import { untraceable } from '../support/daemon/programs.js';
+import { scratch } from '../support/files/scratch.js';
+import { startLibvirt } from '../support/libvirt/libvirt.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 const { skip, libvirt } = await startLibvirt();
 after(async () => {

@@ -11,7 +11,16 @@ import * as fc from 'fast-check';
 import { dialLibvirt } from '../../dist/net/libvirt/dial.js';
 import { XdrWriter } from '../../dist/net/libvirt/xdr.js';
 import type { Connection } from '../../dist/net/link/connection.js';
-import { type Call, DOMAIN, message, Program, reply, Type, takeCalls, usualAnswer } from '../support/fake-libvirt.js';
+import {
+  type Call,
+  DOMAIN,
+  message,
+  Program,
+  reply,
+  Type,
+  takeCalls,
+  usualAnswer,
+} from '../support/libvirt/fake-libvirt.js';
 
 const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
 const RUNS = Number(process.env['QMPMUX_FUZZ_RUNS'] ?? 300);

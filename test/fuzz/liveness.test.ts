@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
-import { fuzz } from '../support/fuzz.js';
-import { FakeDescriptor, type TestClient, World } from '../support/world.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { FakeDescriptor, type TestClient, World } from '../support/world/world.js';
 
 const COMMAND_TIME = 3000;
 

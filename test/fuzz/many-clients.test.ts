@@ -13,11 +13,11 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
 import { FIRST_PROBE_ID } from '../../dist/mux/commands/in-flight.js';
-import { pieces } from '../support/client-input.js';
-import { ClientModel, isQuit, scriptedReply } from '../support/client-model.js';
-import { fuzz } from '../support/fuzz.js';
-import { anyCommand, anyInput, anySizes } from '../support/json-text.js';
-import { type TestClient, World } from '../support/world.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { anyCommand, anyInput, anySizes } from '../support/text/json-text.js';
+import { pieces } from '../support/world/client-input.js';
+import { ClientModel, isQuit, scriptedReply } from '../support/world/client-model.js';
+import { type TestClient, World } from '../support/world/world.js';
 
 const TROUBLE = 'disk full';
 const NEGOTIATIONS = [

@@ -11,10 +11,10 @@ import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Random } from '../conformance/generator.js';
-import { judge, policyOf } from '../support/policies.js';
-import { missing, type Qemu, startQemu } from '../support/qemu.js';
-import { RawClient } from '../support/raw-client.js';
-import type { Scope } from '../support/scratch.js';
+import type { Scope } from '../support/files/scratch.js';
+import { missing, type Qemu, startQemu } from '../support/qemu/qemu.js';
+import { judge, policyOf } from '../support/text/policies.js';
+import { RawClient } from '../support/world/raw-client.js';
 
 const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
 const wanted = Number(process.env['QMPMUX_POLICY_COMMANDS'] ?? 500);

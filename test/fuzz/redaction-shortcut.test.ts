@@ -7,7 +7,7 @@ import { MessageSearch } from '../../dist/audit/redact/message-search.js';
 import { RuleSet } from '../../dist/audit/redact/redaction-rules.js';
 import { SecretMarks } from '../../dist/audit/redact/secret-mark.js';
 import { parseRedaction } from '../../dist/audit/write/settings.js';
-import { fuzz } from '../support/fuzz.js';
+import { fuzz } from '../support/text/fuzz.js';
 
 const marks = new SecretMarks();
 const rules = new RuleSet(['x-*:**.pin', 'send-key:arguments.keys', 'query-name:return.name'].map(parseRedaction));

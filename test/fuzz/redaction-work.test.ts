@@ -10,8 +10,8 @@ import { Redactor } from '../../dist/audit/redact/redaction.js';
 import { maySecretsBeIn } from '../../dist/audit/redact/suspect-text.js';
 import { type SecretReader, secretsInOptions, secretsInText } from '../../dist/audit/redact/text-redaction.js';
 import { parseRedaction } from '../../dist/audit/write/settings.js';
-import { fuzz } from '../support/fuzz.js';
-import { assertLinear } from '../support/work.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { assertLinear } from '../support/text/work.js';
 
 const redactor = new Redactor([parseRedaction('x:**.a.**.b.**.pin'), parseRedaction('x*y*z:return.**.x')]);
 const reader: SecretReader = { mark: () => '[redacted]', nested: () => null };

@@ -8,11 +8,11 @@ import * as fc from 'fast-check';
 import { Envelope, FOREIGN_ID, MessageKind } from '../../dist/qmp/stream/envelope.js';
 import { LineReader } from '../../dist/qmp/stream/lines.js';
 import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
-import { pieces, readInput } from '../support/client-input.js';
-import { prettyPrinted } from '../support/fake-qemu.js';
-import { fuzz } from '../support/fuzz.js';
-import { anyInput, anySizes, anyValue } from '../support/json-text.js';
-import { bytesOf, textOf } from '../support/world.js';
+import { fuzz } from '../support/text/fuzz.js';
+import { anyInput, anySizes, anyValue } from '../support/text/json-text.js';
+import { pieces, readInput } from '../support/world/client-input.js';
+import { prettyPrinted } from '../support/world/fake-qemu.js';
+import { bytesOf, textOf } from '../support/world/world.js';
 
 const line = fc.oneof(
   anyInput,

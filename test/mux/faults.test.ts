@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EventFilter } from '../../dist/mux/events/fan-out.js';
-import { World, type WorldOptions } from '../support/world.js';
+import { World, type WorldOptions } from '../support/world/world.js';
 
 const LOST = 'qmpmux has lost QEMU; it is not known whether this command was executed';
 const NOT_SENT = 'qmpmux has lost QEMU; this command was not executed';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { bucketOf, walkOrder } from '../../dist/qmp/json/dictionary.js';
-import { readInput, referenceInput } from '../support/client-input.js';
-import { anyValue } from '../support/json-text.js';
+import { anyValue } from '../support/text/json-text.js';
+import { readInput, referenceInput } from '../support/world/client-input.js';
 
 /** The id of a command with this id, as it comes back. */
 function back(id: string): string | null | undefined {

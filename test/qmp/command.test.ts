@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { type Read, readInput, referenceInput } from '../support/client-input.js';
-import { anyCommand } from '../support/json-text.js';
-import { ReferenceReader, type Value } from '../support/reference-reader.js';
+import { anyCommand } from '../support/text/json-text.js';
+import { type Read, readInput, referenceInput } from '../support/world/client-input.js';
+import { ReferenceReader, type Value } from '../support/world/reference-reader.js';
 
 /** What is said of the shape of a command, without QEMU's usual beginning; null for a good one. */
 function shape(input: string, allowOob: boolean): string | null {

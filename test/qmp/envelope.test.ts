@@ -4,9 +4,9 @@ import * as fc from 'fast-check';
 import { Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../../dist/qmp/stream/envelope.js';
 import { LineReader } from '../../dist/qmp/stream/lines.js';
 import { viewOf } from '../../dist/shared/bytes.js';
-import { pieces, readInput } from '../support/client-input.js';
-import { anySizes, anyValue } from '../support/json-text.js';
-import { bytesOf, textOf } from '../support/world.js';
+import { anySizes, anyValue } from '../support/text/json-text.js';
+import { pieces, readInput } from '../support/world/client-input.js';
+import { bytesOf, textOf } from '../support/world/world.js';
 
 interface Seen {
   readonly kind: string;

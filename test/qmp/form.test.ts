@@ -5,7 +5,7 @@ import { Form } from '../../dist/qmp/command-template.js';
 import { Parser } from '../../dist/qmp/json/parser.js';
 import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import { bytesOf as viewedBytes, viewOf } from '../../dist/shared/bytes.js';
-import { bytesOf, textOf } from '../support/world.js';
+import { bytesOf, textOf } from '../support/world/world.js';
 
 /** @returns the form of a command, as it is learned when that was read the long way */
 function formOf(command: string): Form | null {

@@ -7,8 +7,8 @@ import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import { Envelope, FOREIGN_ID } from '../../dist/qmp/stream/envelope.js';
 import { LineReader } from '../../dist/qmp/stream/lines.js';
 import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
-import { assertLinear, movedBytes } from '../support/work.js';
-import { bytesOf } from '../support/world.js';
+import { assertLinear, movedBytes } from '../support/text/work.js';
+import { bytesOf } from '../support/world/world.js';
 
 const MEGABYTE = 1024 * 1024;
 const parser = new Parser();

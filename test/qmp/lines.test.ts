@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { EDGE, LineReader } from '../../dist/qmp/stream/lines.js';
-import { pieces } from '../support/client-input.js';
-import { bytesOf, textOf } from '../support/world.js';
+import { pieces } from '../support/world/client-input.js';
+import { bytesOf, textOf } from '../support/world/world.js';
 
 interface Line {
   readonly text: string;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { emptyReturn, errorReply, eventMessage, genericError } from '../../dist/qmp/message.js';
 import { ascii, asciiText, concat, equals, startsWith } from '../../dist/shared/bytes.js';
-import { bytesOf, textOf } from '../support/world.js';
+import { bytesOf, textOf } from '../support/world/world.js';
 
 describe('a message of our own', () => {
   it('is written as QEMU writes it', () => {

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { decimalValue, formatDouble, formatInteger } from '../../dist/qmp/json/number.js';
-import { missing } from '../support/programs.js';
-import { seventeenDigits } from '../support/reference-reader.js';
-import { scratch } from '../support/scratch.js';
-import { bytesOf } from '../support/world.js';
+import { missing } from '../support/daemon/programs.js';
+import { scratch } from '../support/files/scratch.js';
+import { seventeenDigits } from '../support/world/reference-reader.js';
+import { bytesOf } from '../support/world/world.js';
 
 /** What C's `printf("%.17g")` makes of some doubles (glibc). */
 const recorded: readonly (readonly [number, string])[] = [

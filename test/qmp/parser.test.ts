@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Parser } from '../../dist/qmp/json/parser.js';
 import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
-import { readInput, referenceInput } from '../support/client-input.js';
-import { bytesOf } from '../support/world.js';
+import { readInput, referenceInput } from '../support/world/client-input.js';
+import { bytesOf } from '../support/world/world.js';
 
 /** What the parser says of one message: QEMU's text, `ok`, or `no object`. */
 function verdict(input: string): string {

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { PrettyFolder } from '../../dist/qmp/stream/pretty.js';
-import { pieces, readInput } from '../support/client-input.js';
-import { prettyPrinted } from '../support/fake-qemu.js';
-import { anySizes, anyValue } from '../support/json-text.js';
-import { bytesOf, textOf } from '../support/world.js';
+import { anySizes, anyValue } from '../support/text/json-text.js';
+import { pieces, readInput } from '../support/world/client-input.js';
+import { prettyPrinted } from '../support/world/fake-qemu.js';
+import { bytesOf, textOf } from '../support/world/world.js';
 
 function folded(text: string, sizes: readonly number[] = [Math.max(1, text.length)]): string {
   const folder = new PrettyFolder();

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Scan } from '../../dist/qmp/json/scanner.js';
-import { scannerOf } from '../support/client-input.js';
-import { bytesOf } from '../support/world.js';
+import { scannerOf } from '../support/world/client-input.js';
+import { bytesOf } from '../support/world/world.js';
 
 /** @returns errors, and `ok` for each message */
 function said(...pieces: readonly string[]): string[] {

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import { MAX_NESTING, MAX_TOKEN_BYTES, MAX_TOKEN_COUNT } from '../../dist/qmp/json/stream-limits.js';
 import { Token } from '../../dist/qmp/json/tokens.js';
-import { readInput, referenceInput } from '../support/client-input.js';
-import { bytesOf, textOf } from '../support/world.js';
+import { readInput, referenceInput } from '../support/world/client-input.js';
+import { bytesOf, textOf } from '../support/world/world.js';
 
 /** What the scanner finds: messages as they were written, errors with `! ` before them. */
 function found(input: string, chunkSize = Math.max(input.length, 1), scanner = new Scanner()): string[] {

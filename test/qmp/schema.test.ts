@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { JsonObject, JsonValue } from '../../dist/qmp/json/value.js';
 import { type Fault, Schema, type SchemaCommand, type SchemaType } from '../../dist/qmp/schema.js';
-import { recordedSchema } from '../support/recorded-schema.js';
+import { recordedSchema } from '../support/qemu/recorded-schema.js';
 
 function read(entities: JsonValue): Schema {
   const schema = Schema.read(entities);

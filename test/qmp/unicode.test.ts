@@ -10,8 +10,8 @@ import {
   readCodePoint,
   sequenceEnd,
 } from '../../dist/qmp/json/unicode.js';
-import { isCharacter, quoted, readUtf8, writeUtf8 } from '../support/reference-reader.js';
-import { bytesOf, textOf } from '../support/world.js';
+import { isCharacter, quoted, readUtf8, writeUtf8 } from '../support/world/reference-reader.js';
+import { bytesOf, textOf } from '../support/world/world.js';
 
 describe('a sequence of bytes', () => {
   it('is read as QEMU reads it, and ends where QEMU goes on', () => {

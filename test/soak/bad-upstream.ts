@@ -1,7 +1,7 @@
 /** What stands at QEMU's path for a while and is none: it greets and agrees as QEMU does, and then says anything. */
 import { createServer, type Socket } from 'node:net';
 import type { Random } from '../conformance/generator.js';
-import { FakeQemu } from '../support/fake-qemu.js';
+import { FakeQemu } from '../support/world/fake-qemu.js';
 import { garbageOf } from './garbage.js';
 
 export interface BadUpstream {

@@ -1,7 +1,7 @@
 /** A QEMU that agrees as QEMU does, answers now and then, and lies for the rest. */
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Random } from '../conformance/generator.js';
-import { FakeQemu } from '../support/fake-qemu.js';
+import { FakeQemu } from '../support/world/fake-qemu.js';
 import { garbageOf } from './garbage.js';
 
 const GREETING =

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { missing } from '../support/programs.js';
+import { missing } from '../support/daemon/programs.js';
 import { soak } from './soak.js';
 import { formatTable } from './table.js';
 

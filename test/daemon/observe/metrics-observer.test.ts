@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { MetricsJournal } from '../../../dist/daemon/observe/metrics-observer.js';
+import type { ClientId } from '../../../dist/mux/ports/link.js';
+import type { ClientView, CommandView } from '../../../dist/mux/ports/observer.js';
+
+const ids: readonly number[] = [1, 2];
+// a number a multiplexer would have counted
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion
+const client: ClientView = {
+  id: ids[0] as ClientId,
+  listener: 'unix:/run/mux',
+  peer: { kind: 'stdio' },
+  isConnected: true,
+};
+const ok = [Buffer.from('{"return": {}}\r\n')];
+const unknown = [
+  Buffer.from('{"id": 1, "error": {"class": "CommandNotFound", "desc": "The command x has not been found"}}\r\n'),
+];
+const failed = [Buffer.from('{"id": 1, "error": {"class": "GenericError", "desc": "no"}}\r\n')];
+
+function command(name: string): CommandView {
+  const none = new Uint8Array(0);
+  const id = { id: null, idBytes: null, idStart: 0, idEnd: 0 };
+  return { client, name, oob: false, raw: none, ...id, upstreamId: -1, receivedAt: 1000, sentAt: 3000, mark: 0 };
+}
+
+interface Setup {
+  readonly journal: MetricsJournal;
+  readonly waited: number[];
+  readonly took: number[];
+}
+
+function setup(): Setup {
+  const waited: number[] = [];
+  const took: number[] = [];
+  const into = (list: number[]) => ({ observe: (seconds: number) => void list.push(seconds) });
+  return { journal: new MetricsJournal(() => 10_000, into(waited), into(took)), waited, took };
+}
+
+function outcomes(journal: MetricsJournal): unknown {
+  return Object.fromEntries(
+    [...journal.commands].map(([name, figures]) => [name, Object.fromEntries(figures.outcomes)]),
+  );
+}
+
+describe('the numbers of a monitor', () => {
+  it('name commands that QEMU knows, and call what clients invent "other"', () => {
+    const { journal } = setup();
+    for (let i = 0; i < 10_000; i++) journal.answered(command(`invented-${i}`), unknown, true, 'upstream');
+    journal.denied(command('not-seen-yet'), 'default deny');
+    journal.answered(command('stop'), ok, false, 'upstream');
+    journal.answered(command('device_del'), failed, true, 'upstream');
+    journal.denied(command('stop'), 'a rule');
+    journal.answered(command('x'.repeat(65)), ok, false, 'upstream');
+    journal.answered(command('other'), ok, false, 'upstream');
+    assert.deepEqual(outcomes(journal), {
+      other: { error: 10_000, denied: 1, ok: 2 },
+      stop: { ok: 1, denied: 1 },
+      device_del: { error: 1 },
+    });
+  });
+
+  it('stay few when a peer that is no QEMU knows everything', () => {
+    const { journal } = setup();
+    for (let i = 0; i < 5000; i++) {
+      journal.answered(command(`c${i}`), ok, false, 'upstream');
+      journal.event(`E${i}`);
+    }
+    assert.ok(journal.commands.size <= 601 && journal.events.size <= 601);
+  });
+
+  it('tell the time in qmpmux from the time at QEMU, and count an answer from memory in neither', () => {
+    const { journal, waited, took } = setup();
+    journal.answered(command('query-name'), ok, false, 'cached');
+    journal.answered(command('query-name'), ok, false, 'upstream');
+    assert.deepEqual([waited, took], [[0.002], [0.007]]);
+    assert.deepEqual(
+      [...journal.replies],
+      [
+        ['cached', 1],
+        ['upstream', 1],
+      ],
+    );
+  });
+
+  it('count a command whose client was given an error once, though its answer comes later', () => {
+    const { journal } = setup();
+    journal.answered(command('stop'), ok, false, 'upstream');
+    journal.abandoned(command('stop'));
+    journal.answered(command('stop'), ok, false, 'late');
+    assert.deepEqual(outcomes(journal), { stop: { ok: 1, timeout: 1 } });
+    assert.equal(journal.replies.get('late'), 1);
+  });
+
+  it('know how many clients a listener has and why others are gone', () => {
+    const { journal } = setup();
+    for (let i = 0; i < 5; i++) journal.connected(client);
+    journal.disconnected(client, 'closed by the peer');
+    journal.disconnected(client, 'client closed');
+    journal.disconnected(client, '4.5 MiB unread');
+    journal.limited(client, client.listener, 'overfull');
+    journal.limited(null, client.listener, 'refusedByListener');
+    journal.disconnected(client, 'what nobody has thought of');
+    assert.deepEqual(journal.listeners.get('unix:/run/mux'), { clients: 1, connections: 5, denials: 0 });
+    assert.deepEqual(Object.fromEntries(journal.disconnects), { client: 2, overfull: 1, other: 1 });
+  });
+
+  it('count the loss of a QEMU that had been there, not each attempt to reach one', () => {
+    const { journal } = setup();
+    const running = { name: 'running', oob: true, pretty: false, version: '7.2.0' } as const;
+    for (const state of [
+      { name: 'lost', reason: 'x' },
+      running,
+      { name: 'lost', reason: 'x' },
+      { name: 'lost', reason: 'y' },
+    ] as const) {
+      journal.upstream(state);
+    }
+    assert.equal(journal.losses, 1);
+  });
+});

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Recorder } from '../../../dist/audit/write/recorder.js';
+import { LogJournal } from '../../../dist/daemon/observe/log-observer.js';
+import { Journals } from '../../../dist/daemon/observe/observer-group.js';
+import type { Journal } from '../../../dist/mux/ports/observer.js';
+
+function methodsOf(journal: { readonly prototype: object }): string[] {
+  return Object.getOwnPropertyNames(journal.prototype).filter((name) => name !== 'constructor');
+}
+
+test('several journals are told all that any journal takes, in order, with what it was told', () => {
+  const told: unknown[][] = [];
+  // Takes every call there may be.
+  const journal = (name: string) =>
+    new Proxy(
+      {},
+      {
+        get: (_, method) =>
+          method === 'wantsRaw'
+            ? name === 'b'
+            : (...args: unknown[]) => {
+                told.push([name, method, ...args]);
+                return method === 'flush' && name === 'b' ? 'trouble' : null;
+              },
+      },
+    );
+  // What a proxy is, no type can say.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  const all = new Journals([journal('a'), journal('b')] as Journal[]);
+  assert.equal(all.wantsRaw, true);
+  const methods = new Set([...methodsOf(Recorder), ...methodsOf(LogJournal)]);
+  assert.ok(methods.size > 10);
+  for (const method of methods) {
+    told.length = 0;
+    // The same.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    const call = Reflect.get(all, method) as ((...args: unknown[]) => unknown) | undefined;
+    assert.ok(call !== undefined, `${method} is not passed on`);
+    const given = Array.from({ length: call.length }, (_, index) => `${method} ${index}`);
+    const result = call.apply(all, given);
+    assert.deepEqual(told, [
+      ['a', method, ...given],
+      ['b', method, ...given],
+    ]);
+    assert.equal(result, method === 'flush' ? 'trouble' : undefined);
+  }
+});

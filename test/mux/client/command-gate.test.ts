@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { CommandGate } from '../../../dist/mux/client/command-gate.js';
+import { CommandIntake, Found } from '../../../dist/mux/client/command-intake.js';
+import type { Session } from '../../../dist/mux/client/session.js';
+import { ClientDescriptors } from '../../../dist/mux/descriptors/client-descriptors.js';
+import { RulePolicy } from '../../../dist/mux/policy/policy.js';
+import type { ClientOptions } from '../../../dist/mux/ports/client-port.js';
+import { policyOf } from '../../support/text/policies.js';
+import { bytesOf, FakeDescriptor, World, type WorldOptions } from '../../support/world/world.js';
+
+const denyAll = new RulePolicy('none', [], false);
+
+interface Situation {
+  readonly world?: WorldOptions;
+  readonly client?: Partial<ClientOptions>;
+  /** Whether QEMU has gone. */
+  readonly isLost?: boolean;
+  /** Whether a descriptor comes with the command. */
+  readonly descriptor?: FakeDescriptor;
+}
+
+/** @returns the fate of one command, in words */
+function fateOf(input: string, situation: Situation = {}): string {
+  const world = World.running(situation.world);
+  // The port of a client is its session; here it only owns the command.
+  const session = world.client().port as Session;
+  if (situation.isLost === true) world.mux.upstreamClosed('gone');
+  const intake = new CommandIntake(world.mux, session);
+  const descriptors = new ClientDescriptors();
+  if (situation.descriptor !== undefined) descriptors.arrive(0, [situation.descriptor], null);
+  const options = { listener: 'unix:/a', peer: { kind: 'unix' as const }, ...situation.client };
+  const gate = new CommandGate(world.mux, session, intake, descriptors, options);
+  intake.push(bytesOf(input));
+  assert.equal(intake.next(true, gate.passesKnown), Found.Command);
+  const fate = gate.judge();
+  switch (fate.kind) {
+    case 'passed on':
+      return fate.use === null ? 'passed on' : `passed on with ${fate.use.descriptor?.path ?? 'no descriptor'}`;
+    case 'carried out here':
+      return 'carried out here';
+    case 'refused':
+      return `refused by ${fate.rule}: ${fate.desc}`;
+  }
+}
+
+describe('a command that was read', () => {
+  const ours = '{"execute":"__org.qmpmux_query-status"}';
+  const getfd = '{"execute":"getfd","arguments":{"fdname":"a"}}';
+
+  it('is passed on to QEMU where nothing is against it', () => {
+    assert.equal(fateOf('{"execute":"stop"}'), 'passed on');
+    assert.equal(fateOf('{"exec-oob":"yank"}'), 'passed on');
+    assert.equal(fateOf(ours), 'passed on');
+  });
+
+  it('is carried out here if it is one of ours and its client may have them, with or without QEMU', () => {
+    const client = { extensions: true };
+    assert.equal(fateOf(ours, { client }), 'carried out here');
+    assert.equal(fateOf(ours, { client, isLost: true, world: { mux: { keepClients: true } } }), 'carried out here');
+    assert.equal(fateOf('{"execute":"__org.qmpmux_nothing"}', { client }), 'passed on');
+  });
+
+  it('is judged by its client’s policy before anything else', () => {
+    const client = { policy: denyAll, extensions: true };
+    assert.equal(
+      fateOf(ours, { client, isLost: true, world: { mux: { keepClients: true } } }),
+      "refused by policy none: default deny: Command '__org.qmpmux_query-status' is not allowed here (policy none)",
+    );
+    const long = 'x'.repeat(150);
+    assert.equal(
+      fateOf(`{"execute":"${long}"}`, { client }),
+      `refused by policy none: default deny: Command '${long.slice(0, 100)}' is not allowed here (policy none)`,
+    );
+  });
+
+  it('is refused for an action that it carries, which the record and the client are told of', () => {
+    const client = { policy: policyOf(['deny drive-backup'], true) };
+    const actions = '[{"type":"abort","data":{}},{"type":"drive-backup","data":{}}]';
+    assert.equal(
+      fateOf(`{"execute":"transaction","arguments":{"actions":${actions}}}`, { client }),
+      "refused by policy test: deny drive-backup, for action drive-backup: Action 'drive-backup' of command 'transaction' is not allowed here (policy test)",
+    );
+  });
+
+  it('is refused while QEMU is away', () => {
+    assert.equal(
+      fateOf('{"execute":"stop"}', { isLost: true, world: { mux: { keepClients: true } } }),
+      'refused by no upstream: qmpmux has lost QEMU and waits for it; this command was not executed',
+    );
+  });
+
+  it('is refused out-of-band where the QEMU that is connected now knows no such thing', () => {
+    assert.equal(
+      fateOf('{"exec-oob":"yank"}', { world: { oob: false } }),
+      'refused by no oob: the QEMU that is connected now does not support out-of-band commands',
+    );
+  });
+
+  it('takes the descriptor that came with it; one that is denied closes it', () => {
+    const descriptor = new FakeDescriptor('/disk');
+    assert.equal(fateOf(getfd, { descriptor, world: { carries: true } }), 'passed on with /disk');
+    assert.equal(descriptor.isClosed, false);
+    const other = new FakeDescriptor('/other');
+    assert.match(
+      fateOf(getfd, { descriptor: other, client: { policy: denyAll } }),
+      /^refused by policy none: default deny/,
+    );
+    assert.equal(other.isClosed, true);
+    const third = new FakeDescriptor('/third');
+    assert.match(fateOf(getfd, { descriptor: third }), /^refused by no way for descriptors/);
+    assert.equal(third.isClosed, true);
+    assert.equal(
+      fateOf(getfd, { client: { noDescriptors: 'not here' } }),
+      'refused by no descriptors on this socket: not here',
+    );
+  });
+});

@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { CommandIntake, Found } from '../../../dist/mux/client/command-intake.js';
+import type { Session } from '../../../dist/mux/client/session.js';
+import type { PendingCommand } from '../../../dist/mux/commands/command.js';
+import type { Limits } from '../../../dist/mux/ports/limits.js';
+import { bytesOf as viewedBytes } from '../../../dist/shared/bytes.js';
+import { bytesOf, textOf, World } from '../../support/world/world.js';
+
+interface Options {
+  readonly journal?: boolean;
+  readonly limits?: Partial<Limits>;
+}
+
+/** An intake by itself, beside the one that its session has. */
+class Intake {
+  readonly world: World;
+  readonly intake: CommandIntake;
+
+  constructor({ journal = true, limits = {} }: Options = {}) {
+    this.world = World.running({ journal, mux: { limits } });
+    // The port of a client is its session; here it only owns the commands.
+    this.intake = new CommandIntake(this.world.mux, this.world.client().port as Session);
+  }
+
+  /** Hands bytes in. @returns what was found, in words */
+  read(input: string, mayBeKnown = true): string[] {
+    this.intake.push(bytesOf(input));
+    const found: string[] = [];
+    for (let each = this.#next(mayBeKnown); each !== null; each = this.#next(mayBeKnown)) found.push(each);
+    return found;
+  }
+
+  #next(mayBeKnown: boolean): string | null {
+    const { intake } = this;
+    switch (intake.next(true, mayBeKnown)) {
+      case Found.Nothing:
+        return null;
+      case Found.Command: {
+        const command = intake.takeForQemu();
+        intake.learn();
+        return `command ${describeCommand(command)}`;
+      }
+      case Found.Known:
+        return `known ${describeCommand(intake.takeKnown())}`;
+      case Found.Malformed:
+        return `malformed: ${intake.fault}`;
+      case Found.Misshapen:
+        return `misshapen: ${this.world.mux.reader.shapeError}`;
+      case Found.Later:
+        return 'later';
+    }
+  }
+}
+
+function describeCommand(command: PendingCommand): string {
+  const { name, oob, id, wire, wireStart, wireEnd, raw, isPlainQuery } = command;
+  const words = [
+    ...(oob ? ['oob'] : []),
+    name,
+    id === null ? 'no id' : textOf(id),
+    textOf(viewedBytes(wire).subarray(wireStart, wireEnd)),
+    ...(isPlainQuery ? ['plain'] : []),
+    textOf(raw),
+  ];
+  command.release();
+  return words.join(' | ');
+}
+
+/** The kinds of what was found, as often as each came. */
+function kinds(found: readonly string[]): string[] {
+  return found.map((each) => each.split(' ', 1)[0] ?? '');
+}
+
+describe('what a client writes', () => {
+  it('becomes commands, with what goes upstream of each and what its id comes back as', () => {
+    assert.deepEqual(
+      new Intake().read(
+        ' {"execute": "query-status", "id": 1.0}{"exec-oob":"x"}{"execute":"stop","arguments":{"a":1}}',
+      ),
+      [
+        'command query-status | 1 | {"execute":"query-status","id": | plain | {"execute": "query-status", "id": 1.0}',
+        'command oob | x | no id | {"exec-oob":"x","id": | {"exec-oob":"x"}',
+        'command stop | no id | {"execute":"stop","arguments":{"a":1},"id": | {"execute":"stop","arguments":{"a":1}}',
+      ],
+    );
+  });
+
+  it('and is none is told apart: what cannot be read, what is no object, and what has another shape', () => {
+    assert.deepEqual(new Intake().read('] [] {"a":1,"a":2} {"a":1} {"execute":"b"}'), [
+      'malformed: JSON parse error, expecting value',
+      'malformed: QMP input must be a JSON object',
+      'malformed: JSON parse error, duplicate key',
+      "misshapen: QMP input member 'a' is unexpected",
+      'command b | no id | {"execute":"b","id": | {"execute":"b"}',
+    ]);
+  });
+
+  it('is read as the same in pieces of any size', () => {
+    const input = '{"execute":"a","id":"x"}\n]{"execute":"b"}{"a":1}'.repeat(20);
+    const whole = new Intake().read(input, false);
+    assert.equal(whole.length, 80);
+    for (const size of [1, 3, 17]) {
+      const intake = new Intake();
+      const found: string[] = [];
+      for (let at = 0; at < input.length; at += size) found.push(...intake.read(input.slice(at, at + size), false));
+      assert.deepEqual(found, whole);
+    }
+  });
+
+  it('is counted as read up to the end of the command at hand', () => {
+    const { intake } = new Intake();
+    intake.push(bytesOf('{"execute":"a"} {"execute":"b"} {"exe'));
+    assert.equal(intake.next(false, true), Found.Command);
+    assert.deepEqual([intake.readBytes, intake.length], [15, 15]);
+    assert.equal(intake.next(false, true), Found.Command);
+    assert.deepEqual([intake.readBytes, intake.length], [31, 15]);
+    assert.equal(intake.next(false, true), Found.Nothing);
+    assert.equal(intake.readBytes, 37);
+    assert.ok(intake.heldBytes > 0);
+    intake.drop();
+    assert.equal(intake.heldBytes, 0);
+  });
+
+  it('is kept as it was written only for a journal that wants it', () => {
+    assert.deepEqual(new Intake({ journal: false }).read('{"execute":"a"}'), [
+      'command a | no id | {"execute":"a","id": | ',
+    ]);
+  });
+});
+
+describe('a command that a client sends again and again', () => {
+  const often = '{"execute":"query-a","id":7}'.repeat(8);
+
+  it('is known by its form after a while, and becomes the same', () => {
+    const intake = new Intake();
+    assert.deepEqual(new Set(kinds(intake.read(often))), new Set(['command']));
+    assert.deepEqual(intake.read('{"execute":"query-a","id":"x"}{"execute":"query-a","id":12}'), [
+      'command query-a | "x" | {"execute":"query-a","id": | plain | {"execute":"query-a","id":"x"}',
+      'known query-a | 12 | {"execute":"query-a","id": | plain | {"execute":"query-a","id":12}',
+    ]);
+  });
+
+  it('is read whole where more than its bytes decide what becomes of it', () => {
+    const intake = new Intake();
+    intake.read(often);
+    assert.deepEqual(kinds(intake.read('{"execute":"query-a","id":8}', false)), ['command']);
+    assert.deepEqual(kinds(intake.read('{"execute":"query-a","id":9}', true)), ['known']);
+  });
+
+  it('is never known where it may be too long, is out-of-band, or takes a descriptor', () => {
+    const read = (options: Options, input: string) => new Set(kinds(new Intake(options).read(input.repeat(40))));
+    assert.ok(read({}, '{"execute":"a"}').has('known'));
+    for (const [options, input] of [
+      [{ limits: { commandBytes: 500 } }, '{"execute":"a"}'],
+      [{}, '{"exec-oob":"a"}'],
+      [{}, '{"execute":"getfd","arguments":{"fdname":"a"}}'],
+    ] as const) {
+      assert.deepEqual(read(options, input), new Set(['command']));
+    }
+  });
+
+  it('is one of the four that were learnt last', () => {
+    const intake = new Intake();
+    const command = (name: string) => `{"execute":"${name}"}`;
+    for (const name of ['a', 'b', 'c', 'd', 'e']) intake.read(command(name).repeat(8));
+    assert.deepEqual(kinds(intake.read(['a', 'b', 'c', 'd', 'e'].map(command).join(''))), [
+      'command',
+      'known',
+      'known',
+      'known',
+      'known',
+    ]);
+  });
+});
+
+describe('a large message', () => {
+  const large = `{"execute":"a","arguments":{"x":[${'"\\n",'.repeat(200_000)}1]},"id":1}`;
+
+  it('is parsed in steps, and comes to the same as a small one', () => {
+    const found = new Intake().read(`${large}{"execute":"b"}`);
+    const steps = found.filter((each) => each === 'later').length;
+    assert.ok(steps > 5 && steps < 100, `${steps} steps`);
+    assert.deepEqual(kinds(found.filter((each) => each !== 'later')), ['command', 'command']);
+    const [first = ''] = found.filter((each) => each.startsWith('command'));
+    assert.equal(first, `command a | 1 | ${large.slice(0, -2)} | ${large}`.replace('"id":1 |', '"id": |'));
+  });
+
+  it('keeps what comes while it is parsed in its place', () => {
+    const { intake, world } = new Intake();
+    intake.push(bytesOf(large));
+    assert.equal(intake.next(true, true), Found.Later);
+    const held = intake.heldBytes;
+    assert.ok(held > 2 * large.length, 'what it becomes is counted before it is made');
+    for (const piece of ['{"execute":', '"b"}', '[]']) intake.push(bytesOf(piece));
+    assert.equal(intake.heldBytes, held + '{"execute":"b"}[]'.length);
+    const found: unknown[] = [];
+    for (let each = intake.next(true, true); each !== Found.Nothing; each = intake.next(true, true)) {
+      if (each === Found.Command) found.push(world.mux.reader.name);
+      else if (each !== Found.Later) found.push(each);
+    }
+    assert.deepEqual(found, ['a', 'b', Found.Malformed]);
+    assert.equal(intake.heldBytes, 0);
+  });
+
+  it('is dropped in the middle of it when its client is', () => {
+    const { intake } = new Intake();
+    intake.push(bytesOf(large));
+    assert.equal(intake.next(true, true), Found.Later);
+    intake.drop();
+    assert.equal(intake.heldBytes, 0);
+    assert.equal(intake.next(true, true), Found.Nothing);
+  });
+});
+
+describe('an id', () => {
+  it('of up to 64 KiB is taken, and of more is malformed, whatever it is made of', () => {
+    const most = 65_536;
+    const all: readonly ((size: number) => string)[] = [
+      (size) => `"${'x'.repeat(size - 2)}"`,
+      (size) => `"${'\\n'.repeat(size / 2 - 1)}"`,
+      (size) => `[${' '.repeat(size - 2)}]`,
+      (size) => `[[${'"",'.repeat(Math.floor((size - 6) / 3))}${' '.repeat((size - 6) % 3)}""]]`,
+    ];
+    for (const make of all) {
+      for (const size of [most, most + 2]) {
+        const id = make(size);
+        assert.equal(id.length, size);
+        const found = new Intake({ journal: false })
+          .read(`{"execute":"a","id":${id}}`)
+          .filter((each) => each !== 'later');
+        assert.deepEqual(kinds(found), [size === most ? 'command' : 'malformed:']);
+      }
+    }
+  });
+});

@@ -1,0 +1,165 @@
+/**
+ * A client's input through Scanner, Parser and CommandReader, as the multiplexer uses them, and through the reference
+ * reader, both told in the same form, so that they can be compared.
+ */
+
+import { CommandReader, ID_MEMBER } from '../../../dist/qmp/command.js';
+import { Form } from '../../../dist/qmp/command-template.js';
+import { canonicalValue } from '../../../dist/qmp/json/canonical.js';
+import { Parser } from '../../../dist/qmp/json/parser.js';
+import type { Dialect } from '../../../dist/qmp/json/prompt-stream.js';
+import { Scan, Scanner } from '../../../dist/qmp/json/scanner.js';
+import { quote } from '../../../dist/qmp/json/unicode.js';
+import { bytesOf as viewedBytes } from '../../../dist/shared/bytes.js';
+import { ReferencePromptReader } from './reference-prompt-reader.js';
+import { judged, type Limits, quoted, ReferenceReader } from './reference-reader.js';
+import { bytesOf, textOf } from './world.js';
+
+/** What one message came to. Texts are as QEMU writes them, in quotes. */
+export type Told =
+  | { readonly error: string; readonly id: string | null; readonly oob: boolean }
+  | {
+      readonly name: string;
+      readonly id: string | null;
+      readonly oob: boolean;
+      readonly args: string;
+      /** The message as the client wrote it. */
+      readonly raw: string;
+    };
+
+export interface Read {
+  readonly told: Told[];
+  /** What would go upstream for each command, but for its id and its closing brace. */
+  readonly wires: string[];
+  /** How many of them were of a form that had been learned. */
+  known: number;
+}
+
+const parser = new Parser();
+const reader = new CommandReader();
+
+/** Cuts `input` (latin1) into pieces of these sizes, the last of which is used for the rest. */
+export function pieces(input: string, sizes: readonly number[]): string[] {
+  const all: string[] = [];
+  let at = 0;
+  for (let i = 0; at < input.length; i++) {
+    const size = sizes[Math.min(i, sizes.length - 1)] ?? input.length;
+    all.push(input.slice(at, at + size));
+    at += Math.max(size, 0);
+    if (size <= 0 && i >= sizes.length - 1) throw new Error('the last size must be positive');
+  }
+  return all;
+}
+
+/** What is known of the commands of a form: all but the id. */
+interface Known {
+  readonly form: Form;
+  readonly name: string;
+  readonly args: string;
+}
+
+/** @returns whether the next message was one of a known form, and was taken */
+function takeKnown(read: Read, scanner: Scanner, known: readonly Known[]): boolean {
+  const one = known.find(({ form }) => scanner.nextIs(form));
+  if (one === undefined) return false;
+  const { form, name, args } = one;
+  const text = (start: number, end: number) => textOf(scanner.bytes.subarray(start, end));
+  const id = form.idStart < 0 ? null : text(form.idStart, form.idEnd);
+  read.told.push({ name, id, oob: false, args, raw: text(scanner.start, scanner.end) });
+  read.wires.push(withoutIdMember(textOf(viewedBytes(form.wire))));
+  read.known++;
+  return true;
+}
+
+/**
+ * @param sizes of the chunks; one chunk by default
+ * @param learns whether the forms of commands are learned, and looked for before anything else
+ */
+export function readInput(
+  input: string,
+  options: { sizes?: readonly number[]; allowOob?: boolean; scanner?: Scanner; learns?: boolean } = {},
+): Read {
+  const scanner = options.scanner ?? new Scanner();
+  const read: Read = { told: [], wires: [], known: 0 };
+  const known: Known[] = [];
+  for (const piece of pieces(input, options.sizes ?? [Math.max(input.length, 1)])) {
+    scanner.push(bytesOf(piece));
+    for (;;) {
+      if (takeKnown(read, scanner, known)) continue;
+      const found = scanner.next();
+      if (found === Scan.NeedMore) break;
+      take(read, scanner, found === Scan.Malformed, options.allowOob ?? true);
+      const last = read.told.at(-1);
+      if (options.learns !== true || last === undefined || 'error' in last || last.oob) continue;
+      const form = Form.of(scanner, parser, reader);
+      if (form !== null) known.push({ form, name: last.name, args: last.args });
+    }
+  }
+  return read;
+}
+
+function take(read: Read, scanner: Scanner, isMalformed: boolean, allowOob: boolean): void {
+  const { told } = read;
+  if (isMalformed) {
+    told.push({ error: quote(scanner.error), id: null, oob: false });
+    return;
+  }
+  // In steps of many sizes, which make no difference.
+  parser.begin(scanner.bytes, scanner.tokens);
+  for (let budget = 1; !parser.step(budget); budget = (budget % 60) + 7);
+  if (parser.error !== null || !parser.isObject) {
+    told.push({ error: quote(parser.error ?? 'QMP input must be a JSON object'), id: null, oob: false });
+    return;
+  }
+  reader.read(scanner, parser, allowOob);
+  const written = reader.id(scanner);
+  const id = written === null ? null : textOf(written);
+  const oob = reader.isOutOfBand;
+  if (reader.shapeError !== null) {
+    told.push({ error: quote(reader.shapeError), id, oob });
+    return;
+  }
+  const hasArguments = reader.argumentsToken >= 0;
+  const args = hasArguments ? textOf(canonicalValue(scanner.bytes, scanner.tokens, reader.argumentsToken)) : '{}';
+  told.push({
+    name: quote(reader.name),
+    id,
+    oob,
+    args,
+    raw: textOf(scanner.bytes.subarray(scanner.start, scanner.end)),
+  });
+  // Room before and behind, to see that only its own is written to.
+  const room = scanner.end - scanner.start + ID_MEMBER.length;
+  const out = new Uint8Array(room + 8).fill(0xee);
+  const end = reader.writeWire(scanner, parser, out, 4);
+  if (end > 4 + room || out[3] !== 0xee || out[end] !== 0xee)
+    throw new Error('the wire form is longer than the message');
+  read.wires.push(withoutIdMember(textOf(out.subarray(4, end))));
+}
+
+function withoutIdMember(wire: string): string {
+  const member = textOf(ID_MEMBER);
+  if (!wire.endsWith(member)) throw new Error('the wire form does not end where the id is to stand');
+  return wire.slice(0, -member.length);
+}
+
+/** A scanner for one of QEMU's dialects. */
+export function scannerOf(dialect: Dialect, maxBytes?: number): Scanner {
+  const scanner = new Scanner(maxBytes);
+  scanner.dialect = dialect;
+  return scanner;
+}
+
+/** The same by the reference reader, which knows nothing of wire forms. */
+export function referenceInput(
+  input: string,
+  options: { allowOob?: boolean; limits?: Limits; dialect?: Dialect } = {},
+): Told[] {
+  const reference =
+    options.dialect === 'prompt' ? new ReferencePromptReader(options.limits) : new ReferenceReader(options.limits);
+  return reference.read(input).map((outcome) => {
+    const said = judged(outcome, options.allowOob ?? true);
+    if ('error' in said) return { ...said, error: quoted(said.error) };
+    return { ...said, name: quoted(said.name), raw: 'source' in outcome ? outcome.source : '' };
+  });
+}
