@@ -11,7 +11,7 @@ import { ListenError } from '../system/listen-error.js';
 import { packageVersion } from '../system/version.js';
 import { ConfigError, type DaemonConfig, type MonitorConfig } from './config/config.js';
 import type { SocketChange } from './listeners/client-listeners.js';
-import { Descriptors } from './listeners/open-file-budget.js';
+import { OpenFileBudget } from './listeners/open-file-budget.js';
 import { MonitorService, multiplexerTime, stackOf } from './monitor-service.js';
 import type { Metrics } from './observe/metrics.js';
 import type { MetricsServer } from './observe/metrics-server.js';
@@ -45,7 +45,7 @@ export class Daemon {
   readonly #options: DaemonOptions;
   /** What is carried out now. */
   #config: DaemonConfig;
-  readonly #descriptors: Descriptors;
+  readonly #descriptors: OpenFileBudget;
   /** By the monitor's name. */
   readonly #services = new Map<string, MonitorService>();
   #audit: Audit | null = null;
@@ -61,7 +61,7 @@ export class Daemon {
   constructor(options: DaemonOptions) {
     this.#options = options;
     this.#config = options.config;
-    this.#descriptors = new Descriptors(options.config.monitors.length);
+    this.#descriptors = new OpenFileBudget(options.config.monitors.length);
   }
 
   /**

@@ -10,32 +10,32 @@ import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import { Multiplexer } from '../mux/multiplexer.js';
 import { canAddMonitors } from '../mux/policy/monitor-commands.js';
 import type { Host, UpstreamState } from '../mux/ports/link.js';
-import type { Journal } from '../mux/ports/observer.js';
+import type { Observer } from '../mux/ports/observer.js';
 import { formatAddress, type UpstreamAddress } from '../net/address/address.js';
-import { Upstream } from '../net/connect/upstream-connector.js';
+import { UpstreamConnector } from '../net/connect/upstream-connector.js';
 import type { Log } from '../shared/log.js';
 import { packageVersion } from '../system/version.js';
 import type { ListenerConfig, MonitorConfig } from './config/config.js';
 import type { PolicyRules } from './config/policies.js';
-import { Doors, type SocketChange } from './listeners/client-listeners.js';
+import { ClientListeners, type SocketChange } from './listeners/client-listeners.js';
 import { FaultGuard } from './listeners/fault-guard.js';
-import { Turn } from './listeners/flush-scheduler.js';
-import type { Descriptors } from './listeners/open-file-budget.js';
-import { ChannelJournal } from './observe/channel-observer.js';
-import { LogJournal } from './observe/log-observer.js';
+import { FlushScheduler } from './listeners/flush-scheduler.js';
+import type { OpenFileBudget } from './listeners/open-file-budget.js';
+import { ChannelObserver } from './observe/channel-observer.js';
+import { LogObserver } from './observe/log-observer.js';
 import type { MonitorFigures } from './observe/monitor-figures.js';
-import { Journals } from './observe/observer-group.js';
+import { ObserverGroup } from './observe/observer-group.js';
 import { TakenPlace } from './taken-place.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;
   readonly log: Log;
   /** The audit log's, besides one that writes to `log`. */
-  readonly audit: Journal | null;
+  readonly audit: Observer | null;
   /** Counts what happens; null when nobody asks for it. */
-  readonly metrics: Journal | null;
+  readonly metrics: Observer | null;
   /** Shared by all monitors of the daemon. */
-  readonly descriptors: Descriptors;
+  readonly descriptors: OpenFileBudget;
   /** The policies that listeners may name. */
   readonly policies: ReadonlyMap<string, PolicyRules>;
   /** How long commands in flight may take when the service stops, in milliseconds. */
@@ -63,12 +63,12 @@ export class MonitorService {
   readonly upstream: string;
   readonly #log: Log;
   readonly #multiplexer: Multiplexer;
-  readonly #upstream: Upstream;
-  readonly #ownJournals: readonly Journal[];
-  readonly #metrics: Journal | null;
-  readonly #doors: Doors;
+  readonly #upstream: UpstreamConnector;
+  readonly #ownObservers: readonly Observer[];
+  readonly #metrics: Observer | null;
+  readonly #listeners: ClientListeners;
   readonly #faults: FaultGuard;
-  readonly #turn = new Turn(
+  readonly #turn = new FlushScheduler(
     () => {
       this.#faults.run(() => {
         this.#multiplexer.commit();
@@ -92,7 +92,7 @@ export class MonitorService {
     this.upstream = formatAddress(config.upstream);
     this.#log = log;
     this.#faults = new FaultGuard(options.failed);
-    this.#ownJournals = [new ChannelJournal(config.name, multiplexerTime), new LogJournal(log)];
+    this.#ownObservers = [new ChannelObserver(config.name, multiplexerTime), new LogObserver(log)];
     this.#metrics = options.metrics;
     this.#multiplexer = new Multiplexer({
       name: config.name,
@@ -107,19 +107,19 @@ export class MonitorService {
       probeAfter: config.upstream.kind === 'libvirt' ? 0 : config.probeAfter,
       probeTimeout: config.probeTimeout,
       limits: config.limits,
-      journal: this.#newJournal(options.audit),
+      observer: this.#newObserver(options.audit),
       services: {
         version: packageVersion(),
         upstream: this.upstream,
         instance: randomBytes(6).toString('hex'),
-        listeners: () => this.#doors.report,
+        listeners: () => this.#listeners.report,
         reload: options.reload,
       },
     });
     this.drainTime = options.drainTime;
     const { upstream } = config;
     this.#takenPlace = config.takeover && upstream.kind === 'unix' ? new TakenPlace(upstream.path, log) : null;
-    this.#upstream = new Upstream({
+    this.#upstream = new UpstreamConnector({
       address: this.#takenPlace?.upstream ?? upstream,
       ...(this.#takenPlace === null ? {} : { prepare: () => this.#takenPlace?.take() ?? Promise.resolve(null) }),
       receiver: {
@@ -144,7 +144,7 @@ export class MonitorService {
       log,
       keepsClients: config.keepClients,
     });
-    this.#doors = new Doors({
+    this.#listeners = new ClientListeners({
       listen: this.#listenersOf(config.listen),
       policies: options.policies,
       multiplexer: this.#multiplexer,
@@ -189,7 +189,7 @@ export class MonitorService {
 
   /** Where clients can connect, or could while QEMU is there. */
   get places(): readonly string[] {
-    return this.#doors.places;
+    return this.#listeners.places;
   }
 
   /**
@@ -199,7 +199,7 @@ export class MonitorService {
    */
   async check(except: ReadonlySet<string> = new Set()): Promise<void> {
     await this.#takenPlace?.check(except);
-    await this.#doors.check(except);
+    await this.#listeners.check(except);
   }
 
   /** Undoes what `check` did, for a service that is not to be started after all. */
@@ -219,12 +219,12 @@ export class MonitorService {
     policies: ReadonlyMap<string, PolicyRules>,
     except: ReadonlySet<string>,
   ): Promise<SocketChange> {
-    return this.#doors.prepare(this.#listenersOf(listen), policies, except);
+    return this.#listeners.prepare(this.#listenersOf(listen), policies, except);
   }
 
   /** Records in another audit log, or none, from now on. */
-  audit(journal: Journal | null): void {
-    this.#multiplexer.replaceJournal(this.#newJournal(journal));
+  audit(observer: Observer | null): void {
+    this.#multiplexer.replaceObserver(this.#newObserver(observer));
   }
 
   /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen; it may be called again then */
@@ -239,7 +239,7 @@ export class MonitorService {
       setImmediate(() => {
         this.#faults.run(() => {
           this.#multiplexer.tick(missed);
-          this.#doors.look();
+          this.#listeners.look();
         });
       });
     }, TICK);
@@ -253,7 +253,7 @@ export class MonitorService {
   async stop(reason: string): Promise<void> {
     if (this.#abandoned !== null) return this.#abandoned;
     try {
-      this.#doors.close();
+      this.#listeners.close();
       await this.#drain(reason);
       if (this.#ticker !== null) clearInterval(this.#ticker);
       await this.#takeLeave(reason);
@@ -271,15 +271,15 @@ export class MonitorService {
 
   async #abandon(reason: string): Promise<void> {
     try {
-      this.#doors.close();
+      this.#listeners.close();
       if (this.#ticker !== null) clearInterval(this.#ticker);
       try {
-        // So that what clients have left is released, and the journals know of their end.
+        // So that what clients have left is released, and the observers know of their end.
         this.#multiplexer.close(reason);
       } catch (error) {
         this.#log.warn({ error: stackOf(error) }, 'a second fault, while a monitor was ended after the first');
       }
-      for (const link of this.#doors.links) link.destroy();
+      for (const link of this.#listeners.links) link.destroy();
       await this.#upstream.stop();
     } finally {
       await this.#takenPlace?.giveBack();
@@ -289,7 +289,7 @@ export class MonitorService {
   async #takeLeave(reason: string): Promise<void> {
     const upstreamStopped = this.#upstream.stop();
     this.#multiplexer.close(reason);
-    const { links } = this.#doors;
+    const { links } = this.#listeners;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => {
       timer = setTimeout(resolve, FAREWELL);
@@ -304,10 +304,10 @@ export class MonitorService {
     return this.#takenPlace?.listenersOf(listen) ?? listen;
   }
 
-  #newJournal(audit: Journal | null): Journal {
+  #newObserver(audit: Observer | null): Observer {
     this.#isAudited = audit !== null;
-    const first = [audit, this.#metrics].filter((journal) => journal !== null);
-    return new Journals([...first, ...this.#ownJournals]);
+    const first = [audit, this.#metrics].filter((observer) => observer !== null);
+    return new ObserverGroup([...first, ...this.#ownObservers]);
   }
 
   #newHost(): Host {
@@ -341,7 +341,7 @@ export class MonitorService {
   /** Says which listeners let clients make a way round the audit log, once for each. */
   #warnOfMonitors(version: string): void {
     if (!this.#isAudited || !canAddMonitors(version)) return;
-    const listeners = this.#doors.openToMonitors.filter((place) => !this.#warnedOf.has(place));
+    const listeners = this.#listeners.openToMonitors.filter((place) => !this.#warnedOf.has(place));
     for (const place of listeners) this.#warnedOf.add(place);
     if (listeners.length === 0) return;
     this.#log.warn(
@@ -351,13 +351,13 @@ export class MonitorService {
   }
 
   #upstreamChanged(state: UpstreamState): void {
-    if (state.name !== 'running') this.#doors.close();
+    if (state.name !== 'running') this.#listeners.close();
     this.#upstream.follow(state);
     if (state.name !== 'running') return;
     const { version, oob, pretty, lines } = state;
     this.#log.info({ version, oob, ...(pretty && { pretty }), lines }, 'connected to QEMU');
     this.#warnOfMonitors(version);
-    this.#doors.open();
+    this.#listeners.open();
   }
 }
 

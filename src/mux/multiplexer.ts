@@ -4,7 +4,7 @@
  * A turn: connections hand in what they read (`receive`, `upstreamReceive`), nothing is written yet. Then the host calls
  * `commit`: waiting commands are dispatched as far as the window allows, recorded, and written upstream in one piece;
  * then every client that has something to be sent gets it in one piece. So a turn costs one write per connection,
- * however many messages it carries, and a command never reaches QEMU before the journal has it.
+ * however many messages it carries, and a command never reaches QEMU before the observer has it.
  */
 import { CommandReader } from '../qmp/command.js';
 import { Parser } from '../qmp/json/parser.js';
@@ -12,28 +12,28 @@ import type { Dialect } from '../qmp/json/prompt-stream.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/stream/envelope.js';
 import { type ExtensionServices, Extensions } from './admin/extension.js';
 import { Admission } from './client/admission.js';
-import { HeldMemory } from './client/memory-budget.js';
-import type { Words } from './client/negotiation.js';
+import { MemoryBudget } from './client/memory-budget.js';
+import type { CapabilityErrorTexts } from './client/negotiation.js';
 import { SeenTime } from './client/seen-time.js';
 import { Session } from './client/session.js';
 import { TurnBudget } from './client/turn-budget.js';
 import type { PendingCommand } from './commands/command.js';
-import { Pending } from './commands/in-flight.js';
-import type { TimeTally } from './commands/reply-stats.js';
-import { DescriptorDesk } from './descriptors/broker.js';
+import { InFlight } from './commands/in-flight.js';
+import type { LatencyHistogram } from './commands/reply-stats.js';
+import { DescriptorBroker } from './descriptors/broker.js';
 import { EventFeed } from './events/feed.js';
 import type { ClientOptions, ClientPort } from './ports/client-port.js';
 import { Counters, Traffic } from './ports/counters.js';
 import { DEFAULT_LIMITS, type Limits } from './ports/limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './ports/link.js';
-import type { ClientView, Journal, UpstreamHealth } from './ports/observer.js';
+import type { ClientView, Observer, UpstreamHealth } from './ports/observer.js';
 import type { SessionOwner } from './ports/session-owner.js';
 import { Dispatcher } from './upstream/dispatcher.js';
 import { MANY_OF_EACH, Pacing } from './upstream/pacing.js';
 import { isAtLeast, isBefore } from './upstream/qemu-version.js';
 import { Replies } from './upstream/replies.js';
 import { type ProbeOwner, UpstreamProbe } from './upstream/upstream-probe.js';
-import { Monitor, type MonitorOwner } from './upstream/upstream-session.js';
+import { UpstreamSession, type UpstreamSessionOwner } from './upstream/upstream-session.js';
 
 export type { ClientOptions, ClientPort } from './ports/client-port.js';
 
@@ -41,7 +41,7 @@ export interface MultiplexerOptions {
   /** The monitor's name, for messages. */
   readonly name: string;
   readonly host: Host;
-  readonly journal?: Journal;
+  readonly observer?: Observer;
   /** Whether replies that cannot change while QEMU lives are served from memory; true by default. */
   readonly cache?: boolean;
   /** Whether identical queries that wait at the same time go upstream once; true by default. */
@@ -54,7 +54,7 @@ export interface MultiplexerOptions {
   readonly limits?: Partial<Limits>;
   /** Whether clients stay connected while QEMU is gone; false by default. */
   readonly keepClients?: boolean;
-  /** A command without an answer for so long is told to the journal, in milliseconds; 0 for never, 10 s by default. */
+  /** A command without an answer for so long is told to the observer, in milliseconds; 0 for never, 10 s by default. */
   readonly warnAfter?: number;
   /** QEMU is probed after so much silence, in milliseconds; 0, the default, for never. */
   readonly probeAfter?: number;
@@ -77,15 +77,15 @@ function toClientId(value: number): ClientId {
   return value as ClientId;
 }
 
-export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
+export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwner {
   readonly name: string;
   readonly parser: Parser = new Parser();
   readonly reader: CommandReader = new CommandReader();
-  journal: Journal | null;
+  observer: Observer | null;
   readonly counters: Counters = new Counters();
   readonly traffic: Traffic = new Traffic();
   readonly limits: Limits;
-  readonly desk: DescriptorDesk = new DescriptorDesk();
+  readonly broker: DescriptorBroker = new DescriptorBroker();
   readonly extensions: Extensions;
   readonly admission: Admission;
   readonly enablesOob: boolean;
@@ -94,9 +94,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
   readonly seenTime: SeenTime = new SeenTime();
 
   readonly #host: Host;
-  readonly #memory: HeldMemory;
-  readonly #monitor: Monitor;
-  readonly #pending = new Pending();
+  readonly #memory: MemoryBudget;
+  readonly #monitor: UpstreamSession;
+  readonly #pending = new InFlight();
   readonly #pacing = new Pacing();
   readonly #dispatcher: Dispatcher;
   readonly #feed: EventFeed;
@@ -125,9 +125,9 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
     this.name = options.name;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.admission = new Admission(this);
-    this.#memory = new HeldMemory(this.limits.memory);
+    this.#memory = new MemoryBudget(this.limits.memory);
     this.#host = options.host;
-    this.journal = options.journal ?? null;
+    this.observer = options.observer ?? null;
     this.#feed = new EventFeed(this, options.host);
     this.#replies = new Replies(this, options.cache !== false);
     this.#dispatcher = new Dispatcher(this, options.host, this.#pending, this.#pacing, options.merge !== false);
@@ -135,7 +135,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
     this.endsLines = options.lines ?? null;
     this.#keepClients = options.keepClients === true;
     this.#warnAfter = (options.warnAfter ?? WARN_AFTER) * 1000;
-    this.#monitor = new Monitor(options.host, this);
+    this.#monitor = new UpstreamSession(options.host, this);
     const { probeAfter: after = 0, probeTimeout: timeout = 0 } = options;
     this.#probe = new UpstreamProbe(this, this.#pending, { after, timeout });
     this.extensions = new Extensions(this, options.services ?? null);
@@ -174,10 +174,10 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
     return this.#sessions;
   }
 
-  /** Tells another journal from now on. What is in flight is recorded anew by it when it is answered. */
-  replaceJournal(journal: Journal): void {
-    this.journal = journal;
-    for (const command of this.#pending.all()) command.mark = 0;
+  /** Tells another observer from now on. What is in flight is recorded anew by it when it is answered. */
+  replaceObserver(observer: Observer): void {
+    this.observer = observer;
+    for (const command of this.#pending.all()) command.auditSeq = 0;
     this.#probe.forgetMarks();
     this.extensions.forgetMarks();
   }
@@ -197,7 +197,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
   }
 
   /** What was answered to all clients. */
-  get tally(): TimeTally {
+  get tally(): LatencyHistogram {
     return this.#replies.tally;
   }
 
@@ -237,7 +237,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
     const session = new Session(this, link, toClientId(++this.#lastClientId), options);
     this.#sessions.add(session);
     this.admission.enter(options.listener);
-    this.journal?.connected(session);
+    this.observer?.connected(session);
     session.greet(this.#monitor.greeting);
     return session;
   }
@@ -282,12 +282,12 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
     this.extensions.tick();
     this.#probe.tick(now);
     // Out-of-band commands wait for a descriptor to be taken, but not for long.
-    if (this.desk.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
+    if (this.broker.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
     if (this.#warnAfter === 0) return;
     for (const command of this.#pending.stuck(now - this.#warnAfter)) {
       if (this.seenTime.between(command.sentAt, now) < this.#warnAfter) continue;
       command.isWarned = true;
-      this.journal?.stuck?.(command, now - command.sentAt);
+      this.observer?.stuck?.(command, now - command.sentAt);
     }
   }
 
@@ -309,7 +309,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
 
   // What sessions need
 
-  get words(): Words {
+  get words(): CapabilityErrorTexts {
     return this.#monitor.words;
   }
 
@@ -393,11 +393,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
 
   disconnected(session: Session, reason: string): void {
     this.admission.leave(session.listener);
-    this.journal?.disconnected(session, reason);
+    this.observer?.disconnected(session, reason);
   }
 
   remove(session: Session): void {
-    this.desk.forget(session);
+    this.broker.forget(session);
     this.#sessions.delete(session);
   }
 
@@ -449,7 +449,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
   }
 
   stray(chunks: readonly Uint8Array[], why: string): void {
-    this.journal?.stray(chunks, why);
+    this.observer?.stray(chunks, why);
   }
 
   upstreamChanged(state: UpstreamState): void {
@@ -458,12 +458,12 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
     else if (state.name === 'running') {
       this.#feed.running(state.version);
       this.#version = state.version;
-      this.desk.isRacy = !isAtLeast(state.version, 11, 0);
+      this.broker.isRacy = !isAtLeast(state.version, 11, 0);
       this.#probe.begin(this.#host.now());
       for (const session of this.#sessions) session.dialect = this.dialect;
     }
     this.extensions.stateChanged();
-    this.journal?.upstream(state);
+    this.observer?.upstream(state);
     this.#host.upstreamChanged(state);
   }
 
@@ -474,11 +474,11 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
     this.#unreadable = 0;
     this.#dispatcher.clear();
     this.#probe.end(reason);
-    this.desk.clear();
+    this.broker.clear();
     const keeps = this.#keepClients && !this.#isClosing;
     for (const command of this.#pending.clear()) {
       for (const each of [command, ...command.followers]) {
-        this.journal?.unanswered(each, reason);
+        this.observer?.unanswered(each, reason);
         // The rest are in their client's queue, and go with it.
         if (each.stage === 'abandoned' || (each.oob && !keeps)) each.release();
       }
@@ -509,7 +509,7 @@ export class Multiplexer implements SessionOwner, MonitorOwner, ProbeOwner {
       this.#probe.commandAnswered(command.sentAt);
     }
     const { use } = command;
-    if (use !== null && this.desk.answered(command, use, envelope, isError)) {
+    if (use !== null && this.broker.answered(command, use, envelope, isError)) {
       this.offerAll();
     }
     this.#replies.deliver(command, envelope, isError, this.#readAt);

@@ -23,10 +23,10 @@ type IdKind = 'none' | 'text' | 'integer';
 
 const NO_BYTES = new Uint8Array(0);
 /** Clients of the same program share their forms. */
-const known = new Map<string, Form>();
+const known = new Map<string, CommandTemplate>();
 const MOST_KNOWN = 256;
 
-export class Form {
+export class CommandTemplate {
   /** Where the id of the message that `match` found lies, quotes included; both -1 for a form without. */
   idStart = -1;
   idEnd = -1;
@@ -55,7 +55,7 @@ export class Form {
    * @returns the form of the in-band command that was read last; null for one that is too long, or whose id is not plain: ASCII without
    * escapes, or an integer of at most 15 digits.
    */
-  static of(scanner: Scanner, parser: Parser, reader: CommandReader): Form | null {
+  static of(scanner: Scanner, parser: Parser, reader: CommandReader): CommandTemplate | null {
     const { bytes, tokens, start, end } = scanner;
     const { idToken } = reader;
     const idStart = idToken < 0 ? end : tokens.start(idToken);
@@ -73,7 +73,7 @@ export class Form {
       const wire = new Uint8Array(end - start + ID_MEMBER.length);
       const length = reader.writeWire(scanner, parser, wire, 0);
       const tail = idToken < 0 ? NO_BYTES : bytes.slice(idEnd, end);
-      form = new Form(bytes.slice(start, idStart), idKind, tail, reader, wire.slice(0, length));
+      form = new CommandTemplate(bytes.slice(start, idStart), idKind, tail, reader, wire.slice(0, length));
       if (known.size >= MOST_KNOWN) known.clear();
       known.set(key, form);
     }

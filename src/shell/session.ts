@@ -18,7 +18,7 @@ import { matchesGlob } from '../shared/glob.js';
 import { suggestion } from '../shared/spelling.js';
 import { type CheckedLine, readChecked } from './language/checked-line.js';
 import { commandHelp, commandList } from './language/command-help.js';
-import { CommandReader, commandText } from './language/command-syntax.js';
+import { commandText, ShellLineReader } from './language/command-syntax.js';
 import { completeHmpLine, completeLine, HELP, type LineCompletion } from './language/line-completion.js';
 import type { ShellLink } from './link.js';
 
@@ -53,7 +53,7 @@ export class ShellSession {
   readonly #link: ShellLink;
   readonly #output: ShellOutput;
   readonly #isHuman: boolean;
-  readonly #reader = new CommandReader(null, valueReader(false));
+  readonly #reader = new ShellLineReader(null, valueReader(false));
   readonly #dots: Readonly<Record<string, DotCommand>>;
   #globs: readonly string[];
   /** What `.save` writes. */
@@ -255,7 +255,7 @@ export class ShellSession {
       );
       return 'done';
     }
-    const parsed = new CommandReader(schema).readWords([name, ...words]);
+    const parsed = new ShellLineReader(schema).readWords([name, ...words]);
     const args = parsed.kind === 'command' ? parsed.arguments : {};
     const text = commandHelp(schema, name, args, this.#output.width);
     if (text === null) {

@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { type DaemonConfig, singleMonitor } from '../../dist/daemon/config/config.js';
 import { parseListenerSettings } from '../../dist/daemon/config/listener-settings.js';
 import { Daemon } from '../../dist/daemon/daemon.js';
-import { LogJournal } from '../../dist/daemon/observe/log-observer.js';
+import { LogObserver } from '../../dist/daemon/observe/log-observer.js';
 import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
 import { Session } from '../../dist/mux/client/session.js';
 import { Multiplexer } from '../../dist/mux/multiplexer.js';
@@ -154,25 +154,25 @@ describe('a fault of ours in one monitor', () => {
       '',
     ],
     [
-      'a journal that is told of a command',
-      () => sabotage(LogJournal.prototype, 'command', (_, args) => ofCommand(args[0])),
+      'an observer that is told of a command',
+      () => sabotage(LogObserver.prototype, 'command', (_, args) => ofCommand(args[0])),
       '',
     ],
     [
-      'a journal that is told of an answer',
-      () => sabotage(LogJournal.prototype, 'answered', (_, args) => ofCommand(args[0])),
+      'an observer that is told of an answer',
+      () => sabotage(LogObserver.prototype, 'answered', (_, args) => ofCommand(args[0])),
       '',
     ],
     [
-      'a journal that is told of garbage',
-      () => sabotage(LogJournal.prototype, 'malformed', (_, [client]) => isBad((client as Session).listener)),
+      'an observer that is told of garbage',
+      () => sabotage(LogObserver.prototype, 'malformed', (_, [client]) => isBad((client as Session).listener)),
       '}',
     ],
     [
-      'a journal that is told of a client, and of its end',
+      'an observer that is told of a client, and of its end',
       () => {
         const undo = (['connected', 'disconnected'] as const).map((name) =>
-          sabotage(LogJournal.prototype, name, (_, [client]) => isBad((client as Session).listener)),
+          sabotage(LogObserver.prototype, name, (_, [client]) => isBad((client as Session).listener)),
         );
         return () => {
           for (const each of undo) each();
@@ -184,7 +184,7 @@ describe('a fault of ours in one monitor', () => {
     ['a session at its end', () => sabotage(Session.prototype, 'closed', (self) => isBad(self.listener)), 'leave'],
     [
       'the answer to a reload, long after it was asked for',
-      () => sabotage(LogJournal.prototype, 'answered', (_, args) => ofCommand(args[0])),
+      () => sabotage(LogObserver.prototype, 'answered', (_, args) => ofCommand(args[0])),
       '{"execute":"__org.qmpmux_reload"}',
     ],
   ];

@@ -97,49 +97,56 @@ function changed(watches: readonly Watch[]): { client: TestClient; text: string 
 it('no bytes from the upstream bring the multiplexer down or reach the wrong client', () => {
   fuzz(
     'any bytes from the upstream',
-    fc.property(speech, early, early, anySizes, fc.boolean(), (lines, beforeGreeting, beforeAnswer, sizes, journal) => {
-      startBadly(beforeGreeting, beforeAnswer, sizes);
-      const world = World.running({ journal });
-      const watches = [0, 1, 2].map((at) => {
-        const client = world.client().negotiate(at === 0 ? 'oob' : 'plain');
-        client.write('{"exec-oob":"yank"}'.repeat(at === 0 ? 2 : 0) + '{"execute":"a"}'.repeat(at === 2 ? 9 : 3));
-        return watch(client);
-      });
-      world.settle();
-      changed(watches);
-      for (const [at, { line, sizes: cut }] of lines.entries()) {
-        const word = `word${at}word`;
-        const isInFlight = world.mux.inFlight.map((command) => ({
-          id: Number(command.upstreamId),
-          client: command.client,
-          oob: command.oob,
-        }));
-        // In turns: what came before a line break inside the line is dealt with before the rest.
-        for (const piece of pieces(`${line.replaceAll('%', word)}\r\n`, cut)) world.qemu.send(piece);
+    fc.property(
+      speech,
+      early,
+      early,
+      anySizes,
+      fc.boolean(),
+      (lines, beforeGreeting, beforeAnswer, sizes, observer) => {
+        startBadly(beforeGreeting, beforeAnswer, sizes);
+        const world = World.running({ observer });
+        const watches = [0, 1, 2].map((at) => {
+          const client = world.client().negotiate(at === 0 ? 'oob' : 'plain');
+          client.write('{"exec-oob":"yank"}'.repeat(at === 0 ? 2 : 0) + '{"execute":"a"}'.repeat(at === 2 ? 9 : 3));
+          return watch(client);
+        });
         world.settle();
-        const got = changed(watches).filter(({ text }) => text.includes(word));
-        const isEvent = got.length === 3 && new Set(got.map(({ text }) => text)).size === 1;
-        if (isEvent) assert.ok(got.every(({ text }) => text.includes('event')));
-        else {
-          assert.ok(got.length <= 1, `${line} reached ${got.length} clients`);
-          for (const { client } of got) {
-            const ids = [...line.matchAll(/\d+/g)].map((match) => Number(match[0]));
-            const owned = isInFlight.filter((each) => each.client.id === client.port.id && ids.includes(each.id));
-            const oldest = isInFlight.find((each) => !each.oob);
-            const isOldest =
-              oldest?.client.id === client.port.id && (ids.includes(oldest.id) || line.includes('"error"'));
-            // A line that was cut in two may have answered the oldest before.
-            const isFor = isOldest || owned.some((each) => each.oob || line.includes('\n'));
-            assert.ok(isFor, `${line} was not for client ${client.port.id}`);
+        changed(watches);
+        for (const [at, { line, sizes: cut }] of lines.entries()) {
+          const word = `word${at}word`;
+          const isInFlight = world.mux.inFlight.map((command) => ({
+            id: Number(command.upstreamId),
+            client: command.client,
+            oob: command.oob,
+          }));
+          // In turns: what came before a line break inside the line is dealt with before the rest.
+          for (const piece of pieces(`${line.replaceAll('%', word)}\r\n`, cut)) world.qemu.send(piece);
+          world.settle();
+          const got = changed(watches).filter(({ text }) => text.includes(word));
+          const isEvent = got.length === 3 && new Set(got.map(({ text }) => text)).size === 1;
+          if (isEvent) assert.ok(got.every(({ text }) => text.includes('event')));
+          else {
+            assert.ok(got.length <= 1, `${line} reached ${got.length} clients`);
+            for (const { client } of got) {
+              const ids = [...line.matchAll(/\d+/g)].map((match) => Number(match[0]));
+              const owned = isInFlight.filter((each) => each.client.id === client.port.id && ids.includes(each.id));
+              const oldest = isInFlight.find((each) => !each.oob);
+              const isOldest =
+                oldest?.client.id === client.port.id && (ids.includes(oldest.id) || line.includes('"error"'));
+              // A line that was cut in two may have answered the oldest before.
+              const isFor = isOldest || owned.some((each) => each.oob || line.includes('\n'));
+              assert.ok(isFor, `${line} was not for client ${client.port.id}`);
+            }
           }
         }
-      }
-      world.upstream.checkUnchanged();
-      for (const { client } of watches) client.link.checkUnchanged();
-      checkStates(world);
-      world.mux.upstreamClosed('gone');
-      assert.deepEqual([world.mux.sessionCount, world.mux.heldBytes], [0, 0]);
-    }),
+        world.upstream.checkUnchanged();
+        for (const { client } of watches) client.link.checkUnchanged();
+        checkStates(world);
+        world.mux.upstreamClosed('gone');
+        assert.deepEqual([world.mux.sessionCount, world.mux.heldBytes], [0, 0]);
+      },
+    ),
   );
 });
 

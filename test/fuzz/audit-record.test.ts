@@ -55,7 +55,7 @@ test('any bytes become one valid line, and can be had again', async (t) => {
       else if (way === 'command') log.recorder.command(testCommand(client, 'stop', raw));
       else
         log.recorder.answered(
-          testCommand(client, 'stop', '{}', { mark: 1 }),
+          testCommand(client, 'stop', '{}', { auditSeq: 1 }),
           [raw.subarray(0, 3), raw.subarray(3)],
           false,
           'upstream',

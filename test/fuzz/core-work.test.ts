@@ -156,7 +156,7 @@ const readers: Readonly<Record<string, (text: string) => () => void>> = {
   'a session': (text) => {
     const input = chunks(text);
     return () => {
-      const world = World.running({ journal: false });
+      const world = World.running({ observer: false });
       const client = world.client(undefined, undefined, { policy: readOnlyPolicy(), extensions: true });
       for (const chunk of input) {
         client.write(chunk);

@@ -207,7 +207,7 @@ it('extension commands among others are answered once and in order', () => {
             world.qemu.answerHandshake();
             break;
           case 'trouble':
-            world.journal.troubles.push('disk full');
+            world.observer.troubles.push('disk full');
             break;
           case 'reloaded':
             reloaded();

@@ -1,5 +1,5 @@
 /**
- * Whatever clients, QEMU, the journal and the clock do, nobody waits for ever: once QEMU has answered all that it was sent, each command has
+ * Whatever clients, QEMU, the observer and the clock do, nobody waits for ever: once QEMU has answered all that it was sent, each command has
  * had exactly one answer, and nothing waits or is in flight. Clients of all kinds are there: with a time limit, with `oob`, and with files
  * that they hand to QEMU, of which one must wait for another's.
  */
@@ -87,7 +87,7 @@ class Play {
         this.#world.wait(step.time);
         break;
       case 'trouble':
-        this.#world.journal.troubles.push('disk full');
+        this.#world.observer.troubles.push('disk full');
         break;
       case 'turn':
         this.#world.turn();

@@ -1,6 +1,6 @@
 /**
  * Many clients send whatever they like, in any interleaving, connect, stop sending and vanish, while a QEMU answers in order,
- * says events, ends when a client has it quit or of its own accord, comes back, says nothing for so long that it is probed, and the journal fails
+ * says events, ends when a client has it quit or of its own accord, comes back, says nothing for so long that it is probed, and the observer fails
  * now and then. Then:
  * - each client gets exactly the answers that its own bytes are due, in order, with its own ids, as if it were alone;
  * - QEMU executes exactly what the clients sent, but for queries that are shared, each client's commands in its order;
@@ -85,7 +85,7 @@ const options = fc.record({
   oob: fc.constant(true),
   cache: fc.boolean(),
   merge: fc.boolean(),
-  journal: fc.boolean(),
+  observer: fc.boolean(),
 });
 
 /** So much silence, in milliseconds, brings a probe; too little for any other limit of time. */
@@ -170,7 +170,7 @@ it('each of many clients is served as if it were alone', () => {
       (scripts, steps, chosen) => {
         const { queuedCommands, outputHighWater } = chosen;
         const world = World.running({
-          journal: chosen.journal,
+          observer: chosen.observer,
           mux: {
             cache: chosen.cache,
             merge: chosen.merge,
@@ -219,7 +219,7 @@ it('each of many clients is served as if it were alone', () => {
             world.mux.tick();
           } else if (each.what === 'event') events.push(world.qemu.event(`EVENT_${events.length}`));
           else if (each.what === 'trouble') {
-            world.journal.troubles.push(TROUBLE);
+            world.observer.troubles.push(TROUBLE);
             isDisturbed = true;
           } else end();
         };

@@ -70,7 +70,7 @@ describe('a client with a time limit for its commands', () => {
   const late = 'qmpmux has no answer from QEMU within 3 s; this command may still be executed';
   const unsent = 'qmpmux could not run this command within 3 s, and will not';
 
-  it('gets an error in place of the answer; a late one is swallowed and told to the journal', () => {
+  it('gets an error in place of the answer; a late one is swallowed and told to the observer', () => {
     const world = World.running();
     const client = limited(world);
     const other = world.client().negotiate();
@@ -248,8 +248,8 @@ describe('clients that are kept while QEMU is gone', () => {
     assert.equal(world.mux.clientCount, 2);
   });
 
-  it('are told of both where nobody keeps a journal, too', () => {
-    const world = World.running({ ...keep, journal: false });
+  it('are told of both where nobody keeps an observer, too', () => {
+    const world = World.running({ ...keep, observer: false });
     const client = world.client().negotiate();
     world.mux.upstreamClosed('closed by QEMU');
     world.settle();

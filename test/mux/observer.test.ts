@@ -9,7 +9,7 @@ function refused(id: string): string {
   return `{${id}"error": {"class": "GenericError", "desc": "${REFUSAL}"}}`;
 }
 
-describe('the journal', () => {
+describe('the observer', () => {
   it('has a command, and says so, before a byte of it goes upstream', () => {
     const world = World.running();
     const client = world.client().negotiate();
@@ -75,7 +75,7 @@ describe('the journal', () => {
     const world = World.running();
     const client = world.client().negotiate();
     const other = world.client().negotiate('oob');
-    world.journal.troubles.push('disk full');
+    world.observer.troubles.push('disk full');
     client.write('{"execute":"a","id":1}[]{"execute":"b"}');
     other.write('{"execute":"c","id":"c"}{"exec-oob":"yank","id":"oob"}');
     world.settle();
@@ -99,7 +99,7 @@ describe('the journal', () => {
     const urgent = world.client().negotiate('oob');
     client.send('{"execute":"before","id":"before"}');
     urgent.send('{"exec-oob":"o1","id":"o1"}');
-    world.journal.troubles.push('disk full', 'disk full');
+    world.observer.troubles.push('disk full', 'disk full');
     client.send('{"execute":"a","id":"a"}');
     urgent.send('{"exec-oob":"o2","id":"o2"}');
     assert.deepEqual(world.qemu.waitingNames, ['before', 'o1']);
@@ -123,7 +123,7 @@ describe('the journal', () => {
   it('that fails for long refuses a long queue turn by turn', () => {
     const world = World.running();
     const client = world.client().negotiate();
-    world.journal.troubles.push(...Array.from({ length: 1000 }, () => 'disk full'));
+    world.observer.troubles.push(...Array.from({ length: 1000 }, () => 'disk full'));
     client.write('{"execute":"a"}'.repeat(3000));
     client.port.receiveEnd();
     world.settle();
@@ -135,7 +135,7 @@ describe('the journal', () => {
   it('refuses on behalf of clients that have left, too', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
-    world.journal.troubles.push('disk full');
+    world.observer.troubles.push('disk full');
     client.write('{"execute":"a"}{"exec-oob":"yank"}');
     client.port.closed('gone');
     world.settle();
@@ -146,7 +146,7 @@ describe('the journal', () => {
 
   it('that wants no raw bytes gets none', () => {
     const world = World.running();
-    world.journal.wantsRaw = false;
+    world.observer.wantsRaw = false;
     const client = world.client().negotiate();
     client.send('[]{"execute":"a"}');
     assert.deepEqual(world.logged('command'), ['command 1 a raw ']);
@@ -154,7 +154,7 @@ describe('the journal', () => {
   });
 
   it('may be missing', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     const client = world.client().negotiate('oob');
     client.write('[]{"execute":"a"}{"exec-oob":3}');
     world.settle();
@@ -182,9 +182,9 @@ describe('the journal', () => {
 
   it('may have others write to what replies are written in, while it is told of one', () => {
     const world = World.running();
-    const { journal } = world;
-    const told = journal.answered.bind(journal);
-    journal.answered = (...args) => {
+    const { observer } = world;
+    const told = observer.answered.bind(observer);
+    observer.answered = (...args) => {
       told(...args);
       // More than a slab has left, so that another one is begun.
       keep(new Uint8Array(64 * 1024));

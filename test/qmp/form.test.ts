@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CommandReader } from '../../dist/qmp/command.js';
-import { Form } from '../../dist/qmp/command-template.js';
+import { CommandTemplate } from '../../dist/qmp/command-template.js';
 import { Parser } from '../../dist/qmp/json/parser.js';
 import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import { bytesOf as viewedBytes, viewOf } from '../../dist/shared/bytes.js';
 import { bytesOf, textOf } from '../support/world/world.js';
 
 /** @returns the form of a command, as it is learned when that was read the long way */
-function formOf(command: string): Form | null {
+function formOf(command: string): CommandTemplate | null {
   const [scanner, parser, reader] = [new Scanner(), new Parser(), new CommandReader()];
   scanner.push(bytesOf(command));
   assert.equal(scanner.next(), Scan.Message);
@@ -16,7 +16,7 @@ function formOf(command: string): Form | null {
   assert.equal(parser.error, null);
   reader.read(scanner, parser, true);
   assert.equal(reader.shapeError, null);
-  return Form.of(scanner, parser, reader);
+  return CommandTemplate.of(scanner, parser, reader);
 }
 
 /** @returns the id of `command`, null for none; `undefined` when it is not of the form that `first` has */

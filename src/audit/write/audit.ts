@@ -1,4 +1,4 @@
-/** The audit log of one daemon, from settings to journals. */
+/** The audit log of one daemon, from settings to observers. */
 import { closeSync, fstatSync } from 'node:fs';
 import { AuditOpenError, systemReason } from '../log/errors.js';
 import { openLogFile } from '../log/log-place.js';
@@ -82,7 +82,7 @@ export class Audit {
     this.#report = report;
   }
 
-  /** @param address where its QEMU is reached. @returns the journal of one monitor. Its clock is that of the multiplexer: `performance.now()`, in microseconds. */
+  /** @param address where its QEMU is reached. @returns the observer of one monitor. Its clock is that of the multiplexer: `performance.now()`, in microseconds. */
   recorder(monitor: string, address: string | null = null): Recorder {
     return new Recorder({
       log: this.#log,

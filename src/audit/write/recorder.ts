@@ -1,5 +1,5 @@
 /**
- * The journal that writes the audit log: one for each monitor, all into one log. It puts each record together in the log's
+ * The observer that writes the audit log: one for each monitor, all into one log. It puts each record together in the log's
  * buffer, in the order and with the members that record.schema.json gives.
  *
  * What must hold: a command has its record before `flush` returns, or `flush` fails; nothing that the redactor objects to is put into a
@@ -7,7 +7,7 @@
  */
 
 import type { Descriptor, UpstreamState } from '../../mux/ports/link.js';
-import type { ClientView, CommandView, Journal, ProbeView, ReplySource } from '../../mux/ports/observer.js';
+import type { ClientView, CommandView, Observer, ProbeView, ReplySource } from '../../mux/ports/observer.js';
 import { ShortText } from '../../shared/bytes.js';
 import type { Kind } from '../log/kinds.js';
 import { LeftOutCounts, type LeftOutSum } from '../log/left-out.js';
@@ -83,7 +83,7 @@ const UPSTREAM = textOf(',"upstream":');
 const LATENCY = textOf(',"latency":');
 const QUEUED = textOf(',"queued":');
 
-export class Recorder implements Journal {
+export class Recorder implements Observer {
   readonly wantsRaw = true;
   readonly #log: AuditLog;
   readonly #monitor: string;
@@ -175,7 +175,7 @@ export class Recorder implements Journal {
   command(command: CommandView): void {
     // It will be refused: the denial will hold all there is to say.
     if (this.#log.isRefusing) return;
-    command.mark = this.#leavesOut(command) ? LEFT_OUT : this.#putCommand(command) || LOST;
+    command.auditSeq = this.#leavesOut(command) ? LEFT_OUT : this.#putCommand(command) || LOST;
   }
 
   /** @returns whether a command is left out; then it has been counted */
@@ -191,8 +191,8 @@ export class Recorder implements Journal {
 
   /** @returns whether a command that is over was left out */
   #wasLeftOut(command: CommandView): boolean {
-    if (command.mark === 0 && this.#leavesOut(command)) command.mark = LEFT_OUT;
-    return command.mark === LEFT_OUT;
+    if (command.auditSeq === 0 && this.#leavesOut(command)) command.auditSeq = LEFT_OUT;
+    return command.auditSeq === LEFT_OUT;
   }
 
   #putSum(client: ClientView, { since, commands, errors, unanswered }: LeftOutSum): void {
@@ -211,7 +211,7 @@ export class Recorder implements Journal {
       if (isError && source !== 'late') this.#leftOut.countFault(command.client, 'errors', this.#now());
       return;
     }
-    const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
+    const of = command.auditSeq === 0 ? this.#putCommand(command) : command.auditSeq;
     const secrets = this.#takeSecrets(of);
     const kind = isError ? 'error' : 'reply';
     if (this.#log.leftOut.kinds.has(kind)) return;
@@ -235,14 +235,14 @@ export class Recorder implements Journal {
   }
 
   abandoned(command: CommandView, reply: Uint8Array): void {
-    if (command.mark === LEFT_OUT) {
+    if (command.auditSeq === LEFT_OUT) {
       this.#leftOut.countFault(command.client, 'errors', this.#now());
       return;
     }
     // What is secret in the answer is remembered: it may still come.
     this.#record('error', command.client, () => {
-      this.#putOf(command.mark);
-      this.#putIds(command, this.#answers.get(command.mark) ?? null);
+      this.#putOf(command.auditSeq);
+      this.#putIds(command, this.#answers.get(command.auditSeq) ?? null);
       this.#putLatency(command);
       this.#log.line.putText(SOURCES.local);
       this.#put(MESSAGE, reply, lengthWithoutLineEnd(reply), this.#judgeReply(command, reply), this.#maxMessage);
@@ -273,7 +273,7 @@ export class Recorder implements Journal {
       this.#leftOut.countFault(command.client, 'unanswered', this.#now());
       return;
     }
-    const of = command.mark === 0 ? this.#putCommand(command) : command.mark;
+    const of = command.auditSeq === 0 ? this.#putCommand(command) : command.auditSeq;
     const secrets = this.#takeSecrets(of);
     if (secrets !== null) this.#judge.giveUp(secrets);
     this.#record('unanswered', command.client, () => {
@@ -303,7 +303,7 @@ export class Recorder implements Journal {
   }
 
   denied(command: CommandView, rule: string, reply: Uint8Array): void {
-    const of = command.mark;
+    const of = command.auditSeq;
     const { client, raw, name } = command;
     this.#takeSecrets(of);
     this.#flood.flush(client);
@@ -356,7 +356,7 @@ export class Recorder implements Journal {
 
   probe(probe: ProbeView): void {
     if (this.#log.isRefusing) return;
-    probe.mark = this.#putProbe(probe);
+    probe.auditSeq = this.#putProbe(probe);
   }
 
   probeAnswered(probe: ProbeView, reply: readonly Uint8Array[], isError: boolean): void {
@@ -364,7 +364,7 @@ export class Recorder implements Journal {
     const redacted = this.#judge.other(whole, reply);
     this.#record('probe', null, () => {
       const { line, startedAt } = this.#log;
-      this.#putOf(probe.mark);
+      this.#putOf(probe.auditSeq);
       line.putAscii(`,"outcome":"${isError ? 'error' : 'ok'}"`);
       line.putText(LATENCY);
       line.putNumber(Math.max(0, startedAt - this.#clockDifference - probe.sentAt));
@@ -374,9 +374,9 @@ export class Recorder implements Journal {
 
   probeUnanswered(probe: ProbeView, reason: string): void {
     // Neither asked, nor said to have been asked.
-    if (probe.mark === 0 && this.#log.isRefusing) return;
+    if (probe.auditSeq === 0 && this.#log.isRefusing) return;
     this.#record('probe', null, () => {
-      this.#putOf(probe.mark);
+      this.#putOf(probe.auditSeq);
       this.#log.line.putAscii(',"outcome":"unanswered"');
       this.#putText(',"reason":', reason);
     });
@@ -441,7 +441,7 @@ export class Recorder implements Journal {
 
   /** An error of ours may quote the command's id. */
   #judgeReply(command: CommandView, reply: Uint8Array): Redacted | null {
-    const secrets = this.#answers.get(command.mark) ?? null;
+    const secrets = this.#answers.get(command.auditSeq) ?? null;
     if (secrets === null) return null;
     return this.#judge.guard(() => this.#redactor.answer(command.name, secrets, reply), reply);
   }

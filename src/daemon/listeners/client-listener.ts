@@ -16,9 +16,9 @@ import { refuseSocket } from '../../net/listen/refuse-connection.js';
 import type { Log } from '../../shared/log.js';
 import type { ListenerConfig } from '../config/config.js';
 import type { FaultGuard } from './fault-guard.js';
-import type { Turn } from './flush-scheduler.js';
-import type { Descriptors } from './open-file-budget.js';
-import type { ClientService } from './serving-rules.js';
+import type { FlushScheduler } from './flush-scheduler.js';
+import type { OpenFileBudget } from './open-file-budget.js';
+import type { ServingRules } from './serving-rules.js';
 
 /** Why a client's descriptors are not taken, for the client. */
 const SWITCHED_OFF = 'qmpmux takes no file descriptors on this socket; write fds=on behind its address';
@@ -35,11 +35,11 @@ const FOREIGN_ANSWERS: Readonly<Record<Foreign, Uint8Array>> = {
 
 export interface DoorOptions {
   readonly config: ListenerConfig;
-  readonly service: ClientService;
+  readonly service: ServingRules;
   readonly multiplexer: Multiplexer;
-  readonly turn: Turn;
+  readonly turn: FlushScheduler;
   readonly faults: FaultGuard;
-  readonly descriptors: Descriptors;
+  readonly descriptors: OpenFileBudget;
   readonly log: Log;
 }
 
@@ -48,7 +48,7 @@ const MOST_HANDSHAKES = 256;
 
 const EMPTY = new Uint8Array(0);
 
-export class Door {
+export class ClientListener {
   /** The address with its options, as they were written. */
   readonly address: string;
   /** Where clients connect, or could while QEMU is there. */
@@ -57,12 +57,12 @@ export class Door {
   readonly #hasTelnet: boolean;
   readonly #links = new Set<SocketLink>();
   readonly #multiplexer: Multiplexer;
-  readonly #turn: Turn;
+  readonly #turn: FlushScheduler;
   readonly #faults: FaultGuard;
-  readonly #descriptors: Descriptors;
+  readonly #descriptors: OpenFileBudget;
   /** Whether a connection has its descriptor from before it agreed on TLS. */
   readonly #isTls: boolean;
-  #service: ClientService;
+  #service: ServingRules;
 
   constructor({ config: { address }, service, multiplexer, turn, faults, descriptors, log }: DoorOptions) {
     this.address = formatAddress(address);
@@ -100,12 +100,12 @@ export class Door {
     return this.#links;
   }
 
-  get service(): ClientService {
+  get service(): ServingRules {
     return this.#service;
   }
 
   /** Serves clients in another way from now on; those who are in are disconnected. */
-  serve(service: ClientService): void {
+  serve(service: ServingRules): void {
     this.#service = service;
     this.#disconnect();
   }

@@ -8,20 +8,20 @@ import { preparePeerCredentials } from '../../net/listen/peer-credentials.js';
 import type { Log } from '../../shared/log.js';
 import type { ListenerConfig } from '../config/config.js';
 import type { PolicyRules } from '../config/policies.js';
-import { Door } from './client-listener.js';
+import { ClientListener } from './client-listener.js';
 import type { FaultGuard } from './fault-guard.js';
-import type { Turn } from './flush-scheduler.js';
-import type { Descriptors } from './open-file-budget.js';
-import { type ClientService, isSameService, newClientService } from './serving-rules.js';
+import type { FlushScheduler } from './flush-scheduler.js';
+import type { OpenFileBudget } from './open-file-budget.js';
+import { isSameService, newServingRules, type ServingRules } from './serving-rules.js';
 
 export interface DoorsOptions {
   readonly listen: readonly ListenerConfig[];
   /** The policies that listeners may name. */
   readonly policies: ReadonlyMap<string, PolicyRules>;
   readonly multiplexer: Multiplexer;
-  readonly turn: Turn;
+  readonly turn: FlushScheduler;
   readonly faults: FaultGuard;
-  readonly descriptors: Descriptors;
+  readonly descriptors: OpenFileBudget;
   readonly log: Log;
   /** Clients are accepted, for the first time or again; with the places where. */
   readonly ready: (places: readonly string[]) => void;
@@ -36,28 +36,30 @@ export interface SocketChange {
 /** When a socket that could not be made is tried again, in milliseconds. */
 const AGAIN = 2000;
 
-export class Doors {
+export class ClientListeners {
   readonly #options: DoorsOptions;
-  #doors: readonly Door[];
+  #listeners: readonly ClientListener[];
   #again: NodeJS.Timeout | null = null;
   /** Whose files were not there at the last look. */
-  #lost: readonly Door[] = [];
+  #lost: readonly ClientListener[] = [];
 
   /** @throws ConfigError when a policy cannot be read */
   constructor(options: DoorsOptions) {
     this.#options = options;
     const { listen, policies, log } = options;
-    this.#doors = listen.map((config) => this.#newDoor(config, newClientService(config.settings, policies, log)));
+    this.#listeners = listen.map((config) =>
+      this.#newListener(config, newServingRules(config.settings, policies, log)),
+    );
   }
 
   /** Where clients can connect, or could while QEMU is there. */
   get places(): readonly string[] {
-    return this.#doors.map(({ place }) => place);
+    return this.#listeners.map(({ place }) => place);
   }
 
   /** How clients are served where, for those who ask. */
   get report() {
-    return this.#doors.map(({ place, links, service: { settings, client } }) => ({
+    return this.#listeners.map(({ place, links, service: { settings, client } }) => ({
       address: place,
       clients: [...links].length,
       policy: client.policy?.name ?? 'full',
@@ -67,12 +69,14 @@ export class Doors {
 
   /** Where clients may add another monitor to a QEMU that can have one added. */
   get openToMonitors(): readonly string[] {
-    return this.#doors.filter(({ service }) => mayAddMonitors(service.client.policy ?? null)).map(({ place }) => place);
+    return this.#listeners
+      .filter(({ service }) => mayAddMonitors(service.client.policy ?? null))
+      .map(({ place }) => place);
   }
 
   /** The connections of all clients. */
   get links(): readonly SocketLink[] {
-    return this.#doors.flatMap(({ links }) => [...links]);
+    return this.#listeners.flatMap(({ links }) => [...links]);
   }
 
   /**
@@ -81,7 +85,7 @@ export class Doors {
    * @throws ListenError
    */
   async check(except: ReadonlySet<string>): Promise<void> {
-    for (const { place, listener } of this.#doors) {
+    for (const { place, listener } of this.#listeners) {
       if (!except.has(place)) await listener.check();
     }
   }
@@ -99,30 +103,30 @@ export class Doors {
     except: ReadonlySet<string>,
   ): Promise<SocketChange> {
     const changes: (() => void)[] = [];
-    const doors: Door[] = [];
+    const listeners: ClientListener[] = [];
     for (const config of listen) {
-      const service = newClientService(config.settings, policies, this.#options.log);
+      const service = newServingRules(config.settings, policies, this.#options.log);
       const address = formatAddress(config.address);
-      const present = this.#doors.find((door) => door.address === address);
+      const present = this.#listeners.find((listener) => listener.address === address);
       if (present === undefined) {
-        const door = this.#newDoor(config, service);
-        if (!except.has(formatPlace(config.address))) await door.listener.check();
-        doors.push(door);
+        const listener = this.#newListener(config, service);
+        if (!except.has(formatPlace(config.address))) await listener.listener.check();
+        listeners.push(listener);
         continue;
       }
-      doors.push(present);
+      listeners.push(present);
       if (isSameService(present.service, service)) continue;
       changes.push(() => {
         present.serve(service);
       });
     }
-    const gone = this.#doors.filter((door) => !doors.includes(door));
-    const isChanged = gone.length > 0 || doors.length > this.#doors.length;
+    const gone = this.#listeners.filter((listener) => !listeners.includes(listener));
+    const isChanged = gone.length > 0 || listeners.length > this.#listeners.length;
     return {
       leave: () => {
         for (const change of changes) change();
-        for (const door of gone) door.close();
-        this.#doors = doors;
+        for (const listener of gone) listener.close();
+        this.#listeners = listeners;
       },
       take: () => {
         if (isChanged && this.#isWanted) this.open();
@@ -134,14 +138,14 @@ export class Doors {
   async open(): Promise<void> {
     const { log, ready } = this.#options;
     if (this.#again !== null) clearTimeout(this.#again);
-    const results = await Promise.allSettled(this.#doors.map(({ listener }) => listener.open()));
+    const results = await Promise.allSettled(this.#listeners.map(({ listener }) => listener.open()));
     if (!this.#isWanted || results.some(isWithdrawn)) return;
     const failures = results.filter((result) => result.status === 'rejected');
     for (const { reason } of failures) {
       log.error({ reason: reason instanceof Error ? reason.message : String(reason) }, 'a socket could not be made');
     }
     if (failures.length === 0) {
-      const places = this.#doors.map(({ listener }) => listener.place);
+      const places = this.#listeners.map(({ listener }) => listener.place);
       log.info({ listen: places }, 'accepting clients');
       ready(places);
       // What the first client needs, before it comes.
@@ -161,8 +165,8 @@ export class Doors {
    * its own there. To be called once a second or so.
    */
   look(): void {
-    const lost = this.#doors.filter(({ listener }) => listener.hasLostFile);
-    const again = lost.filter((door) => this.#lost.includes(door));
+    const lost = this.#listeners.filter(({ listener }) => listener.hasLostFile);
+    const again = lost.filter((listener) => this.#lost.includes(listener));
     this.#lost = lost;
     if (again.length === 0 || !this.#isWanted) return;
     for (const { place, listener } of again) {
@@ -176,16 +180,16 @@ export class Doors {
   close(): void {
     if (this.#again !== null) clearTimeout(this.#again);
     this.#again = null;
-    for (const { listener } of this.#doors) listener.close();
+    for (const { listener } of this.#listeners) listener.close();
   }
 
   get #isWanted(): boolean {
     return this.#options.multiplexer.state.name === 'running';
   }
 
-  #newDoor(config: ListenerConfig, service: ClientService): Door {
+  #newListener(config: ListenerConfig, service: ServingRules): ClientListener {
     const { multiplexer, turn, faults, descriptors, log } = this.#options;
-    return new Door({ config, service, multiplexer, turn, faults, descriptors, log });
+    return new ClientListener({ config, service, multiplexer, turn, faults, descriptors, log });
   }
 }
 

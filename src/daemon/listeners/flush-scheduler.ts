@@ -13,7 +13,7 @@ type State = 'idle' | 'due' | 'reading' | 'committing';
 /** Passes of the event loop without sleeping behind a busy turn; each takes one to two microseconds. */
 const PASSES = 4;
 
-export class Turn {
+export class FlushScheduler {
   readonly #commit: () => void;
   readonly #isBusy: () => boolean;
   #state: State = 'idle';

@@ -25,7 +25,7 @@ function readLimits(): string {
   }
 }
 
-export class Descriptors {
+export class OpenFileBudget {
   /** How many clients all monitors may have together. */
   readonly limit: number;
   #used = 0;

@@ -8,7 +8,7 @@ import type { Log } from '../../shared/log.js';
 import type { ListenerSettings } from '../config/listener-settings.js';
 import { type PolicyRules, policyFor, rulesOf } from '../config/policies.js';
 
-export interface ClientService {
+export interface ServingRules {
   readonly settings: ListenerSettings;
   readonly rate: RateLimit;
   readonly client: Omit<ClientOptions, 'listener' | 'peer'>;
@@ -17,11 +17,11 @@ export interface ClientService {
 }
 
 /** @throws ConfigError when the policy cannot be read */
-export function newClientService(
+export function newServingRules(
   settings: ListenerSettings,
   policies: ReadonlyMap<string, PolicyRules>,
   log: Log,
-): ClientService {
+): ServingRules {
   const policy = policyFor(settings.policy, policies, log);
   return {
     settings,
@@ -38,6 +38,6 @@ export function newClientService(
 }
 
 /** Whether a client is served in the same way by both. */
-export function isSameService(one: ClientService, other: ClientService): boolean {
+export function isSameService(one: ServingRules, other: ServingRules): boolean {
   return isDeepStrictEqual([one.settings, one.rules], [other.settings, other.rules]);
 }

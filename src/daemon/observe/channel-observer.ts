@@ -1,7 +1,7 @@
-/** The journal that tells the channels (channels.ts). Where nobody listens, a call looks at one flag and nothing else. */
+/** The observer that tells the channels (channels.ts). Where nobody listens, a call looks at one flag and nothing else. */
 
 import type { Descriptor, UpstreamState } from '../../mux/ports/link.js';
-import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../../mux/ports/observer.js';
+import type { ClientView, CommandView, Observer, ReplySource, UpstreamHealth } from '../../mux/ports/observer.js';
 import {
   clientConnected,
   clientDescriptors,
@@ -22,7 +22,7 @@ import {
   upstreamHealth,
 } from './channels.js';
 
-export class ChannelJournal implements Journal {
+export class ChannelObserver implements Observer {
   readonly wantsRaw = false;
   readonly #monitor: string;
   readonly #now: () => number;

@@ -1,7 +1,7 @@
-/** The journal that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
+/** The observer that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
 import { performance } from 'node:perf_hooks';
 import type { Descriptor } from '../../mux/ports/link.js';
-import type { ClientView, CommandView, Journal, ReplySource, UpstreamHealth } from '../../mux/ports/observer.js';
+import type { ClientView, CommandView, Observer, ReplySource, UpstreamHealth } from '../../mux/ports/observer.js';
 import type { Log } from '../../shared/log.js';
 
 /** A message that is shown in the log is cut here. */
@@ -10,7 +10,7 @@ const SHOWN_BYTES = 200;
 const TOLD_AT_ONCE = 10;
 const TOLD_EVERY = 10_000;
 
-export class LogJournal implements Journal {
+export class LogObserver implements Observer {
   readonly wantsRaw = false;
   readonly #log: Log;
   readonly #now: () => number;

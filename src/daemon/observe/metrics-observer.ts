@@ -1,12 +1,12 @@
 /**
- * Counts what a monitor's journal tells. Plain numbers: what Prometheus wants is made of them only when it asks (metrics.ts).
+ * Counts what a monitor's observer tells. Plain numbers: what Prometheus wants is made of them only when it asks (metrics.ts).
  *
  * Clients choose what they send, so nothing of it becomes a label as it is: a command has its own name only once QEMU has answered it
  * with something else than CommandNotFound. All other names are one, `other`.
  */
 import type { Counters } from '../../mux/ports/counters.js';
 import type { UpstreamState } from '../../mux/ports/link.js';
-import type { ClientView, CommandView, Journal, ReplySource } from '../../mux/ports/observer.js';
+import type { ClientView, CommandView, Observer, ReplySource } from '../../mux/ports/observer.js';
 
 /** What became of a command. */
 export const OUTCOMES = ['ok', 'error', 'denied', 'unanswered', 'dropped', 'timeout'] as const;
@@ -38,7 +38,7 @@ export interface ListenerFigures {
   denials: number;
 }
 
-export class MetricsJournal implements Journal {
+export class MetricsObserver implements Observer {
   readonly wantsRaw = false;
   readonly commands = new Map<string, CommandFigures>();
   readonly replies = new Map<ReplySource, number>();

@@ -1,12 +1,12 @@
 /**
- * The daemon's numbers for Prometheus. They are kept as plain numbers by who knows them (metrics-journal.ts, the multiplexer's counters, the
+ * The daemon's numbers for Prometheus. They are kept as plain numbers by who knows them (metrics-observer.ts, the multiplexer's counters, the
  * audit log) and turned into metrics when Prometheus asks. Only the latency histograms are kept by prom-client.
  *
  * Labels are bounded: monitors and listeners are the config's, commands and events those that QEMU has shown to know.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { AuditFigures } from '../../audit/write/audit-log.js';
-import { MetricsJournal } from './metrics-observer.js';
+import { MetricsObserver } from './metrics-observer.js';
 import type { MonitorFigures } from './monitor-figures.js';
 
 type Labels = Readonly<Record<string, string>>;
@@ -20,13 +20,13 @@ const HEALTHS = ['answering', 'busy', 'silent'] as const;
 const STATES = ['connecting', 'greeting', 'negotiating', 'running', 'lost'] as const;
 
 interface Source {
-  readonly journal: MetricsJournal;
+  readonly observer: MetricsObserver;
   readonly figures: () => MonitorFigures | null;
 }
 
 /** One monitor while Prometheus is answered. */
 interface Present {
-  readonly journal: MetricsJournal;
+  readonly observer: MetricsObserver;
   readonly figures: MonitorFigures;
 }
 
@@ -88,15 +88,15 @@ export class Metrics {
    * Begins with a monitor, or goes on with one that begins anew.
    * @param figures tells how it stands, or null when it is not there; called when Prometheus asks
    * @param now the multiplexer's clock, in microseconds
-   * @returns its journal
+   * @returns its observer
    */
-  add(monitor: string, figures: () => MonitorFigures | null, now: () => number): MetricsJournal {
+  add(monitor: string, figures: () => MonitorFigures | null, now: () => number): MetricsObserver {
     const known = this.#sources.get(monitor);
-    if (known !== undefined) return known.journal;
+    if (known !== undefined) return known.observer;
     const labels = { monitor };
-    const journal = new MetricsJournal(now, this.#waiting.labels(labels), this.#answering.labels(labels));
-    this.#sources.set(monitor, { journal, figures });
-    return journal;
+    const observer = new MetricsObserver(now, this.#waiting.labels(labels), this.#answering.labels(labels));
+    this.#sources.set(monitor, { observer, figures });
+    return observer;
   }
 
   /** Forgets a monitor. */
@@ -146,7 +146,7 @@ export class Metrics {
       }),
     );
     this.#counter('qmpmux_upstream_losses_total', 'Times QEMU was lost.', ['monitor'], () =>
-      this.#each(({ journal }) => [[{}, journal.losses]]),
+      this.#each(({ observer }) => [[{}, observer.losses]]),
     );
     this.#counter('qmpmux_bytes_total', 'Bytes from and to clients and QEMU.', ['monitor', 'side', 'direction'], () =>
       this.#each(({ figures }) => {
@@ -160,10 +160,10 @@ export class Metrics {
       }),
     );
     this.#counter('qmpmux_events_total', 'Events of the VM, by name.', ['monitor', 'event'], () =>
-      this.#each(({ journal }) => [...journal.events].map(([event, count]): Row => [{ event }, count])),
+      this.#each(({ observer }) => [...observer.events].map(([event, count]): Row => [{ event }, count])),
     );
     this.#counter('qmpmux_stray_messages_total', 'Messages from QEMU that belong to nobody.', ['monitor'], () =>
-      this.#each(({ journal }) => [[{}, journal.strayMessages]]),
+      this.#each(({ observer }) => [[{}, observer.strayMessages]]),
     );
     this.#gauge('qmpmux_held_bytes', 'Memory held for clients: unread output and waiting commands.', ['monitor'], () =>
       this.#each(({ figures }) => [[{}, figures.held]]),
@@ -173,13 +173,13 @@ export class Metrics {
   #addClients(): void {
     const byListener = ['monitor', 'listener'];
     this.#gauge('qmpmux_clients', 'Connected clients.', byListener, () =>
-      this.#each(({ journal }) =>
-        [...journal.listeners].map(([listener, { clients }]): Row => [{ listener }, clients]),
+      this.#each(({ observer }) =>
+        [...observer.listeners].map(([listener, { clients }]): Row => [{ listener }, clients]),
       ),
     );
     this.#counter('qmpmux_connections_total', 'Clients that have connected.', byListener, () =>
-      this.#each(({ journal }) =>
-        [...journal.listeners].map(([listener, { connections }]): Row => [{ listener }, connections]),
+      this.#each(({ observer }) =>
+        [...observer.listeners].map(([listener, { connections }]): Row => [{ listener }, connections]),
       ),
     );
     this.#counter(
@@ -187,12 +187,12 @@ export class Metrics {
       'Commands that were refused, by policy or for another reason.',
       byListener,
       () =>
-        this.#each(({ journal }) =>
-          [...journal.listeners].map(([listener, { denials }]): Row => [{ listener }, denials]),
+        this.#each(({ observer }) =>
+          [...observer.listeners].map(([listener, { denials }]): Row => [{ listener }, denials]),
         ),
     );
     this.#counter('qmpmux_disconnects_total', 'Clients that are gone, by reason.', ['monitor', 'reason'], () =>
-      this.#each(({ journal }) => [...journal.disconnects].map(([reason, count]): Row => [{ reason }, count])),
+      this.#each(({ observer }) => [...observer.disconnects].map(([reason, count]): Row => [{ reason }, count])),
     );
     this.#counter('qmpmux_limits_total', 'Times a limit was met, by which.', ['monitor', 'limit'], () =>
       this.#each(({ figures }) =>
@@ -209,8 +209,8 @@ export class Metrics {
       'Commands by name and by what became of them: ok, error, denied, unanswered, dropped or timeout.',
       ['monitor', 'command', 'outcome'],
       () =>
-        this.#each(({ journal }) =>
-          [...journal.commands].flatMap(([command, { outcomes }]) =>
+        this.#each(({ observer }) =>
+          [...observer.commands].flatMap(([command, { outcomes }]) =>
             [...outcomes].map(([outcome, count]): Row => [{ command, outcome }, count]),
           ),
         ),
@@ -220,21 +220,21 @@ export class Metrics {
       'Time QEMU took for its answers, by command.',
       ['monitor', 'command'],
       () =>
-        this.#each(({ journal }) =>
-          [...journal.commands].map(([command, { upstreamSeconds }]): Row => [{ command }, upstreamSeconds]),
+        this.#each(({ observer }) =>
+          [...observer.commands].map(([command, { upstreamSeconds }]): Row => [{ command }, upstreamSeconds]),
         ),
     );
     this.#counter(
       'qmpmux_replies_total',
       'Answers by source: upstream (QEMU), cached, shared (with another client that asked the same), local, late.',
       ['monitor', 'source'],
-      () => this.#each(({ journal }) => [...journal.replies].map(([source, count]): Row => [{ source }, count])),
+      () => this.#each(({ observer }) => [...observer.replies].map(([source, count]): Row => [{ source }, count])),
     );
     this.#counter('qmpmux_malformed_total', 'Inputs of clients that QEMU would not take.', ['monitor'], () =>
-      this.#each(({ journal }) => [[{}, journal.malformedInputs]]),
+      this.#each(({ observer }) => [[{}, observer.malformedInputs]]),
     );
     this.#counter('qmpmux_stuck_commands_total', 'Commands that took longer than --warn-after.', ['monitor'], () =>
-      this.#each(({ journal }) => [[{}, journal.stuckCommands]]),
+      this.#each(({ observer }) => [[{}, observer.stuckCommands]]),
     );
     this.#gauge('qmpmux_queued_commands', 'Commands that wait in qmpmux.', ['monitor'], () =>
       this.#each(({ figures }) => [[{}, figures.waiting]]),
@@ -299,7 +299,7 @@ export class Metrics {
     for (const [monitor, source] of this.#sources) {
       const figures = source.figures();
       if (figures === null) continue;
-      for (const [labels, value] of rows({ journal: source.journal, figures }))
+      for (const [labels, value] of rows({ observer: source.observer, figures }))
         all.push([{ monitor, ...labels }, value]);
     }
     return all;

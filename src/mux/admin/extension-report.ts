@@ -5,7 +5,7 @@
 import { quote } from '../../qmp/json/unicode.js';
 import type { Session } from '../client/session.js';
 import type { PendingCommand } from '../commands/command.js';
-import type { Tally } from '../commands/reply-stats.js';
+import type { ReplyStats } from '../commands/reply-stats.js';
 import type { Multiplexer } from '../multiplexer.js';
 import type { Peer, UpstreamState } from '../ports/link.js';
 import type { UpstreamHealth } from '../ports/observer.js';
@@ -53,7 +53,7 @@ function dashed(numbers: object): Reported {
   return members;
 }
 
-function tallied({ commands, errors, time, longest }: Tally) {
+function tallied({ commands, errors, time, longest }: ReplyStats) {
   return { commands, errors, time: seconds(time), longest: seconds(longest) };
 }
 

@@ -128,14 +128,14 @@ export class Extensions {
    * @returns its reply; null when that comes later, by `ClientCommands.answerLocally`
    */
   run(command: PendingCommand, call: ExtensionCall): readonly Uint8Array[] | null {
-    const { journal } = this.#mux;
+    const { observer } = this.#mux;
     command.sentAt = this.#mux.now();
-    journal?.command(command);
-    const trouble = journal?.flush() ?? null;
+    observer?.command(command);
+    const trouble = observer?.flush() ?? null;
     if (trouble !== null) {
       const desc = `qmpmux cannot record this command, so it was not run: ${trouble}`;
       const reply = errorReply(command.id, genericError(desc));
-      journal?.denied(command, 'audit', reply);
+      observer?.denied(command, 'audit', reply);
       return [reply];
     }
     const reload = call.kind === 'reload' ? (this.#services?.reload ?? null) : null;
@@ -162,19 +162,19 @@ export class Extensions {
 
   /** A command is released, and with it what waits for it. */
   forget(command: PendingCommand): void {
-    if (this.#running.delete(command)) this.#mux.journal?.unanswered(command, 'its client is gone');
+    if (this.#running.delete(command)) this.#mux.observer?.unanswered(command, 'its client is gone');
   }
 
-  /** What was told to the journal so far means nothing to the next one. */
+  /** What was told to the observer so far means nothing to the next one. */
   forgetMarks(): void {
-    for (const command of this.#running) command.mark = 0;
+    for (const command of this.#running) command.auditSeq = 0;
   }
 
   #conclude(command: PendingCommand, outcome: Outcome): readonly Uint8Array[] {
     const { id } = command;
     const isError = 'desc' in outcome;
     const reply = isError ? [errorReply(id, outcome)] : returnReply(id, outcome.value);
-    this.#mux.journal?.answered(command, reply, isError, 'local');
+    this.#mux.observer?.answered(command, reply, isError, 'local');
     return reply;
   }
 

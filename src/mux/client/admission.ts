@@ -18,7 +18,7 @@ export class Admission {
   }
 
   /**
-   * Whether one more client may connect through `listener`. If not, that is counted and told to the journal.
+   * Whether one more client may connect through `listener`. If not, that is counted and told to the observer.
    * @param listenerClients how many it may have; 0 for any number
    * @returns null, or what to write to it before it is closed
    */
@@ -34,7 +34,7 @@ export class Admission {
     return errorReply(null, genericError(`qmpmux has too many clients ${where}; try again later`));
   }
 
-  /** Counts, and tells the journal, that someone is not let in. @returns what to write to it before it is closed */
+  /** Counts, and tells the observer, that someone is not let in. @returns what to write to it before it is closed */
   turnAway(
     listener: string,
     limit: 'refusedByRate' | 'refusedByOwner' | 'refusedByDescriptors' | 'unnegotiated',
@@ -60,6 +60,6 @@ export class Admission {
 
   #count(listener: string, limit: keyof Counters, what: string): void {
     this.#owner.counters[limit]++;
-    this.#owner.journal?.limited?.(null, listener, limit, what);
+    this.#owner.observer?.limited?.(null, listener, limit, what);
   }
 }

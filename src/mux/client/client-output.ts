@@ -5,7 +5,7 @@
 import type { Limits } from '../ports/limits.js';
 import type { Link } from '../ports/link.js';
 import { Outbox } from '../wire/outbox.js';
-import type { Usage } from './client-quota.js';
+import type { ClientQuota } from './client-quota.js';
 import type { SeenTime } from './seen-time.js';
 
 /** Why a client is to be disconnected. */
@@ -16,7 +16,7 @@ export interface OutputFault {
 
 export class ClientOutput {
   readonly #outbox = new Outbox();
-  readonly #usage: Usage;
+  readonly #usage: ClientQuota;
   readonly #limits: Limits;
   /** null once the connection is gone. */
   #link: Link | null;
@@ -26,7 +26,7 @@ export class ClientOutput {
   /** Bytes handed to the connection. */
   #given = 0;
 
-  constructor(link: Link, usage: Usage, limits: Limits, seenTime: SeenTime) {
+  constructor(link: Link, usage: ClientQuota, limits: Limits, seenTime: SeenTime) {
     this.#link = link;
     this.#usage = usage;
     this.#limits = limits;

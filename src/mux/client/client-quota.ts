@@ -10,7 +10,7 @@ export interface Reading {
   readonly progress: number;
 }
 
-export class Usage {
+export class ClientQuota {
   /** Bytes of its commands that wait for an answer. */
   queuedBytes = 0;
   /** Bytes that the client has not read, as far as known: what the connection could not send, when it was last looked at. */

@@ -5,7 +5,7 @@
 
 import { takesDescriptor } from '../descriptors/broker.js';
 import type { ClientDescriptors } from '../descriptors/client-descriptors.js';
-import { DescriptorUse } from '../descriptors/command-descriptors.js';
+import { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { NameOwner } from '../descriptors/names.js';
 import type { Policy } from '../policy/policy.js';
 import type { ClientOptions } from '../ports/client-port.js';
@@ -16,11 +16,11 @@ import type { CommandIntake } from './command-intake.js';
 const LONGEST_NAME_SHOWN = 100;
 
 export type Fate =
-  /** `rule` is what the journal is told, `desc` what the client is. */
+  /** `rule` is what the observer is told, `desc` what the client is. */
   | { readonly kind: 'refused'; readonly rule: string; readonly desc: string }
   | { readonly kind: 'carried out here' }
   /** `use` is what it has to do with descriptors; null for nothing. */
-  | { readonly kind: 'passed on'; readonly use: DescriptorUse | null };
+  | { readonly kind: 'passed on'; readonly use: CommandDescriptors | null };
 
 const CARRIED_OUT_HERE: Fate = { kind: 'carried out here' };
 const PASSED_ON: Fate = { kind: 'passed on', use: null };
@@ -60,7 +60,7 @@ export class CommandGate {
 
   /** Whether a command is passed on, without being judged, if others of its form were. */
   get passesKnown(): boolean {
-    return this.#owner.outage === null && !this.#owner.desk.hasNames;
+    return this.#owner.outage === null && !this.#owner.broker.hasNames;
   }
 
   /** Judges the command that was read last. */
@@ -73,7 +73,7 @@ export class CommandGate {
     if (reader.isOutOfBand && !offersOob) {
       return refused('no oob', 'the QEMU that is connected now does not support out-of-band commands');
     }
-    return this.#owner.desk.concerns(reader.name) ? this.#askDesk() : PASSED_ON;
+    return this.#owner.broker.concerns(reader.name) ? this.#askDesk() : PASSED_ON;
   }
 
   /** @returns the policy's refusal; null when it allows the command */
@@ -94,7 +94,7 @@ export class CommandGate {
   }
 
   #askDesk(): Fate {
-    const { desk, reader, carriesDescriptors } = this.#owner;
+    const { broker, reader, carriesDescriptors } = this.#owner;
     const { name, isOutOfBand } = reader;
     const asked = {
       client: this.#client,
@@ -105,8 +105,8 @@ export class CommandGate {
       end: this.#intake.readBytes,
       refusal: this.#noDescriptors,
     };
-    const use = desk.judge(asked, carriesDescriptors);
-    if (use === null || use instanceof DescriptorUse) return { kind: 'passed on', use };
+    const use = broker.judge(asked, carriesDescriptors);
+    if (use === null || use instanceof CommandDescriptors) return { kind: 'passed on', use };
     return refused(use.rule, use.desc);
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { ID_MEMBER } from '../../qmp/command.js';
-import { Form, LONGEST_OF_FORM } from '../../qmp/command-template.js';
+import { CommandTemplate, LONGEST_OF_FORM } from '../../qmp/command-template.js';
 import { canonicalValue } from '../../qmp/json/canonical.js';
 import { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
@@ -55,9 +55,9 @@ export class CommandIntake {
   readonly #mayLearn: boolean;
   #scanner: Scanner;
   /** Of commands that the client sends again and again, the newest first. */
-  #forms: readonly Form[] = [];
+  #forms: readonly CommandTemplate[] = [];
   /** That of the command at hand, if `Known` was found. */
-  #known: Form | null = null;
+  #known: CommandTemplate | null = null;
   /** Parses the large message that is at hand; null for none. */
   #parsing: Parser | null = null;
   /** What came while a message is being parsed: nothing may be put behind it meanwhile. */
@@ -123,10 +123,10 @@ export class CommandIntake {
     return at < 0 ? null : canonicalValue(this.#scanner.bytes, this.#scanner.tokens, at);
   }
 
-  /** A copy of the client's bytes of the message at hand, if the journal wants them; otherwise empty. */
+  /** A copy of the client's bytes of the message at hand, if the observer wants them; otherwise empty. */
   get raw(): Uint8Array {
     const scanner = this.#scanner;
-    return this.#owner.journal?.wantsRaw === true ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
+    return this.#owner.observer?.wantsRaw === true ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
   }
 
   /** Takes the next bytes from the client. */
@@ -211,7 +211,7 @@ export class CommandIntake {
     this.#scanner = new Scanner(this.#owner.limits.commandBytes);
   }
 
-  /** @returns the command that was read, as far as a journal sees it. */
+  /** @returns the command that was read, as far as an observer sees it. */
   take(): PendingCommand {
     const { reader } = this.#owner;
     const command = this.#newCommand(reader.name);
@@ -259,7 +259,7 @@ export class CommandIntake {
     const { parser, reader } = this.#owner;
     if (!this.#mayLearn || reader.isOutOfBand || takesDescriptor(reader.name)) return;
     if (++this.#readLong % LEARN_EVERY !== 0) return;
-    const form = Form.of(this.#scanner, parser, reader);
+    const form = CommandTemplate.of(this.#scanner, parser, reader);
     if (form === null || this.#forms.includes(form)) return;
     this.#forms = [form, ...this.#forms.slice(0, MOST_FORMS - 1)];
   }

@@ -1,7 +1,7 @@
 /** Bytes held for all clients of a monitor together, and who has to go when they are too many. */
 import type { Session } from './session.js';
 
-export class HeldMemory {
+export class MemoryBudget {
   /** 0 for none. */
   readonly #limit: number;
   #bytes = 0;

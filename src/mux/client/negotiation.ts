@@ -13,7 +13,7 @@ import { genericError, type QmpFault } from '../../qmp/message.js';
 const BLANK = '\0';
 
 /** What QEMU says to faulty requests before negotiation is complete. The defaults are 7.2's. */
-export interface Words {
+export interface CapabilityErrorTexts {
   /** Any other command. Class CommandNotFound. */
   expecting: string;
   /** An unknown name in `enable`. */
@@ -28,7 +28,7 @@ export interface Words {
   oobNotAvailable: string;
 }
 
-export function defaultWords(): Words {
+export function defaultWords(): CapabilityErrorTexts {
   return {
     expecting: "Expecting capabilities negotiation with 'qmp_capabilities'",
     unknownCapability: `Parameter 'null' does not accept value '${BLANK}'`,
@@ -60,7 +60,7 @@ export function dialectOf(desc: string | null): Dialect | null {
 export interface Probe {
   /** The command's members after the opening brace, without an id. */
   readonly members: string;
-  learn(words: Words, desc: string): void;
+  learn(words: CapabilityErrorTexts, desc: string): void;
 }
 
 /**
@@ -169,7 +169,7 @@ export function judgeCapabilities(
   tokens: TokenList,
   at: number,
   offersOob: boolean,
-  words: Words,
+  words: CapabilityErrorTexts,
 ): { readonly oob: boolean } | QmpFault {
   if (at < 0) return { oob: false };
   let enable = -1;

@@ -17,9 +17,9 @@ import type { Dialect } from '../../qmp/json/prompt-stream.js';
 import { OVERSIZED } from '../../qmp/json/stream-limits.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../../qmp/message.js';
 import { ClientCommands, QUIT } from '../commands/client-commands.js';
-import { Tally } from '../commands/reply-stats.js';
+import { ReplyStats } from '../commands/reply-stats.js';
 import { ClientDescriptors } from '../descriptors/client-descriptors.js';
-import { DescriptorUse } from '../descriptors/command-descriptors.js';
+import { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { EventFilter } from '../events/fan-out.js';
 import type { ClientOptions, ClientPort } from '../ports/client-port.js';
 import type { Counters } from '../ports/counters.js';
@@ -28,7 +28,7 @@ import type { ClientView } from '../ports/observer.js';
 import { ownCommand } from '../ports/own-command.js';
 import type { SessionOwner } from '../ports/session-owner.js';
 import { ClientOutput } from './client-output.js';
-import { Usage } from './client-quota.js';
+import { ClientQuota } from './client-quota.js';
 import { CommandGate } from './command-gate.js';
 import { CommandIntake, Found } from './command-intake.js';
 import { judgeCapabilities } from './negotiation.js';
@@ -58,7 +58,7 @@ export class Session implements ClientPort, ClientView {
   isTouched = false;
 
   /** What was answered. */
-  readonly tally = new Tally();
+  readonly tally = new ReplyStats();
   readonly connectedAt: number;
   readonly commands: ClientCommands;
 
@@ -67,7 +67,7 @@ export class Session implements ClientPort, ClientView {
   readonly #output: ClientOutput;
   readonly #intake: CommandIntake;
   readonly #gate: CommandGate;
-  readonly #usage: Usage;
+  readonly #usage: ClientQuota;
   readonly #descriptors = new ClientDescriptors();
   readonly #maySkip: boolean;
   /** Whether a command was served without negotiation. */
@@ -93,7 +93,7 @@ export class Session implements ClientPort, ClientView {
     this.policyName = options.policy?.name ?? null;
     this.#intake = new CommandIntake(owner, this);
     this.#gate = new CommandGate(owner, this, this.#intake, this.#descriptors, options);
-    this.#usage = new Usage(owner.limits);
+    this.#usage = new ClientQuota(owner.limits);
     this.#output = new ClientOutput(link, this.#usage, owner.limits, owner.seenTime);
     this.commands = new ClientCommands(owner, this, this.#output, this.#usage, (options.commandTime ?? 0) * 1000);
     this.connectedAt = owner.now();
@@ -145,7 +145,7 @@ export class Session implements ClientPort, ClientView {
 
   receiveDescriptors(at: number, descriptors: readonly Descriptor[], fault: string | null): void {
     const held = this.#descriptors;
-    this.#owner.journal?.descriptors?.(this, descriptors, fault);
+    this.#owner.observer?.descriptors?.(this, descriptors, fault);
     held.arrive(at, descriptors, fault);
     if (this.#life === 'open') held.readUpTo(this.#intake.readBytes);
     else held.close();
@@ -162,7 +162,7 @@ export class Session implements ClientPort, ClientView {
     if (answer.length > 0) this.#output.send([answer]);
     this.terminate(what);
     this.#owner.counters.foreign++;
-    this.#owner.journal?.limited?.(this, this.listener, 'foreign', what);
+    this.#owner.observer?.limited?.(this, this.listener, 'foreign', what);
   }
 
   closed(reason: string): void {
@@ -186,7 +186,7 @@ export class Session implements ClientPort, ClientView {
     this.closed(what);
     this.#link.destroy();
     this.#owner.counters[limit]++;
-    this.#owner.journal?.limited?.(this, this.listener, limit, what);
+    this.#owner.observer?.limited?.(this, this.listener, limit, what);
   }
 
   /** Lets go of what has not gone upstream, of a client that is gone. */
@@ -209,14 +209,14 @@ export class Session implements ClientPort, ClientView {
       const what = `no capabilities negotiation within ${limits.negotiationTime / 1000} s`;
       this.terminate(what);
       this.#owner.counters.unnegotiated++;
-      this.#owner.journal?.limited?.(this, this.listener, 'unnegotiated', what);
+      this.#owner.observer?.limited?.(this, this.listener, 'unnegotiated', what);
       return;
     }
     if (this.#output.isUnread) this.#owner.touch(this);
     this.commands.abandonOverdue(now);
   }
 
-  /** Reads no more from the client; when all is answered, it gets EOF. @param reason what the journal is told then */
+  /** Reads no more from the client; when all is answered, it gets EOF. @param reason what the observer is told then */
   finishUp(reason: string): void {
     if (this.#life !== 'open') return;
     this.#life = 'ended';
@@ -297,15 +297,16 @@ export class Session implements ClientPort, ClientView {
    * @returns whether there is something to wait for
    */
   #closeUnusedFiles(): boolean {
-    const { desk, outage, closesUnusedSets } = this.#owner;
+    const { broker, outage, closesUnusedSets } = this.#owner;
     if (this.#sweep === 'none') {
-      const isDue = desk.sets.hasLeftovers && closesUnusedSets && outage === null && this.#endReason === CLIENT_CLOSED;
+      const isDue =
+        broker.sets.hasLeftovers && closesUnusedSets && outage === null && this.#endReason === CLIENT_CLOSED;
       if (isDue) this.#askForState();
       return isDue;
     }
     if (this.#sweep !== 'running') return false;
     this.#sweep = 'asked';
-    const files = desk.sets.takeLeftovers();
+    const files = broker.sets.takeLeftovers();
     for (const { set, fd } of files) {
       this.commands.passOn(ownCommand(this.#owner, this, 'remove-fd', `{"fdset-id":${set},"fd":${fd}}`));
     }
@@ -317,7 +318,7 @@ export class Session implements ClientPort, ClientView {
     const heard = (reply: string) => {
       if (reply.includes('"running": true')) this.#sweep = 'running';
     };
-    const use = this.#owner.desk.listener(this, this.#descriptors, heard);
+    const use = this.#owner.broker.listener(this, this.#descriptors, heard);
     this.commands.passOn(ownCommand(this.#owner, this, 'query-status', '', use));
   }
 
@@ -418,13 +419,13 @@ export class Session implements ClientPort, ClientView {
     const what = this.#output.isHigh
       ? `has ${this.#output.unread} bytes of answers to read first`
       : `has ${this.commands.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
-    this.#owner.journal?.limited?.(this, this.listener, 'paused', what);
+    this.#owner.observer?.limited?.(this, this.listener, 'paused', what);
   }
 
   #countOversized(): void {
     this.#owner.counters.oversized++;
     const what = `a command of more than ${this.#owner.limits.commandBytes} bytes`;
-    this.#owner.journal?.limited?.(this, this.listener, 'oversized', what);
+    this.#owner.observer?.limited?.(this, this.listener, 'oversized', what);
   }
 
   #answerMisshapen(): void {
@@ -469,11 +470,11 @@ export class Session implements ClientPort, ClientView {
     if ('desc' in judged) return this.#answerMalformed(this.#intake.id, judged);
     this.#phase = { name: 'running', oob: judged.oob };
     this.commands.answerInTurn(emptyReturn(this.#intake.id));
-    this.#owner.journal?.negotiated(this, judged.oob ? ['oob'] : [], this.#intake.raw);
+    this.#owner.observer?.negotiated(this, judged.oob ? ['oob'] : [], this.#intake.raw);
     this.#owner.subscribe(this);
   }
 
-  #passOn(use: DescriptorUse | null): void {
+  #passOn(use: CommandDescriptors | null): void {
     const command = this.#intake.takeForQemu();
     command.use = use;
     if (use === null) this.#intake.learn();
@@ -502,6 +503,6 @@ export class Session implements ClientPort, ClientView {
   }
 
   #tellMalformed(reply: Uint8Array): void {
-    this.#owner.journal?.malformed(this, this.#intake.raw, reply);
+    this.#owner.observer?.malformed(this, this.#intake.raw, reply);
   }
 }

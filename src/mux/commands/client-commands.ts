@@ -16,13 +16,13 @@ import { errorReply, genericError } from '../../qmp/message.js';
 import type { Envelope } from '../../qmp/stream/envelope.js';
 import type { ExtensionCall } from '../admin/extension.js';
 import type { ClientOutput } from '../client/client-output.js';
-import type { Usage } from '../client/client-quota.js';
+import type { ClientQuota } from '../client/client-quota.js';
 import type { Session } from '../client/session.js';
 import { REPORT_BYTES_PER_UNIT, Weight } from '../client/turn-budget.js';
 import type { ReplySource } from '../ports/observer.js';
 import type { SessionOwner } from '../ports/session-owner.js';
 import { commitTo, reserve, slabBytes, slabView } from '../wire/slab.js';
-import { CommandQueue } from './client-queue.js';
+import { ClientQueue } from './client-queue.js';
 import { PendingCommand } from './command.js';
 
 /** What a command that is carried out here holds besides its bytes, about. */
@@ -34,15 +34,15 @@ export class ClientCommands {
   readonly #owner: SessionOwner;
   readonly #session: Session;
   readonly #output: ClientOutput;
-  readonly #usage: Usage;
+  readonly #usage: ClientQuota;
   /** In microseconds; 0 for no limit. */
   readonly #time: number;
   /** Those without an answer sent. */
-  readonly #queue = new CommandQueue();
+  readonly #queue = new ClientQueue();
   #quit: 'none' | 'expected' | 'agreed' = 'none';
 
   /** @param time how long one may take, in microseconds; 0 for ever */
-  constructor(owner: SessionOwner, session: Session, output: ClientOutput, usage: Usage, time: number) {
+  constructor(owner: SessionOwner, session: Session, output: ClientOutput, usage: ClientQuota, time: number) {
     this.#owner = owner;
     this.#session = session;
     this.#output = output;
@@ -68,7 +68,7 @@ export class ClientCommands {
   get nextWaiting(): PendingCommand | null {
     const command = this.#queue.next;
     if (command === null || this.#queue.inFlight >= this.#owner.share || this.isHeldUp) return null;
-    return command.use?.isTaker === true && this.#owner.desk.isTaking ? null : command;
+    return command.use?.isTaker === true && this.#owner.broker.isTaking ? null : command;
   }
 
   /**
@@ -122,7 +122,7 @@ export class ClientCommands {
 
   /** QEMU's reply to one of these commands. */
   deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
-    const journal = this.#owner.journal;
+    const observer = this.#owner.observer;
     if (this.#quit !== 'none' && !command.oob) this.#followQuit(command, isError);
     if (envelope.isCopied) {
       const start = reserve(envelope.sizeWith(command.idLength));
@@ -131,13 +131,13 @@ export class ClientCommands {
       // Before anyone is told, who could have others write to the slab.
       commitTo(end);
       this.#output.claim(start, end);
-      if (journal !== null) {
-        const isWanted = isError || journal.wantsRaw;
-        journal.answered(command, isWanted ? [slab.subarray(start, end)] : NO_CHUNKS, isError, source);
+      if (observer !== null) {
+        const isWanted = isError || observer.wantsRaw;
+        observer.answered(command, isWanted ? [slab.subarray(start, end)] : NO_CHUNKS, isError, source);
       }
     } else {
       const chunks = envelope.withId(command.id);
-      journal?.answered(command, chunks, isError, source);
+      observer?.answered(command, chunks, isError, source);
       this.#output.send(chunks);
     }
     this.#settle(command);
@@ -161,7 +161,7 @@ export class ClientCommands {
     if (this.#quit === 'agreed') this.#quit = 'expected';
   }
 
-  /** Answers a command here, with a reply in chunks, in its turn. The journal has been told. */
+  /** Answers a command here, with a reply in chunks, in its turn. The observer has been told. */
   answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
     this.#setReply(command, reply);
     this.#giveBack(command);
@@ -177,14 +177,14 @@ export class ClientCommands {
     command.forgetWire();
   }
 
-  /** The upstream is gone and the client stays: what has no answer gets an error. The journal knows what was upstream. */
+  /** The upstream is gone and the client stays: what has no answer gets an error. The observer knows what was upstream. */
   fail(reason: string): void {
     this.#waitForNoEnd();
     for (const command of [...this.#queue.inBand, ...this.#queue.oob]) {
       // What is answered here does not need QEMU.
       if (command.stage === 'answered' || command.call !== null) continue;
       const wasSent = command.stage === 'inFlight';
-      if (!wasSent) this.#owner.journal?.dropped?.(command, reason);
+      if (!wasSent) this.#owner.observer?.dropped?.(command, reason);
       const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
       const reply = errorReply(command.id, genericError(`qmpmux has lost QEMU; ${fate}`));
       this.#setReply(command, [reply]);
@@ -194,10 +194,10 @@ export class ClientCommands {
     this.#owner.touch(this.#session);
   }
 
-  /** Refuses a command that was read, in its turn. @param rule what the journal is told */
+  /** Refuses a command that was read, in its turn. @param rule what the observer is told */
   refuse(command: PendingCommand, rule: string, desc: string): void {
     const reply = errorReply(command.id, genericError(desc));
-    this.#owner.journal?.denied(command, rule, reply);
+    this.#owner.observer?.denied(command, rule, reply);
     this.#setReply(command, [reply]);
     this.#hold(command, reply.length + command.raw.length);
     this.#queue.add(command);
@@ -289,13 +289,13 @@ export class ClientCommands {
       if (command.stage === 'waiting') {
         const what = `qmpmux could not run this command within ${seconds} s, and will not`;
         const reply = errorReply(command.id, genericError(what));
-        this.#owner.journal?.denied(command, 'command-timeout', reply);
+        this.#owner.observer?.denied(command, 'command-timeout', reply);
         this.answerLocally(command, [reply]);
         continue;
       }
       const what = `qmpmux has no answer from QEMU within ${seconds} s; this command may still be executed`;
       const reply = errorReply(command.id, genericError(what));
-      this.#owner.journal?.abandoned?.(command, reply);
+      this.#owner.observer?.abandoned?.(command, reply);
       this.#replace(command, this.#answered(reply));
       command.stage = 'abandoned';
     }
@@ -312,25 +312,25 @@ export class ClientCommands {
     this.#queue.replace(command, substitute);
   }
 
-  /** Drops what has not gone upstream. @param reason what the journal is told */
+  /** Drops what has not gone upstream. @param reason what the observer is told */
   dropWaiting(reason: string): void {
     for (const command of this.#queue.removeWaiting()) {
-      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      if (command.stage === 'waiting') this.#owner.observer?.dropped?.(command, reason);
       this.#release(command);
     }
     this.#drainOob();
     this.#owner.touch(this.#session);
   }
 
-  /** Drops all, without an answer. @param reason what the journal is told */
+  /** Drops all, without an answer. @param reason what the observer is told */
   drop(reason: string): void {
     for (const command of this.#queue.oob) {
-      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      if (command.stage === 'waiting') this.#owner.observer?.dropped?.(command, reason);
       // those that are upstream are the multiplexer's to release
       if (command.stage === 'waiting' || command.stage === 'answered') this.#release(command);
     }
     for (const command of this.#queue.inBand) {
-      if (command.stage === 'waiting') this.#owner.journal?.dropped?.(command, reason);
+      if (command.stage === 'waiting') this.#owner.observer?.dropped?.(command, reason);
       if (command.stage !== 'free') this.#release(command);
     }
     this.#queue.clear();

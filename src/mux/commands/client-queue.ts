@@ -11,7 +11,7 @@ import type { PendingCommand } from './command.js';
 /** Commands that have left are cut off the front when there are this many. */
 const MOST_LEFT = 1024;
 
-export class CommandQueue {
+export class ClientQueue {
   /** In-band commands, from `#head` on; from `#waiting` on they have not been sent upstream. */
   #inBand: PendingCommand[] = [];
   #head = 0;

@@ -2,7 +2,7 @@
 import { viewOf } from '../../shared/bytes.js';
 import type { ExtensionCall } from '../admin/extension.js';
 import type { Session } from '../client/session.js';
-import type { DescriptorUse } from '../descriptors/command-descriptors.js';
+import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { Descriptor, UpstreamId } from '../ports/link.js';
 import type { ClientView, CommandView } from '../ports/observer.js';
 
@@ -27,7 +27,7 @@ export class PendingCommand implements CommandView {
   upstreamId: UpstreamId | -1 = -1;
   receivedAt = 0;
   sentAt = 0;
-  mark = 0;
+  auditSeq = 0;
   /** What goes upstream, up to the id (`{"execute":"stop","id":`): in `wire` from `wireStart` to `wireEnd`. */
   wire: DataView = NO_WIRE;
   wireStart = 0;
@@ -51,7 +51,7 @@ export class PendingCommand implements CommandView {
   /** What is to be done here, for a command that does not go upstream; null for all others. */
   call: ExtensionCall | null = null;
   /** What it has to do with descriptors; null for nothing. */
-  use: DescriptorUse | null = null;
+  use: CommandDescriptors | null = null;
   /** Commands of other clients that get a copy of this one's reply. */
   followers: PendingCommand[] = NO_FOLLOWERS;
   #session: Session | null = null;
@@ -114,7 +114,7 @@ export class PendingCommand implements CommandView {
     this.idStart = 0;
     this.idEnd = 0;
     this.upstreamId = -1;
-    this.mark = 0;
+    this.auditSeq = 0;
     this.size = 0;
     this.isTaken = false;
     this.isWarned = false;

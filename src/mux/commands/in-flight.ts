@@ -37,7 +37,7 @@ function toUpstreamId(value: number): UpstreamId {
   return value as UpstreamId;
 }
 
-export class Pending {
+export class InFlight {
   /** Whether an in-band probe is in flight before all that is here; it takes a place in QEMU's queue. */
   isProbed = false;
   /** In flight in-band: `#count` of them, the oldest in slot `#first`, the others in the slots behind it, round the end; others are null. */

@@ -6,7 +6,7 @@
 /** Answers are counted by their time in classes, each twice as wide as the one before: up to 1 µs, 2 µs, 4 µs, … */
 export const TIME_CLASSES = 32;
 
-export class Tally {
+export class ReplyStats {
   /** Commands that have been answered, errors included. */
   commands = 0;
   errors = 0;
@@ -23,7 +23,7 @@ export class Tally {
 }
 
 /** A tally that also knows how the times are distributed. */
-export class TimeTally extends Tally {
+export class LatencyHistogram extends ReplyStats {
   /** How many took up to 2^n microseconds, but longer than 2^(n-1); the last class has no upper bound. */
   readonly classes = new Uint32Array(TIME_CLASSES);
 

@@ -16,9 +16,9 @@ import { clientText } from '../../shared/peer-text.js';
 import type { PendingCommand } from '../commands/command.js';
 import type { ArgumentList } from '../policy/arguments.js';
 import type { Arrival, ClientDescriptors } from './client-descriptors.js';
-import { DescriptorUse } from './command-descriptors.js';
+import { CommandDescriptors } from './command-descriptors.js';
 import { FdSets, type SetFile } from './fd-sets.js';
-import { FdNames, type NameOwner } from './names.js';
+import { DescriptorNames, type NameOwner } from './names.js';
 
 /** QEMU's own words (monitor/fds.c). */
 const NOTHING_SENT = 'No file descriptor supplied via SCM_RIGHTS';
@@ -30,7 +30,7 @@ const INTEGER = /^-?\d{1,18}$/;
 /** How long out-of-band commands wait for a descriptor to be taken, in microseconds. */
 const PATIENCE = 1_000_000;
 
-/** A command that is not to be run; `rule` is what the journal is told. */
+/** A command that is not to be run; `rule` is what the observer is told. */
 export interface DescriptorFault {
   readonly rule: string;
   readonly desc: string;
@@ -54,11 +54,11 @@ export function takesDescriptor(name: string): boolean {
   return name === 'getfd' || name === 'add-fd';
 }
 
-export class DescriptorDesk {
+export class DescriptorBroker {
   /** Whether QEMU's threads race for a waiting descriptor: before 11.0 they do (docs/descriptors.md). */
   isRacy = true;
   readonly sets: FdSets = new FdSets();
-  readonly #names = new FdNames();
+  readonly #names = new DescriptorNames();
   /** The command upstream that takes a descriptor. */
   #taker: PendingCommand | null = null;
   /** Whose descriptor QEMU may still hold. */
@@ -100,7 +100,7 @@ export class DescriptorDesk {
    * @param carries whether the way to QEMU carries descriptors
    * @returns what the command has to do with descriptors, null for nothing, or why it is refused
    */
-  judge(command: JudgedCommand, carries: boolean): DescriptorUse | DescriptorFault | null {
+  judge(command: JudgedCommand, carries: boolean): CommandDescriptors | DescriptorFault | null {
     const { client, name, list } = command;
     if (takesDescriptor(name) && !command.isOutOfBand) return this.#judgeTaker(command, carries);
     if (name === 'closefd') {
@@ -111,7 +111,7 @@ export class DescriptorDesk {
     if (this.sets.isTracking) this.#lookForSets(name, list());
     const mentions = this.#names.mentioned(() => list().leaves());
     if (mentions.length === 0) return null;
-    return new DescriptorUse(client, command.held, this.#names, {
+    return new CommandDescriptors(client, command.held, this.#names, {
       isTaker: false,
       descriptor: null,
       name: null,
@@ -120,8 +120,8 @@ export class DescriptorDesk {
   }
 
   /** @returns what a command needs that has nothing to do with descriptors, but whose answer somebody wants to hear. */
-  listener(client: NameOwner, held: ClientDescriptors, heard: (reply: string) => void): DescriptorUse {
-    return new DescriptorUse(client, held, this.#names, {
+  listener(client: NameOwner, held: ClientDescriptors, heard: (reply: string) => void): CommandDescriptors {
+    return new CommandDescriptors(client, held, this.#names, {
       isTaker: false,
       descriptor: null,
       name: null,
@@ -143,7 +143,7 @@ export class DescriptorDesk {
   }
 
   /** QEMU has answered a command. @returns whether others may take descriptors now */
-  answered(command: PendingCommand, use: DescriptorUse, envelope: Envelope, isError: boolean): boolean {
+  answered(command: PendingCommand, use: CommandDescriptors, envelope: Envelope, isError: boolean): boolean {
     use.answered(isError, () => asciiText(concat(envelope.chunks())));
     if (this.#taker !== command) return false;
     this.#taker = null;
@@ -172,7 +172,7 @@ export class DescriptorDesk {
     else this.sets.mentioned(list.leaves());
   }
 
-  #judgeTaker(command: JudgedCommand, carries: boolean): DescriptorUse | DescriptorFault {
+  #judgeTaker(command: JudgedCommand, carries: boolean): CommandDescriptors | DescriptorFault {
     const { client, held, refusal } = command;
     if (refusal !== null) return { rule: 'no descriptors on this socket', desc: refusal };
     const list = command.list();
@@ -185,7 +185,7 @@ export class DescriptorDesk {
       arrival?.descriptor?.close();
       return fault;
     }
-    return new DescriptorUse(client, held, this.#names, {
+    return new CommandDescriptors(client, held, this.#names, {
       isTaker: true,
       descriptor: arrival?.descriptor ?? null,
       name: arrival === null ? null : fdname,

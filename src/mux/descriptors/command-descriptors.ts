@@ -2,7 +2,7 @@
 
 import type { Descriptor } from '../ports/link.js';
 import type { ClientDescriptors } from './client-descriptors.js';
-import type { FdNames, NameOwner } from './names.js';
+import type { DescriptorNames, NameOwner } from './names.js';
 
 export interface DescriptorUseOptions {
   /** Whether QEMU takes a waiting descriptor for it: at most one such command is upstream. */
@@ -17,21 +17,21 @@ export interface DescriptorUseOptions {
   readonly heard?: (reply: string) => void;
 }
 
-export class DescriptorUse {
+export class CommandDescriptors {
   readonly isTaker: boolean;
-  /** The file, for a journal; it may have been handed over since. */
+  /** The file, for an observer; it may have been handed over since. */
   readonly descriptor: Descriptor | null;
   /** Whether a descriptor went to QEMU with it. */
   isSent = false;
   readonly #client: NameOwner;
   readonly #held: ClientDescriptors;
-  readonly #names: FdNames;
+  readonly #names: DescriptorNames;
   readonly #mentions: readonly string[];
   readonly #heard: ((reply: string) => void) | null;
   #name: string | null;
   #isOurs: boolean;
 
-  constructor(client: NameOwner, held: ClientDescriptors, names: FdNames, options: DescriptorUseOptions) {
+  constructor(client: NameOwner, held: ClientDescriptors, names: DescriptorNames, options: DescriptorUseOptions) {
     this.#client = client;
     this.#held = held;
     this.#names = names;

@@ -24,7 +24,7 @@ interface Entry {
 /** What stands before a name in `migrate` and the like. */
 const PREFIX = 'fd:';
 
-export class FdNames {
+export class DescriptorNames {
   readonly #entries = new Map<string, Entry>();
 
   get isEmpty(): boolean {

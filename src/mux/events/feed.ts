@@ -1,6 +1,6 @@
 /**
  * Every event of a monitor: QEMU's, and our own, by which clients that stay while QEMU is gone hear of that. Each is kept for who
- * asks later, handed to who gets events, and told to the journal.
+ * asks later, handed to who gets events, and told to the observer.
  */
 
 import { quote } from '../../qmp/json/unicode.js';
@@ -36,7 +36,7 @@ export class EventFeed {
   publish(name: string, message: readonly Uint8Array[]): void {
     this.#owner.extensions.ring.add(name, message);
     const receivers = this.#fanout.publish(name, message);
-    this.#owner.journal?.event(name, message, receivers);
+    this.#owner.observer?.event(name, message, receivers);
   }
 
   /** As `EventFanout.handOut`. */

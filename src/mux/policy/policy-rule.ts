@@ -10,7 +10,7 @@
  *     deny @descriptors                      what takes an open file from its client: getfd, add-fd
  *     deny @monitors                         what may add, change or remove another monitor of the same QEMU (monitor-commands.ts)
  *
- * Words may be quoted ('…' or "…") where they hold blanks.
+ * CapabilityErrorTexts may be quoted ('…' or "…") where they hold blanks.
  *
  * Where a path leads to several values, a deny rule applies when one of them is so, an allow rule only when all of them are:
  * a list that hides one forbidden item among allowed ones gets no further than the item alone. A deny rule also applies to what QEMU

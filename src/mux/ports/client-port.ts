@@ -15,7 +15,7 @@ export interface ClientPort {
   receiveDescriptors(at: number, descriptors: readonly Descriptor[], fault: string | null): void;
   /** The client shut down its sending side: what it sent is still executed and answered, then EOF follows. */
   receiveEnd(): void;
-  /** The client speaks another protocol: it is told so by `answer`, in that, and gets EOF. @param what for the journal */
+  /** The client speaks another protocol: it is told so by `answer`, in that, and gets EOF. @param what for the observer */
   refuse(answer: Uint8Array, what: string): void;
   /** The connection is gone, both ways; nothing can be sent any more. */
   closed(reason: string): void;

@@ -1,11 +1,11 @@
 /**
- * What a multiplexer tells about itself. The audit log, the metrics and the daemon's own log are journals.
- * Calls are made in the order in which things happen. A journal must not call back into the multiplexer.
+ * What a multiplexer tells about itself. The audit log, the metrics and the daemon's own log are observers.
+ * Calls are made in the order in which things happen. An observer must not call back into the multiplexer.
  */
 import type { Counters } from './counters.js';
 import type { ClientId, Descriptor, Peer, UpstreamId, UpstreamState } from './link.js';
 
-/** A client, as a journal sees it. */
+/** A client, as an observer sees it. */
 export interface ClientView {
   readonly id: ClientId;
   /** The listener's address as configured, e.g. `unix:/run/vm.mux`. */
@@ -15,13 +15,13 @@ export interface ClientView {
   readonly isConnected: boolean;
 }
 
-/** A command, as a journal sees it. The object is reused after its last call: copy what is kept. */
+/** A command, as an observer sees it. The object is reused after its last call: copy what is kept. */
 export interface CommandView {
   readonly client: ClientView;
   /** The command's name, escapes decoded; what QEMU will look up. */
   readonly name: string;
   readonly oob: boolean;
-  /** The client's own bytes of this command, exactly; empty unless a journal `wantsRaw`. */
+  /** The client's own bytes of this command, exactly; empty unless an observer `wantsRaw`. */
   readonly raw: Uint8Array;
   /** The client's id as QEMU would send it back, or null for none. An array of its own each time it is asked for. */
   readonly id: Uint8Array | null;
@@ -37,10 +37,10 @@ export interface CommandView {
   /** The file that goes to QEMU with it; null for none. */
   readonly descriptor?: Pick<Descriptor, 'type' | 'path'> | null;
   /**
-   * The journal's own: whatever `command` stores here is still there in `answered`, `unanswered` and `denied`.
+   * The observer's own: whatever `command` stores here is still there in `answered`, `unanswered` and `denied`.
    * 0 until then: what never goes upstream (cached and shared answers, most denials) is told without `command`.
    */
-  mark: number;
+  auditSeq: number;
 }
 
 /** A command that qmpmux sends by itself to find out whether QEMU answers. The object is kept until it has: copy what is kept longer. */
@@ -52,8 +52,8 @@ export interface ProbeView {
   readonly upstreamId: UpstreamId;
   /** `Host.now` when it is handed to the upstream. */
   readonly sentAt: number;
-  /** As `CommandView.mark`. */
-  mark: number;
+  /** As `CommandView.auditSeq`. */
+  auditSeq: number;
 }
 
 /**
@@ -70,11 +70,11 @@ export type UpstreamHealth =
  */
 export type ReplySource = 'upstream' | 'cached' | 'shared' | 'local' | 'late';
 
-export interface Journal {
+export interface Observer {
   /** Whether `CommandView.raw`, the raw bytes of malformed input and those of returns are wanted. */
   readonly wantsRaw: boolean;
   connected(client: ClientView): void;
-  /** The client completed capabilities negotiation, with the command `raw` (empty unless a journal `wantsRaw`). */
+  /** The client completed capabilities negotiation, with the command `raw` (empty unless an observer `wantsRaw`). */
   negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void;
   disconnected(client: ClientView, reason: string): void;
   /**
@@ -87,7 +87,7 @@ export interface Journal {
   command(command: CommandView): void;
   /**
    * A command has its answer. `reply` is the message as the client gets it (or would have got it, for one that has left),
-   * in one or more chunks, CRLF included; an error always, a return perhaps in none unless a journal `wantsRaw`.
+   * in one or more chunks, CRLF included; an error always, a return perhaps in none unless an observer `wantsRaw`.
    */
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void;
   /** A command went upstream and its answer can no longer come. */

@@ -2,10 +2,10 @@
 import { ascii, viewOf } from '../../shared/bytes.js';
 import type { Session } from '../client/session.js';
 import { PendingCommand } from '../commands/command.js';
-import type { DescriptorUse } from '../descriptors/command-descriptors.js';
+import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { SessionOwner } from './session-owner.js';
 
-/** For the journal: no client has sent this. */
+/** For the observer: no client has sent this. */
 const ID = '"qmpmux: its client has left"';
 
 /** @param args the arguments in JSON; empty for none */
@@ -14,13 +14,13 @@ export function ownCommand(
   session: Session,
   name: string,
   args: string,
-  use: DescriptorUse | null = null,
+  use: CommandDescriptors | null = null,
 ): PendingCommand {
   const head = `{"execute":"${name}"${args === '' ? '' : `,"arguments":${args}`},"id":`;
   const command = PendingCommand.take(session);
   command.name = name;
   command.receivedAt = owner.now();
-  if (owner.journal?.wantsRaw === true) command.raw = ascii(`${head}${ID}}`);
+  if (owner.observer?.wantsRaw === true) command.raw = ascii(`${head}${ID}}`);
   command.wire = viewOf(ascii(head));
   command.wireEnd = head.length;
   command.idBytes = ascii(ID);

@@ -3,21 +3,21 @@ import type { CommandReader } from '../../qmp/command.js';
 import type { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
 import type { Extensions } from '../admin/extension.js';
-import type { Words } from '../client/negotiation.js';
+import type { CapabilityErrorTexts } from '../client/negotiation.js';
 import type { SeenTime } from '../client/seen-time.js';
 import type { Session } from '../client/session.js';
 import type { TurnBudget } from '../client/turn-budget.js';
 import type { PendingCommand } from '../commands/command.js';
-import type { DescriptorDesk } from '../descriptors/broker.js';
+import type { DescriptorBroker } from '../descriptors/broker.js';
 import type { Counters, Traffic } from './counters.js';
 import type { Limits } from './limits.js';
-import type { Journal } from './observer.js';
+import type { Observer } from './observer.js';
 
 export interface SessionOwner {
   readonly parser: Parser;
   readonly reader: CommandReader;
-  readonly journal: Journal | null;
-  readonly words: Words;
+  readonly observer: Observer | null;
+  readonly words: CapabilityErrorTexts;
   readonly offersOob: boolean;
   /** How QEMU judges what it reads. */
   readonly dialect: Dialect;
@@ -25,7 +25,7 @@ export interface SessionOwner {
   readonly traffic: Traffic;
   readonly limits: Limits;
   readonly extensions: Extensions;
-  readonly desk: DescriptorDesk;
+  readonly broker: DescriptorBroker;
   /** Whether the way to QEMU carries descriptors. */
   readonly carriesDescriptors: boolean;
   /** Clients that are connected. */

@@ -1,10 +1,10 @@
-/** Waiting commands → QEMU: whose turn it is, how many go, and their bytes. A command never reaches QEMU before the journal has it. */
+/** Waiting commands → QEMU: whose turn it is, how many go, and their bytes. A command never reaches QEMU before the observer has it. */
 
 import { errorReply, genericError } from '../../qmp/message.js';
 import { bytesOf, copyWords } from '../../shared/bytes.js';
 import type { Session } from '../client/session.js';
 import type { PendingCommand } from '../commands/command.js';
-import type { Pending } from '../commands/in-flight.js';
+import type { InFlight } from '../commands/in-flight.js';
 import type { Host, Link } from '../ports/link.js';
 import type { SessionOwner } from '../ports/session-owner.js';
 import { COPY_BELOW } from '../wire/outbox.js';
@@ -22,7 +22,7 @@ const ID_ROOM = 10;
 export class Dispatcher {
   readonly #owner: SessionOwner;
   readonly #host: Host;
-  readonly #pending: Pending;
+  readonly #pending: InFlight;
   readonly #pacing: Pacing;
   readonly #mayMerge: boolean;
   readonly #scheduler = new Scheduler();
@@ -37,7 +37,7 @@ export class Dispatcher {
    * @param pacing says how many these may be
    * @param mayMerge whether identical queries that wait at the same time go upstream once
    */
-  constructor(owner: SessionOwner, host: Host, pending: Pending, pacing: Pacing, mayMerge: boolean) {
+  constructor(owner: SessionOwner, host: Host, pending: InFlight, pacing: Pacing, mayMerge: boolean) {
     this.#owner = owner;
     this.#host = host;
     this.#pending = pending;
@@ -82,7 +82,7 @@ export class Dispatcher {
   dispatch(link: Link): void {
     if (!this.#scheduler.hasWaiting) return;
     this.#sentAt = this.#host.now();
-    while (this.#pending.hasOobRoom && !this.#owner.desk.isDelicateOob(this.#sentAt)) {
+    while (this.#pending.hasOobRoom && !this.#owner.broker.isDelicateOob(this.#sentAt)) {
       const command = this.#scheduler.nextOob();
       if (command === null) break;
       this.#stage(command);
@@ -90,7 +90,7 @@ export class Dispatcher {
     if (this.#isGathering()) this.#host.schedule();
     else this.#dispatchInBand(link);
     if (this.#batch.length === 0) return;
-    const trouble = this.#owner.journal?.flush() ?? null;
+    const trouble = this.#owner.observer?.flush() ?? null;
     if (trouble === null) {
       this.#owner.traffic.toUpstream += this.#upstreamOut.length;
       this.#upstreamOut.flush(link);
@@ -108,7 +108,7 @@ export class Dispatcher {
   #dispatchInBand(link: Link): void {
     const { window = this.#pacing.window } = link;
     const { turn } = this.#pacing;
-    while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG && !this.#owner.desk.isDelicate) {
+    while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG && !this.#owner.broker.isDelicate) {
       const command = this.#scheduler.nextInBand(turn);
       if (command === null) break;
       // The answer may have come while the command waited.
@@ -126,9 +126,9 @@ export class Dispatcher {
     this.#pending.add(command);
     command.sentAt = this.#sentAt;
     for (const follower of command.followers) follower.sentAt = this.#sentAt;
-    this.#owner.journal?.command(command);
+    this.#owner.observer?.command(command);
     this.#batch.push(command);
-    this.#owner.desk.sent(command);
+    this.#owner.broker.sent(command);
     const descriptor = command.use?.handOver() ?? null;
     if (descriptor !== null) this.#upstreamOut.seal(null);
     const { wire, wireStart, wireEnd } = command;
@@ -147,18 +147,18 @@ export class Dispatcher {
     if (descriptor !== null) this.#upstreamOut.seal(descriptor);
   }
 
-  /** The journal could not record this turn's commands, so QEMU must not see them. */
+  /** The observer could not record this turn's commands, so QEMU must not see them. */
   #refuseBatch(trouble: string): void {
     this.#upstreamOut.clear();
     let mayTake = false;
     for (const command of this.#batch.toReversed()) {
       this.#pending.withdraw(command);
-      if (this.#owner.desk.withdrawn(command)) mayTake = true;
+      if (this.#owner.broker.withdrawn(command)) mayTake = true;
     }
     const fault = genericError(`qmpmux cannot record this command, so it was not run: ${trouble}`);
     for (const command of this.#batch.flatMap((leader) => [leader, ...leader.followers])) {
       const reply = errorReply(command.id, fault);
-      this.#owner.journal?.denied(command, 'audit', reply);
+      this.#owner.observer?.denied(command, 'audit', reply);
       command.session.commands.answerLocally(command, [reply]);
     }
     // Those who waited to take a descriptor have lost their turn meanwhile.

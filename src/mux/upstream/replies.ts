@@ -1,14 +1,14 @@
 /** Replies on their way to those who wait for them: QEMU's, and those that are served from memory. */
 import type { Envelope } from '../../qmp/stream/envelope.js';
 import type { PendingCommand } from '../commands/command.js';
-import { TimeTally } from '../commands/reply-stats.js';
+import { LatencyHistogram } from '../commands/reply-stats.js';
 import type { ReplySource } from '../ports/observer.js';
 import type { SessionOwner } from '../ports/session-owner.js';
 import { isConstant, ReplyCache } from './reply-cache.js';
 
 export class Replies {
   /** What was answered to all clients. */
-  readonly tally = new TimeTally();
+  readonly tally = new LatencyHistogram();
   readonly #owner: SessionOwner;
   readonly #cache: ReplyCache | null;
 
@@ -31,7 +31,7 @@ export class Replies {
   answerFromCache(command: PendingCommand, now: number): boolean {
     const reply = this.#cache?.get(command.name, command.id) ?? null;
     if (reply === null) return false;
-    this.#owner.journal?.answered(command, reply, false, 'cached');
+    this.#owner.observer?.answered(command, reply, false, 'cached');
     this.#count(command, now, false);
     command.session.commands.answerLocally(command, reply);
     return true;
@@ -47,7 +47,7 @@ export class Replies {
       this.#count(command, now, isError);
       command.session.commands.deliverReply(command, envelope, isError, source);
     } else {
-      this.#owner.journal?.answered(command, envelope.withId(command.id), isError, 'late');
+      this.#owner.observer?.answered(command, envelope.withId(command.id), isError, 'late');
       command.release();
     }
   }

@@ -9,7 +9,7 @@
  * - one probe is in flight at a time, and none follows it before something was heard. An in-band one that a busy QEMU has not answered
  *   counts as any other command in flight from the moment a client's command waits behind it;
  * - a probe has an id of its own row, is recorded before it is sent, and no client sees or pays for it;
- * - QEMU's queue of in-band commands never fills: the window is one smaller while an in-band probe is in flight (`Pending.isProbed`).
+ * - QEMU's queue of in-band commands never fills: the window is one smaller while an in-band probe is in flight (`InFlight.isProbed`).
  *
  * All that changes what was found is in `#judge`.
  */
@@ -17,17 +17,17 @@
 import { type Envelope, NO_ID } from '../../qmp/stream/envelope.js';
 import { ascii } from '../../shared/bytes.js';
 import type { SeenTime } from '../client/seen-time.js';
-import { FIRST_PROBE_ID, type Pending, PROBE_IDS } from '../commands/in-flight.js';
-import type { DescriptorDesk } from '../descriptors/broker.js';
+import { FIRST_PROBE_ID, type InFlight, PROBE_IDS } from '../commands/in-flight.js';
+import type { DescriptorBroker } from '../descriptors/broker.js';
 import type { Traffic } from '../ports/counters.js';
 import type { Link, UpstreamId } from '../ports/link.js';
-import type { Journal, ProbeView, UpstreamHealth } from '../ports/observer.js';
+import type { Observer, ProbeView, UpstreamHealth } from '../ports/observer.js';
 import { SMALL_WINDOW } from './pacing.js';
 
 export interface ProbeOwner {
-  readonly journal: Journal | null;
+  readonly observer: Observer | null;
   readonly seenTime: SeenTime;
-  readonly desk: DescriptorDesk;
+  readonly broker: DescriptorBroker;
   readonly traffic: Traffic;
   /** Whether out-of-band commands are enabled. */
   readonly offersOob: boolean;
@@ -53,12 +53,12 @@ const LONGEST_PATIENCE = 5_000_000;
 const ANSWERING: UpstreamHealth = { name: 'answering' };
 
 interface Probe extends ProbeView {
-  mark: number;
+  auditSeq: number;
 }
 
 export class UpstreamProbe {
   readonly #owner: ProbeOwner;
-  readonly #pending: Pending;
+  readonly #pending: InFlight;
   /** In microseconds. */
   readonly #after: number;
   readonly #timeout: number;
@@ -79,7 +79,7 @@ export class UpstreamProbe {
   #nextId = 0;
 
   /** @param pending what is in flight besides the probes */
-  constructor(owner: ProbeOwner, pending: Pending, { after, timeout }: ProbeTimes) {
+  constructor(owner: ProbeOwner, pending: InFlight, { after, timeout }: ProbeTimes) {
     this.#owner = owner;
     this.#pending = pending;
     this.#after = after * 1000;
@@ -109,9 +109,9 @@ export class UpstreamProbe {
     if (this.#inBand !== null) this.#lose('inBand', reason);
   }
 
-  /** The next journal knows nothing of what was recorded so far. */
+  /** The next observer knows nothing of what was recorded so far. */
   forgetMarks(): void {
-    for (const probe of [this.#oob, this.#inBand]) if (probe !== null) probe.mark = 0;
+    for (const probe of [this.#oob, this.#inBand]) if (probe !== null) probe.auditSeq = 0;
   }
 
   /** Bytes came from QEMU; told before they are read. */
@@ -134,7 +134,7 @@ export class UpstreamProbe {
     if (oob !== null && id === oob.upstreamId) {
       this.#oob = null;
       this.#hasNews = true;
-      this.#owner.journal?.probeAnswered?.(oob, envelope.chunks(), isError);
+      this.#owner.observer?.probeAnswered?.(oob, envelope.chunks(), isError);
       this.#isInBandDue = inBand === null && this.#pending.inBandCount === 0;
       if (this.#isInBandDue) this.#owner.scheduleProbe();
       return true;
@@ -144,7 +144,7 @@ export class UpstreamProbe {
     this.#inBand = null;
     this.#pending.isProbed = false;
     this.#answeredAt = this.#heardAt;
-    this.#owner.journal?.probeAnswered?.(inBand, envelope.chunks(), isError);
+    this.#owner.observer?.probeAnswered?.(inBand, envelope.chunks(), isError);
     return true;
   }
 
@@ -189,7 +189,8 @@ export class UpstreamProbe {
     }
     // Of a longer queue QEMU reads no further, and what it has not read it cannot answer.
     const queued = this.#pending.inBandCount + (this.#inBand === null ? 0 : 1);
-    if (queued <= SMALL_WINDOW && !this.#owner.desk.isDelicateOob(now)) this.#oob = this.#send('query-yank', true, now);
+    if (queued <= SMALL_WINDOW && !this.#owner.broker.isDelicateOob(now))
+      this.#oob = this.#send('query-yank', true, now);
   }
 
   #askInBand(now: number): void {
@@ -199,17 +200,17 @@ export class UpstreamProbe {
 
   /** @returns the probe; null where it could not be recorded, and was not sent */
   #send(name: string, oob: boolean, now: number): Probe | null {
-    const { journal, traffic, upstreamLink } = this.#owner;
+    const { observer, traffic, upstreamLink } = this.#owner;
     // The one place where a number becomes a probe's id.
     const upstreamId = (FIRST_PROBE_ID + this.#nextId) as UpstreamId;
     this.#nextId = (this.#nextId + 1) % PROBE_IDS;
     const raw = ascii(`{"${oob ? 'exec-oob' : 'execute'}":"${name}","id":${upstreamId}}`);
-    const probe: Probe = { name, oob, raw, upstreamId, sentAt: now, mark: 0 };
-    journal?.probe?.(probe);
-    const trouble = journal?.flush() ?? null;
+    const probe: Probe = { name, oob, raw, upstreamId, sentAt: now, auditSeq: 0 };
+    observer?.probe?.(probe);
+    const trouble = observer?.flush() ?? null;
     if (trouble !== null || upstreamLink === null) {
       this.#unrecordedAt = now;
-      journal?.probeUnanswered?.(probe, `never sent: ${trouble ?? 'the upstream is gone'}`);
+      observer?.probeUnanswered?.(probe, `never sent: ${trouble ?? 'the upstream is gone'}`);
       return null;
     }
     traffic.toUpstream += raw.length;
@@ -224,7 +225,7 @@ export class UpstreamProbe {
       this.#inBand = null;
       this.#pending.isProbed = false;
     }
-    if (probe !== null) this.#owner.journal?.probeUnanswered?.(probe, reason);
+    if (probe !== null) this.#owner.observer?.probeUnanswered?.(probe, reason);
   }
 
   /** Finds out what is known of QEMU now. Where that is not known yet, what was found before stays. */
@@ -258,7 +259,7 @@ export class UpstreamProbe {
     const health: UpstreamHealth = name === 'answering' ? ANSWERING : { name, since };
     this.#health = health;
     const from = health.name === 'answering' && before.name !== 'answering' ? before.since : since;
-    this.#owner.journal?.health?.(health, before, now - from);
+    this.#owner.observer?.health?.(health, before, now - from);
   }
 
   /** Whether there was no sign for so long that a client who waits is better served by another connection. */

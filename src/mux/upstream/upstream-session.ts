@@ -19,12 +19,19 @@ import { LineReader } from '../../qmp/stream/lines.js';
 import { PrettyFolder } from '../../qmp/stream/pretty.js';
 import { ascii, asciiText, concat } from '../../shared/bytes.js';
 import { LineLink } from '../client/line-link.js';
-import { defaultWords, dialectOf, dialectProbe, type Probe, probes, type Words } from '../client/negotiation.js';
+import {
+  type CapabilityErrorTexts,
+  defaultWords,
+  dialectOf,
+  dialectProbe,
+  type Probe,
+  probes,
+} from '../client/negotiation.js';
 import type { SeenTime } from '../client/seen-time.js';
 import type { Host, Link, UpstreamState } from '../ports/link.js';
 
 /** What the monitor tells its multiplexer. */
-export interface MonitorOwner {
+export interface UpstreamSessionOwner {
   /** A message from QEMU after the handshake; `envelope` is valid during the call only. */
   upstreamMessage(envelope: Envelope): void;
   /** A message that belongs to nobody. */
@@ -71,12 +78,12 @@ const LINE_FEED = 0x0a;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
-export class Monitor {
+export class UpstreamSession {
   /** QEMU's greeting in its one-line form, for clients. Empty before the first. */
   greeting: Uint8Array = new Uint8Array(0);
   /** Whether clients are offered `oob`. */
   offersOob = false;
-  words: Words = defaultWords();
+  words: CapabilityErrorTexts = defaultWords();
   /** How QEMU judges what it reads. */
   dialect: Dialect = 'classic';
 
@@ -101,9 +108,9 @@ export class Monitor {
   #echoes = false;
   readonly #envelope = new Envelope();
   readonly #host: Host;
-  readonly #owner: MonitorOwner;
+  readonly #owner: UpstreamSessionOwner;
 
-  constructor(host: Host, owner: MonitorOwner) {
+  constructor(host: Host, owner: UpstreamSessionOwner) {
     this.#host = host;
     this.#owner = owner;
   }

@@ -66,7 +66,7 @@ const REMEMBERED_LINES = 100;
 /** So many of them are written a second, in the long run; twice as many at once. */
 const LINES_A_SECOND = 10;
 
-export class Upstream {
+export class UpstreamConnector {
   readonly #address: UpstreamAddress;
   readonly #receiver: UpstreamReceiver;
   readonly #log: Log;

@@ -7,7 +7,7 @@ const SIZE = 8 * 1024;
 /** Larger pieces are worth an object of their own, and may be shared with other clients. */
 const COLLECT_BELOW = 4 * 1024;
 
-export class Tail {
+export class SmallWriteBuffer {
   #bytes: Buffer | null = null;
   #length = 0;
 

@@ -5,7 +5,7 @@
  * - nothing here throws because of what a peer or the kernel does: trouble ends in one call of `Receiver.closed`;
  * - a chunk that was handed over is never changed: Node gives every read its own memory, and what is written is not copied;
  * - several chunks of one call are one system call;
- * - what waits for a peer that does not read costs about as much memory as it has bytes (see `Tail`);
+ * - what waits for a peer that does not read costs about as much memory as it has bytes (see `SmallWriteBuffer`);
  * - what a peer sent before it went away is received, also when we find out by writing to it. Node destroys a socket whose write
  *   fails, with all that was not yet read, so the rest is fetched from the kernel first (see `#salvage`).
  *
@@ -18,7 +18,7 @@ import { TLSSocket } from 'node:tls';
 import type { Link } from '../../mux/ports/link.js';
 import { Countdown } from '../../system/countdown.js';
 import type { SharedReader } from './shared-reader.js';
-import { Tail } from './small-write-buffer.js';
+import { SmallWriteBuffer } from './small-write-buffer.js';
 
 /** Who takes what comes from a connection. A `ClientPort` of the multiplexer is one. */
 export interface Receiver {
@@ -50,7 +50,7 @@ export class SocketLink implements Link {
   #writeFailed = false;
   #receivedEnd = false;
   /** What comes behind all that the stream has. */
-  readonly #tail = new Tail();
+  readonly #tail = new SmallWriteBuffer();
   /** Whether the receiver is to be told when nothing waits any more. */
   #owesDrained = false;
   #openStreams: number;

@@ -10,7 +10,7 @@
  * (blanks count for nothing there, so they are squeezed out before they can pile up).
  */
 import { LastView } from '../../shared/bytes.js';
-import type { Form } from '../command-template.js';
+import type { CommandTemplate } from '../command-template.js';
 import { Begin, beginTable, Inside, insideTable, isDigit, resyncTable, State, type StateName } from './lexer-tables.js';
 import { Pushed } from './prompt-parser.js';
 import { type Dialect, PromptStream } from './prompt-stream.js';
@@ -139,7 +139,7 @@ export class Scanner {
    * tell of it.
    * @returns whether it is; otherwise nothing has changed
    */
-  nextIs(form: Form): boolean {
+  nextIs(form: CommandTemplate): boolean {
     if (this.#reported) this.#forget();
     if (this.#messageStart >= 0 || this.#state !== State.Start) return false;
     if (this.#nextDialect !== null || this.#prompt?.isSilent === true) return false;

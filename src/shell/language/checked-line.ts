@@ -9,7 +9,7 @@ import { prepareCommand } from '../../client/raw-command.js';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../../qmp/json/value.js';
 import type { Fault } from '../../qmp/schema.js';
 import { suggestion } from '../../shared/spelling.js';
-import { type CommandReader, commandText } from './command-syntax.js';
+import { commandText, type ShellLineReader } from './command-syntax.js';
 
 export type CheckedLine =
   | { readonly kind: 'empty' }
@@ -28,7 +28,7 @@ const EXTENSION = /^__/;
 /** Words that people type to leave, and which QEMU does not have or takes for something else. */
 const LEAVING = new Set(['exit', 'bye', 'logout', 'q', ':q']);
 
-export function readChecked(reader: CommandReader, line: string): CheckedLine {
+export function readChecked(reader: ShellLineReader, line: string): CheckedLine {
   const unknown = reader.inTransaction ? null : unknownCommand(reader, line);
   if (unknown !== null) return { kind: 'refused', problems: [unknown] };
   const parsed = reader.readLine(line);
@@ -55,7 +55,7 @@ export function readChecked(reader: CommandReader, line: string): CheckedLine {
   }
 }
 
-function unknownCommand(reader: CommandReader, line: string): string | null {
+function unknownCommand(reader: ShellLineReader, line: string): string | null {
   const name = /^\s*(\S+)/.exec(line)?.[1] ?? '';
   const { schema } = reader;
   if (schema === null || name === '' || name.startsWith('{') || name === 'transaction(' || EXTENSION.test(name))
@@ -77,7 +77,7 @@ function checkJson(text: string): CheckedLine {
 }
 
 /** What is wrong with an action is told at once, and its transaction is not sent. */
-function checkAction(reader: CommandReader): CheckedLine {
+function checkAction(reader: ShellLineReader): CheckedLine {
   const { schema, actions } = reader;
   const command = schema?.commands.get('transaction');
   if (schema === null || command === undefined) return { kind: 'action' };

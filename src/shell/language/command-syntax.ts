@@ -62,7 +62,7 @@ export type ReadValue = (name: string) => { readonly problem: string | null; rea
 const NAMELESS = 'the name of the command is empty';
 
 /** Reads lines one after another; a transaction may take several. */
-export class CommandReader {
+export class ShellLineReader {
   /** What is known of the server's commands; null when it could not be asked. */
   schema: Schema | null;
   #actions: Action[] | null = null;

@@ -6,7 +6,7 @@
 
 import type { JsonObject, JsonValue } from '../../qmp/json/value.js';
 import type { Path, Schema, SchemaMember, SchemaType } from '../../qmp/schema.js';
-import { CommandReader, splitLine } from './command-syntax.js';
+import { ShellLineReader, splitLine } from './command-syntax.js';
 
 export interface Completion {
   /** What is being typed, and is replaced from here to the cursor: an offset into the line. */
@@ -168,7 +168,7 @@ function endings(schema: Schema, type: SchemaType): string[] {
 function argumentsOf(schema: Schema, name: string, words: readonly string[]): JsonObject {
   let readable: string[] = [];
   let args: JsonObject = {};
-  const reader = new CommandReader(schema);
+  const reader = new ShellLineReader(schema);
   for (const word of words) {
     const parsed = reader.readWords([name, ...readable, word]);
     if (parsed.kind !== 'command') continue;

@@ -114,7 +114,7 @@ describe('a record', () => {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is the multiplexer's to give; here there is none
     const upstreamId = 1000 as ProbeView['upstreamId'];
     const raw = Buffer.from('{"exec-oob":"query-yank","id":1000}');
-    const newProbe = (): ProbeView => ({ name: 'query-yank', oob: true, raw, upstreamId, sentAt: 0, mark: 0 });
+    const newProbe = (): ProbeView => ({ name: 'query-yank', oob: true, raw, upstreamId, sentAt: 0, auditSeq: 0 });
     const [answered, failed, lost] = [newProbe(), newProbe(), newProbe()];
     recorder.probe(answered);
     assert.equal(recorder.flush(), null);

@@ -4,14 +4,14 @@ import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { valueReader } from '../../../dist/cli/commands/exec/value-file.js';
-import { CommandReader } from '../../../dist/shell/language/command-syntax.js';
+import { ShellLineReader } from '../../../dist/shell/language/command-syntax.js';
 import { runQmpmux } from '../../support/daemon/run-qmpmux.js';
 import { scratch, suiteScope } from '../../support/files/scratch.js';
 import { missing, startQemu } from '../../support/qemu/qemu.js';
 
 describe('a value @FILE', () => {
   const read = (value: string, hasInput = true) => {
-    const parsed = new CommandReader(null, valueReader(hasInput)).readWords(['object-add', `data=${value}`]);
+    const parsed = new ShellLineReader(null, valueReader(hasInput)).readWords(['object-add', `data=${value}`]);
     return parsed.kind === 'command' ? parsed.arguments['data'] : parsed.kind === 'malformed' ? parsed.message : null;
   };
 
@@ -56,7 +56,7 @@ describe('a value @FILE', () => {
   });
 
   it('is text like any other where nobody reads files', () => {
-    const parsed = new CommandReader().readWords(['x', 'a=@b']);
+    const parsed = new ShellLineReader().readWords(['x', 'a=@b']);
     assert.deepEqual(parsed.kind === 'command' ? parsed.arguments : null, { a: '@b' });
   });
 });

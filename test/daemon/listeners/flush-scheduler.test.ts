@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as loopTurned } from 'node:timers/promises';
-import { Turn } from '../../../dist/daemon/listeners/flush-scheduler.js';
+import { FlushScheduler } from '../../../dist/daemon/listeners/flush-scheduler.js';
 
 /** A turn that counts how often it was ended, and does `also` each time. */
-function counted(also: (turn: Turn, count: number) => void = () => {}): { turn: Turn; ends: () => number } {
+function counted(also: (turn: FlushScheduler, count: number) => void = () => {}): {
+  turn: FlushScheduler;
+  ends: () => number;
+} {
   let count = 0;
-  const turn: Turn = new Turn(() => {
+  const turn: FlushScheduler = new FlushScheduler(() => {
     count++;
     also(turn, count);
   });
@@ -89,7 +92,7 @@ test('a turn that fails ends all the same, and what was scheduled meanwhile is d
 test('behind a busy turn the event loop does not sleep for a moment, and then does', async () => {
   let isBusy = true;
   let ends = 0;
-  const turn = new Turn(
+  const turn = new FlushScheduler(
     () => {
       ends++;
     },

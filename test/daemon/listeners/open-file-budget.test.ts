@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Descriptors, openFilesLimit } from '../../../dist/daemon/listeners/open-file-budget.js';
+import { OpenFileBudget, openFilesLimit } from '../../../dist/daemon/listeners/open-file-budget.js';
 
 describe('the descriptors of clients', () => {
   it('are as many as the process may open, but for what it needs itself', () => {
-    assert.equal(new Descriptors(1, 1024).limit, 952);
-    assert.equal(new Descriptors(100, 1024).limit, 160);
-    assert.equal(new Descriptors(1, 10).limit, 1);
+    assert.equal(new OpenFileBudget(1, 1024).limit, 952);
+    assert.equal(new OpenFileBudget(100, 1024).limit, 160);
+    assert.equal(new OpenFileBudget(1, 10).limit, 1);
   });
 
   it('are taken and given back', () => {
-    const descriptors = new Descriptors(1, 74);
+    const descriptors = new OpenFileBudget(1, 74);
     assert.deepEqual([descriptors.take(), descriptors.take(), descriptors.take()], [true, true, false]);
     descriptors.giveBack();
     assert.equal(descriptors.take(), true);

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { ChannelJournal } from '../../../dist/daemon/observe/channel-observer.js';
+import { ChannelObserver } from '../../../dist/daemon/observe/channel-observer.js';
 import * as channels from '../../../dist/daemon/observe/channels.js';
-import { LogJournal } from '../../../dist/daemon/observe/log-observer.js';
+import { LogObserver } from '../../../dist/daemon/observe/log-observer.js';
 import type { ClientId, UpstreamId } from '../../../dist/mux/ports/link.js';
 import type { ClientView, CommandView } from '../../../dist/mux/ports/observer.js';
 
@@ -30,82 +30,82 @@ const command: CommandView = {
   upstreamId: 3 as number as UpstreamId,
   receivedAt: 1000,
   sentAt: 3000,
-  mark: 0,
+  auditSeq: 0,
 };
 const names = Object.values(channels).map((one) => String(Reflect.get(one, 'name')));
 const ofClient = { monitor: 'vm', client: 7, listener: 'unix:/run/mux' };
 const ofCommand = { ...ofClient, command: 'query-name', oob: false, id: '"a"' };
 const reply = Buffer.from('{"return": {}}\r\n');
 
-/** Every call that a journal takes, and what a subscriber is to hear of it. */
-const told: readonly (readonly [call: (journal: ChannelJournal) => void, name: string, message: unknown])[] = [
-  [(journal) => journal.connected(client), 'client:connected', { ...ofClient, peer: { kind: 'stdio' } }],
-  [(journal) => journal.negotiated(client, ['oob']), 'client:negotiated', { ...ofClient, capabilities: ['oob'] }],
-  [(journal) => journal.disconnected(client, 'why'), 'client:disconnected', { ...ofClient, reason: 'why' }],
+/** Every call that an observer takes, and what a subscriber is to hear of it. */
+const told: readonly (readonly [call: (observer: ChannelObserver) => void, name: string, message: unknown])[] = [
+  [(observer) => observer.connected(client), 'client:connected', { ...ofClient, peer: { kind: 'stdio' } }],
+  [(observer) => observer.negotiated(client, ['oob']), 'client:negotiated', { ...ofClient, capabilities: ['oob'] }],
+  [(observer) => observer.disconnected(client, 'why'), 'client:disconnected', { ...ofClient, reason: 'why' }],
   [
-    (journal) => journal.descriptors(client, [], 'full'),
+    (observer) => observer.descriptors(client, [], 'full'),
     'client:descriptors',
     { ...ofClient, count: 0, fault: 'full' },
   ],
-  [(journal) => journal.malformed(client), 'client:malformed', ofClient],
+  [(observer) => observer.malformed(client), 'client:malformed', ofClient],
   [
-    (journal) => journal.limited(client, 'unix:/run/mux', 'slow', '3 MiB unread'),
+    (observer) => observer.limited(client, 'unix:/run/mux', 'slow', '3 MiB unread'),
     'client:limited',
     { ...ofClient, limit: 'slow', what: '3 MiB unread' },
   ],
   [
-    (journal) => journal.limited(null, 'unix:/run/mux', 'refusedByRate', 'many'),
+    (observer) => observer.limited(null, 'unix:/run/mux', 'refusedByRate', 'many'),
     'client:limited',
     { ...ofClient, client: null, limit: 'refusedByRate', what: 'many' },
   ],
-  [(journal) => journal.command(command), 'command:sent', { ...ofCommand, waited: 9 }],
+  [(observer) => observer.command(command), 'command:sent', { ...ofCommand, waited: 9 }],
   [
-    (journal) => journal.answered(command, [reply], true, 'upstream'),
+    (observer) => observer.answered(command, [reply], true, 'upstream'),
     'command:answered',
     { ...ofCommand, isError: true, source: 'upstream', waited: 2, took: 7 },
   ],
   [
-    (journal) => journal.answered({ ...command, id: null }, [reply], false, 'cached'),
+    (observer) => observer.answered({ ...command, id: null }, [reply], false, 'cached'),
     'command:answered',
     { ...ofCommand, id: null, isError: false, source: 'cached', waited: 0, took: 0 },
   ],
-  [(journal) => journal.denied(command, 'rule 1'), 'command:denied', { ...ofCommand, rule: 'rule 1' }],
-  [(journal) => journal.unanswered(command, 'gone'), 'command:unanswered', { ...ofCommand, reason: 'gone' }],
-  [(journal) => journal.dropped(command, 'gone'), 'command:dropped', { ...ofCommand, reason: 'gone' }],
-  [(journal) => journal.abandoned(command), 'command:timeout', ofCommand],
-  [(journal) => journal.stuck(command, 12_000), 'command:stuck', { ...ofCommand, age: 12 }],
-  [(journal) => journal.event('STOP', [reply], 2), 'event', { monitor: 'vm', event: 'STOP', receivers: 2 }],
-  [(journal) => journal.stray([reply], 'no id'), 'stray', { monitor: 'vm', why: 'no id' }],
+  [(observer) => observer.denied(command, 'rule 1'), 'command:denied', { ...ofCommand, rule: 'rule 1' }],
+  [(observer) => observer.unanswered(command, 'gone'), 'command:unanswered', { ...ofCommand, reason: 'gone' }],
+  [(observer) => observer.dropped(command, 'gone'), 'command:dropped', { ...ofCommand, reason: 'gone' }],
+  [(observer) => observer.abandoned(command), 'command:timeout', ofCommand],
+  [(observer) => observer.stuck(command, 12_000), 'command:stuck', { ...ofCommand, age: 12 }],
+  [(observer) => observer.event('STOP', [reply], 2), 'event', { monitor: 'vm', event: 'STOP', receivers: 2 }],
+  [(observer) => observer.stray([reply], 'no id'), 'stray', { monitor: 'vm', why: 'no id' }],
   [
-    (journal) => journal.upstream({ name: 'lost', reason: 'EOF' }),
+    (observer) => observer.upstream({ name: 'lost', reason: 'EOF' }),
     'upstream',
     { monitor: 'vm', state: { name: 'lost', reason: 'EOF' } },
   ],
   [
-    (journal) => journal.health({ name: 'silent', since: 7 }, { name: 'answering' }, 31_000),
+    (observer) => observer.health({ name: 'silent', since: 7 }, { name: 'answering' }, 31_000),
     'upstream:health',
     { monitor: 'vm', health: 'silent', age: 31 },
   ],
 ];
 
 describe('the channels of a monitor', () => {
-  test('have a message of its own for each thing that a journal is told', () => {
-    const journal = new ChannelJournal('vm', () => 10_000);
+  test('have a message of its own for each thing that an observer is told', () => {
+    const observer = new ChannelObserver('vm', () => 10_000);
     const heard: unknown[] = [];
     const listen = (message: unknown, name: string | symbol) => void heard.push([name, message]);
     for (const name of names) subscribe(name, listen);
-    for (const [call] of told) call(journal);
+    for (const [call] of told) call(observer);
     for (const name of names) unsubscribe(name, listen);
     assert.deepEqual(
       heard,
       told.map(([, name, message]) => [`qmpmux:${name}`, message]),
     );
-    const methods = Object.getOwnPropertyNames(LogJournal.prototype).filter((name) => name !== 'constructor');
-    for (const method of methods) assert.ok(method in journal, `${method} is told to no channel`);
+    const methods = Object.getOwnPropertyNames(LogObserver.prototype).filter((name) => name !== 'constructor');
+    for (const method of methods) assert.ok(method in observer, `${method} is told to no channel`);
   });
 
-  test('cost nothing where nobody listens: what a journal is told is not even looked at', () => {
-    const journal = new ChannelJournal('vm', () => assert.fail('asked for the time'));
+  test('cost nothing where nobody listens: what an observer is told is not even looked at', () => {
+    const observer = new ChannelObserver('vm', () => assert.fail('asked for the time'));
     const untouchable = new Proxy(
       {},
       {
@@ -114,11 +114,11 @@ describe('the channels of a monitor', () => {
       },
     );
     assert.ok(names.every((name) => !channel(name).hasSubscribers));
-    for (const method of Object.getOwnPropertyNames(ChannelJournal.prototype)) {
+    for (const method of Object.getOwnPropertyNames(ChannelObserver.prototype)) {
       if (method === 'constructor') continue;
-      const call: unknown = Reflect.get(journal, method);
+      const call: unknown = Reflect.get(observer, method);
       assert.ok(typeof call === 'function');
-      Reflect.apply(call, journal, [untouchable, untouchable, untouchable, untouchable]);
+      Reflect.apply(call, observer, [untouchable, untouchable, untouchable, untouchable]);
     }
   });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LogJournal } from '../../../dist/daemon/observe/log-observer.js';
+import { LogObserver } from '../../../dist/daemon/observe/log-observer.js';
 import { Multiplexer } from '../../../dist/mux/multiplexer.js';
 import { LogRecord } from '../../support/text/log-record.js';
 
@@ -36,7 +36,7 @@ function running(): Setup {
       nonce: () => 'nonce1234',
       upstreamChanged: () => undefined,
     },
-    journal: new LogJournal(log),
+    observer: new LogObserver(log),
   });
   const write = (chunk: Uint8Array): void => {
     sent += Buffer.from(chunk).toString('latin1');
@@ -99,13 +99,13 @@ test('the log tells of commands that will not be answered, and shows the start o
 test('the log tells what comes too often a few times, and then how often it was', () => {
   const log = new LogRecord();
   let now = 0;
-  const journal = new LogJournal(log, () => now);
-  for (let i = 0; i < 1000; i++) journal.stray([Buffer.from('garbage\r\n')], 'not a QMP message');
+  const observer = new LogObserver(log, () => now);
+  for (let i = 0; i < 1000; i++) observer.stray([Buffer.from('garbage\r\n')], 'not a QMP message');
   assert.equal(log.shown.length, 10);
   now = 10_000;
-  journal.stray([Buffer.from('garbage\r\n')], 'not a QMP message');
+  observer.stray([Buffer.from('garbage\r\n')], 'not a QMP message');
   assert.equal(log.shown.length, 11);
   assert.equal(log.shown.at(-1)?.fields['times'], 991);
-  journal.stray([Buffer.from('garbage\r\n')], 'a second greeting');
+  observer.stray([Buffer.from('garbage\r\n')], 'a second greeting');
   assert.equal(log.shown.length, 12);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { MetricsJournal } from '../../../dist/daemon/observe/metrics-observer.js';
+import { MetricsObserver } from '../../../dist/daemon/observe/metrics-observer.js';
 import type { ClientId } from '../../../dist/mux/ports/link.js';
 import type { ClientView, CommandView } from '../../../dist/mux/ports/observer.js';
 
@@ -22,11 +22,11 @@ const failed = [Buffer.from('{"id": 1, "error": {"class": "GenericError", "desc"
 function command(name: string): CommandView {
   const none = new Uint8Array(0);
   const id = { id: null, idBytes: null, idStart: 0, idEnd: 0 };
-  return { client, name, oob: false, raw: none, ...id, upstreamId: -1, receivedAt: 1000, sentAt: 3000, mark: 0 };
+  return { client, name, oob: false, raw: none, ...id, upstreamId: -1, receivedAt: 1000, sentAt: 3000, auditSeq: 0 };
 }
 
 interface Setup {
-  readonly journal: MetricsJournal;
+  readonly observer: MetricsObserver;
   readonly waited: number[];
   readonly took: number[];
 }
@@ -35,26 +35,26 @@ function setup(): Setup {
   const waited: number[] = [];
   const took: number[] = [];
   const into = (list: number[]) => ({ observe: (seconds: number) => void list.push(seconds) });
-  return { journal: new MetricsJournal(() => 10_000, into(waited), into(took)), waited, took };
+  return { observer: new MetricsObserver(() => 10_000, into(waited), into(took)), waited, took };
 }
 
-function outcomes(journal: MetricsJournal): unknown {
+function outcomes(observer: MetricsObserver): unknown {
   return Object.fromEntries(
-    [...journal.commands].map(([name, figures]) => [name, Object.fromEntries(figures.outcomes)]),
+    [...observer.commands].map(([name, figures]) => [name, Object.fromEntries(figures.outcomes)]),
   );
 }
 
 describe('the numbers of a monitor', () => {
   it('name commands that QEMU knows, and call what clients invent "other"', () => {
-    const { journal } = setup();
-    for (let i = 0; i < 10_000; i++) journal.answered(command(`invented-${i}`), unknown, true, 'upstream');
-    journal.denied(command('not-seen-yet'), 'default deny');
-    journal.answered(command('stop'), ok, false, 'upstream');
-    journal.answered(command('device_del'), failed, true, 'upstream');
-    journal.denied(command('stop'), 'a rule');
-    journal.answered(command('x'.repeat(65)), ok, false, 'upstream');
-    journal.answered(command('other'), ok, false, 'upstream');
-    assert.deepEqual(outcomes(journal), {
+    const { observer } = setup();
+    for (let i = 0; i < 10_000; i++) observer.answered(command(`invented-${i}`), unknown, true, 'upstream');
+    observer.denied(command('not-seen-yet'), 'default deny');
+    observer.answered(command('stop'), ok, false, 'upstream');
+    observer.answered(command('device_del'), failed, true, 'upstream');
+    observer.denied(command('stop'), 'a rule');
+    observer.answered(command('x'.repeat(65)), ok, false, 'upstream');
+    observer.answered(command('other'), ok, false, 'upstream');
+    assert.deepEqual(outcomes(observer), {
       other: { error: 10_000, denied: 1, ok: 2 },
       stop: { ok: 1, denied: 1 },
       device_del: { error: 1 },
@@ -62,21 +62,21 @@ describe('the numbers of a monitor', () => {
   });
 
   it('stay few when a peer that is no QEMU knows everything', () => {
-    const { journal } = setup();
+    const { observer } = setup();
     for (let i = 0; i < 5000; i++) {
-      journal.answered(command(`c${i}`), ok, false, 'upstream');
-      journal.event(`E${i}`);
+      observer.answered(command(`c${i}`), ok, false, 'upstream');
+      observer.event(`E${i}`);
     }
-    assert.ok(journal.commands.size <= 601 && journal.events.size <= 601);
+    assert.ok(observer.commands.size <= 601 && observer.events.size <= 601);
   });
 
   it('tell the time in qmpmux from the time at QEMU, and count an answer from memory in neither', () => {
-    const { journal, waited, took } = setup();
-    journal.answered(command('query-name'), ok, false, 'cached');
-    journal.answered(command('query-name'), ok, false, 'upstream');
+    const { observer, waited, took } = setup();
+    observer.answered(command('query-name'), ok, false, 'cached');
+    observer.answered(command('query-name'), ok, false, 'upstream');
     assert.deepEqual([waited, took], [[0.002], [0.007]]);
     assert.deepEqual(
-      [...journal.replies],
+      [...observer.replies],
       [
         ['cached', 1],
         ['upstream', 1],
@@ -85,29 +85,29 @@ describe('the numbers of a monitor', () => {
   });
 
   it('count a command whose client was given an error once, though its answer comes later', () => {
-    const { journal } = setup();
-    journal.answered(command('stop'), ok, false, 'upstream');
-    journal.abandoned(command('stop'));
-    journal.answered(command('stop'), ok, false, 'late');
-    assert.deepEqual(outcomes(journal), { stop: { ok: 1, timeout: 1 } });
-    assert.equal(journal.replies.get('late'), 1);
+    const { observer } = setup();
+    observer.answered(command('stop'), ok, false, 'upstream');
+    observer.abandoned(command('stop'));
+    observer.answered(command('stop'), ok, false, 'late');
+    assert.deepEqual(outcomes(observer), { stop: { ok: 1, timeout: 1 } });
+    assert.equal(observer.replies.get('late'), 1);
   });
 
   it('know how many clients a listener has and why others are gone', () => {
-    const { journal } = setup();
-    for (let i = 0; i < 5; i++) journal.connected(client);
-    journal.disconnected(client, 'closed by the peer');
-    journal.disconnected(client, 'client closed');
-    journal.disconnected(client, '4.5 MiB unread');
-    journal.limited(client, client.listener, 'overfull');
-    journal.limited(null, client.listener, 'refusedByListener');
-    journal.disconnected(client, 'what nobody has thought of');
-    assert.deepEqual(journal.listeners.get('unix:/run/mux'), { clients: 1, connections: 5, denials: 0 });
-    assert.deepEqual(Object.fromEntries(journal.disconnects), { client: 2, overfull: 1, other: 1 });
+    const { observer } = setup();
+    for (let i = 0; i < 5; i++) observer.connected(client);
+    observer.disconnected(client, 'closed by the peer');
+    observer.disconnected(client, 'client closed');
+    observer.disconnected(client, '4.5 MiB unread');
+    observer.limited(client, client.listener, 'overfull');
+    observer.limited(null, client.listener, 'refusedByListener');
+    observer.disconnected(client, 'what nobody has thought of');
+    assert.deepEqual(observer.listeners.get('unix:/run/mux'), { clients: 1, connections: 5, denials: 0 });
+    assert.deepEqual(Object.fromEntries(observer.disconnects), { client: 2, overfull: 1, other: 1 });
   });
 
   it('count the loss of a QEMU that had been there, not each attempt to reach one', () => {
-    const { journal } = setup();
+    const { observer } = setup();
     const running = { name: 'running', oob: true, pretty: false, version: '7.2.0' } as const;
     for (const state of [
       { name: 'lost', reason: 'x' },
@@ -115,8 +115,8 @@ describe('the numbers of a monitor', () => {
       { name: 'lost', reason: 'x' },
       { name: 'lost', reason: 'y' },
     ] as const) {
-      journal.upstream(state);
+      observer.upstream(state);
     }
-    assert.equal(journal.losses, 1);
+    assert.equal(observer.losses, 1);
   });
 });

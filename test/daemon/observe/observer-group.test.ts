@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Recorder } from '../../../dist/audit/write/recorder.js';
-import { LogJournal } from '../../../dist/daemon/observe/log-observer.js';
-import { Journals } from '../../../dist/daemon/observe/observer-group.js';
-import type { Journal } from '../../../dist/mux/ports/observer.js';
+import { LogObserver } from '../../../dist/daemon/observe/log-observer.js';
+import { ObserverGroup } from '../../../dist/daemon/observe/observer-group.js';
+import type { Observer } from '../../../dist/mux/ports/observer.js';
 
-function methodsOf(journal: { readonly prototype: object }): string[] {
-  return Object.getOwnPropertyNames(journal.prototype).filter((name) => name !== 'constructor');
+function methodsOf(observer: { readonly prototype: object }): string[] {
+  return Object.getOwnPropertyNames(observer.prototype).filter((name) => name !== 'constructor');
 }
 
-test('several journals are told all that any journal takes, in order, with what it was told', () => {
+test('several observers are told all that any observer takes, in order, with what it was told', () => {
   const told: unknown[][] = [];
   // Takes every call there may be.
-  const journal = (name: string) =>
+  const observer = (name: string) =>
     new Proxy(
       {},
       {
@@ -27,9 +27,9 @@ test('several journals are told all that any journal takes, in order, with what 
     );
   // What a proxy is, no type can say.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  const all = new Journals([journal('a'), journal('b')] as Journal[]);
+  const all = new ObserverGroup([observer('a'), observer('b')] as Observer[]);
   assert.equal(all.wantsRaw, true);
-  const methods = new Set([...methodsOf(Recorder), ...methodsOf(LogJournal)]);
+  const methods = new Set([...methodsOf(Recorder), ...methodsOf(LogObserver)]);
   assert.ok(methods.size > 10);
   for (const method of methods) {
     told.length = 0;

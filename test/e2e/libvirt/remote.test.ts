@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { Upstream } from '../../../dist/net/connect/upstream-connector.js';
+import { UpstreamConnector } from '../../../dist/net/connect/upstream-connector.js';
 import { dialLibvirt } from '../../../dist/net/libvirt/dial.js';
 import { type Daemon, startDaemon } from '../../support/daemon/daemon.js';
 import { freePort } from '../../support/daemon/free-port.js';
@@ -203,7 +203,7 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
       const said: string[] = [];
       const note = (fields: object) => said.push('reason' in fields ? String(fields.reason) : '');
       const nothing = () => undefined;
-      const upstream = new Upstream({
+      const upstream = new UpstreamConnector({
         address,
         receiver: { upstreamOpened: nothing, upstreamReceive: nothing, upstreamClosed: nothing },
         log: { debug: note, info: note, warn: note, error: note },

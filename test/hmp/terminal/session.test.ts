@@ -90,7 +90,7 @@ describe('a client of the human monitor', () => {
     assert.equal(client.take(), `vm\r\n${PROMPT}`);
   });
 
-  it('is a client like any other to the journal', () => {
+  it('is a client like any other to the observer', () => {
     const world = running();
     const client = new HmpClient(world);
     client.type('stop\n').says('');

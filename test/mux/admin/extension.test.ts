@@ -202,7 +202,7 @@ describe('extension commands', () => {
     const world = worldWith();
     const victim = world.client();
     const client = operator(world);
-    world.journal.troubles.push('the disk is full');
+    world.observer.troubles.push('the disk is full');
     assert.deepEqual(client.send(message('disconnect-client', { client: victim.port.id })), [
       errorLine('qmpmux cannot record this command, so it was not run: the disk is full'),
     ]);
@@ -277,7 +277,7 @@ describe('query-status', () => {
 
 describe('a multiplexer on its own, without a daemon', () => {
   it('tells what it knows itself, also while it is connecting again', () => {
-    const world = World.running({ journal: false, mux: { keepClients: true } });
+    const world = World.running({ observer: false, mux: { keepClients: true } });
     const client = operator(world);
     world.mux.upstreamClosed('gone');
     world.settle();
@@ -505,7 +505,7 @@ describe('disconnect-client', () => {
     assert.equal(world.mux.heldBytes, 0);
   });
 
-  it('tells the journal who asked for it, as far as that is known', () => {
+  it('tells the observer who asked for it, as far as that is known', () => {
     const actors: [Peer, string][] = [
       [{ kind: 'tcp', address: '::1', port: 5 }, 'client 2, [::1]:5'],
       [{ kind: 'stdio' }, 'client 2, standard input'],
@@ -566,16 +566,16 @@ describe('reload', () => {
     ]);
   });
 
-  it('is recorded anew by a journal that takes over meanwhile', async () => {
+  it('is recorded anew by an observer that takes over meanwhile', async () => {
     const { world, finish } = reloading();
     const client = operator(world);
     client.send(message('reload'));
     const marks: number[] = [];
-    const next = world.journal;
+    const next = world.observer;
     next.answered = (command) => {
-      marks.push(command.mark);
+      marks.push(command.auditSeq);
     };
-    world.mux.replaceJournal(next);
+    world.mux.replaceObserver(next);
     finish([]);
     await heard(world);
     assert.deepEqual(marks, [0]);

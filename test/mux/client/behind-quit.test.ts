@@ -118,7 +118,7 @@ describe('answers go on', () => {
   it('behind a quit that cannot be recorded', () => {
     const world = running();
     const client = world.client().negotiate();
-    world.journal.troubles.push('disk full');
+    world.observer.troubles.push('disk full');
     const lines = client.send('{"execute":"quit","id":1}{"execute":"query-name","id":2}{"execute":3,"id":3}');
     assert.match(lines[0] ?? '', /"id": 1, "error": .*disk full/);
     assert.deepEqual(lines.slice(1), ['{"return": {}, "id": 2}', FAULT]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ClientOutput } from '../../../dist/mux/client/client-output.js';
-import { Usage } from '../../../dist/mux/client/client-quota.js';
+import { ClientQuota } from '../../../dist/mux/client/client-quota.js';
 import { SeenTime } from '../../../dist/mux/client/seen-time.js';
 import { DEFAULT_LIMITS } from '../../../dist/mux/ports/limits.js';
 import { put } from '../../../dist/mux/wire/slab.js';
@@ -11,7 +11,7 @@ const SECOND = 1_000_000;
 
 function outputTo(link: MemoryLink, seenTime = new SeenTime()): ClientOutput {
   const limits = { ...DEFAULT_LIMITS, outputHighWater: 100, outputGrace: 5000, outputCap: 2 * 1024 * 1024 };
-  return new ClientOutput(link, new Usage(limits), limits, seenTime);
+  return new ClientOutput(link, new ClientQuota(limits), limits, seenTime);
 }
 
 describe('the output of a client', () => {

@@ -8,7 +8,7 @@ import { bytesOf as viewedBytes } from '../../../dist/shared/bytes.js';
 import { bytesOf, textOf, World } from '../../support/world/world.js';
 
 interface Options {
-  readonly journal?: boolean;
+  readonly observer?: boolean;
   readonly limits?: Partial<Limits>;
 }
 
@@ -17,8 +17,8 @@ class Intake {
   readonly world: World;
   readonly intake: CommandIntake;
 
-  constructor({ journal = true, limits = {} }: Options = {}) {
-    this.world = World.running({ journal, mux: { limits } });
+  constructor({ observer = true, limits = {} }: Options = {}) {
+    this.world = World.running({ observer, mux: { limits } });
     // The port of a client is its session; here it only owns the commands.
     this.intake = new CommandIntake(this.world.mux, this.world.client().port as Session);
   }
@@ -122,8 +122,8 @@ describe('what a client writes', () => {
     assert.equal(intake.heldBytes, 0);
   });
 
-  it('is kept as it was written only for a journal that wants it', () => {
-    assert.deepEqual(new Intake({ journal: false }).read('{"execute":"a"}'), [
+  it('is kept as it was written only for an observer that wants it', () => {
+    assert.deepEqual(new Intake({ observer: false }).read('{"execute":"a"}'), [
       'command a | no id | {"execute":"a","id": | ',
     ]);
   });
@@ -226,7 +226,7 @@ describe('an id', () => {
       for (const size of [most, most + 2]) {
         const id = make(size);
         assert.equal(id.length, size);
-        const found = new Intake({ journal: false })
+        const found = new Intake({ observer: false })
           .read(`{"execute":"a","id":${id}}`)
           .filter((each) => each !== 'later');
         assert.deepEqual(kinds(found), [size === most ? 'command' : 'malformed:']);

@@ -60,7 +60,7 @@ describe('a client that floods', () => {
     const world = World.running();
     const flooding = world.client().negotiate();
     world.client().negotiate();
-    world.journal.troubles.push('disk full', 'disk full');
+    world.observer.troubles.push('disk full', 'disk full');
     flooding.send(flood(10));
     assert.equal(world.qemu.waiting.length, 2);
     let answers = flooding.take().length;
@@ -129,7 +129,7 @@ describe('a client that sends much that is answered at once', () => {
 
   for (const [what, input] of inputs) {
     it(`such as ${what}, lets others in after a small part of it`, () => {
-      const world = World.running({ journal: false });
+      const world = World.running({ observer: false });
       const greedy = world
         .client('unix:/greedy', undefined, { policy: readOnlyPolicy(), extensions: true })
         .negotiate();
@@ -182,7 +182,7 @@ describe('a client that sends much that is answered at once', () => {
   });
 
   it('shares its part of a turn with a thousand like it, so that one more waits for none of them', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     const crowd = Array.from({ length: 200 }, () => world.client().negotiate());
     const polite = world.client().negotiate();
     for (const greedy of crowd) greedy.write('}'.repeat(2000));

@@ -129,7 +129,7 @@ describe('a multiplexer', () => {
     it(`takes no more than its share of work for ${what}`, () => {
       assertLinear(size, (each) => () => {
         const world = World.running({
-          journal: false,
+          observer: false,
           mux: { limits: { memory: 0, outputCap: 0, outputHighWater: 0 } },
         });
         flood(world, each);
@@ -138,7 +138,7 @@ describe('a multiplexer', () => {
   }
 
   it('copies a large reply never, and a small one a few times', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     const client = world.client().negotiate();
     client.link.onWrite = () => {};
     client.send('{"execute":"a"}{"execute":"b"}');
@@ -157,7 +157,7 @@ describe('a multiplexer', () => {
   });
 
   it('writes an event once for a thousand clients', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     for (let i = 0; i < 1000; i++) world.client().negotiate();
     const moved = movedBytes(() => world.qemu.event('TICK', `"${'x'.repeat(3000)}"`));
     assert.ok(moved < 20_000, `${moved} bytes were moved`);
@@ -165,7 +165,7 @@ describe('a multiplexer', () => {
   });
 
   it('holds nothing more for a client that sends half a message than its bytes', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     const client = world.client().negotiate();
     client.write(`{"execute":"${'x'.repeat(1_000_000)}`, 1000);
     world.settle();

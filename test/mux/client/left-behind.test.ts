@@ -14,7 +14,7 @@ function buffersInUse(): number {
 
 /** Lets a client send `input` behind another command, and leave. @returns bytes of buffers that it has left behind */
 function leftBehind(input: string): number {
-  const world = World.running({ journal: false, mux: { limits: { queuedBytes: 2 * SIZE } } });
+  const world = World.running({ observer: false, mux: { limits: { queuedBytes: 2 * SIZE } } });
   const before = buffersInUse();
   visit(world, input);
   return buffersInUse() - before;

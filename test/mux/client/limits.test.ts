@@ -270,7 +270,7 @@ describe('clients', () => {
   });
 
   it('that come and go 100,000 times leave nothing behind', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     for (let i = 0; i < 100_000; i++) {
       const client = world.client();
       if (i % 3 === 0) client.write('{"execute":"qmp_capabilities"}');

@@ -90,7 +90,7 @@ describe('a client under a policy', () => {
     assert.ok((client.send(`{"execute":"${'x'.repeat(100_000)}"}`)[0] ?? '').length < 300);
   });
 
-  it('is in the journal with each denial once, the rule and the bytes it wrote', () => {
+  it('is in the observer with each denial once, the rule and the bytes it wrote', () => {
     const world = World.running();
     const client = readOnlyClient(world).negotiate();
     client.send('{ "execute": "stop" }{"execute":"query-name"}');

@@ -377,7 +377,7 @@ describe('a client that shuts down its sending side', () => {
 });
 
 describe('a client whose connection is gone', () => {
-  it('has what it sent executed, its answers told to the journal and to nobody else', () => {
+  it('has what it sent executed, its answers told to the observer and to nobody else', () => {
     const world = World.running();
     const bystander = world.client().negotiate();
     const client = world.client().negotiate('oob');

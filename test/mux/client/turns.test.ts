@@ -248,7 +248,7 @@ describe('a large message', () => {
   for (const [what, reply] of replies) {
     for (const lead of [0, 1, 100, 127, 128, 65_535]) {
       it(`of 20 MB (${what}) passes in 64 KiB chunks, the first of which brings ${lead} bytes of it`, () => {
-        const world = World.running({ journal: false });
+        const world = World.running({ observer: false });
         const client = world.client().negotiate();
         const other = world.client().negotiate();
         client.send('{"execute":"dump","id":"big"}{"execute":"b"}');
@@ -271,7 +271,7 @@ describe('a large message', () => {
   }
 
   it('in error passes just so', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     const client = world.client().negotiate();
     client.send('{"execute":"a","id":7}{"execute":"b"}');
     for (const id of ['0', '1']) world.qemu.send(`${largeError(`"id": ${id}, `)}\r\n`, 65_536);
@@ -280,7 +280,7 @@ describe('a large message', () => {
   });
 
   it('that comes byte by byte arrives whole', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     const client = world.client().negotiate();
     client.send('{"execute":"a","id":7}');
     const value = `"${'x'.repeat(300_000)}"`;
@@ -290,7 +290,7 @@ describe('a large message', () => {
   });
 
   it('for several clients that asked the same arrives whole at each, with its own id', () => {
-    const world = World.running({ journal: false });
+    const world = World.running({ observer: false });
     const clients = [0, 1, 2].map(() => world.client().negotiate());
     for (const [at, client] of clients.entries()) client.write(`{"execute":"query-block","id":${at}}`);
     world.settle();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Session } from '../../../dist/mux/client/session.js';
-import { CommandQueue } from '../../../dist/mux/commands/client-queue.js';
+import { ClientQueue } from '../../../dist/mux/commands/client-queue.js';
 import { PendingCommand } from '../../../dist/mux/commands/command.js';
 import { World } from '../../support/world/world.js';
 
@@ -16,14 +16,14 @@ function command(name: string, oob = false): PendingCommand {
 }
 
 /** A queue of commands with these names; those that begin with an exclamation mark are out-of-band. */
-function queueOf(...all: string[]): CommandQueue {
-  const queue = new CommandQueue();
+function queueOf(...all: string[]): ClientQueue {
+  const queue = new ClientQueue();
   for (const name of all) queue.add(command(name, name.startsWith('!')));
   return queue;
 }
 
 /** Sends the next command upstream, in-band or out-of-band. */
-function send(queue: CommandQueue, kind: 'in-band' | 'oob' = 'in-band'): PendingCommand {
+function send(queue: ClientQueue, kind: 'in-band' | 'oob' = 'in-band'): PendingCommand {
   const next = kind === 'oob' ? queue.nextOob : queue.next;
   assert.ok(next !== null, 'a command is next');
   queue.take(next);
@@ -32,7 +32,7 @@ function send(queue: CommandQueue, kind: 'in-band' | 'oob' = 'in-band'): Pending
 }
 
 /** What `session` does when an answer has come. */
-function settle(queue: CommandQueue, answered: PendingCommand): void {
+function settle(queue: ClientQueue, answered: PendingCommand): void {
   queue.leave(answered);
   queue.giveBack(answered);
   queue.trim();
@@ -152,7 +152,7 @@ describe('the commands of a client', () => {
   });
 
   it('cost no more memory for those that have left', () => {
-    const queue = new CommandQueue();
+    const queue = new ClientQueue();
     queue.add(command('first'));
     for (let count = 0; count < 5000; count++) {
       queue.add(command(`${count}`));

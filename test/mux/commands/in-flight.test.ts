@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Session } from '../../../dist/mux/client/session.js';
 import { PendingCommand } from '../../../dist/mux/commands/command.js';
-import { OOB_WINDOW, Pending } from '../../../dist/mux/commands/in-flight.js';
+import { InFlight, OOB_WINDOW } from '../../../dist/mux/commands/in-flight.js';
 import { World } from '../../support/world/world.js';
 
 /** A session of a world of its own; what is tested here only carries it about. */
@@ -22,7 +22,7 @@ function command(oob = false): PendingCommand {
 
 describe('commands in flight', () => {
   it('have ids of which none comes back while an answer to it could still come', () => {
-    const pending = new Pending();
+    const pending = new InFlight();
     const lastUse = new Map<number, number>();
     for (let round = 0; round < 2000; round++) {
       const inFlight = pending.all().map((each) => Number(each.upstreamId));
@@ -41,7 +41,7 @@ describe('commands in flight', () => {
   });
 
   it('have out-of-band ids that skip those still in use, however long they are', () => {
-    const pending = new Pending();
+    const pending = new InFlight();
     const stuck = command(true);
     pending.add(stuck);
     const seen = new Set([stuck.upstreamId]);
@@ -59,7 +59,7 @@ describe('commands in flight', () => {
   });
 
   it('are answered in order, in-band: no other id fits', () => {
-    const pending = new Pending();
+    const pending = new InFlight();
     assert.equal(pending.take(0), null);
     assert.equal(pending.takeOldestInBand(), null);
     const [first, second] = [command(), command()];
@@ -72,7 +72,7 @@ describe('commands in flight', () => {
   });
 
   it('can be taken back, the newest first, and then have their ids for the next', () => {
-    const pending = new Pending();
+    const pending = new InFlight();
     for (const count of [3, 20]) {
       const all = Array.from({ length: count }, () => command());
       for (const each of all) pending.add(each);
@@ -95,7 +95,7 @@ describe('commands in flight', () => {
   });
 
   it('keep others waiting if they are the oldest in-band one, or out-of-band, for longer than is usual', () => {
-    const pending = new Pending();
+    const pending = new InFlight();
     const [first, second, overtaker, late] = [command(), command(), command(true), command(true)];
     for (const [each, sentAt] of [
       [first, 10],
@@ -119,13 +119,13 @@ describe('a pooled command', () => {
   it('comes back empty', () => {
     const used = command(true);
     used.name = 'x';
-    used.mark = 7;
+    used.auditSeq = 7;
     used.raw = new Uint8Array(3);
     used.release();
     const fresh = command();
     assert.equal(fresh, used);
     assert.deepEqual(
-      [fresh.name, fresh.mark, fresh.raw.length, fresh.id, fresh.upstreamId, fresh.stage],
+      [fresh.name, fresh.auditSeq, fresh.raw.length, fresh.id, fresh.upstreamId, fresh.stage],
       ['', 0, 0, null, -1, 'waiting'],
     );
     fresh.release();

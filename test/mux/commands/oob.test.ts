@@ -141,7 +141,7 @@ describe('out-of-band commands', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
     world.client().negotiate();
-    world.journal.troubles.push('disk full', 'disk full');
+    world.observer.troubles.push('disk full', 'disk full');
     let answers = client.send('{"exec-oob":"yank"}'.repeat(10)).length;
     while (world.qemu.waiting.length > 0) {
       world.qemu.returns();

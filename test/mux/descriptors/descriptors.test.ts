@@ -69,7 +69,7 @@ describe('a descriptor', () => {
   test('is waited for no longer than until its command turns out not to be recorded', () => {
     const world = worldThatCarries();
     const [one, two] = [world.client().negotiate(), world.client().negotiate()];
-    world.journal.troubles.push('disk full');
+    world.observer.troubles.push('disk full');
     one.write(getfd('a'));
     two.write(getfd('b'));
     world.settle();
@@ -214,7 +214,7 @@ describe('a descriptor', () => {
     );
   });
 
-  test('is told to the journal, and so is what becomes of those that cannot be kept', () => {
+  test('is told to the observer, and so is what becomes of those that cannot be kept', () => {
     const world = worldThatCarries();
     const client = world.client().negotiate();
     const [a, b, c] = ['/a', '/b', '/c'].map((path) => new FakeDescriptor(path));
@@ -278,8 +278,8 @@ const ENDINGS: Readonly<Record<string, (file: FakeDescriptor, world: World, clie
     world.settle();
     assert.match(client.take().join(), /belongs to client 2; use/);
   },
-  'the journal cannot record its command': (file, world, client) => {
-    world.journal.troubles.push('disk full');
+  'the observer cannot record its command': (file, world, client) => {
+    world.observer.troubles.push('disk full');
     client.writeWith(getfd('x'), [file]);
     world.settle();
     assert.match(client.take().join(), /cannot record/);

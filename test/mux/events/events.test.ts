@@ -90,7 +90,7 @@ describe('events', () => {
     assert.match(world.logged('event')[0] ?? '', /^event STOP to 1 /);
   });
 
-  it('are told to the journal even when nobody listens, under the name QEMU gave', () => {
+  it('are told to the observer even when nobody listens, under the name QEMU gave', () => {
     const world = World.running();
     world.qemu.event('STOP');
     world.qemu.event('A_VERY_LONG_NAME_'.repeat(20));

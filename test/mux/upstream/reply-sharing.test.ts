@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Multiplexer } from '../../../dist/mux/multiplexer.js';
 import type { Link } from '../../../dist/mux/ports/link.js';
-import type { Journal, ReplySource } from '../../../dist/mux/ports/observer.js';
+import type { Observer, ReplySource } from '../../../dist/mux/ports/observer.js';
 
 const GREETING =
   '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}\r\n';
@@ -40,7 +40,7 @@ class NarrowWire extends Wire {
 /** A multiplexer that is running, with its upstream in the test's hands. */
 function start(options: { cache?: boolean; merge?: boolean } = {}, upstream = new Wire()) {
   const sources: ReplySource[] = [];
-  const journal: Journal = {
+  const observer: Observer = {
     wantsRaw: false,
     connected: nothing,
     negotiated: nothing,
@@ -56,7 +56,7 @@ function start(options: { cache?: boolean; merge?: boolean } = {}, upstream = ne
     flush: () => null,
   };
   const host = { now: () => 0, epoch: () => 0, schedule: nothing, nonce: () => 'nonce123', upstreamChanged: nothing };
-  const mux = new Multiplexer({ name: 'vm', host, journal, ...options });
+  const mux = new Multiplexer({ name: 'vm', host, observer, ...options });
   const say = (text: string): void => {
     mux.upstreamReceive(Buffer.from(text, 'latin1'));
     mux.commit();

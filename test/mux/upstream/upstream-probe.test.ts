@@ -237,7 +237,7 @@ describe('a probe', () => {
 
   it('that cannot be recorded is not sent, and not tried again before another silence', () => {
     const world = probing();
-    world.journal.troubles.push('disk full', 'disk full');
+    world.observer.troubles.push('disk full', 'disk full');
     wait(world, 31);
     assert.deepEqual(world.logged('probe', 'write'), [
       'probe {"exec-oob":"query-yank","id":1000}',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SeenTime } from '../../../dist/mux/client/seen-time.js';
 import type { UpstreamState } from '../../../dist/mux/ports/link.js';
-import { Monitor } from '../../../dist/mux/upstream/upstream-session.js';
+import { UpstreamSession } from '../../../dist/mux/upstream/upstream-session.js';
 import { assertLinear } from '../../support/text/work.js';
 import { bytesOf, MemoryLink, textOf } from '../../support/world/world.js';
 
@@ -13,11 +13,11 @@ const HANDSHAKE_ANSWER = '{"return": {}, "id": "nonce"}\r\n';
 /** A monitor alone, with everything it tells its owner. */
 class Alone {
   readonly told: string[] = [];
-  readonly monitor: Monitor;
+  readonly monitor: UpstreamSession;
   link = new MemoryLink();
 
   constructor(enablesOob = true, lines: boolean | null = null) {
-    this.monitor = new Monitor(
+    this.monitor = new UpstreamSession(
       { now: () => 0, epoch: () => 0, schedule: () => {}, nonce: () => 'nonce', upstreamChanged: () => {} },
       {
         enablesOob,

@@ -75,7 +75,7 @@ describe('the end of the upstream', () => {
     world.settle();
   });
 
-  it('leaves commands in flight unanswered and those that wait unsent, which the journal is told', () => {
+  it('leaves commands in flight unanswered and those that wait unsent, which the observer is told', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
     const gone = world.client().negotiate();

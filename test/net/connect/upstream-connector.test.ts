@@ -17,7 +17,7 @@ import { describe, type TestContext, test } from 'node:test';
 import type { Link, UpstreamState } from '../../../dist/mux/ports/link.js';
 import { formatPlace } from '../../../dist/net/address/address.js';
 import { parseUpstream } from '../../../dist/net/address/address-parser.js';
-import { Upstream, type UpstreamOptions } from '../../../dist/net/connect/upstream-connector.js';
+import { UpstreamConnector, type UpstreamOptions } from '../../../dist/net/connect/upstream-connector.js';
 import { ReceivedDescriptor } from '../../../dist/net/link/received-descriptor.js';
 import { isRunning, untilEnded } from '../../support/daemon/process-state.js';
 import { scratch } from '../../support/files/scratch.js';
@@ -28,7 +28,7 @@ class Receiver {
   readonly history: string[] = [];
   text = '';
   link: Link | null = null;
-  upstream: Upstream | null = null;
+  upstream: UpstreamConnector | null = null;
   #wake: () => void = () => undefined;
 
   upstreamOpened(link: Link): void {
@@ -61,7 +61,7 @@ class Receiver {
 }
 
 interface Setup {
-  readonly upstream: Upstream;
+  readonly upstream: UpstreamConnector;
   readonly receiver: Receiver;
   readonly log: LogRecord;
 }
@@ -69,7 +69,7 @@ interface Setup {
 function setUp(t: TestContext, address: string, options: Partial<UpstreamOptions> = {}): Setup {
   const receiver = new Receiver();
   const log = new LogRecord();
-  const upstream = new Upstream({
+  const upstream = new UpstreamConnector({
     address: parseUpstream(address),
     receiver,
     log,

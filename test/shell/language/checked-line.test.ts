@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readChecked } from '../../../dist/shell/language/checked-line.js';
-import { CommandReader } from '../../../dist/shell/language/command-syntax.js';
+import { ShellLineReader } from '../../../dist/shell/language/command-syntax.js';
 import { recordedSchema } from '../../support/qemu/recorded-schema.js';
 
 const schema = recordedSchema();
 
 /** What is wrong with a line; none where it would be sent. */
-function problems(line: string, reader = new CommandReader(schema)): readonly string[] {
+function problems(line: string, reader = new ShellLineReader(schema)): readonly string[] {
   const checked = readChecked(reader, line);
   return checked.kind === 'refused' ? checked.problems : [];
 }
 
 function sent(line: string): string {
-  const checked = readChecked(new CommandReader(schema), line);
+  const checked = readChecked(new ShellLineReader(schema), line);
   return checked.kind === 'command' ? checked.json : checked.kind;
 }
 
@@ -67,7 +67,7 @@ describe('a line held against the schema', () => {
   });
 
   it('in a transaction is checked at once, and with an action that is wrong nothing of it is sent', () => {
-    const reader = new CommandReader(schema);
+    const reader = new ShellLineReader(schema);
     assert.equal(readChecked(reader, 'transaction(').kind, 'action');
     assert.deepEqual(problems('block-dirty-bitmap-add nod=d name=b', reader), [
       'data.node is missing',
@@ -81,13 +81,13 @@ describe('a line held against the schema', () => {
   });
 
   it('without a schema is taken as it is', () => {
-    assert.deepEqual(problems('guest-ping', new CommandReader()), []);
+    assert.deepEqual(problems('guest-ping', new ShellLineReader()), []);
   });
 });
 
 describe('a transaction with a wrong action', () => {
   const lines = (text: string) => {
-    const reader = new CommandReader(schema);
+    const reader = new ShellLineReader(schema);
     return text.split('\n').map((line) => readChecked(reader, line).kind);
   };
 

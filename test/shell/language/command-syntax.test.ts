@@ -3,14 +3,19 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../../dist/qmp/json/value.js';
-import { CommandReader, commandText, type ParsedLine, splitLine } from '../../../dist/shell/language/command-syntax.js';
+import {
+  commandText,
+  type ParsedLine,
+  ShellLineReader,
+  splitLine,
+} from '../../../dist/shell/language/command-syntax.js';
 import { parseInteger, parseLiteral } from '../../../dist/shell/language/literal.js';
 import { recordedSchema } from '../../support/qemu/recorded-schema.js';
 
 const schema = recordedSchema();
 
 /** The arguments that a line has, or what is wrong with it. */
-function args(line: string, reader = new CommandReader()): JsonValue {
+function args(line: string, reader = new ShellLineReader()): JsonValue {
   const parsed = reader.readLine(line);
   if (parsed.kind === 'command') return parsed.arguments;
   return parsed.kind === 'malformed' ? parsed.message : parsed.kind;
@@ -33,14 +38,14 @@ function outcome(parsed: ParsedLine): string {
 }
 
 /** What is wrong with a line, by the schema too. */
-function complaint(line: string, reader = new CommandReader(schema)): string {
+function complaint(line: string, reader = new ShellLineReader(schema)): string {
   const parsed = reader.readLine(line);
   assert.ok(parsed.kind === 'malformed', line);
   return parsed.message;
 }
 
 function known(line: string): JsonValue {
-  return args(line, new CommandReader(schema));
+  return args(line, new ShellLineReader(schema));
 }
 
 describe('a command line', () => {
@@ -53,7 +58,7 @@ describe('a command line', () => {
   it(`means what it means in qmp-shell (${cases.length} recorded cases)`, () => {
     assert.ok(cases.length > 200);
     for (const lines of cases) {
-      const reader = new CommandReader();
+      const reader = new ShellLineReader();
       let hasWrongAction = false;
       for (let at = 0; at + 1 < lines.length; at += 2) {
         const line = (lines[at] ?? '').slice(2);
@@ -76,7 +81,7 @@ describe('a command line', () => {
   it('is sent as QMP, with exact integers, and without arguments where there are none', () => {
     assert.equal(commandText('query-status', {}), '{"execute":"query-status"}');
     assert.equal(commandText('migrate-pause', {}, true), '{"exec-oob":"migrate-pause"}');
-    const parsed = new CommandReader().readLine('a b=18446744073709551615 c={"d":-9223372036854775808}');
+    const parsed = new ShellLineReader().readLine('a b=18446744073709551615 c={"d":-9223372036854775808}');
     assert.ok(parsed.kind === 'command');
     assert.equal(
       commandText(parsed.name, parsed.arguments),
@@ -112,23 +117,23 @@ describe('a command line', () => {
   });
 
   it('can be JSON, which is handed on as it is', () => {
-    assert.deepEqual(new CommandReader().readLine('  {"execute": "query-name", "id": 1.0}  '), {
+    assert.deepEqual(new ShellLineReader().readLine('  {"execute": "query-name", "id": 1.0}  '), {
       kind: 'json',
       text: '{"execute": "query-name", "id": 1.0}',
     });
-    assert.deepEqual(new CommandReader().readWords(['{"execute": "query-name"}']).kind, 'json');
+    assert.deepEqual(new ShellLineReader().readWords(['{"execute": "query-name"}']).kind, 'json');
   });
 
   it('that a shell has split already is not split again', () => {
-    const parsed = new CommandReader().readWords(['human-monitor-command', 'command-line=info  block']);
+    const parsed = new ShellLineReader().readWords(['human-monitor-command', 'command-line=info  block']);
     assert.deepEqual(parsed, {
       kind: 'command',
       name: 'human-monitor-command',
       arguments: { 'command-line': 'info  block' },
     });
-    assert.deepEqual(new CommandReader().readWords([]), { kind: 'empty' });
+    assert.deepEqual(new ShellLineReader().readWords([]), { kind: 'empty' });
     for (const given of [[''], [' ', 'a=1'], ['transaction(', '', 'a=1', ')']]) {
-      assert.deepEqual(new CommandReader().readWords(given), {
+      assert.deepEqual(new ShellLineReader().readWords(given), {
         kind: 'malformed',
         message: 'the name of the command is empty',
       });
@@ -177,7 +182,7 @@ describe('a command line', () => {
     );
     fc.assert(
       fc.property(fc.array(fc.array(piece, { maxLength: 25 }), { maxLength: 4 }), (lines) => {
-        for (const reader of [new CommandReader(), new CommandReader(schema)]) {
+        for (const reader of [new ShellLineReader(), new ShellLineReader(schema)]) {
           for (const line of lines) {
             const parsed = reader.readLine(line.join(''));
             if (parsed.kind === 'command') assert.doesNotThrow(() => formatJson(parsed.arguments));
@@ -248,7 +253,7 @@ function words(object: JsonObject, dotted: boolean, above = ''): string[] {
 
 describe('a transaction', () => {
   it('is collected over lines, and sent when it is closed', () => {
-    const reader = new CommandReader();
+    const reader = new ShellLineReader();
     assert.equal(reader.readLine('transaction(').kind, 'action');
     assert.ok(reader.inTransaction);
     assert.equal(reader.readLine('block-dirty-bitmap-add node=drive0 name=bitmap1').kind, 'action');
@@ -269,7 +274,7 @@ describe('a transaction', () => {
   });
 
   it('stays open after a faulty line, and is not sent without it', () => {
-    const reader = new CommandReader();
+    const reader = new ShellLineReader();
     reader.readLine('transaction( a b=1');
     assert.equal(reader.readLine('c d').kind, 'malformed');
     assert.ok(reader.inTransaction);
@@ -278,14 +283,14 @@ describe('a transaction', () => {
   });
 
   it('is not closed by a line that goes on behind the )', () => {
-    const reader = new CommandReader();
+    const reader = new ShellLineReader();
     reader.readLine('transaction( a b=1');
     assert.equal(reader.readLine(') x').kind, 'malformed');
     assert.deepEqual(args(')', reader), { actions: [{ type: 'a', data: { b: 1 } }] });
   });
 
   it('can be abandoned', () => {
-    const reader = new CommandReader();
+    const reader = new ShellLineReader();
     reader.readLine('transaction( a');
     reader.abandon();
     assert.deepEqual(reader.readLine('query-status'), { kind: 'command', name: 'query-status', arguments: {} });
@@ -331,7 +336,7 @@ describe('with a schema, a word', () => {
   });
 
   it('in a transaction takes the types of its action', () => {
-    const reader = new CommandReader(schema);
+    const reader = new ShellLineReader(schema);
     reader.readLine('transaction(');
     assert.deepEqual(
       reader.readLine('block-dirty-bitmap-add node=5 name=6 granularity=65536 persistent=true').kind,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { faultText } from '../../../dist/client/fault-text.js';
 import type { JsonObject } from '../../../dist/qmp/json/value.js';
-import { CommandReader } from '../../../dist/shell/language/command-syntax.js';
+import { ShellLineReader } from '../../../dist/shell/language/command-syntax.js';
 import { type Completion, complete } from '../../../dist/shell/language/completion.js';
 import { recordedSchema } from '../../support/qemu/recorded-schema.js';
 
@@ -108,7 +108,7 @@ describe('completion', () => {
       'transaction( blockdev-snapshot-internal-sync',
       'transaction( blockdev-snapshot-sync',
     ]);
-    const reader = new CommandReader(schema);
+    const reader = new ShellLineReader(schema);
     reader.readLine('transaction( abort');
     assert.ok(offers('|', reader.actions).includes(')'));
     assert.deepEqual(offers('block-dirty-bitmap-add no|', reader.actions), ['block-dirty-bitmap-add node=']);
@@ -120,7 +120,7 @@ describe('completion', () => {
 
 describe('a fault in words', () => {
   function faults(line: string): string[] {
-    const parsed = new CommandReader(schema).readLine(line);
+    const parsed = new ShellLineReader(schema).readLine(line);
     const command = parsed.kind === 'command' ? schema.commands.get(parsed.name) : undefined;
     assert.ok(parsed.kind === 'command' && command !== undefined);
     return schema.check(command, parsed.arguments).map((fault) => faultText(fault, line.split(' ')[0]));

@@ -129,7 +129,7 @@ export function testCommand(
     upstreamId: 3 as CommandView['upstreamId'],
     receivedAt: now - 500,
     sentAt: now - 400,
-    mark: 0,
+    auditSeq: 0,
     ...changes,
   };
 }

@@ -4,7 +4,7 @@
  */
 
 import { CommandReader, ID_MEMBER } from '../../../dist/qmp/command.js';
-import { Form } from '../../../dist/qmp/command-template.js';
+import { CommandTemplate } from '../../../dist/qmp/command-template.js';
 import { canonicalValue } from '../../../dist/qmp/json/canonical.js';
 import { Parser } from '../../../dist/qmp/json/parser.js';
 import type { Dialect } from '../../../dist/qmp/json/prompt-stream.js';
@@ -53,7 +53,7 @@ export function pieces(input: string, sizes: readonly number[]): string[] {
 
 /** What is known of the commands of a form: all but the id. */
 interface Known {
-  readonly form: Form;
+  readonly form: CommandTemplate;
   readonly name: string;
   readonly args: string;
 }
@@ -91,7 +91,7 @@ export function readInput(
       take(read, scanner, found === Scan.Malformed, options.allowOob ?? true);
       const last = read.told.at(-1);
       if (options.learns !== true || last === undefined || 'error' in last || last.oob) continue;
-      const form = Form.of(scanner, parser, reader);
+      const form = CommandTemplate.of(scanner, parser, reader);
       if (form !== null) known.push({ form, name: last.name, args: last.args });
     }
   }

@@ -50,7 +50,7 @@ export class ClientModel {
   readonly #trouble: string;
   #isOobEnabled = false;
 
-  /** @param trouble what a journal says that could not record some command; a client may be told that in place of an answer */
+  /** @param trouble what an observer says that could not record some command; a client may be told that in place of an answer */
   constructor(trouble: string) {
     this.#trouble = trouble;
   }

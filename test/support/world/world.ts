@@ -1,6 +1,6 @@
 /**
  * A small world around one multiplexer: a host whose turns the test ends, links that keep what was written to them, clients,
- * and a journal that keeps what it was told. Nothing in here has a socket, a timer or a clock of its own.
+ * and an observer that keeps what it was told. Nothing in here has a socket, a timer or a clock of its own.
  */
 import assert from 'node:assert/strict';
 import {
@@ -13,7 +13,7 @@ import type { Descriptor, Host, Link, Peer, UpstreamState } from '../../../dist/
 import type {
   ClientView,
   CommandView,
-  Journal,
+  Observer,
   ProbeView,
   ReplySource,
   UpstreamHealth,
@@ -171,7 +171,7 @@ export class TestClient {
 }
 
 /** Keeps what it was told as lines of text, in the world's common log. */
-export class RecordingJournal implements Journal {
+export class RecordingJournal implements Observer {
   wantsRaw = true;
   /** Reasons that the next flushes give; null for success. Without any, flushes succeed. */
   readonly troubles: (string | null)[] = [];
@@ -199,16 +199,16 @@ export class RecordingJournal implements Journal {
   }
 
   command(command: CommandView): void {
-    assert.equal(command.mark, 0, 'a command is told once');
+    assert.equal(command.auditSeq, 0, 'a command is told once');
     assert.ok(command.sentAt >= command.receivedAt);
-    command.mark = ++this.#lastMark;
+    command.auditSeq = ++this.#lastMark;
     const kind = command.oob ? 'oob' : 'command';
     this.#log.push(`${kind} ${command.client.id} ${command.name} raw ${textOf(command.raw)}`);
   }
 
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
     const what = isError ? 'error' : 'return';
-    if (source !== 'late') assert.equal(command.mark > 0, source === 'upstream' || source === 'local');
+    if (source !== 'late') assert.equal(command.auditSeq > 0, source === 'upstream' || source === 'local');
     this.#log.push(`${what} ${command.client.id} ${command.name} ${source} ${textOf(reply).trimEnd()}`);
   }
 
@@ -217,7 +217,7 @@ export class RecordingJournal implements Journal {
   }
 
   dropped(command: CommandView, reason: string): void {
-    assert.equal(command.mark, 0, 'a command that was sent is not dropped');
+    assert.equal(command.auditSeq, 0, 'a command that was sent is not dropped');
     this.#log.push(`dropped ${command.client.id} ${command.name} ${reason}`);
   }
 
@@ -254,8 +254,8 @@ export class RecordingJournal implements Journal {
   }
 
   probe(probe: ProbeView): void {
-    assert.equal(probe.mark, 0, 'a probe is told once');
-    probe.mark = ++this.#lastMark;
+    assert.equal(probe.auditSeq, 0, 'a probe is told once');
+    probe.auditSeq = ++this.#lastMark;
     this.#log.push(`probe ${textOf(probe.raw)}`);
   }
 
@@ -279,18 +279,18 @@ export class RecordingJournal implements Journal {
 }
 
 export interface WorldOptions extends FakeQemuOptions {
-  /** Whether the multiplexer gets a journal; true by default. */
-  readonly journal?: boolean;
+  /** Whether the multiplexer gets an observer; true by default. */
+  readonly observer?: boolean;
   /** Whether the way to QEMU carries descriptors; false by default. */
   readonly carries?: boolean;
   /** Further options of the multiplexer. */
-  readonly mux?: Omit<MultiplexerOptions, 'name' | 'host' | 'journal'>;
+  readonly mux?: Omit<MultiplexerOptions, 'name' | 'host' | 'observer'>;
 }
 
 export class World implements Host {
-  /** What the journal was told, and each write upstream as `write …`, in order. */
+  /** What the observer was told, and each write upstream as `write …`, in order. */
   readonly log: string[] = [];
-  readonly journal = new RecordingJournal(this.log);
+  readonly observer = new RecordingJournal(this.log);
   readonly mux: Multiplexer;
   readonly qemu: FakeQemu;
   /** The upstream states, in order. */
@@ -310,7 +310,7 @@ export class World implements Host {
       name: 'vm',
       host: this,
       ...options.mux,
-      ...(options.journal === false ? {} : { journal: this.journal }),
+      ...(options.observer === false ? {} : { observer: this.observer }),
     });
     this.qemu = new FakeQemu((chunk) => this.mux.upstreamReceive(chunk), options);
   }

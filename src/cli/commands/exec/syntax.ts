@@ -2,18 +2,23 @@
 
 import { MalformedCommandError } from '../../../client/errors.js';
 import { prepareCommand } from '../../../client/raw-command.js';
-import { CommandReader, commandText, type ParsedLine, type ReadValue } from '../../../shell/language/command-syntax.js';
+import {
+  commandText,
+  type ParsedLine,
+  type ReadValue,
+  ShellLineReader,
+} from '../../../shell/language/command-syntax.js';
 import { UsageError } from '../../framework/subcommand.js';
 
 /** How the words and lines of this call are to be read. */
 export class ExecSyntax {
   readonly #isHuman: boolean;
   readonly #oob: boolean;
-  readonly #reader: CommandReader;
+  readonly #reader: ShellLineReader;
 
   /** @param readValue for values `@FILE`; null where they are text */
   constructor(isHuman: boolean, oob: boolean, readValue: ReadValue | null = null) {
-    this.#reader = new CommandReader(null, readValue);
+    this.#reader = new ShellLineReader(null, readValue);
     if (isHuman && oob)
       throw new UsageError('--hmp and --oob exclude each other: the human monitor is never out-of-band');
     this.#isHuman = isHuman;
