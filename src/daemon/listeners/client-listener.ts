@@ -33,7 +33,7 @@ const FOREIGN_ANSWERS: Readonly<Record<Foreign, Uint8Array>> = {
   TLS: Uint8Array.of(0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46),
 };
 
-export interface DoorOptions {
+export interface ClientListenerOptions {
   readonly config: ListenerConfig;
   readonly service: ServingRules;
   readonly multiplexer: Multiplexer;
@@ -64,7 +64,7 @@ export class ClientListener {
   readonly #isTls: boolean;
   #service: ServingRules;
 
-  constructor({ config: { address }, service, multiplexer, turn, faults, descriptors, log }: DoorOptions) {
+  constructor({ config: { address }, service, multiplexer, turn, faults, descriptors, log }: ClientListenerOptions) {
     this.address = formatAddress(address);
     this.place = formatPlace(address);
     this.#hasTelnet = address.kind === 'tcp' && address.telnet === true;

@@ -14,7 +14,7 @@ import type { FlushScheduler } from './flush-scheduler.js';
 import type { OpenFileBudget } from './open-file-budget.js';
 import { isSameService, newServingRules, type ServingRules } from './serving-rules.js';
 
-export interface DoorsOptions {
+export interface ClientListenersOptions {
   readonly listen: readonly ListenerConfig[];
   /** The policies that listeners may name. */
   readonly policies: ReadonlyMap<string, PolicyRules>;
@@ -37,14 +37,14 @@ export interface SocketChange {
 const AGAIN = 2000;
 
 export class ClientListeners {
-  readonly #options: DoorsOptions;
+  readonly #options: ClientListenersOptions;
   #listeners: readonly ClientListener[];
   #again: NodeJS.Timeout | null = null;
   /** Whose files were not there at the last look. */
   #lost: readonly ClientListener[] = [];
 
   /** @throws ConfigError when a policy cannot be read */
-  constructor(options: DoorsOptions) {
+  constructor(options: ClientListenersOptions) {
     this.#options = options;
     const { listen, policies, log } = options;
     this.#listeners = listen.map((config) =>
