@@ -3,7 +3,7 @@
  * time; or the modules themselves, where there is no bundle of them, or where coverage is measured.
  */
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { keepCompiledCode } from './framework/compile-cache.js';
+import { keepCompiledCode } from './compile-cache.js';
 import { currentBundle } from './main-bundle.js';
 
 interface Program {
