@@ -1,6 +1,6 @@
 /**
  * Writes the manual pages (man/), the completion scripts (completions/) and the tables of commands in README.md and
- * docs/commands.md, all made of what the help is made of. The build runs it for the first two; `node packaging/manual.mjs --docs` for all.
+ * docs/reference/commands.md, all made of what the help is made of. The build runs it for the first two; `node packaging/manual.mjs --docs` for all.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -19,7 +19,7 @@ function write(folder, files) {
   for (const [name, text] of files) writeFileSync(join(ROOT, folder, name), text);
 }
 
-write('man', manualPages(tree, readFileSync(join(ROOT, 'docs/config.md'), 'utf8')));
+write('man', manualPages(tree, readFileSync(join(ROOT, 'docs/reference/config.md'), 'utf8')));
 write('completions', [
   ['qmpmux.bash', completionScript('bash', tree)],
   ['_qmpmux', completionScript('zsh', tree)],
@@ -27,5 +27,5 @@ write('completions', [
 if (process.argv.includes('--docs')) {
   const readme = join(ROOT, 'README.md');
   writeFileSync(readme, readmeWithCommands(readFileSync(readme, 'utf8'), tree));
-  writeFileSync(join(ROOT, 'docs/commands.md'), commandsDocument(tree));
+  writeFileSync(join(ROOT, 'docs/reference/commands.md'), commandsDocument(tree));
 }

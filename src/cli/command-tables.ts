@@ -1,4 +1,4 @@
-/** The tables of commands and options in README.md and docs/commands.md. */
+/** The tables of commands and options in README.md and docs/reference/commands.md. */
 import { type CommandTree, optionsOf } from './command-tree.js';
 
 const BEGIN = '<!-- commands: made by packaging/manual.mjs -->\n';
@@ -18,7 +18,7 @@ export function readmeWithCommands(readme: string, { leaves }: CommandTree): str
   return `${readme.slice(0, from)}${BEGIN}\n${table}\n${readme.slice(to)}`;
 }
 
-/** @returns docs/commands.md */
+/** @returns docs/reference/commands.md */
 export function commandsDocument({ leaves }: CommandTree): string {
   const sections = leaves.map(({ name, summary, command }) => {
     const usage = command.usage.split(/\n\s*or: \$0 /).map((line) => `    qmpmux ${line}\n`);

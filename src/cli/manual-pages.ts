@@ -108,7 +108,7 @@ function mainPage({ leaves }: CommandTree): string {
   ].join('\n')}\n`;
 }
 
-/** @returns the pages by their file names. @param config docs/config.md, which becomes qmpmux.toml(5) */
+/** @returns the pages by their file names. @param config docs/reference/config.md, which becomes qmpmux.toml(5) */
 export function manualPages(tree: CommandTree, config: string): Map<string, string> {
   const pages = new Map([['qmpmux.1', mainPage(tree)]]);
   for (const leaf of tree.leaves) pages.set(`${pageName(leaf.name)}.1`, commandPage(leaf));

@@ -1,5 +1,5 @@
 /**
- * The channels of node:diagnostics_channel on which the client library tells what it does; see docs/tracing.md. Messages are made only
+ * The channels of node:diagnostics_channel on which the client library tells what it does; see docs/reference/tracing.md. Messages are made only
  * when somebody listens.
  */
 import { channel, tracingChannel } from 'node:diagnostics_channel';

@@ -1,6 +1,6 @@
 /**
  * Keeps what makes qmpmux fast from getting lost: the rows of `npm run bench`, in short runs. A figure fails only where it is several
- * times worse than what is promised (docs/performance.md), so that a busy machine fails nothing and a lost order of magnitude does.
+ * times worse than what is promised (docs/explanation/performance.md), so that a busy machine fails nothing and a lost order of magnitude does.
  */
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';

@@ -1,4 +1,4 @@
-/** The README, docs/commands.md, the manual pages and --help are made of one table, and are in step with it. */
+/** The README, docs/reference/commands.md, the manual pages and --help are made of one table, and are in step with it. */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -23,12 +23,12 @@ describe('the manual', () => {
   let pages: Map<string, string>;
   before(async () => {
     tree = await loadCommands();
-    pages = manualPages(tree, read('docs/config.md'));
+    pages = manualPages(tree, read('docs/reference/config.md'));
   });
 
-  it('has all commands in the README and in docs/commands.md as they are', () => {
+  it('has all commands in the README and in docs/reference/commands.md as they are', () => {
     assert.equal(readmeWithCommands(read('README.md'), tree), read('README.md'), HOW);
-    assert.equal(commandsDocument(tree), read('docs/commands.md'), HOW);
+    assert.equal(commandsDocument(tree), read('docs/reference/commands.md'), HOW);
   });
 
   it('has a page for each command, with all of its options and examples', () => {

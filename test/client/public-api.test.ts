@@ -10,7 +10,7 @@ import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
 import { scratch } from '../support/files/scratch.js';
 
 it('the example of the documentation runs as it stands', async (t) => {
-  const page = readFileSync(new URL('../../docs/library.md', import.meta.url), 'utf8');
+  const page = readFileSync(new URL('../../docs/reference/library.md', import.meta.url), 'utf8');
   const example = /```js\n(.*?)```/s.exec(page)?.[1] ?? '';
   const path = join(scratch(t), 'qmp');
   const monitor = new SimulatedMonitor();

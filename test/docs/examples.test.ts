@@ -1,4 +1,4 @@
-/** Every example of the help, and so of the manual pages and docs/commands.md, is run by a shell as it stands, but for the paths. */
+/** Every example of the help, and so of the manual pages and docs/reference/commands.md, is run by a shell as it stands, but for the paths. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';

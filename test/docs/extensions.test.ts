@@ -6,7 +6,7 @@ import { MOST_LISTED, MOST_LISTED_OF_ONE } from '../../dist/mux/admin/extension-
 import { MOST_EVENT_BYTES, MOST_EVENTS } from '../../dist/mux/events/ring.js';
 import { World } from '../support/world/world.js';
 
-const page = readFileSync('docs/extensions.md', 'utf8');
+const page = readFileSync('docs/reference/extensions.md', 'utf8');
 
 /** A chapter of the page. */
 function chapter(title: string): string {

@@ -1,5 +1,5 @@
 /**
- * docs/faults.md has a test for each of its rows, and what it quotes is what that test looks for; docs/limits.md has each limit, with
+ * docs/reference/faults.md has a test for each of its rows, and what it quotes is what that test looks for; docs/reference/limits.md has each limit, with
  * its default.
  */
 import assert from 'node:assert/strict';
@@ -55,7 +55,7 @@ function quoted(cell: string): string[] {
 }
 
 describe('the table of faults', () => {
-  const table = rows('faults.md');
+  const table = rows('reference/faults.md');
   it('has the faults that there are', () => {
     assert.ok(table.length > 30, `${table.length} rows`);
   });
@@ -74,7 +74,9 @@ describe('the table of faults', () => {
 
 describe('the table of limits', () => {
   it('has every limit, with its default', () => {
-    const table = rows('limits.md').filter(([name]) => Object.hasOwn(LIMIT_NAMES, name?.replaceAll('`', '') ?? ''));
+    const table = rows('reference/limits.md').filter(([name]) =>
+      Object.hasOwn(LIMIT_NAMES, name?.replaceAll('`', '') ?? ''),
+    );
     const names = table.map(([name = '']) => name.replaceAll('`', ''));
     assert.deepEqual(names.sort(), Object.keys(LIMIT_NAMES).sort());
     for (const [name = '', value = ''] of table) {

@@ -1,4 +1,4 @@
-/** docs/hostile-input.md names a reader's file and the test of its bounds in each of its rows; both are there. */
+/** docs/explanation/hostile-input.md names a reader's file and the test of its bounds in each of its rows; both are there. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const rows = readFileSync(join(root, 'docs/hostile-input.md'), 'utf8')
+const rows = readFileSync(join(root, 'docs/explanation/hostile-input.md'), 'utf8')
   .split('\n')
   .filter((line) => line.startsWith('| ') && !line.startsWith('| ---'))
   .slice(1)

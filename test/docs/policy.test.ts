@@ -1,4 +1,4 @@
-/** docs/policy.md: its examples are run, and its claims on what a rule lets through are tried. */
+/** docs/reference/policy.md: its examples are run, and its claims on what a rule lets through are tried. */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { startQmpmux } from '../support/daemon/daemon.js';
 import { scratch } from '../support/files/scratch.js';
 import { command, judge, policyOf } from '../support/text/policies.js';
 
-const page = readFileSync(new URL('../../docs/policy.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../docs/reference/policy.md', import.meta.url), 'utf8');
 const example = /```toml\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
 const rules = [...example.matchAll(/^ {2}"([^"]+)"/gm)].map((match) => match[1] ?? '');
 

@@ -47,7 +47,7 @@ export interface SoakResult {
 
 /** What a polite client's p99 may grow to while others flood, in times. */
 const MOST_SLOWER = 3;
-/** The daemon's memory, in MiB, with a thousand clients: see docs/limits.md. */
+/** The daemon's memory, in MiB, with a thousand clients: see docs/reference/limits.md. */
 const MOST_MEMORY = 300;
 const FLOOD = 100_000;
 const ROUNDS = 4;

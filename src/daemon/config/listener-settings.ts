@@ -153,7 +153,7 @@ function refuseForHmp({ policy }: ListenerSettings, options: readonly ServiceOpt
     }
     if (option.name === 'policy' && policy.kind === 'read-only') {
       throw option.fault(
-        '"policy=read-only" lets no command of the human monitor through; write rules for hmp (docs/policy.md)',
+        '"policy=read-only" lets no command of the human monitor through; write rules for hmp (docs/reference/policy.md)',
       );
     }
   }

@@ -1,6 +1,6 @@
 /**
  * The channels of node:diagnostics_channel on which a daemon tells of its life, and their messages. For programs that run in the same
- * process: what is loaded by `node --import`, and tools that watch Node programs. docs/tracing.md has them for people.
+ * process: what is loaded by `node --import`, and tools that watch Node programs. docs/reference/tracing.md has them for people.
  *
  * Messages are new objects, made only when somebody listens. Times are in milliseconds. What a command's arguments and answers say is
  * told to nobody here: that is the audit log's, which knows what to keep out.

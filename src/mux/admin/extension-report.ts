@@ -1,6 +1,6 @@
 /**
  * What the extension commands report, as JSON in QEMU's spelling. All times are in seconds, with six decimals at most; what does not
- * apply is left out. docs/extensions.md has every member.
+ * apply is left out. docs/reference/extensions.md has every member.
  */
 import { quote } from '../../qmp/json/unicode.js';
 import type { Session } from '../client/session.js';

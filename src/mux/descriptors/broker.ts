@@ -55,7 +55,7 @@ export function takesDescriptor(name: string): boolean {
 }
 
 export class DescriptorBroker {
-  /** Whether QEMU's threads race for a waiting descriptor: before 11.0 they do (docs/descriptors.md). */
+  /** Whether QEMU's threads race for a waiting descriptor: before 11.0 they do (docs/how-to/descriptors.md). */
   isRacy = true;
   readonly sets: FdSets = new FdSets();
   readonly #names = new DescriptorNames();

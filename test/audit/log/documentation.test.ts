@@ -9,7 +9,7 @@ import { auditShow } from '../../../dist/cli/commands/audit/show.js';
 import { serve } from '../../../dist/cli/commands/serve/serve.js';
 import { AUDIT_KEYS } from '../../../dist/daemon/config/audit-config.js';
 
-const page = readFileSync(new URL('../../../docs/audit.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../../docs/reference/audit.md', import.meta.url), 'utf8');
 const schema: { readonly oneOf: readonly { readonly properties: { readonly kind: { readonly const: string } } }[] } =
   JSON.parse(readFileSync(new URL('../../../dist/audit/record.schema.json', import.meta.url), 'utf8'));
 

@@ -381,9 +381,9 @@ for (const [what, content, message] of faults) {
 }
 
 test('the example of the documentation is a config', () => {
-  const page = readFileSync(new URL('../../../docs/config.md', import.meta.url), 'utf8');
+  const page = readFileSync(new URL('../../../docs/reference/config.md', import.meta.url), 'utf8');
   const example = /```toml\n(.*?)```/s.exec(page)?.[1] ?? '';
-  const config = parseConfig(example, 'docs/config.md');
+  const config = parseConfig(example, 'docs/reference/config.md');
   assert.deepEqual(
     config.monitors.map((monitor) => monitor.name),
     ['web1', 'db1'],

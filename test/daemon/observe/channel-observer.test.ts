@@ -123,7 +123,7 @@ describe('the channels of a monitor', () => {
   });
 
   test('are all in the documentation', () => {
-    const page = readFileSync(new URL('../../../docs/tracing.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../../docs/reference/tracing.md', import.meta.url), 'utf8');
     const documented = [...page.matchAll(/^\| `(qmpmux:(?!qmp-client)[\w:]+)` \|/gm)].map((match) => match[1]);
     assert.deepEqual(new Set(documented), new Set(names));
     assert.equal(documented.length, names.length);

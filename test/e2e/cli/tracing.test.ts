@@ -1,4 +1,4 @@
-/** What docs/tracing.md says can be followed from within the daemon's process, with the page's own example. */
+/** What docs/reference/tracing.md says can be followed from within the daemon's process, with the page's own example. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { scratch } from '../../support/files/scratch.js';
 import { missing, startQemu } from '../../support/qemu/qemu.js';
 import { RawClient } from '../../support/world/raw-client.js';
 
-const page = readFileSync(new URL('../../../docs/tracing.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../../docs/reference/tracing.md', import.meta.url), 'utf8');
 const EVERYTHING = `
 import { subscribe } from 'node:diagnostics_channel';
 const names = ${JSON.stringify([...page.matchAll(/^\| `(qmpmux:[\w:]+)` \|/gm)].map((match) => match[1]))};

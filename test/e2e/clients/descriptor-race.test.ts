@@ -1,4 +1,4 @@
-/** A QEMU that takes descriptors beside all else that it is sent: before 11.0 its threads race for them (docs/descriptors.md). */
+/** A QEMU that takes descriptors beside all else that it is sent: before 11.0 its threads race for them (docs/how-to/descriptors.md). */
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { before, describe, test } from 'node:test';

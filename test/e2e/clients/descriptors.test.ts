@@ -192,7 +192,7 @@ describe('an open file', { skip: missing('qemu'), concurrency: 1 }, () => {
   });
 
   test('is handed over as the documentation says, with Python', { skip: missing('python3') }, async (t) => {
-    const page = readFileSync(new URL('../../../docs/descriptors.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../../docs/how-to/descriptors.md', import.meta.url), 'utf8');
     const code = /```python\n([^]*?)```/.exec(page)?.[1] ?? '';
     const image = join(folder, 'documented.img');
     writeFileSync(image, Buffer.alloc(65_536));

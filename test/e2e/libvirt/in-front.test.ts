@@ -1,4 +1,4 @@
-/** libvirtd itself as a client of qmpmux: docs/libvirt-in-front.md, with a real libvirtd, and two others on the same monitor. */
+/** libvirtd itself as a client of qmpmux: docs/how-to/libvirt-in-front.md, with a real libvirtd, and two others on the same monitor. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** All that qmpmux does for clients, over libvirt: our own commands, policies, audit; and what docs/libvirt.md offers for pasting. */
+/** All that qmpmux does for clients, over libvirt: our own commands, policies, audit; and what docs/how-to/libvirt.md offers for pasting. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ after(async () => {
 const { shareVm } = sharing(libvirt);
 
 const program = fileURLToPath(new URL('../../../bin/qmpmux.js', import.meta.url));
-const page = readFileSync(new URL('../../../docs/libvirt.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../../docs/how-to/libvirt.md', import.meta.url), 'utf8');
 
 function block(language: string, marker: string): string {
   const blocks = [...page.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].map(([, kind, text = '']) => ({ kind, text }));

@@ -8,7 +8,7 @@ import { buildDebianPackage } from '../../support/files/debian-package.js';
 import { suiteScope } from '../../support/files/scratch.js';
 import { BootedSystem, cannotBoot } from '../../support/libvirt/booted-system.js';
 
-const guide = readFileSync(new URL('../../../docs/operating.md', import.meta.url), 'utf8');
+const guide = readFileSync(new URL('../../../docs/how-to/operating.md', import.meta.url), 'utf8');
 
 function block(language: string): string {
   const text = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(guide)?.[1];
@@ -100,7 +100,7 @@ describe('under a real systemd', {
   test('so does its domain, in the libvirt of the system', { skip: noLibvirt }, async () => {
     const virsh = (...words: readonly string[]) => system.must('virsh', '-q', '-c', 'qemu:///system', ...words);
     // The folders of libvirt-in-front.md stand beside those of the units, and neither takes the other's.
-    const places = readFileSync(new URL('../../../docs/libvirt-in-front.md', import.meta.url), 'utf8').match(
+    const places = readFileSync(new URL('../../../docs/how-to/libvirt-in-front.md', import.meta.url), 'utf8').match(
       /^ +d \/.*$/gm,
     );
     system.write('/etc/tmpfiles.d/qmpmux-libvirt.conf', `${places?.map((line) => line.trim()).join('\n')}\n`);

@@ -1,4 +1,4 @@
-/** docs/limits.md promises of each limit a line in the log, a record in the audit log and a count: each is driven into here. */
+/** docs/reference/limits.md promises of each limit a line in the log, a record in the audit log and a count: each is driven into here. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -21,7 +21,7 @@ interface Reached {
 }
 
 interface Case {
-  /** As in docs/limits.md. */
+  /** As in docs/reference/limits.md. */
   readonly limit: string;
   readonly flags?: readonly string[];
   /** Behind the listener's address. */
@@ -268,7 +268,7 @@ describe('a client that reaches the limit', { skip: missing('qemu') }, () => {
 
 describe('the tables of limits', () => {
   it('name for each limit the counter that it is told by, and each has its test', () => {
-    const lines = readFileSync(new URL('docs/limits.md', root), 'utf8').split('\n');
+    const lines = readFileSync(new URL('docs/reference/limits.md', root), 'utf8').split('\n');
     const named = lines.flatMap((line) => {
       const cells = line.split('|').map((cell) => cell.trim());
       const [, name = ''] = /^`([a-z-]+)(?:=[A-Z]+)?`$/.exec(cells[1] ?? '') ?? [];

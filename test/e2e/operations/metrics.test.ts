@@ -271,7 +271,7 @@ describe('metrics', { skip: missing('qemu') }, () => {
     const { text } = await ask(socket);
     const present = new Set([...text.matchAll(/^# TYPE (\S+) /gm)].map((match) => match[1] ?? ''));
     const ours = [...present].filter((name) => name.startsWith('qmpmux_')).sort();
-    const documented = [...shipped('metrics.md').matchAll(/^\| `(qmpmux_\w+)` \|/gm)]
+    const documented = [...shipped('reference/metrics.md').matchAll(/^\| `(qmpmux_\w+)` \|/gm)]
       .map((match) => match[1] ?? '')
       .sort();
     assert.deepEqual(documented, ours);

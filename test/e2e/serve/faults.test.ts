@@ -1,4 +1,4 @@
-/** What can happen to QEMU and to qmpmux itself, and what clients and operators see of it. docs/faults.md has the table. */
+/** What can happen to QEMU and to qmpmux itself, and what clients and operators see of it. docs/reference/faults.md has the table. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, closeSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';

@@ -157,8 +157,8 @@ describe('the table of other ways', () => {
     }
   });
 
-  it('stands in docs/policy.md', () => {
-    const page = readFileSync(new URL('../../../docs/policy.md', import.meta.url), 'utf8');
+  it('stands in docs/reference/policy.md', () => {
+    const page = readFileSync(new URL('../../../docs/reference/policy.md', import.meta.url), 'utf8');
     for (const [one, other] of SAME_DEED) {
       assert.ok(
         page.split('\n').some((line) => line.includes(`\`${one}\``) && line.includes(`\`${other}\``)),
