@@ -1,11 +1,11 @@
 /**
- * Writes the manual pages (man/), the completion scripts (completions/) and the tables of commands in README.md and
- * docs/reference/commands.md, all made of what the help is made of. The build runs it for the first two; `node packaging/manual.mjs --docs` for all.
+ * Writes the manual pages (man/), the completion scripts (completions/) and docs/reference/commands.md, all
+ * made of what the help is made of. The build runs it for the first two; `node packaging/manual.mjs --docs` for all.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { commandsDocument, readmeWithCommands } from '../dist/cli/command-tables.js';
+import { commandsDocument } from '../dist/cli/command-tables.js';
 import { loadCommands } from '../dist/cli/command-tree.js';
 import { completionScript } from '../dist/cli/commands/completion-scripts.js';
 import { manualPages } from '../dist/cli/manual-pages.js';
@@ -24,8 +24,4 @@ write('completions', [
   ['qmpmux.bash', completionScript('bash', tree)],
   ['_qmpmux', completionScript('zsh', tree)],
 ]);
-if (process.argv.includes('--docs')) {
-  const readme = join(ROOT, 'README.md');
-  writeFileSync(readme, readmeWithCommands(readFileSync(readme, 'utf8'), tree));
-  writeFileSync(join(ROOT, 'docs/reference/commands.md'), commandsDocument(tree));
-}
+if (process.argv.includes('--docs')) writeFileSync(join(ROOT, 'docs/reference/commands.md'), commandsDocument(tree));

@@ -1,21 +1,8 @@
-/** The tables of commands and options in README.md and docs/reference/commands.md. */
+/** docs/reference/commands.md: a table of the commands, and a section for each with its options and examples. */
 import { type CommandTree, optionsOf } from './command-tree.js';
-
-const BEGIN = '<!-- commands: made by packaging/manual.mjs -->\n';
-const END = '<!-- end of commands -->\n';
 
 function cell(text: string): string {
   return text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll(/\s+/g, ' ');
-}
-
-/** @returns the README with the table of commands as it should be; the same text where it is already */
-export function readmeWithCommands(readme: string, { leaves }: CommandTree): string {
-  const from = readme.indexOf(BEGIN);
-  const to = readme.indexOf(END);
-  if (from < 0 || to < from) throw new Error('README.md has no place for the table of commands');
-  const rows = leaves.map(({ name, summary }) => `| \`qmpmux ${name}\` | ${cell(summary)} |\n`);
-  const table = `| command | what it does |\n| --- | --- |\n${rows.join('')}`;
-  return `${readme.slice(0, from)}${BEGIN}\n${table}\n${readme.slice(to)}`;
 }
 
 /** @returns docs/reference/commands.md */
@@ -33,5 +20,10 @@ export function commandsDocument({ leaves }: CommandTree): string {
     );
   });
   const intro = 'As `qmpmux COMMAND --help` and the manual pages say it. Made by `node packaging/manual.mjs --docs`.';
-  return `# Commands\n\n${intro}\n\n${sections.join('\n')}`;
+  const rows = leaves.map(({ name, summary }) => {
+    const anchor = `qmpmux-${name.replaceAll(' ', '-')}`;
+    return `| [\`qmpmux ${name}\`](#${anchor}) | ${cell(summary)} |\n`;
+  });
+  const table = `| command | what it does |\n| --- | --- |\n${rows.join('')}`;
+  return `# Commands\n\n${intro}\n\n${table}\n${sections.join('\n')}`;
 }

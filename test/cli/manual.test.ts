@@ -1,4 +1,4 @@
-/** The README, docs/reference/commands.md, the manual pages and --help are made of one table, and are in step with it. */
+/** docs/reference/commands.md, the manual pages and --help are made of one table, and are in step with it. */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { commandsDocument, readmeWithCommands } from '../../dist/cli/command-tables.js';
+import { commandsDocument } from '../../dist/cli/command-tables.js';
 import { type CommandTree, loadCommands, optionsOf } from '../../dist/cli/command-tree.js';
 import { manualPages, roff } from '../../dist/cli/manual-pages.js';
 import { missing } from '../support/daemon/programs.js';
@@ -26,8 +26,7 @@ describe('the manual', () => {
     pages = manualPages(tree, read('docs/reference/config.md'));
   });
 
-  it('has all commands in the README and in docs/reference/commands.md as they are', () => {
-    assert.equal(readmeWithCommands(read('README.md'), tree), read('README.md'), HOW);
+  it('has all commands in docs/reference/commands.md as they are', () => {
     assert.equal(commandsDocument(tree), read('docs/reference/commands.md'), HOW);
   });
 
