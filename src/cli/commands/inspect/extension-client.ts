@@ -109,6 +109,7 @@ export function onlyTarget(operands: readonly string[]): Target {
 /**
  * Asks, and writes the answer: as it came with `--json`, laid out otherwise.
  * @param layOut loads what lays it out, which nobody needs for JSON
+ * @param more members for the JSON that qmpmux itself does not know, if any
  * @returns the exit code
  */
 export async function writeAnswer(
@@ -116,12 +117,21 @@ export async function writeAnswer(
   { json, timeout }: { readonly json?: boolean | undefined; readonly timeout?: string | undefined },
   name: string,
   layOut: (report: Report, commands: OwnCommands) => Promise<readonly string[]>,
+  more: (report: Report, commands: OwnCommands) => Promise<JsonObject> = () => Promise.resolve({}),
 ): Promise<number> {
   return withOwnCommands(target, timeout, async (commands) => {
     const { value, text } = await commands.ask(name);
+    const report = new Report(value);
     const shown =
-      json === true ? textFor(process.stdout, text) : (await layOut(new Report(value), commands)).join('\n');
+      json === true
+        ? textFor(process.stdout, withMembers(text, await more(report, commands)))
+        : (await layOut(report, commands)).join('\n');
     process.stdout.write(`${shown}\n`);
     return EXIT.ok;
   });
+}
+
+/** @param object the text of a JSON object that is not empty */
+function withMembers(object: string, members: JsonObject): string {
+  return Object.keys(members).length === 0 ? object : `${object.slice(0, -1)}, ${formatJson(members).slice(1)}`;
 }

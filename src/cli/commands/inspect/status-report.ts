@@ -4,11 +4,12 @@ import type { Report } from '../../screen/json-view.js';
 import { percentile } from '../../screen/latency.js';
 import { showBytes, showCount, showSize, showTime } from '../../screen/quantities.js';
 import { outputOptions, type TableOptions, tableLines } from '../../screen/table.js';
+import type { VmMonitor } from './vm-monitors.js';
 
-/** @param monitors those of the VM, where it has told them */
+/** @param monitors those of the VM, if they are known */
 export function statusLines(
   status: Report,
-  monitors: readonly string[] | null = null,
+  monitors: readonly VmMonitor[] | null = null,
   options: TableOptions = outputOptions(),
 ): string[] {
   const { colour } = options;
@@ -64,8 +65,9 @@ export function upstreamText(upstream: Report, colour: Colour): string {
   return colour('red', `not there for ${since} (${reason === '' ? state : reason})`);
 }
 
-function monitorsText(monitors: readonly string[]): string {
-  return `${monitors.join(', ')}: ${monitors.length === 1 ? 'qmpmux’s own' : 'one is qmpmux’s own, the others bypass it'}`;
+function monitorsText(monitors: readonly VmMonitor[]): string {
+  const each = monitors.map(({ id, protocol }) => `${id} (${protocol})`);
+  return `${each.join(', ')}: ${monitors.length === 1 ? 'qmpmux’s own' : 'one is qmpmux’s own, the others bypass it'}`;
 }
 
 /** Whether QEMU answers, where that is known and it does not. */

@@ -8,6 +8,7 @@ import {
   JSON_OPTION,
   NotThereError,
   OWN_COMMANDS_NOTE,
+  type OwnCommands,
   onlyTarget,
   withOwnCommands,
   writeAnswer,
@@ -54,13 +55,23 @@ export const status = subcommand({
     if (check !== true) {
       const other = (['warning', 'critical'] as const).find((flag) => flags[flag] !== undefined);
       if (other !== undefined) throw new UsageError(`--${other} needs --check`);
-      return writeAnswer(target, flags, 'query-status', async (report, commands) => {
-        const [{ statusLines }, { vmMonitors }] = await Promise.all([
-          import('./status-report.js'),
-          import('./vm-monitors.js'),
-        ]);
-        return statusLines(report, await vmMonitors(commands, report));
-      });
+      const monitorsOf = async (commands: OwnCommands, report: Report) => {
+        const { vmMonitors } = await import('./vm-monitors.js');
+        return vmMonitors(commands, report);
+      };
+      return writeAnswer(
+        target,
+        flags,
+        'query-status',
+        async (report, commands) => {
+          const { statusLines } = await import('./status-report.js');
+          return statusLines(report, await monitorsOf(commands, report));
+        },
+        async (report, commands) => {
+          const monitors = await monitorsOf(commands, report);
+          return monitors === null ? {} : { monitors: monitors.map((each) => ({ ...each })) };
+        },
+      );
     }
     const thresholds = thresholdsOf(flags.warning, flags.critical);
     try {
