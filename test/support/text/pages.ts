@@ -1,0 +1,42 @@
+/** The pages of the documentation: which there are, and what is prose, a heading, a link or code in them. */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** The folder of the repository. */
+export const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** @returns the paths of all pages from the root: those of `docs`, and those beside it */
+export function pages(): readonly string[] {
+  const inside = readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' }).map((name) => `docs/${name}`);
+  return [...readdirSync(root), ...inside].filter((name) => name.endsWith('.md')).sort();
+}
+
+/** A line of a page that is no code. */
+export interface PageLine {
+  readonly text: string;
+  /** From 1. */
+  readonly number: number;
+}
+
+/** @returns the lines outside of code and comments, tables included */
+export function linesOfText(page: string): readonly PageLine[] {
+  const lines: PageLine[] = [];
+  let end: RegExp | null = null;
+  let isParagraph = false;
+  for (const [index, text] of page.split('\n').entries()) {
+    const begins = /^ *(?:(```|~~~)|<!--)/.exec(text);
+    if (end !== null) {
+      if (end.test(text)) end = null;
+    } else if (begins !== null) {
+      end = begins[1] === undefined ? /-->/ : new RegExp(`^ *${begins[1]}$`);
+      if (begins[1] === undefined && text.includes('-->')) end = null;
+    } else if (isParagraph || !text.startsWith('    ')) lines.push({ text, number: index + 1 });
+    isParagraph = end === null && text.trim() !== '' && (isParagraph || !text.startsWith('    '));
+  }
+  return lines;
+}
+
+/** @returns the lines outside of code, tables and definitions of links */
+export function proseLines(page: string): readonly PageLine[] {
+  return linesOfText(page).filter(({ text }) => !/^\||^\[[^\]]+\]: /.test(text));
+}
