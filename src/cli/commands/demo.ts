@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { mainDestination } from '../../audit/write/settings.js';
+import { auditSettings } from '../../daemon/config/audit-config.js';
 import { type DaemonConfig, singleMonitor } from '../../daemon/config/config.js';
 import { parseListenerSettings } from '../../daemon/config/listener-settings.js';
 import { Daemon, untilSignal } from '../../daemon/daemon.js';
@@ -56,15 +58,25 @@ export const demo = subcommand({
     const folder = mkdtempSync(join(tmpdir(), 'qmpmux-demo-'));
     try {
       const socket = join(folder, 'vm.qmp');
-      const config = singleMonitor(
+      const single = singleMonitor(
         'demo',
         parseUpstream(flags.upstream ?? escapeCommas(socket)),
         [
           parseListener(flags.listen ?? escapeCommas(join(folder, 'vm.mux'))),
           parseListenerSettings(`${escapeCommas(join(folder, 'vm.ctl'))},extensions=on`),
+          parseListenerSettings(`${escapeCommas(join(folder, 'vm.ro'))},policy=read-only`),
         ],
         { level: 'warn', format: 'pretty' },
       );
+      // A user's own VM is not recorded. Of ours nobody needs to hear how far its audit log can be trusted.
+      const config: DaemonConfig =
+        flags.upstream === undefined
+          ? {
+              ...single,
+              audit: auditSettings({ to: [join(folder, 'vm.audit')] }),
+              log: { ...single.log, level: 'error' },
+            }
+          : single;
       const lost = untilOutputIsLost();
       const ended = Promise.race([untilSignal(), lost]);
       if (flags.upstream === undefined) {
@@ -112,7 +124,7 @@ async function share(config: DaemonConfig, what: string, ended: Promise<unknown>
     config,
     log: log.logger,
     ready: (_monitor, places) => {
-      say(isFirst ? introduction(what, places) : `Clients can connect again: ${places[0]}`);
+      say(isFirst ? introduction(what, places, config) : `Clients can connect again: ${places[0]}`);
       isFirst = false;
     },
   });
@@ -126,7 +138,7 @@ async function share(config: DaemonConfig, what: string, ended: Promise<unknown>
 }
 
 /** What to type next, in lines that work as they stand, on a machine that has nothing but qmpmux, too. */
-function introduction(what: string, [place = '', control]: readonly string[]): string {
+function introduction(what: string, [place = '', control, readOnly]: readonly string[], config: DaemonConfig): string {
   const isUnix = place.startsWith('unix:');
   const path = place.replace(/^unix:/, '');
   const [, host = '', port = ''] = /^tcp:\[?(.*?)\]?:(\d+)$/.exec(place) ?? [];
@@ -147,6 +159,14 @@ function introduction(what: string, [place = '', control]: readonly string[]): s
   if (control !== undefined) {
     lines.push('Who is connected, and what they do:', `  ${program} top ${control.replace(/^unix:/, '')}`);
   }
+  if (readOnly !== undefined) {
+    lines.push(
+      'A socket for those who may only look; it refuses this:',
+      `  ${program} exec ${readOnly.replace(/^unix:/, '')} quit`,
+    );
+  }
+  const log = config.audit === null ? null : mainDestination(config.audit);
+  if (log !== null) lines.push('Who did what:', `  ${program} audit show ${log}`);
   if (isInstalled('nc')) {
     lines.push(
       'The state of the VM without qmpmux:',

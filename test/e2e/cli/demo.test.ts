@@ -49,6 +49,11 @@ for (const kind of ['simulated', 'real'] as const) {
       assert.match(await typed(own('hmp')), /^VM status: paused \(prelaunch\)$/m);
       assert.match(await typed(`echo query-name | ${own('shell')}`), /^\{"return": \{/);
       assert.match(await typed(`${own('top')} --count 1 --interval 0.1`), /^demo: QEMU [^]*\nCLIENT/);
+      assert.match(await typed(own('quit')), /"Command 'quit' is not allowed here \(policy read-only\)"/);
+      assert.match(
+        await typed(own('audit show')),
+        / query-status +ok .*"prelaunch"[^]* quit +denied +policy read-only/,
+      );
       const printf = /^ {2}(printf .* \| nc .*)$/m.exec(demo.output)?.[1] ?? '';
       const [greeting, capabilities, status] = (await typed(printf)).split('\r\n');
       assert.match(greeting ?? '', kind === 'real' ? /^\{"QMP": / : /"package": "simulated by qmpmux"/);
@@ -73,7 +78,7 @@ for (const kind of ['simulated', 'real'] as const) {
       await Promise.all([one.close(), other.close()]);
 
       assert.deepEqual(await demo.stop('SIGINT'), { code: 0, signal: null });
-      assert.ok(!existsSync(dirname(path)), 'the temporary folder is gone');
+      assert.ok(!existsSync(dirname(path)), 'the temporary folder is gone, with sockets and audit log');
       assert.equal(demo.errors, '');
     });
 
@@ -97,6 +102,7 @@ describe('qmpmux demo', () => {
     const listen = `${scratch(t)}/mux`;
     const demo = startQmpmux(t, ['demo', '--upstream', qemu.monitor, '--listen', listen]);
     assert.equal(await pathOf(demo), listen);
+    assert.doesNotMatch(demo.output, /audit/, 'a VM of the user’s own is recorded nowhere');
     const client = await RawClient.connect(listen);
     await client.write('{"execute":"qmp_capabilities"}{"execute":"query-name"}');
     assert.equal((await client.readLines(3))[2], '{"return": {"name": "mine"}}');
