@@ -10,11 +10,11 @@ import { isJsonObject, type JsonObject, parseJson } from '../../qmp/json/value.j
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../../qmp/message.js';
 import { ascii, asciiText, concat } from '../../shared/bytes.js';
 import { clientText } from '../../shared/peer-text.js';
-import { CrowdReports } from '../client/crowd-reports.js';
 import type { Session } from '../client/session.js';
 import type { PendingCommand } from '../commands/command.js';
 import { EventRing } from '../events/ring.js';
 import type { Multiplexer } from '../multiplexer.js';
+import { CrowdReports } from './crowd-reports.js';
 import { type Reported, seconds, statusReport, writeReport } from './extension-report.js';
 
 /** What the world around tells and does for extension commands. */

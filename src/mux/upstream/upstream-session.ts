@@ -18,7 +18,6 @@ import { Envelope, MessageKind } from '../../qmp/stream/envelope.js';
 import { LineReader } from '../../qmp/stream/lines.js';
 import { PrettyFolder } from '../../qmp/stream/pretty.js';
 import { ascii, asciiText, concat } from '../../shared/bytes.js';
-import { LineLink } from '../client/line-link.js';
 import {
   type CapabilityErrorTexts,
   defaultWords,
@@ -29,6 +28,7 @@ import {
 } from '../client/negotiation.js';
 import type { SeenTime } from '../client/seen-time.js';
 import type { Host, Link, UpstreamState } from '../ports/link.js';
+import { LineLink } from './line-link.js';
 
 /** What the monitor tells its multiplexer. */
 export interface UpstreamSessionOwner {

@@ -2,9 +2,10 @@
  * Reports with a member for each client. They cost in proportion to the crowd, so those of a large one are kept for a moment: who
  * asks again and again gets the same.
  */
-import { clientReport, queueReport, writeReport } from '../admin/extension-report.js';
+
+import type { Session } from '../client/session.js';
 import type { Multiplexer } from '../multiplexer.js';
-import type { Session } from './session.js';
+import { clientReport, queueReport, writeReport } from './extension-report.js';
 
 /** With fewer clients every report is a new one. */
 const MANY = 100;
