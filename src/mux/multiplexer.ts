@@ -9,12 +9,12 @@
 import { CommandReader } from '../qmp/command.js';
 import { Parser } from '../qmp/json/parser.js';
 import type { Dialect } from '../qmp/json/prompt-stream.js';
+import { isAtLeast, isBefore } from '../qmp/qemu-version.js';
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/stream/envelope.js';
 import { type ExtensionServices, Extensions } from './admin/extension.js';
 import { Admission } from './client/admission.js';
+import type { ClientOptions } from './client/client-options.js';
 import { MemoryBudget } from './client/memory-budget.js';
-import type { CapabilityErrorTexts } from './client/negotiation.js';
-import { SeenTime } from './client/seen-time.js';
 import { Session } from './client/session.js';
 import { TurnBudget } from './client/turn-budget.js';
 import type { PendingCommand } from './commands/command.js';
@@ -22,20 +22,22 @@ import { InFlight } from './commands/in-flight.js';
 import type { LatencyHistogram } from './commands/reply-stats.js';
 import { DescriptorBroker } from './descriptors/broker.js';
 import { EventFeed } from './events/feed.js';
-import type { ClientOptions, ClientPort } from './ports/client-port.js';
+import type { CapabilityErrorTexts } from './ports/capability-errors.js';
+import type { ClientPort } from './ports/client-port.js';
 import { Counters, Traffic } from './ports/counters.js';
 import { DEFAULT_LIMITS, type Limits } from './ports/limits.js';
 import type { ClientId, Host, Link, UpstreamState } from './ports/link.js';
 import type { ClientView, Observer, UpstreamHealth } from './ports/observer.js';
+import { SeenTime } from './ports/seen-time.js';
 import type { SessionOwner } from './ports/session-owner.js';
 import { Dispatcher } from './upstream/dispatcher.js';
 import { MANY_OF_EACH, Pacing } from './upstream/pacing.js';
-import { isAtLeast, isBefore } from './upstream/qemu-version.js';
 import { Replies } from './upstream/replies.js';
 import { type ProbeOwner, UpstreamProbe } from './upstream/upstream-probe.js';
 import { UpstreamSession, type UpstreamSessionOwner } from './upstream/upstream-session.js';
 
-export type { ClientOptions, ClientPort } from './ports/client-port.js';
+export type { ClientOptions } from './client/client-options.js';
+export type { ClientPort } from './ports/client-port.js';
 
 export interface MultiplexerOptions {
   /** The monitor's name, for messages. */

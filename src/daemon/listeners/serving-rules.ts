@@ -1,7 +1,7 @@
 /** How the clients of one socket are served. */
 import { performance } from 'node:perf_hooks';
 import { isDeepStrictEqual } from 'node:util';
-import { EventFilter } from '../../mux/events/fan-out.js';
+import { EventFilter } from '../../mux/events/filter.js';
 import type { ClientOptions } from '../../mux/multiplexer.js';
 import { RateLimit } from '../../net/listen/rate-limit.js';
 import type { Log } from '../../shared/log.js';

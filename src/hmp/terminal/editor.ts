@@ -5,7 +5,7 @@
  * Text is held as one character for a byte, as QEMU does: it knows no encoding.
  */
 
-import { isAtLeast } from '../../mux/upstream/qemu-version.js';
+import { isAtLeast } from '../../qmp/qemu-version.js';
 import { HmpHistory } from './history.js';
 
 /** Bytes of a line at most; what is typed beyond is ignored. */

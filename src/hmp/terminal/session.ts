@@ -12,8 +12,9 @@
  * along as `cpu-index`), the history, and the question for a password, which a temporary monitor cannot ask.
  */
 
-import { EventFilter } from '../../mux/events/fan-out.js';
-import type { ClientOptions, ClientPort } from '../../mux/ports/client-port.js';
+import type { ClientOptions } from '../../mux/client/client-options.js';
+import { EventFilter } from '../../mux/events/filter.js';
+import type { ClientPort } from '../../mux/ports/client-port.js';
 import type { ClientId, Descriptor, Link } from '../../mux/ports/link.js';
 import { quote } from '../../qmp/json/unicode.js';
 import { isJsonObject, type JsonObject, parseJson } from '../../qmp/json/value.js';

@@ -4,9 +4,9 @@
  */
 import type { Limits } from '../ports/limits.js';
 import type { Link } from '../ports/link.js';
+import type { SeenTime } from '../ports/seen-time.js';
 import { Outbox } from '../wire/outbox.js';
 import type { ClientQuota } from './client-quota.js';
-import type { SeenTime } from './seen-time.js';
 
 /** Why a client is to be disconnected. */
 export interface OutputFault {

@@ -1,6 +1,6 @@
 /** What one client holds of what it may hold, and since when it has had too much and read none of it. */
 import type { Limits } from '../ports/limits.js';
-import type { SeenTime } from './seen-time.js';
+import type { SeenTime } from '../ports/seen-time.js';
 
 /** How far a client is with what it was sent. */
 export interface Reading {

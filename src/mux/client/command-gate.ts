@@ -3,13 +3,13 @@
  * first that has something to say decides: the client's policy, then our own commands, then the way to QEMU.
  */
 
-import { takesDescriptor } from '../descriptors/broker.js';
 import type { ClientDescriptors } from '../descriptors/client-descriptors.js';
 import { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { NameOwner } from '../descriptors/names.js';
+import { takesDescriptor } from '../policy/descriptor-commands.js';
 import type { Policy } from '../policy/policy.js';
-import type { ClientOptions } from '../ports/client-port.js';
 import type { SessionOwner } from '../ports/session-owner.js';
+import type { ClientOptions } from './client-options.js';
 import type { CommandIntake } from './command-intake.js';
 
 /** A refused command's name is shown up to this many characters. */

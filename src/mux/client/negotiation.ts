@@ -1,117 +1,13 @@
 /**
- * A client's capabilities negotiation, answered here, in the words of the QEMU that is connected: what it says to faulty
- * requests is asked of it during our own handshake, since the words differ between versions.
+ * A client's capabilities negotiation, answered here with the error texts of the QEMU that is connected: our own handshake asks for them
+ * (upstream/handshake-probes.ts), since they differ between versions.
  */
 import { walkOrder } from '../../qmp/json/dictionary.js';
 import type { Parser } from '../../qmp/json/parser.js';
-import type { Dialect } from '../../qmp/json/prompt-stream.js';
 import { Token, type TokenList } from '../../qmp/json/tokens.js';
 import { encode } from '../../qmp/json/unicode.js';
 import { genericError, type QmpFault } from '../../qmp/message.js';
-
-/** Stands in a text for what the client wrote. */
-const BLANK = '\0';
-
-/** What QEMU says to faulty requests before negotiation is complete. The defaults are 7.2's. */
-export interface CapabilityErrorTexts {
-  /** Any other command. Class CommandNotFound. */
-  expecting: string;
-  /** An unknown name in `enable`. */
-  unknownCapability: string;
-  /** An argument that is not `enable`. */
-  unexpectedArgument: string;
-  /** `enable` is no list. */
-  enableNotList: string;
-  /** An item of `enable` is no string; its index stands in the blank. */
-  itemNotString: string;
-  /** `oob` where it is not offered. */
-  oobNotAvailable: string;
-}
-
-export function defaultWords(): CapabilityErrorTexts {
-  return {
-    expecting: "Expecting capabilities negotiation with 'qmp_capabilities'",
-    unknownCapability: `Parameter 'null' does not accept value '${BLANK}'`,
-    unexpectedArgument: `Parameter '${BLANK}' is unexpected`,
-    enableNotList: "Invalid parameter type for 'enable', expected: array",
-    itemNotString: `Invalid parameter type for 'enable[${BLANK}]', expected: string`,
-    oobNotAvailable: 'Capability oob not available',
-  };
-}
-
-/**
- * A request whose two members have the same key draws exactly one error of syntax from every QEMU, without an id, and has no after-effect.
- * Other servers of the protocol read it as an object and answer with its id, which is the handshake's. QEMU's version would not do:
- * QEMU changed between two builds that call themselves 11.0.50, and vendors take changes back to older ones.
- * @param id a JSON string
- */
-export function dialectProbe(id: string): string {
-  return `{"id":${id},"id":${id}}`;
-}
-
-/** @returns the dialect in which `desc` is the error that `dialectProbe` draws, or null when it is none */
-export function dialectOf(desc: string | null): Dialect | null {
-  const found = /^(\d{1,20}:\d{1,20}: )?JSON parse error, duplicate key$/.exec(desc ?? '');
-  if (found === null) return null;
-  return found[1] === undefined ? 'classic' : 'prompt';
-}
-
-/** A faulty request to send during the handshake, and what its answer teaches. */
-export interface Probe {
-  /** The command's members after the opening brace, without an id. */
-  readonly members: string;
-  learn(words: CapabilityErrorTexts, desc: string): void;
-}
-
-/**
- * @param nonce a word that QEMU cannot know; in the answer it marks where the client's word stands
- * @param offersOob whether `oob` is in the greeting: asking for it would end the negotiation
- */
-export function probes(nonce: string, offersOob: boolean): Probe[] {
-  const blanked = (desc: string): string => desc.replace(nonce, BLANK);
-  const capabilities = '"execute":"qmp_capabilities","arguments":';
-  const all: Probe[] = [
-    {
-      members: `"execute":"${nonce}"`,
-      learn: (words, desc) => {
-        words.expecting = desc;
-      },
-    },
-    {
-      members: `${capabilities}{"enable":["${nonce}"]}`,
-      learn: (words, desc) => {
-        words.unknownCapability = blanked(desc);
-      },
-    },
-    {
-      members: `${capabilities}{"${nonce}":0}`,
-      learn: (words, desc) => {
-        words.unexpectedArgument = blanked(desc);
-      },
-    },
-    {
-      members: `${capabilities}{"enable":0}`,
-      learn: (words, desc) => {
-        words.enableNotList = desc;
-      },
-    },
-    {
-      members: `${capabilities}{"enable":[0]}`,
-      learn: (words, desc) => {
-        words.itemNotString = desc.replace('[0]', `[${BLANK}]`);
-      },
-    },
-  ];
-  if (!offersOob) {
-    all.push({
-      members: `${capabilities}{"enable":["oob"]}`,
-      learn: (words, desc) => {
-        words.oobNotAvailable = desc;
-      },
-    });
-  }
-  return all;
-}
+import { BLANK, type CapabilityErrorTexts } from '../ports/capability-errors.js';
 
 /** @returns the token after the value that begins at `at`, in tokens the parser has accepted. */
 function skipValue(tokens: TokenList, at: number): number {

@@ -15,6 +15,7 @@ import { asciiText, concat } from '../../shared/bytes.js';
 import { clientText } from '../../shared/peer-text.js';
 import type { PendingCommand } from '../commands/command.js';
 import type { ArgumentList } from '../policy/arguments.js';
+import { takesDescriptor } from '../policy/descriptor-commands.js';
 import type { Arrival, ClientDescriptors } from './client-descriptors.js';
 import { CommandDescriptors } from './command-descriptors.js';
 import { FdSets, type SetFile } from './fd-sets.js';
@@ -47,11 +48,6 @@ export interface JudgedCommand {
   readonly end: number;
   /** Why the client may send no descriptors; null when it may. */
   readonly refusal: string | null;
-}
-
-/** Whether QEMU hands a waiting descriptor to commands of this name, out of band or not at all excepted. */
-export function takesDescriptor(name: string): boolean {
-  return name === 'getfd' || name === 'add-fd';
 }
 
 export class DescriptorBroker {

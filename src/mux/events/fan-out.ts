@@ -1,29 +1,5 @@
 /** Who gets the VM's events: every client that has completed its negotiation, as far as its listener's filter lets them through. */
-import { matchesGlob } from '../../shared/glob.js';
 import type { Session } from '../client/session.js';
-
-/** Event names remembered at most; QEMU has some sixty. */
-const MOST_NAMES = 256;
-
-/** Which events the clients of a listener get. */
-export class EventFilter {
-  readonly #globs: readonly string[];
-  readonly #seen = new Map<string, boolean>();
-
-  /** @param globs patterns of names; an event passes that matches one of them, so without any none does */
-  constructor(globs: readonly string[]) {
-    this.#globs = globs;
-  }
-
-  passes(name: string): boolean {
-    let passes = this.#seen.get(name);
-    if (passes === undefined) {
-      passes = this.#globs.some((glob) => matchesGlob(glob, name));
-      if (this.#seen.size < MOST_NAMES) this.#seen.set(name, passes);
-    }
-    return passes;
-  }
-}
 
 export class EventFanout {
   /** Kept as an array, in order of subscription: it is walked for every event, and changed rarely. */

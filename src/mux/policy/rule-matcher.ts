@@ -6,8 +6,8 @@
  */
 
 import { Glob, PathGlob } from '../../shared/glob.js';
-import { takesDescriptor } from '../descriptors/broker.js';
 import type { Leaf } from './arguments.js';
+import { takesDescriptor } from './descriptor-commands.js';
 import { hasUpward, readFileName, withoutEmptyParts } from './file-name.js';
 import { concernsMonitors, isMonitorType, isMonitorVerb } from './monitor-commands.js';
 import type { Condition, Rule } from './policy-rule.js';

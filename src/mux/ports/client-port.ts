@@ -1,7 +1,5 @@
-/** What a client's connection and its session know of each other: net/ has the one, session.ts is the other. */
-import type { EventFilter } from '../events/fan-out.js';
-import type { Policy } from '../policy/policy.js';
-import type { ClientId, Descriptor, Peer } from './link.js';
+/** A client's session as its connection knows it: the connection is in net/, the session in client/session.ts. */
+import type { ClientId, Descriptor } from './link.js';
 
 /** What a client's connection may call. */
 export interface ClientPort {
@@ -21,23 +19,4 @@ export interface ClientPort {
   closed(reason: string): void;
   /** The kernel has taken what was written; for links whose `backlog` had been above zero. */
   drained(): void;
-}
-
-/** What is known of a client when it connects. */
-export interface ClientOptions {
-  /** The listener's address as configured. */
-  readonly listener: string;
-  readonly peer: Peer;
-  /** What it may run; everything when absent. */
-  readonly policy?: Policy;
-  /** Which events it gets; all when absent. */
-  readonly events?: EventFilter;
-  /** How long one of its commands may take, in milliseconds; for ever when absent or 0. */
-  readonly commandTime?: number;
-  /** Why a command that takes a file descriptor is refused; they are not when absent. */
-  readonly noDescriptors?: string;
-  /** Whether it has qmpmux's own commands (extension.ts); not when absent. */
-  readonly extensions?: boolean;
-  /** Whether it is served without capabilities negotiation too. It gets events only once it has negotiated. */
-  readonly maySkipNegotiation?: boolean;
 }

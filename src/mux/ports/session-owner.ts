@@ -3,15 +3,15 @@ import type { CommandReader } from '../../qmp/command.js';
 import type { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
 import type { Extensions } from '../admin/extension.js';
-import type { CapabilityErrorTexts } from '../client/negotiation.js';
-import type { SeenTime } from '../client/seen-time.js';
 import type { Session } from '../client/session.js';
 import type { TurnBudget } from '../client/turn-budget.js';
 import type { PendingCommand } from '../commands/command.js';
 import type { DescriptorBroker } from '../descriptors/broker.js';
+import type { CapabilityErrorTexts } from './capability-errors.js';
 import type { Counters, Traffic } from './counters.js';
 import type { Limits } from './limits.js';
 import type { Observer } from './observer.js';
+import type { SeenTime } from './seen-time.js';
 
 export interface SessionOwner {
   readonly parser: Parser;

@@ -16,12 +16,12 @@
 
 import { type Envelope, NO_ID } from '../../qmp/stream/envelope.js';
 import { ascii } from '../../shared/bytes.js';
-import type { SeenTime } from '../client/seen-time.js';
 import { FIRST_PROBE_ID, type InFlight, PROBE_IDS } from '../commands/in-flight.js';
 import type { DescriptorBroker } from '../descriptors/broker.js';
 import type { Traffic } from '../ports/counters.js';
 import type { Link, UpstreamId } from '../ports/link.js';
 import type { Observer, ProbeView, UpstreamHealth } from '../ports/observer.js';
+import type { SeenTime } from '../ports/seen-time.js';
 import { SMALL_WINDOW } from './pacing.js';
 
 export interface ProbeOwner {

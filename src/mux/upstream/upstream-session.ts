@@ -18,16 +18,10 @@ import { Envelope, MessageKind } from '../../qmp/stream/envelope.js';
 import { LineReader } from '../../qmp/stream/lines.js';
 import { PrettyFolder } from '../../qmp/stream/pretty.js';
 import { ascii, asciiText, concat } from '../../shared/bytes.js';
-import {
-  type CapabilityErrorTexts,
-  defaultWords,
-  dialectOf,
-  dialectProbe,
-  type Probe,
-  probes,
-} from '../client/negotiation.js';
-import type { SeenTime } from '../client/seen-time.js';
+import { type CapabilityErrorTexts, defaultWords } from '../ports/capability-errors.js';
 import type { Host, Link, UpstreamState } from '../ports/link.js';
+import type { SeenTime } from '../ports/seen-time.js';
+import { dialectOf, dialectProbe, type Probe, probes } from './handshake-probes.js';
 import { LineLink } from './line-link.js';
 
 /** What the monitor tells its multiplexer. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EXTENSION_COMMANDS, type ExtensionServices } from '../../../dist/mux/admin/extension.js';
 import { MOST_LISTED_OF_ONE } from '../../../dist/mux/admin/extension-report.js';
-import { EventFilter } from '../../../dist/mux/events/fan-out.js';
+import { EventFilter } from '../../../dist/mux/events/filter.js';
 import { readOnlyPolicy } from '../../../dist/mux/policy/policy.js';
 import type { Peer } from '../../../dist/mux/ports/link.js';
 import { type TestClient, World, type WorldOptions } from '../../support/world/world.js';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ClientOutput } from '../../../dist/mux/client/client-output.js';
 import { ClientQuota } from '../../../dist/mux/client/client-quota.js';
-import { SeenTime } from '../../../dist/mux/client/seen-time.js';
 import { DEFAULT_LIMITS } from '../../../dist/mux/ports/limits.js';
+import { SeenTime } from '../../../dist/mux/ports/seen-time.js';
 import { put } from '../../../dist/mux/wire/slab.js';
 import { bytesOf, MemoryLink } from '../../support/world/world.js';
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { ClientOptions } from '../../../dist/mux/client/client-options.js';
 import { CommandGate } from '../../../dist/mux/client/command-gate.js';
 import { CommandIntake, Found } from '../../../dist/mux/client/command-intake.js';
 import type { Session } from '../../../dist/mux/client/session.js';
 import { ClientDescriptors } from '../../../dist/mux/descriptors/client-descriptors.js';
 import { RulePolicy } from '../../../dist/mux/policy/policy.js';
-import type { ClientOptions } from '../../../dist/mux/ports/client-port.js';
 import { policyOf } from '../../support/text/policies.js';
 import { bytesOf, FakeDescriptor, World, type WorldOptions } from '../../support/world/world.js';
 

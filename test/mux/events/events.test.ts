@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { EventFilter } from '../../../dist/mux/events/fan-out.js';
+import { EventFilter } from '../../../dist/mux/events/filter.js';
 import { World } from '../../support/world/world.js';
 
 describe('events', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { SeenTime } from '../../../dist/mux/client/seen-time.js';
 import type { UpstreamState } from '../../../dist/mux/ports/link.js';
+import { SeenTime } from '../../../dist/mux/ports/seen-time.js';
 import { UpstreamSession } from '../../../dist/mux/upstream/upstream-session.js';
 import { assertLinear } from '../../support/text/work.js';
 import { bytesOf, MemoryLink, textOf } from '../../support/world/world.js';

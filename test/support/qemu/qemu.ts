@@ -8,7 +8,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { isAtLeast } from '../../../dist/mux/upstream/qemu-version.js';
+import { isAtLeast } from '../../../dist/qmp/qemu-version.js';
 import { qemuProgram } from '../daemon/programs.js';
 import { removeFolder, type Scope, scratch } from '../files/scratch.js';
 import type { Target } from '../world/raw-client.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { SeenTime } from '../../../dist/mux/client/seen-time.js';
+import { SeenTime } from '../../../dist/mux/ports/seen-time.js';
 import { World } from '../../support/world/world.js';
 
 const SECOND = 1_000_000;

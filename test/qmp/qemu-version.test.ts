@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isAtLeast, isBefore } from '../../../dist/mux/upstream/qemu-version.js';
+import { isAtLeast, isBefore } from '../../dist/qmp/qemu-version.js';
 
 describe('the version of a QEMU', () => {
   it('is compared part by part, as numbers', () => {

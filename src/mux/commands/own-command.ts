@@ -1,9 +1,9 @@
 /** Commands that qmpmux sends by itself in the name of a client that has left, to do what QEMU would have done then. */
 import { ascii, viewOf } from '../../shared/bytes.js';
 import type { Session } from '../client/session.js';
-import { PendingCommand } from '../commands/command.js';
 import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
-import type { SessionOwner } from './session-owner.js';
+import type { SessionOwner } from '../ports/session-owner.js';
+import { PendingCommand } from './command.js';
 
 /** For the observer: no client has sent this. */
 const ID = '"qmpmux: its client has left"';
