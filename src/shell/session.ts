@@ -4,7 +4,6 @@
  */
 import { writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { valueReader } from '../cli/commands/exec/value-file.js';
 import { layOut } from '../cli/screen/json-layout.js';
 import { showBytes } from '../cli/screen/quantities.js';
 import { errorIn, returnIn } from '../cli/screen/reply-output.js';
@@ -20,6 +19,7 @@ import { type CheckedLine, readChecked } from './language/checked-line.js';
 import { commandHelp, commandList } from './language/command-help.js';
 import { commandText, ShellLineReader } from './language/command-syntax.js';
 import { completeHmpLine, completeLine, HELP, type LineCompletion } from './language/line-completion.js';
+import { valueReader } from './language/value-file.js';
 import type { ShellLink } from './link.js';
 
 /** Where answers go. */

@@ -2,6 +2,7 @@
 import type { QmpClient } from '../../../client/qmp-client.js';
 import { isJsonArray, isJsonObject } from '../../../qmp/json/value.js';
 import { suggestion } from '../../../shared/spelling.js';
+import { valueReader } from '../../../shell/language/value-file.js';
 import { ADDRESS_NOTE, takeTarget } from '../../framework/address-operand.js';
 import { Deadline } from '../../framework/deadline.js';
 import { EXIT } from '../../framework/exit-code.js';
@@ -10,7 +11,6 @@ import { parseFields } from '../../screen/fields.js';
 import { describeError, type OutputForm, writeReply } from '../../screen/reply-output.js';
 import { writeProblem } from '../../screen/screen-text.js';
 import { ExecSyntax } from './syntax.js';
-import { valueReader } from './value-file.js';
 
 interface Flags {
   readonly pretty: boolean | undefined;

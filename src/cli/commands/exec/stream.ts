@@ -3,7 +3,7 @@ import { addAbortSignal, type Readable } from 'node:stream';
 import type { CommandOptions } from '../../../client/options.js';
 import type { QmpClient } from '../../../client/qmp-client.js';
 import type { RawReply } from '../../../client/raw-command.js';
-import { CommandInput, type InputPiece } from '../../../shell/command-input.js';
+import { CommandInput, type InputPiece } from '../../../shell/language/command-input.js';
 import { whenReaderLeaves } from '../../framework/output.js';
 import { UsageError } from '../../framework/subcommand.js';
 import { FieldCheck } from '../../screen/field-check.js';

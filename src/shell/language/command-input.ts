@@ -2,7 +2,7 @@
  * Commands from a stream, for `-`: JSON, which ends where its braces balance, over several lines if it likes; and lines in
  * qmp-shell's syntax. Lines that begin with `#` are comments. Which of both comes next is seen by its first character.
  */
-import { JsonBeginning } from '../shared/json-beginning.js';
+import { JsonBeginning } from '../../shared/json-beginning.js';
 
 /** A piece of the input that is one command, or a line of one. */
 export interface InputPiece {

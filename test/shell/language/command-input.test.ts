@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CommandInput, type InputPiece } from '../../dist/shell/command-input.js';
+import { CommandInput, type InputPiece } from '../../../dist/shell/language/command-input.js';
 
 function read(text: string, chunkSize = Number.POSITIVE_INFINITY): InputPiece[] {
   const input = new CommandInput();

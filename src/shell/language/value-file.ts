@@ -1,6 +1,6 @@
 /** Values that stand in a file, `data=@FILE`: what is in the arguments of a program, everybody on the host can see. */
 import { closeSync, openSync, readSync } from 'node:fs';
-import type { ReadValue } from '../../../shell/language/command-syntax.js';
+import type { ReadValue } from './command-syntax.js';
 
 /** No secret is longer, in bytes. */
 const MOST = 1024 * 1024;
