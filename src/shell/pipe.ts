@@ -1,8 +1,8 @@
 /** The shell where no terminal is: lines from standard input, answers on standard output, and nothing else there. */
 
-import { pieces } from '../cli/commands/exec/stream.js';
 import { EXIT } from '../cli/framework/exit-code.js';
 import { whenReaderLeaves } from '../cli/framework/output.js';
+import { pieces } from '../cli/framework/standard-input.js';
 import { writeReply, writeText } from '../cli/screen/reply-output.js';
 import { textFor, wireText, writeProblem } from '../cli/screen/screen-text.js';
 import type { RawReply } from '../client/raw-command.js';

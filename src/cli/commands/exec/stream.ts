@@ -1,10 +1,10 @@
 /** Many commands from standard input, answered on standard output in their order. */
-import { addAbortSignal, type Readable } from 'node:stream';
+import { addAbortSignal } from 'node:stream';
 import type { CommandOptions } from '../../../client/options.js';
 import type { QmpClient } from '../../../client/qmp-client.js';
 import type { RawReply } from '../../../client/raw-command.js';
-import { CommandInput, type InputPiece } from '../../../shell/language/command-input.js';
 import { whenReaderLeaves } from '../../framework/output.js';
+import { pieces } from '../../framework/standard-input.js';
 import { UsageError } from '../../framework/subcommand.js';
 import { FieldCheck } from '../../screen/field-check.js';
 import { describeError, type OutputForm, writeReply } from '../../screen/reply-output.js';
@@ -83,28 +83,6 @@ export async function executeAll(
 
 /** Nobody reads the answers any more. */
 class ReaderLeft extends Error {}
-
-/** What stands on a stream, piece by piece. */
-export async function* pieces(stream: Readable): AsyncGenerator<InputPiece> {
-  const input = new CommandInput();
-  for await (const chunk of whatComes(stream)) {
-    input.push(String(chunk));
-    for (let piece = input.next(false); piece !== null; piece = input.next(false)) yield piece;
-  }
-  for (let piece = input.next(true); piece !== null; piece = input.next(true)) yield piece;
-}
-
-/** A terminal that is gone ends the input as Ctrl-D does. @throws UsageError where there is nothing that can be read */
-async function* whatComes(stream: Readable): AsyncGenerator {
-  try {
-    yield* stream;
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    if (code === 'EIO') return;
-    if (/^E[A-Z]+$/.test(code)) throw new UsageError(`standard input cannot be read: ${code}`, { cause: error });
-    throw error;
-  }
-}
 
 /** @returns the error to tell. */
 function withLine(error: unknown, line: number): Error {
