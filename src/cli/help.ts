@@ -38,7 +38,7 @@ export async function runWithYargs(words: readonly string[], loaded: Subcommand 
     .alias('help', 'h')
     .alias('version', 'V')
     .wrap(Math.min(100, process.stdout.columns ?? 80))
-    .epilogue('`qmpmux COMMAND --help` tells the options of a command, with examples.')
+    .epilogue('`qmpmux COMMAND --help` lists the options of a command, with examples.')
     .demandCommand(1)
     .strictOptions()
     .exitProcess(false)

@@ -57,29 +57,29 @@ function commandPage({ name, summary, command }: CommandLeaf): string {
 
 const ABOUT = [
   'qmpmux owns the one QMP (QEMU Machine Protocol) socket of a virtual machine and serves any number of clients on new sockets, each',
-  'of which behaves, byte for byte, like QEMU\'s own: "qmpmux serve". The other commands are its clients, and those of any QMP socket.',
+  'of which behaves, byte for byte, like QEMU\'s own: "qmpmux serve". The other commands are clients of such a socket, or of any QMP socket.',
 ];
 
 const ADDRESSES = [
   ['PATH, unix:PATH', 'a unix socket; when listening also with mode=, user=, group='],
-  ['tcp:HOST:PORT', 'TCP; an IPv6 address stands in brackets'],
+  ['tcp:HOST:PORT', 'TCP; put an IPv6 address in brackets'],
   ['exec:COMMAND', 'upstream only: the standard input and output of a command'],
   ['libvirt:DOMAIN', "upstream only: a VM of libvirt's"],
-  ['fd:NAME', 'listeners only: a socket that was handed over'],
+  ['fd:NAME', 'listeners only: an inherited socket'],
 ] as const;
 
 const ENVIRONMENT = [
-  ['QMPMUX_SOCKET', 'the ADDRESS of commands that are given none'],
-  ['NO_COLOR', 'when set, nothing is coloured'],
+  ['QMPMUX_SOCKET', 'the default ADDRESS of commands'],
+  ['NO_COLOR', 'when set, turns colours off'],
 ] as const;
 
 const EXITS = [
-  ['0', 'it is done'],
-  ['1', 'QEMU, or a check, says no'],
+  ['0', 'success'],
+  ['1', 'QEMU answered with an error, or a check failed'],
   ['64', 'the command line is wrong'],
   ['66', 'a file cannot be read'],
-  ['69', 'nobody answers, or a socket cannot be made'],
-  ['70', 'a fault of qmpmux'],
+  ['69', 'no answer, or a socket cannot be created'],
+  ['70', 'an internal error of qmpmux'],
   ['78', 'the config file is wrong'],
 ] as const;
 

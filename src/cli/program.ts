@@ -43,7 +43,7 @@ async function runWithYargs(words: readonly string[]): Promise<number> {
 
 function tell(error: unknown): void {
   if (!(error instanceof QmpmuxError)) {
-    writeProblem(`a fault of qmpmux itself: ${error instanceof Error ? error.stack : String(error)}`);
+    writeProblem(`internal error, please report it: ${error instanceof Error ? error.stack : String(error)}`);
     return;
   }
   const hint = error instanceof UsageError ? ` (see qmpmux${loaded === null ? '' : ` ${loaded.name}`} --help)` : '';

@@ -39,15 +39,15 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     load: async () => (await import('./commands/inspect/status.js')).status,
   },
   clients: {
-    summary: 'list who is connected',
+    summary: 'list the connected clients',
     load: async () => (await import('./commands/inspect/clients.js')).clients,
   },
   queue: {
-    summary: 'list which commands have no answer yet, and which one blocks',
+    summary: 'list the commands without an answer, and the one that blocks the others',
     load: async () => (await import('./commands/inspect/queue.js')).queue,
   },
   top: {
-    summary: 'watch clients, commands a second, latencies, and who blocks',
+    summary: 'watch clients, command rates, latencies, and the command that blocks',
     load: async () => (await import('./commands/inspect/top.js')).top,
   },
   kill: {
@@ -59,14 +59,14 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     load: async () => (await import('./commands/demo.js')).demo,
   },
   completion: {
-    summary: 'print a script that completes commands and options in bash or zsh',
+    summary: 'print the completion script for bash or zsh',
     load: async () => (await import('./commands/completion.js')).completion,
   },
   policy: {
-    summary: 'try policies: test',
+    summary: 'check what a policy allows: test',
     commands: {
       test: {
-        summary: 'say which rule of a policy decides about a command',
+        summary: 'show which rule of a policy decides on a command',
         load: async () => (await import('./commands/policy-test.js')).policyTest,
       },
     },
@@ -75,7 +75,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
     summary: 'check config files',
     commands: {
       check: {
-        summary: 'say whether a config file, or a folder of them, can be used',
+        summary: 'check a config file, or a folder of them',
         load: async () => (await import('./commands/serve/config-check.js')).configCheck,
       },
     },
@@ -88,7 +88,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
         load: async () => (await import('./commands/audit/show.js')).auditShow,
       },
       verify: {
-        summary: 'find out whether a log is whole, and nobody has tampered with it',
+        summary: 'check that a log is complete and untampered',
         load: async () => (await import('./commands/audit/verify.js')).auditVerify,
       },
       stats: {

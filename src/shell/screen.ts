@@ -18,7 +18,7 @@ export type Answer =
   | { readonly kind: 'line'; readonly text: string }
   /** Ctrl-C. */
   | { readonly kind: 'cancelled' }
-  /** Ctrl-D, or the terminal is gone. */
+  /** Ctrl-D, or the terminal was closed. */
   | { readonly kind: 'end' };
 
 /** The end of the line up to the cursor is replaced by one of the candidates. */
@@ -37,7 +37,7 @@ export class ShellScreen {
   onInterrupt: () => void = () => {};
   /** Told of every line that goes into the history; may change it. The newest is the first. */
   onHistory: (history: string[]) => void = () => {};
-  /** Resolves when the terminal is gone. */
+  /** Resolves when the terminal was closed. */
   readonly gone: Promise<void>;
   readonly #keyboard: ReadStream;
   readonly #display: WriteStream;

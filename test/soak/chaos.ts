@@ -112,7 +112,7 @@ class Chaos {
     await this.#lookAtDescriptors(descriptors);
     this.#bounded('memory of the daemon, at its peak', this.#peak(), MOST_MEMORY, 'MiB');
     for (const line of this.#daemon?.errors.split('\n') ?? []) {
-      if (/a fault (?:of|in) qmpmux/.test(line)) this.#complain(`the log says: ${line.slice(0, 2000)}`);
+      if (/internal error/.test(line)) this.#complain(`the log says: ${line.slice(0, 2000)}`);
     }
     await Promise.all([...clients, driver].map((client) => client.close()));
     this.#work.isEnding = true;

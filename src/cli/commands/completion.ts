@@ -14,7 +14,7 @@ export const completion = subcommand({
     ['source <($0 completion bash)', 'in ~/.bashrc'],
     ['source <($0 completion zsh)', 'in ~/.zshrc, after compinit'],
   ],
-  notes: 'The Debian package has both in place already.',
+  notes: 'The Debian package installs both.',
 
   async run(_flags, operands) {
     const [name = '', unexpected] = operands;

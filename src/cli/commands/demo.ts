@@ -28,32 +28,32 @@ export const demo = subcommand({
   name: 'demo',
   usage: 'demo [--simulated | --real] [--listen ADDRESS]\n   or: $0 demo --upstream ADDRESS [--listen ADDRESS]',
   options: {
-    simulated: { type: 'boolean', describe: 'share a simulated VM, though QEMU is installed' },
-    real: { type: 'boolean', describe: 'share a QEMU, which is started paused (the default where it is installed)' },
+    simulated: { type: 'boolean', describe: 'share a simulated VM even if QEMU is installed' },
+    real: { type: 'boolean', describe: 'start a real QEMU, paused, and share it (the default if QEMU is installed)' },
     upstream: {
       type: 'string',
       requiresArg: true,
-      describe: 'share this monitor instead; addresses as for qmpmux serve',
+      describe: 'share this monitor instead; takes the addresses of qmpmux serve',
     },
     listen: {
       type: 'string',
       requiresArg: true,
-      describe: 'where clients connect to (default a socket in a new temporary folder)',
+      describe: 'socket for clients (default: one in a new temporary folder)',
     },
   },
   examples: [
     ['$0 demo', 'try qmpmux without a VM of your own'],
     ['$0 demo --upstream /run/vm.qmp', 'try it on the monitor of -qmp unix:/run/vm.qmp,server=on,wait=off'],
   ],
-  notes: 'Ctrl-C ends it, and with it the VM and the sockets that it made.',
+  notes: 'Ctrl-C ends the demo and removes its VM and sockets.',
 
   async run(flags) {
     if (flags.simulated === true && flags.real === true) {
-      throw new UsageError('--simulated and --real exclude each other');
+      throw new UsageError('--simulated and --real cannot be combined');
     }
     const kind = flags.simulated === true ? 'simulated' : flags.real === true ? 'real' : null;
     if (flags.upstream !== undefined && kind !== null) {
-      throw new UsageError(`--upstream and --${kind} exclude each other: the VM is there already`);
+      throw new UsageError(`--upstream and --${kind} cannot be combined: --upstream names the VM to share`);
     }
     const folder = mkdtempSync(join(tmpdir(), 'qmpmux-demo-'));
     try {

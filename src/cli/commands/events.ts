@@ -48,36 +48,39 @@ export const events = subcommand({
       requiresArg: true,
       describe: 'only events of this name; may be repeated; * and ? are wildcards: BLOCK_JOB_*',
     },
-    loop: { type: 'boolean', describe: 'go on until Ctrl-C or --timeout, instead of ending with the first event' },
+    loop: {
+      type: 'boolean',
+      describe: 'keep printing until Ctrl-C or --timeout, instead of exiting after the first event',
+    },
     count: { type: 'string', requiresArg: true, describe: 'exit after N events' },
-    timeout: { type: 'string', requiresArg: true, describe: 'end after this time, such as 60s' },
+    timeout: { type: 'string', requiresArg: true, describe: 'exit after this time, such as 60s' },
     since: {
       type: 'string',
       requiresArg: true,
       describe:
-        'print what came after the event of this number (0: all that is kept) with gaps marked, and end unless --loop or --count say otherwise; ' +
-        'for a socket of qmpmux with extensions=on',
+        'print the events after this number (0: all that are kept), mark gaps, and exit unless --loop or --count is given;  ' +
+        'needs a qmpmux socket with extensions=on',
     },
-    timestamp: { type: 'boolean', describe: 'begin each line with the date and time (UTC), for reading' },
-    pretty: { type: 'boolean', describe: "lay the event's data out over several lines" },
+    timestamp: { type: 'boolean', describe: 'begin each line with the date and time (UTC)' },
+    pretty: { type: 'boolean', describe: "pretty-print the event's data" },
     json: {
       type: 'boolean',
-      describe: 'print nothing but the events, as QEMU wrote them; with --since in objects with their numbers',
+      describe: 'print only the events, as QEMU wrote them; with --since, in objects with their numbers',
     },
   },
   examples: [
-    ['$0 events /run/vm.mux', 'wait for an event, whichever comes next'],
-    ['$0 events /run/vm.mux --event SHUTDOWN --timeout 60', 'has the guest shut down within a minute?'],
+    ['$0 events /run/vm.mux', 'wait for the next event'],
+    ['$0 events /run/vm.mux --event SHUTDOWN --timeout 60', 'wait up to a minute for the guest to shut down'],
     ['$0 events /run/vm.mux --loop --timestamp', 'watch'],
     ["$0 events /run/vm.mux --loop --json --event 'BLOCK_JOB_*' | jq .data.device", 'for scripts'],
-    ['$0 events /run/vm.ctl --since 41', 'what was missed since event 41'],
+    ['$0 events /run/vm.ctl --since 41', 'print the events after number 41'],
   ],
   notes: [
-    'With --since each event has its number before it, and the last line says from where to go on: NUMBER@INSTANCE, which also tells when ' +
-      'qmpmux was restarted, which starts the numbers at 1 again.',
-    'Behind qmpmux serve --keep-clients the connection outlives QEMU. When QEMU goes away, waiting for its events ends with 69 as it does ' +
-      'elsewhere; with --loop it goes on, and says so.',
-    'Exit codes: 0 events came (or Ctrl-C ended it after some), 1 none came, 64 wrong command line, 69 no server, or it went away.',
+    'With --since, each event follows its number, and the last line gives the value for the next --since: NUMBER@INSTANCE. The instance shows ' +
+      'whether qmpmux was restarted, which starts the numbers at 1 again.',
+    'With qmpmux serve --keep-clients the connection outlives QEMU. When QEMU goes away, this command still exits with 69, unless --loop is ' +
+      'given: then it reports the loss and waits for the next QEMU.',
+    'Exit codes: 0 events received (Ctrl-C included), 1 no event received, 64 wrong command line, 69 no server, or it went away.',
     ADDRESS_NOTE,
   ].join('\n'),
 
@@ -157,19 +160,16 @@ async function checkNames(client: QmpClient, globs: readonly string[], waiting: 
 function parsePosition(text: string): Position {
   const match = /^(\d{1,15})(?:@(\w+))?$/.exec(text);
   if (match === null) {
-    throw new UsageError(
-      `--since: the number of an event is expected, or NUMBER@INSTANCE, not ${JSON.stringify(text)}`,
-    );
+    throw new UsageError(`--since must be an event number or NUMBER@INSTANCE, not ${JSON.stringify(text)}`);
   }
   return { number: Number(match[1]), instance: match[2] ?? null };
 }
 
 /** @throws UsageError */
 function wantedCount({ loop, count }: Flags): number {
-  if (loop === true && count !== undefined) throw new UsageError('--loop and --count exclude each other');
+  if (loop === true && count !== undefined) throw new UsageError('--loop and --count cannot be combined');
   if (count === undefined) return loop === true ? Number.POSITIVE_INFINITY : 1;
-  if (!/^[1-9]\d{0,14}$/.test(count))
-    throw new UsageError(`--count: a number is expected, not ${JSON.stringify(count)}`);
+  if (!/^[1-9]\d{0,14}$/.test(count)) throw new UsageError(`--count must be a number, not ${JSON.stringify(count)}`);
   return Number(count);
 }
 
@@ -217,7 +217,7 @@ class Printer {
 
   constructor(flags: Flags) {
     if (flags.json === true && flags.timestamp === true) {
-      throw new UsageError('--json and --timestamp exclude each other: the time is in the event');
+      throw new UsageError('--json and --timestamp cannot be combined: the time is in the event');
     }
     this.#flags = flags;
   }
@@ -258,7 +258,7 @@ class Printer {
     if (this.#flags.json !== true) {
       if (why !== null) process.stdout.write(`${why === TIMED_OUT ? this.#timeOutText() : why}\n`);
       const from = this.#position;
-      const next = from === null ? '' : `; go on with --since ${from.number}@${from.instance ?? ''}`;
+      const next = from === null ? '' : `; continue with --since ${from.number}@${from.instance ?? ''}`;
       process.stdout.write(`events received: ${this.count}${next}\n`);
     }
     return this.count > 0 ? EXIT.ok : EXIT.failed;

@@ -15,7 +15,7 @@ export const hmp = subcommand({
     cpu: {
       type: 'string',
       requiresArg: true,
-      describe: 'the CPU that commands such as info registers are about (default 0)',
+      describe: 'the CPU for commands such as info registers (default 0)',
     },
     timeout: {
       type: 'string',
@@ -25,11 +25,11 @@ export const hmp = subcommand({
   },
   examples: [
     ['$0 hmp /run/vm.mux info block -v', 'the block devices'],
-    ['$0 hmp --cpu 1 /run/vm.mux info registers', 'of the second CPU'],
-    ['$0 hmp /run/vm.mux help migrate', 'what the human monitor says about a command'],
+    ['$0 hmp --cpu 1 /run/vm.mux info registers', 'the registers of the second CPU'],
+    ['$0 hmp /run/vm.mux help migrate', "the human monitor's help on a command"],
   ],
   notes: [
-    'Everything behind the first word of COMMAND belongs to it, so options of qmpmux stand before. For many commands: qmpmux exec --hmp ' +
+    'Everything after the first word of COMMAND belongs to it, so put options of qmpmux before it. For many commands: qmpmux exec --hmp ' +
       'ADDRESS -; at a terminal: qmpmux shell -H.',
     ADDRESS_NOTE,
     'Exit codes: 0 executed (the human monitor reports its errors as text), 1 refused, 64 wrong command line, 69 no answer.',
@@ -40,7 +40,7 @@ export const hmp = subcommand({
     const line = rest.join(' ');
     if (line.trim() === '') throw new UsageError('the command is missing, such as info status');
     if (cpu !== undefined && !/^\d{1,9}$/.test(cpu)) {
-      throw new UsageError(`--cpu: a number from 0 is expected, not ${JSON.stringify(cpu)}`);
+      throw new UsageError(`--cpu must be a number from 0, not ${JSON.stringify(cpu)}`);
     }
     const deadline = new Deadline(timeout);
     try {

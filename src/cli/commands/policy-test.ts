@@ -23,10 +23,10 @@ export const policyTest = subcommand({
     policy: {
       type: 'string',
       requiresArg: true,
-      describe: 'which policy of a config file; needed if it has more than one',
+      describe: 'the policy to test, if the config file has more than one',
     },
     hmp: { type: 'boolean', describe: 'COMMAND is a line of the human monitor' },
-    quiet: { type: 'boolean', alias: 'q', describe: 'print nothing; the exit code says it' },
+    quiet: { type: 'boolean', alias: 'q', describe: 'print nothing and only set the exit code' },
   },
   examples: [
     ['$0 policy test /etc/qmpmux/backup.rules query-block', 'a file of rules, as with policy=/etc/qmpmux/backup.rules'],
@@ -34,12 +34,12 @@ export const policyTest = subcommand({
       `$0 policy test /etc/qmpmux.toml --policy backup '{"execute":"migrate","arguments":{"uri":"exec:cat"}}'`,
       'a policy of a config file, and a command in JSON',
     ],
-    ["$0 policy test read-only --hmp 'info block'", 'a line of the human monitor, under the policy that is built in'],
+    ["$0 policy test read-only --hmp 'info block'", 'a line of the human monitor, under the built-in policy'],
   ],
   notes: [
     'FILE is a config file (*.toml), a file of rules, or read-only. COMMAND is JSON, or name key=value… as in qmp-shell.',
-    'What the rules of the policy leave open is noted on standard error, with the rule to add.',
-    'Exit codes: 0 allowed, 1 denied, 64 wrong command line, 78 a file that cannot be used.',
+    'Gaps in the rules are reported on standard error, with the rules that close them.',
+    'Exit codes: 0 allowed, 1 denied, 64 wrong command line, 78 unusable file.',
   ].join('\n'),
 
   async run(flags, operands) {
@@ -71,7 +71,7 @@ function textOf({ allowed, rule, action }: Verdict): string {
 
 async function policyOf(file: string, name: string | undefined): Promise<Tried> {
   if (!file.endsWith('.toml')) {
-    if (name !== undefined) throw new UsageError('--policy is for a config file (*.toml)');
+    if (name !== undefined) throw new UsageError('--policy works only with a config file (*.toml)');
     if (file === 'read-only') return { policy: readOnlyPolicy(), notes: [] };
     return ofRules(file, readPolicyFile(file));
   }
@@ -81,8 +81,8 @@ async function policyOf(file: string, name: string | undefined): Promise<Tried> 
   const [only] = policies.keys();
   const wanted = name ?? (policies.size === 1 ? only : undefined);
   if (wanted === undefined) {
-    if (policies.size === 0) throw new ConfigError(`${file}: it has no policy: [policy.NAME]`);
-    throw new UsageError(`say which with --policy: ${known}`);
+    if (policies.size === 0) throw new ConfigError(`${file}has no policy; add a table [policy.NAME]`);
+    throw new UsageError(`choose one with --policy: ${known}`);
   }
   const rules = policies.get(wanted);
   if (rules === undefined) throw new UsageError(`${file} has no policy ${JSON.stringify(wanted)} (known: ${known})`);
@@ -100,7 +100,7 @@ function judge(policy: Policy, command: string): Verdict {
   const reader = new CommandReader();
   // Behind it a blank, so that a bare word is a whole value too.
   scanner.push(Buffer.from(`${command} `));
-  if (scanner.next() !== Scan.Message) throw new UsageError(`not a command: ${scanner.error || 'it has no end'}`);
+  if (scanner.next() !== Scan.Message) throw new UsageError(`not a command: ${scanner.error || 'it is incomplete'}`);
   parser.parse(scanner.bytes, scanner.tokens);
   if (parser.error !== null) throw new UsageError(`not a command: ${parser.error}`);
   if (!parser.isObject) throw new UsageError('not a command: it must be a JSON object');

@@ -9,26 +9,26 @@ export const shell = subcommand({
   operands: 'words',
   options: {
     hmp: { type: 'boolean', alias: 'H', describe: 'speak to the human monitor' },
-    pretty: { type: 'boolean', alias: 'p', describe: 'pretty-print replies even when the output is no terminal' },
-    verbose: { type: 'boolean', alias: 'v', describe: 'show the wire: every message as it is sent and received' },
+    pretty: { type: 'boolean', alias: 'p', describe: 'pretty-print replies even if the output is not a terminal' },
+    verbose: { type: 'boolean', alias: 'v', describe: 'show every message as it is sent and received' },
     'skip-negotiation': {
       type: 'boolean',
       alias: 'N',
-      describe: 'wait for no greeting and do not negotiate: for qemu-ga, or to type qmp_capabilities by hand',
+      describe: 'expect no greeting and do not negotiate: for qemu-ga, or to type qmp_capabilities by hand',
     },
     logfile: { type: 'string', alias: 'l', requiresArg: true, describe: 'append every message to this file' },
   },
   examples: [
-    ['$0 shell /run/vm.mux', 'Tab completes commands, arguments, their words, and names of the VM'],
+    ['$0 shell /run/vm.mux', 'Tab completes commands, arguments, values, and names in the VM'],
     ['$0 shell -H /run/vm.mux', 'the human monitor'],
     ["printf 'stop\\nquery-status\\n' | $0 shell /run/vm.mux", 'without a terminal: one reply a line'],
     ['$0 shell -N /run/vm.qga', 'the guest agent'],
   ],
   notes: [
-    "Lines are commands in qmp-shell's syntax, or JSON. help COMMAND tells the arguments of one, .help what the shell itself can. The " +
-      'history is in $XDG_STATE_HOME/qmpmux; lines with secrets, and those that begin with a blank, stay out of it.',
+    "Enter commands in qmp-shell's syntax, or JSON. help COMMAND shows the arguments of one, .help the shell's own commands. The " +
+      'history is in $XDG_STATE_HOME/qmpmux; lines with secrets or a leading blank are not saved.',
     ADDRESS_NOTE,
-    'Exit codes: 0 left by Ctrl-D; of a pipe: 0 all returned, 1 QEMU answered with an error, 64 a line was not sent; 69 no server, or it went away.',
+    'Exit codes: 0 left by Ctrl-D; from a pipe: 0 all commands returned, 1 QEMU answered with an error, 64 a line was not sent; 69 no server, or it went away.',
   ].join('\n'),
 
   async run(flags, operands) {

@@ -24,10 +24,10 @@ export function takeTarget(operands: readonly string[]): { readonly target: Targ
   if (text === null) throw new UsageError('the address is missing: name the QMP socket, or set QMPMUX_SOCKET');
   const [, second] = operands;
   if (isGiven && !isAddress(first) && second !== undefined && isAddress(second)) {
-    throw new UsageError(`the address stands first: ${second} ${first}`);
+    throw new UsageError(`write the address first: ${second} ${first}`);
   }
   const address = parseUpstream(text);
-  if (address.kind === 'server') throw new UsageError(`${text}: this command dials; leave "server" out`);
+  if (address.kind === 'server') throw new UsageError(`${text}: this command connects; leave "server" out`);
   if (address.kind === 'libvirt') {
     throw new UsageError(`${text}: this command talks to a QMP socket; make one by qmpmux serve --upstream ${text}`);
   }

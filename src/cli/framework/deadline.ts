@@ -13,7 +13,7 @@ const LONGEST = 2 ** 31 - 1;
 export function parseTime(flag: string, text: string): number {
   const milliseconds = parseDuration(text.startsWith('.') ? `0${text}` : text) ?? 0;
   if (milliseconds <= 0) {
-    throw new UsageError(`--${flag}: a time such as 5s, 500ms or 2m is expected, not ${JSON.stringify(text)}`);
+    throw new UsageError(`--${flag} must be a time such as 5s, 500ms or 2m, not ${JSON.stringify(text)}`);
   }
   return Math.min(milliseconds, LONGEST);
 }
@@ -63,7 +63,7 @@ export class Deadline {
 
   /** @returns the error to tell in place of `error`, which ended the waiting for an answer. */
   explain(error: unknown, target: Target): unknown {
-    return this.#late(error, target, 'no answer', 'the command was sent, and may still be executed');
+    return this.#late(error, target, 'no answer', 'the command was sent and may still be executed');
   }
 
   #late(error: unknown, { text }: Target, what: string, and: string): unknown {

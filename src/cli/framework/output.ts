@@ -49,7 +49,7 @@ export function guardOutput(end: (error: OutputError) => void): boolean {
     if (!isFirst) return;
     isFirst = false;
     if (cause.code === 'EPIPE') return;
-    const error = new OutputError(`standard output cannot be written: ${cause.message}`, { cause });
+    const error = new OutputError(`cannot write to standard output: ${cause.message}`, { cause });
     settle(error);
     if (!isTakenCareOf) end(error);
   };
@@ -74,7 +74,7 @@ export function watchTerminal(): void {
   const { stdout } = process;
   if (!stdout.isTTY) return;
   setInterval(() => {
-    if (!isatty(STDOUT)) stdout.emit('error', new Error('the terminal is gone'));
+    if (!isatty(STDOUT)) stdout.emit('error', new Error('the terminal was closed'));
   }, LOOK_PAUSE).unref();
 }
 

@@ -9,8 +9,8 @@ const STDIN = 0;
 /** @param hasInput whether standard input is free, for `@-` @returns what reads such values: their text, without a line feed at its end */
 export function valueReader(hasInput: boolean): ReadValue {
   return (name) => {
-    if (name === '') return wrong('the name of a file is missing behind the @; @@ stands for an @');
-    if (name === '-' && !hasInput) return wrong('standard input is read for commands; name a file');
+    if (name === '') return wrong('a file name is missing after the @; write @@ for an @');
+    if (name === '-' && !hasInput) return wrong('standard input already holds the commands; name a file');
     try {
       const bytes = name === '-' ? readAll(STDIN) : readFile(name);
       if (bytes.length > MOST) return wrong(`${name} is longer than ${MOST} bytes`);

@@ -89,10 +89,10 @@ describe('events', () => {
     const cases: readonly (readonly [words: readonly string[], message: RegExp])[] = [
       [[], /the address is missing/],
       [['/a', 'STOP'], /"STOP" is unexpected here/],
-      [['/a', '--loop', '--count', '2'], /--loop and --count exclude each other/],
-      [['/a', '--count', '0'], /--count: a number is expected, not "0"/],
-      [['/a', '--timeout', '-1'], /--timeout: .*expected|unknown option -1/],
-      [['/a', '--json', '--timestamp'], /--json and --timestamp exclude each other/],
+      [['/a', '--loop', '--count', '2'], /--loop and --count cannot be combined/],
+      [['/a', '--count', '0'], /--count must be a number, not "0"/],
+      [['/a', '--timeout', '-1'], /--timeout must be a time|unknown option -1/],
+      [['/a', '--json', '--timestamp'], /--json and --timestamp cannot be combined/],
     ];
     for (const [words, message] of cases) {
       const { code, errors } = await runQmpmux(['events', ...words]);

@@ -155,11 +155,11 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
       [['info', 'block'], /^info is a command of the human monitor: qmpmux hmp/],
       [['stop', 'now'], /^arguments are written KEY=VALUE, but "now" has no =/],
       [['transaction(', 'x'], /^the transaction is not closed/],
-      [['stop', '--timeout', 'soon'], /^--timeout: a time such as 5s, 500ms or 2m is expected, not "soon"/],
+      [['stop', '--timeout', 'soon'], /^--timeout must be a time such as 5s, 500ms or 2m, not "soon"/],
       [['stop', '--fields', 'a,'], /^--fields: a name is missing in "a,"/],
-      [['stop', '--pretty', '--hmp'], /^--pretty and --hmp exclude each other/],
-      [['stop', '--fields=a', '--return-value'], /^--fields and --return-value exclude each other/],
-      [['--oob', '{"execute":"stop"}'], /^--oob, but the command says "execute"/],
+      [['stop', '--pretty', '--hmp'], /^--pretty and --hmp cannot be combined/],
+      [['stop', '--fields=a', '--return-value'], /^--fields and --return-value cannot be combined/],
+      [['--oob', '{"execute":"stop"}'], /^--oob contradicts "execute"/],
       [['stop', '--prety'], /^unknown option --prety; did you mean --pretty\?/],
     ];
     for (const [words, message] of cases) {

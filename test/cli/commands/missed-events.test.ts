@@ -48,7 +48,7 @@ describe('events --since', () => {
         '#8 event STOP at 1700000000.012345\n' +
         'gap: 1 event not kept, #9\n' +
         '#10 event JOB at 1700000001.000000: {"n": 18446744073709551615, "f": 1.0}\n' +
-        'events received: 2; go on with --since 11@i1\n',
+        'events received: 2; continue with --since 11@i1\n',
       errors: '',
     });
     assert.deepEqual(questions, ['{"since":2,"instance":"i1"}']);
@@ -67,7 +67,7 @@ describe('events --since', () => {
   it('ends with 1 when nothing was missed, or nothing of that name', async (t) => {
     const { path } = await asked(t, [answer(5, [`{"seq": 5, "event": ${STOP}}`])]);
     const { code, output } = await runQmpmux(['events', path, '--since', '4', '--event', 'JOB']);
-    assert.deepEqual([code, output], [1, 'events received: 0; go on with --since 5@i1\n']);
+    assert.deepEqual([code, output], [1, 'events received: 0; continue with --since 5@i1\n']);
   });
 
   it('tells a number that is none, and a socket that has no numbers', async (t) => {

@@ -80,7 +80,7 @@ describe('qmpmux policy test', () => {
       (await run(context, file, '--policy', 'b', 'quit')).output,
       'allowed: no rule matches (default allow)\n',
     );
-    assert.match((await run(context, file, 'stop')).errors, /^qmpmux: say which with --policy: a, b/);
+    assert.match((await run(context, file, 'stop')).errors, /^qmpmux: choose one with --policy: a, b/);
     assert.match((await run(context, file, '--policy', 'c', 'stop')).errors, /has no policy "c" \(known: a, b\)/);
     assert.deepEqual(await run(context, 'read-only', 'query-status'), {
       code: 0,

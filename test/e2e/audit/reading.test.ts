@@ -316,10 +316,7 @@ describe('verify', () => {
     const path = logFile(t, resets());
     const wrong = await audit(['verify', '--head', '291000:abc', path]);
     assert.equal(wrong.code, 64);
-    assert.match(
-      wrong.errors,
-      /--head 291000:abc is no head: SEQ:HASH is expected, the hash being 64 hexadecimal digits/,
-    );
+    assert.match(wrong.errors, /--head 291000:abc is not a head: write SEQ:HASH, with a hash of 64 hexadecimal digits/);
     assert.equal((await audit(['verify', '--head', path, path])).code, 64);
     assert.equal((await audit(['verify', '--head', '/no/such/head', path])).code, 66);
   });
@@ -363,7 +360,7 @@ describe('a replay', { skip: missing('qemu') }, () => {
     assert.equal(refused.code, 64);
     assert.match(
       refused.errors,
-      /the log has commands for more than one VM \(web1 and db1\): say whose are to be sent by --monitor/,
+      /the log has commands for more than one VM \(web1 and db1\): choose one with --monitor/,
     );
     const piped = await audit(['replay', '-', '--to', vm.monitor], { input: log.text });
     assert.equal(piped.code, 64);

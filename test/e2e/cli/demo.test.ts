@@ -114,8 +114,8 @@ describe('qmpmux demo', () => {
 
   test('says what is wrong with its command line', async (t) => {
     for (const [args, message] of [
-      [['--real', '--simulated'], /--simulated and --real exclude each other/],
-      [['--real', '--upstream', 'x'], /--upstream and --real exclude each other/],
+      [['--real', '--simulated'], /--simulated and --real cannot be combined/],
+      [['--real', '--upstream', 'x'], /--upstream and --real cannot be combined/],
       [['--listen', 'foo:bar'], /unknown scheme "foo"/],
     ] as const) {
       const demo = startQmpmux(t, ['demo', ...args]);

@@ -80,7 +80,7 @@ describe('qmpmux status', { skip: missing('qemu') }, () => {
     assert.equal((await check(watch)).code, 0);
     const pure = await check(mux);
     assert.equal(pure.code, 3);
-    assert.match(pure.output, /^QMPMUX UNKNOWN - .* does not have qmpmux's own commands/);
+    assert.match(pure.output, /^QMPMUX UNKNOWN - .* does not offer qmpmux's own commands/);
     await daemon.stop();
     const gone = await check(control);
     assert.equal(gone.code, 2);

@@ -11,7 +11,7 @@ import { suiteScope } from '../../support/files/scratch.js';
 import { missing, startQemu } from '../../support/qemu/qemu.js';
 
 const program = fileURLToPath(new URL('../../../bin/qmpmux.js', import.meta.url));
-const LOST = 'qmpmux: standard output cannot be written: ENOSPC: no space left on device, write\n';
+const LOST = 'qmpmux: cannot write to standard output: ENOSPC: no space left on device, write\n';
 
 const names = Object.entries(SUBCOMMANDS).flatMap(([name, entry]) =>
   'load' in entry ? [[name]] : Object.keys(entry.commands).map((inner) => [name, inner]),

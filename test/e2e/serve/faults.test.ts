@@ -398,7 +398,7 @@ describe('a fault of qmpmux itself', { skip: missing('qemu') }, () => {
     await daemon.ready();
     const client = await negotiated(join(folder, 'mux'));
     assert.deepEqual(await daemon.stop(), { code: 70, signal: null });
-    assert.match(daemon.errors, /^qmpmux: a fault of qmpmux itself: TypeError: made by a test\n +at /m);
+    assert.match(daemon.errors, /^qmpmux: internal error, please report it: TypeError: made by a test\n +at /m);
     assert.equal((await client.readToEnd()).length, 0);
     assert.ok(!existsSync(join(folder, 'mux')));
     assert.equal(statSync(first.monitor).ino, before, 'QEMU’s socket is back');

@@ -43,8 +43,8 @@ describe('a value @FILE', () => {
     const folder = scratch(t);
     assert.match(JSON.stringify(read(`@${folder}/none`)), /^"data: ENOENT/);
     assert.match(JSON.stringify(read(`@${folder}`)), /^"data: EISDIR/);
-    assert.match(JSON.stringify(read('@')), /^"data: the name of a file is missing/);
-    assert.match(JSON.stringify(read('@-', false)), /^"data: standard input is read for commands/);
+    assert.match(JSON.stringify(read('@')), /^"data: a file name is missing/);
+    assert.match(JSON.stringify(read('@-', false)), /^"data: standard input already holds the commands/);
     writeFileSync(join(folder, 'binary'), Buffer.from([0xff, 0xfe]));
     assert.match(JSON.stringify(read(`@${folder}/binary`)), /^"data: .* is not UTF-8/);
   });

@@ -21,31 +21,30 @@ export const FILTERS = {
   client: {
     type: 'string',
     requiresArg: true,
-    describe: "only this client: its number (5), that with its VM (web1#5), or its program's name",
+    describe: "only this client: a number (5), a number with its VM (web1#5), or a program's name",
   },
   uid: { type: 'string', requiresArg: true, describe: 'only clients of this user, by name or number' },
   command: {
     type: 'string',
     requiresArg: true,
-    describe:
-      'only commands of this name, be it a QMP command, a verb of the human monitor, or an action of a transaction; * and ? are wildcards',
+    describe: 'only this QMP command, verb of the human monitor, or action of a transaction; * and ? are wildcards',
   },
   match: {
     type: 'string',
     requiresArg: true,
-    describe: 'only what has this text in its command, answer or other members',
+    describe: 'only records with this text in the command, answer or other members',
   },
   since: {
     type: 'string',
     requiresArg: true,
     describe:
-      'only from this time on (local time): 2026-01-31T23:59, 14:00 for the last time it was so, "yesterday 14:00", "Tuesday 14:00", or 5m, 2h, 1d, 1w ago',
+      'only from this time on (local time): 2026-01-31T23:59, 14:00 for the latest one, "yesterday 14:00", "Tuesday 14:00", or 5m, 2h, 1d, 1w ago',
   },
-  until: { type: 'string', requiresArg: true, describe: 'only up to this time; 14:00 is the first one behind --since' },
-  utc: { type: 'boolean', describe: 'times are UTC, those that are given and those that are shown' },
+  until: { type: 'string', requiresArg: true, describe: 'only up to this time; 14:00 is the first one after --since' },
+  utc: { type: 'boolean', describe: 'read and show times as UTC' },
   'read-all': {
     type: 'boolean',
-    describe: `read the files from their beginning, though a time is given; needed where the host's clock was set back by more than ${MARGIN / 1000} s`,
+    describe: `read the files from their beginning even if a time is given; needed if the host's clock was set back by more than ${MARGIN / 1000} s`,
   },
 } satisfies Record<string, Options>;
 
@@ -76,14 +75,14 @@ export function questionOf(flags: FilterFlags): Question {
   const now = Date.now();
   const { monitor, client, uid, command, match, since, until, utc, kind = [], slow, errors } = flags;
   const zone: Zone = utc === true ? 'utc' : 'local';
-  if (slow !== undefined && !(slow >= 0)) throw new UsageError('--slow takes a number of milliseconds');
+  if (slow !== undefined && !(slow >= 0)) throw new UsageError('--slow must be a number of milliseconds');
   const from = since === undefined ? null : parseMoment(since, now, zone);
   const to = until === undefined ? null : parseMoment(until, now, zone, from?.time ?? null);
   for (const [name, given, moment] of [
     ['since', since, from],
     ['until', until, to],
   ] as const) {
-    if (moment?.isGuess === true) tell(`--${name} ${given} is taken for ${momentText(moment.time, zone)}`);
+    if (moment?.isGuess === true) tell(`--${name} ${given} means ${momentText(moment.time, zone)}`);
   }
   if (from !== null && from.time > now) {
     throw new UsageError(`--since ${since} lies in the future: it is ${momentText(from.time, zone)}`);
@@ -188,8 +187,9 @@ export class ReadingSummary {
   /** Says that lines were passed over. */
   tellStrange(): void {
     if (this.#strange === 0) return;
-    const lines = this.#strange === 1 ? 'a line is' : `${this.#strange} lines are`;
-    tell(`${lines} no audit record (the first: ${this.#firstStrange}); qmpmux audit verify says more`);
+    const lines =
+      this.#strange === 1 ? '1 line is not an audit record' : `${this.#strange} lines are not audit records`;
+    tell(`${lines} (the first: ${this.#firstStrange}); run qmpmux audit verify for details`);
   }
 
   /** Says that nothing was found, and in what. */

@@ -30,28 +30,28 @@ export const auditReplay = subcommand({
       type: 'string',
       requiresArg: true,
       default: 'full',
-      describe: 'full: as fast as the VM answers; recorded: as it was; a number: that many times as fast',
+      describe: 'full: as fast as the VM answers; recorded: at the recorded pace; a number N: N times as fast',
     },
     ignore: {
       type: 'string',
       array: true,
       requiresArg: true,
-      describe: 'a member of answers that may differ, such as return.*.timestamp; may be repeated',
+      describe: 'ignore this member of answers, such as return.*.timestamp; may be repeated',
     },
-    json: { type: 'boolean', describe: 'differences and result as JSON, one a line' },
+    json: { type: 'boolean', describe: 'print differences and the result as JSON, one object per line' },
   },
   examples: [
-    ['$0 audit replay audit.log --to /run/test-vm.qmp', 'does a newer QEMU answer the same?'],
+    ['$0 audit replay audit.log --to /run/test-vm.qmp', 'check that a newer QEMU gives the same answers'],
     [
       '$0 audit replay audit.log --to /run/test-vm.qmp --speed recorded --since 14:00',
-      'what happened in the afternoon, once more',
+      'repeat the afternoon at the recorded pace',
     ],
   ],
   notes: [
-    'Commands are sent in the order in which they went to the VM, all by one client; what was removed from them (secrets) cannot be sent, so those',
-    'commands are skipped and counted, and so are commands to qmpmux itself. Of a log of several VMs, --monitor names the one whose commands',
+    'Commands are sent in their original order by one client. Commands with secrets removed from them, and commands to qmpmux itself, are skipped',
+    'and counted. If the log covers several VMs, choose one with --monitor.',
     'are sent. Answers are compared without their ids.',
-    'Exit codes: 0 all answers are the same, 1 some differ, 64 wrong command line, 66 a file cannot be read, 69 the VM cannot be reached.',
+    'Exit codes: 0 all answers match, 1 some differ, 64 wrong command line, 66 a file cannot be read, 69 the VM cannot be reached.',
   ].join('\n'),
 
   async run(flags, operands) {
@@ -120,7 +120,7 @@ class OneVm {
     this.#monitor ??= monitor;
     if (this.#monitor === monitor) return;
     const names = [this.#monitor, monitor].map((name) => printable(name.slice(0, 50))).join(' and ');
-    throw new UsageError(`the log has commands for more than one VM (${names}): say whose are to be sent by --monitor`);
+    throw new UsageError(`the log has commands for more than one VM (${names}): choose one with --monitor`);
   }
 }
 
@@ -128,13 +128,13 @@ function targetOf(text: string): { readonly path: string } | { readonly host: st
   const address = parseUpstream(text);
   if (address.kind === 'unix') return { path: address.path };
   if (address.kind === 'tcp') return { host: address.host, port: address.port };
-  throw new UsageError('--to takes a unix or a TCP socket');
+  throw new UsageError('--to must be a unix or TCP socket');
 }
 
 function speedOf(text: string): number {
   if (text === 'full') return Number.POSITIVE_INFINITY;
   if (text === 'recorded') return 1;
   const factor = Number(text);
-  if (!(factor > 0)) throw new UsageError(`--speed takes full, recorded or a number, not '${text}'`);
+  if (!(factor > 0)) throw new UsageError(`--speed must be full, recorded or a number, not '${text}'`);
   return factor;
 }

@@ -42,47 +42,50 @@ export const auditShow = subcommand({
     slow: { type: 'number', requiresArg: true, describe: 'only commands that took at least this many milliseconds' },
     errors: {
       type: 'boolean',
-      describe: 'only what went wrong: errors, denials, malformed input, commands without an answer',
+      describe: 'only failures: errors, denials, malformed input, commands without an answer',
     },
     full: {
       type: 'boolean',
-      describe: 'arguments and answers in full, not only their first 2 KB, or what fits the line',
+      describe: 'show arguments and answers in full, not cut at 2 KB or at the end of the line',
     },
-    precise: { type: 'boolean', describe: 'times with microseconds' },
-    json: { type: 'boolean', describe: 'the records themselves, as they stand in the log' },
-    csv: { type: 'boolean', describe: 'a table for spreadsheets (RFC 4180); a command and its answer are one row' },
+    precise: { type: 'boolean', describe: 'show times with microseconds' },
+    json: { type: 'boolean', describe: 'print the records as they are in the log' },
+    csv: {
+      type: 'boolean',
+      describe: 'print CSV for spreadsheets (RFC 4180), with a command and its answer in one row',
+    },
     follow: {
       type: 'boolean',
       alias: 'f',
-      describe: 'go on with what comes, through rotations; from the end, or from --since',
+      describe: 'follow the log through rotations, from its end or from --since',
     },
-    color: { type: 'boolean', describe: 'colours also where the output is no terminal' },
-    'no-color': { type: 'boolean', describe: 'no colours' },
+    color: { type: 'boolean', describe: 'use colours even if the output is not a terminal' },
+    'no-color': { type: 'boolean', describe: 'use no colours' },
   },
   values: { kind: KINDS },
   examples: [
     ['$0 audit show /var/log/qmpmux/audit.log', 'who did what'],
-    ['$0 audit show -f --errors /var/log/qmpmux/audit.log', 'what goes wrong, as it happens'],
+    ['$0 audit show -f --errors /var/log/qmpmux/audit.log', 'failures as they happen'],
     ['$0 audit show --monitor web1 --command system_reset --since "yesterday 14:00" audit.log', 'who reset web1'],
     [
       '$0 audit show --uid root --command "block*" --since 2h audit.log audit.log.1.gz',
-      "root's block commands of two hours",
+      "root's block commands of the last two hours",
     ],
-    ['$0 audit show --csv --since 1w /var/log/qmpmux/audit.log* > week.csv', 'a week, for a spreadsheet'],
+    ['$0 audit show --csv --since 1w /var/log/qmpmux/audit.log* > week.csv', 'the last week, for a spreadsheet'],
     ['$0 audit show --slow 100 --json audit.log | jq .command', 'which commands take longer than 100 ms'],
   ],
   notes: [
-    'Files may be rotated and compressed ones (gzip, zstd, xz), in any order; - is standard input. Several logs are shown in the order of',
+    'Files may be rotated or compressed (gzip, zstd, xz), in any order; - is standard input. Several logs are merged by',
     'time. A command and its answer are one line.',
-    'Columns: time, with its distance from UTC; VM and number of the client, its program and user (web1#5 nc(0): client 5 of VM web1, nc',
+    'Columns: time with UTC offset; VM and number of the client, its program and user (web1#5 nc(0): client 5 of VM web1, nc',
     'of user 0); command; outcome; time it took; arguments and answer. Commands of the human monitor are shown as "hmp VERB". Client',
     'numbers start at 1 with each start of qmpmux: web1#5/2 is client 5 of the second run in what is read.',
-    'Of long files only the part between --since and --until is read.',
-    'Exit codes: 0, 64 wrong command line, 66 a file cannot be read or is no log.',
+    'In long files, only the part between --since and --until is read.',
+    'Exit codes: 0, 64 wrong command line, 66 a file cannot be read or is not a log.',
   ].join('\n'),
 
   async run(flags, operands) {
-    if (flags.json === true && flags.csv === true) throw new UsageError('--json and --csv exclude each other');
+    if (flags.json === true && flags.csv === true) throw new UsageError('--json and --csv cannot be combined');
     const question = questionOf(flags);
     const { logs, hasFaults } = await logsOf(operands, 'show', flags.follow);
     const meter = Meter.onTerminal();
@@ -143,12 +146,12 @@ async function followLogs(
     quietSince = performance.now();
     const record = parseRecord(line);
     if (record !== null) joiner.push(record, line, nameOf(log));
-    else if (line !== '') tell('a line that is no audit record; qmpmux audit verify says where');
+    else if (line !== '') tell('a line is not an audit record; qmpmux audit verify shows where');
   };
   const each = async (log: Log) => {
     const last = log.files.at(-1);
     if (last === undefined) return;
-    if (last.access !== 'anywhere') throw new UsageError(`${last.path} cannot be followed: it is no plain file`);
+    if (last.access !== 'anywhere') throw new UsageError(`${last.path} cannot be followed: it is not a regular file`);
     if (filter.since !== null) {
       const before = [{ ...log, files: log.files.slice(0, -1) }];
       for await (const items of feed(before, { since: filter.since }))
@@ -254,7 +257,7 @@ class Printer {
 
   /** JSON stays JSON, as it is written; but a terminal is not to act on it. */
   #json(line: string): void {
-    if (line === '') tell('a record is too long to be shown');
+    if (line === '') tell('a record is too long to show');
     else this.#text += `${this.#isTerminal ? printable(line) : line}\n`;
   }
 }

@@ -33,23 +33,26 @@ export const auditVerify = subcommand({
     head: {
       type: 'string',
       requiresArg: true,
-      describe: 'a saved head, SEQ:HASH or a file that holds one: the log must still have that record',
+      describe: 'check that the log still has the record of this saved head: SEQ:HASH, or a file that holds one',
     },
-    'save-head': { type: 'string', requiresArg: true, describe: 'write the head to this file, to be kept elsewhere' },
-    quiet: { type: 'boolean', alias: 'q', describe: 'print nothing; the exit code says it' },
-    json: { type: 'boolean', describe: 'findings and result as JSON, one a line' },
+    'save-head': { type: 'string', requiresArg: true, describe: 'write the head to this file; keep it elsewhere' },
+    quiet: { type: 'boolean', alias: 'q', describe: 'print nothing and only set the exit code' },
+    json: { type: 'boolean', describe: 'print findings and the result as JSON, one object per line' },
   },
   examples: [
     ['$0 audit verify /var/log/qmpmux/audit.log*', 'a log with its rotated files'],
-    ['$0 audit verify --head /mnt/elsewhere/head audit.log*', 'and that its end was not cut off since then'],
+    [
+      '$0 audit verify --head /mnt/elsewhere/head audit.log*',
+      'also check that its end was not cut off since that head',
+    ],
   ],
   notes: [
-    'Files may be rotated and compressed ones (gzip, zstd, xz), in any order. Checked are: the numbers of the records, the hash chain where',
+    'Files may be rotated or compressed (gzip, zstd, xz), in any order. This checks the numbers of the records, the hash chain where',
     'there is one (--audit-chain), torn lines, that commands have answers, and that each run of qmpmux has an end. Several logs are',
     'checked one by one.',
-    'Exit codes: 0 whole, 1 whole, but with remarks (torn lines, commands without an answer, a start without a stop before it),',
-    '2 removed, changed, inserted, reordered or cut records, 64 wrong command line, 66 a file cannot be read or is no log.',
-    'Anyone who can write the log can rewrite the whole chain or cut off its end: only a head saved out of their reach shows that.',
+    'Exit codes: 0 whole, 1 whole with remarks (torn lines, commands without an answer, a start without a stop before it),',
+    '2 removed, changed, inserted, reordered or cut records, 64 wrong command line, 66 a file cannot be read or is not a log.',
+    'Anyone who can write the log can rewrite the whole chain or cut off its end: only a head saved out of their reach reveals that.',
   ].join('\n'),
 
   async run(flags, operands) {
@@ -57,7 +60,7 @@ export const auditVerify = subcommand({
     const saved = flags.head === undefined ? null : savedHead(flags.head);
     if (logs.length > 1 && (saved !== null || flags['save-head'] !== undefined)) {
       throw new UsageError(
-        `a head is of one log, and these are ${logs.length}: ${logs.map(({ name }) => quoted(name)).join(', ')}`,
+        `--head applies to one log, but these are ${logs.length}: ${logs.map(({ name }) => quoted(name)).join(', ')}`,
       );
     }
     let told = 0;
@@ -143,7 +146,7 @@ function savedHead(text: string): Head {
   } catch (error) {
     if (LIKE_A_HEAD.test(text)) {
       throw new UsageError(
-        `--head ${printable(text)} is no head: SEQ:HASH is expected, the hash being 64 hexadecimal digits (0-9, a-f), or a file that holds it`,
+        `--head ${printable(text)} is not a head: write SEQ:HASH, with a hash of 64 hexadecimal digits (0-9, a-f), or a file that holds it`,
       );
     }
     throw new AuditReadError(`the saved head ${printable(text)} cannot be read: ${systemReason(error)}`, {
@@ -151,7 +154,7 @@ function savedHead(text: string): Head {
     });
   }
   const head = parseHead(content);
-  if (head === null) throw new UsageError(`${printable(text)} holds no saved head: SEQ:HASH is expected`);
+  if (head === null) throw new UsageError(`${printable(text)} does not hold a saved head (SEQ:HASH)`);
   return head;
 }
 

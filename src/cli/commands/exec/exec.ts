@@ -24,16 +24,16 @@ export const exec = subcommand({
   usage: 'exec [OPTIONS] [ADDRESS] COMMAND…',
   operands: 'words',
   options: {
-    pretty: { type: 'boolean', describe: 'print the reply over several lines, every number as QEMU wrote it' },
-    'return-value': { type: 'boolean', describe: 'print only what "return" holds' },
+    pretty: { type: 'boolean', describe: 'pretty-print the reply, keeping numbers as QEMU wrote them' },
+    'return-value': { type: 'boolean', describe: 'print only the value of "return"' },
     fields: {
       type: 'string',
       requiresArg: true,
       describe:
-        'print only these members of "return", such as device,inserted.file: a line for each item of a list, tabs between the fields',
+        'print only these members of "return", such as device,inserted.file: one line per list item, fields separated by tabs',
     },
-    hmp: { type: 'boolean', describe: 'COMMAND is one of the human monitor, and its text is printed; as qmpmux hmp' },
-    oob: { type: 'boolean', describe: 'out-of-band: overtake the commands that QEMU is busy with' },
+    hmp: { type: 'boolean', describe: 'run COMMAND on the human monitor and print its text, like qmpmux hmp' },
+    oob: { type: 'boolean', describe: 'execute out-of-band, ahead of commands that QEMU is busy with' },
     timeout: {
       type: 'string',
       requiresArg: true,
@@ -42,8 +42,8 @@ export const exec = subcommand({
   },
   examples: [
     ['$0 exec /run/vm.mux query-status', 'the state of the VM'],
-    ['$0 exec /run/vm.mux query-status --fields status', 'the same in one word'],
-    ['$0 exec /run/vm.mux \'{"execute":"query-block"}\' --pretty', 'a command in JSON goes to QEMU as it is'],
+    ['$0 exec /run/vm.mux query-status --fields status', 'only the status, in one word'],
+    ['$0 exec /run/vm.mux \'{"execute":"query-block"}\' --pretty', 'JSON goes to QEMU unchanged'],
     [
       '$0 exec /run/vm.mux blockdev-add driver=null-co node-name=d size=1048576 cache.direct=true',
       "arguments in qmp-shell's syntax",
@@ -52,10 +52,10 @@ export const exec = subcommand({
     ["printf 'stop\\nquery-status\\ncont\\n' | $0 exec /run/vm.mux -", 'several commands'],
   ],
   notes: [
-    'COMMAND is JSON; or a name and key=value words as in qmp-shell, with dotted keys, and {…} or […] for values; or - for commands ' +
-      'on standard input, lines or objects, which are sent without waiting for each other and answered in their order.',
-    'A value @FILE is the text in a file, @- on standard input, without the line feed at its end: secrets stand in no argument, which everybody ' +
-      'can see. @@ stands for an @ at the beginning of a value.',
+    'COMMAND is JSON; or a name and key=value words as in qmp-shell, with dotted keys, and {…} or […] for values; or - for lines or objects ' +
+      'on standard input, which are sent without waiting for answers; the answers keep their order.',
+    'A value @FILE is read from a file, @- from standard input, without the final line feed. This keeps secrets out of the arguments, which ' +
+      'every user of the host can see. Write @@ for an @ at the beginning of a value.',
     ADDRESS_NOTE,
     'Exit codes: 0 returned, 1 QEMU answered with an error, or a field of --fields does not ' +
       'exist, 64 wrong command line, 69 no answer.',
@@ -101,9 +101,9 @@ export const exec = subcommand({
 function formOf(flags: Flags): OutputForm {
   const given = (['hmp', 'fields', 'return-value'] as const).filter((flag) => (flags[flag] ?? false) !== false);
   const [one, other] = given;
-  if (one !== undefined && other !== undefined) throw new UsageError(`--${one} and --${other} exclude each other`);
+  if (one !== undefined && other !== undefined) throw new UsageError(`--${one} and --${other} cannot be combined`);
   const pretty = flags.pretty === true;
-  if (pretty && (one === 'hmp' || one === 'fields')) throw new UsageError(`--pretty and --${one} exclude each other`);
+  if (pretty && (one === 'hmp' || one === 'fields')) throw new UsageError(`--pretty and --${one} cannot be combined`);
   if (flags.fields !== undefined) {
     const fields = parseFields(flags.fields);
     if (fields === null) throw new UsageError(`--fields: a name is missing in ${JSON.stringify(flags.fields)}`);

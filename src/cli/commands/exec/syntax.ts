@@ -20,7 +20,7 @@ export class ExecSyntax {
   constructor(isHuman: boolean, oob: boolean, readValue: ReadValue | null = null) {
     this.#reader = new ShellLineReader(null, readValue);
     if (isHuman && oob)
-      throw new UsageError('--hmp and --oob exclude each other: the human monitor is never out-of-band');
+      throw new UsageError('--hmp and --oob cannot be combined: the human monitor is never out-of-band');
     this.#isHuman = isHuman;
     this.#oob = oob;
   }
@@ -60,7 +60,7 @@ export class ExecSyntax {
         return commandText(parsed.name, parsed.arguments, this.#oob);
       case 'json':
         if (this.#oob && !parsed.text.includes('exec-oob')) {
-          throw new UsageError('--oob, but the command says "execute": write "exec-oob" instead of it');
+          throw new UsageError('--oob contradicts "execute" in the command: write "exec-oob" instead');
         }
         return checked(parsed.text);
     }

@@ -9,11 +9,11 @@ export const clients = subcommand({
   operands: 'words',
   options: { json: JSON_OPTION, timeout: TIMEOUT_OPTION },
   examples: [
-    ['$0 clients /run/vm.ctl', 'a line a client'],
+    ['$0 clients /run/vm.ctl', 'one line per client'],
     ["$0 clients /run/vm.ctl --json | jq -r '.[] | select(.waiting > 100).client'", 'those with a long queue'],
   ],
   notes: [
-    '* marks the connection of this command itself. LATENCY is the mean time from a command to its answer.',
+    "* marks this command's own connection. LATENCY is the mean time from a command to its answer.",
     OWN_COMMANDS_NOTE,
     'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer.',
   ].join('\n'),

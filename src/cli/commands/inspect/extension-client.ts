@@ -14,7 +14,7 @@ import { textFor } from '../../screen/screen-text.js';
 
 /** For the notes of the subcommands that use them. */
 export const OWN_COMMANDS_NOTE =
-  "ADDRESS is a socket of qmpmux's with extensions=on: qmpmux serve … --listen unix:/run/vm.ctl,extensions=on. QMPMUX_SOCKET is its default.";
+  'ADDRESS is a qmpmux socket with extensions=on: qmpmux serve … --listen unix:/run/vm.ctl,extensions=on. QMPMUX_SOCKET is its default.';
 
 export const JSON_OPTION = {
   type: 'boolean',
@@ -66,8 +66,8 @@ export class OwnCommands {
     if (error.class !== 'CommandNotFound') return error;
     const { text } = this.target;
     return new NotThereError(
-      `${text} does not have qmpmux's own commands: it is QEMU itself, or a socket that does not allow them; ` +
-        'add one that does to qmpmux serve: --listen unix:/PATH,extensions=on',
+      `${text} does not offer qmpmux's own commands: it is QEMU itself, or a socket without extensions=on;  ` +
+        'add one to qmpmux serve: --listen unix:/PATH,extensions=on',
     );
   }
 }

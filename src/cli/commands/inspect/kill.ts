@@ -19,8 +19,8 @@ export const kill = subcommand({
     ],
   ],
   notes: [
-    'CLIENT is a number of `qmpmux clients`. Its connection is closed, and what it had waiting is dropped; what QEMU has already is executed ' +
-      'all the same.',
+    'CLIENT is a number from `qmpmux clients`. Its connection is closed and its waiting commands are dropped; QEMU still executes those that ' +
+      'it already has.',
     OWN_COMMANDS_NOTE,
     'Exit codes: 0, 1 one of them could not be disconnected, 64 wrong command line, 69 no answer.',
   ].join('\n'),
@@ -52,7 +52,7 @@ function numbersOf(words: readonly string[]): number[] {
   if (words.length === 0) throw new UsageError('name the clients by their numbers: qmpmux clients ADDRESS lists them');
   return words.map((word) => {
     if (!/^\d{1,15}$/.test(word)) {
-      throw new UsageError(`${JSON.stringify(word)} is no number of a client; qmpmux clients ADDRESS lists them`);
+      throw new UsageError(`${JSON.stringify(word)} is not a client number; qmpmux clients ADDRESS lists them`);
     }
     return Number(word);
   });

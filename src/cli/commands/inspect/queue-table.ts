@@ -20,14 +20,14 @@ export function queueLines(report: Report, options: TableOptions = outputOptions
   const { colour } = options;
   const sent = report.at('in-flight').items;
   const waiting = report.at('waiting').items;
-  if (sent.length + waiting.length === 0) return ['no command waits'];
+  if (sent.length + waiting.length === 0) return ['no command is waiting'];
   const rows = [
     ...sent.map((command) => row(command.at('running').isTrue ? 'running' : 'sent', command, colour)),
     ...waiting.map((command) => row('waiting', command, colour)),
   ];
   const more = report.at('waiting-count').number - waiting.length;
   const lines = tableLines(COLUMNS, rows, options);
-  return more > 0 ? [...lines, `and ${more} more that wait`] : lines;
+  return more > 0 ? [...lines, `and ${more} more waiting`] : lines;
 }
 
 function row(state: string, command: Report, colour: Colour): string[] {

@@ -24,13 +24,13 @@ export const status = subcommand({
   operands: 'words',
   options: {
     json: JSON_OPTION,
-    check: { type: 'boolean', describe: 'say in one line whether all is well, as a plugin of Nagios or Icinga does' },
+    check: { type: 'boolean', describe: 'report the health in one line, as a plugin of Nagios or Icinga' },
     warning: {
       type: 'string',
       requiresArg: true,
-      describe: 'with --check: a command without an answer for so long is worth a warning (default 10s)',
+      describe: 'with --check: warning threshold for a command without an answer (default 10s)',
     },
-    critical: { type: 'string', requiresArg: true, describe: 'critical threshold (default 60s)' },
+    critical: { type: 'string', requiresArg: true, describe: 'with --check: critical threshold (default 60s)' },
     timeout: {
       type: 'string',
       requiresArg: true,
@@ -45,12 +45,12 @@ export const status = subcommand({
   notes: [
     OWN_COMMANDS_NOTE,
     'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer. With --check: 0 OK, 1 WARNING, 2 CRITICAL (QEMU or qmpmux ' +
-      'is not there, or a command has no answer for too long), 3 UNKNOWN (the socket does not allow the question).',
+      'is not there, or a command has no answer for too long), 3 UNKNOWN (the socket has no extensions=on).',
   ].join('\n'),
 
   async run(flags, operands) {
     const { json, check, timeout } = flags;
-    if (json === true && check === true) throw new UsageError('--json and --check exclude each other');
+    if (json === true && check === true) throw new UsageError('--json and --check cannot be combined');
     const target = onlyTarget(operands);
     if (check !== true) {
       const other = (['warning', 'critical'] as const).find((flag) => flags[flag] !== undefined);
@@ -93,7 +93,7 @@ export const status = subcommand({
 /** @throws UsageError */
 function thresholdsOf(warning = '10s', critical = '60s'): Thresholds {
   const thresholds = { warning: secondsOf('warning', warning), critical: secondsOf('critical', critical) };
-  if (thresholds.warning > thresholds.critical) throw new UsageError('--warning is longer than --critical');
+  if (thresholds.warning > thresholds.critical) throw new UsageError('--warning must not be longer than --critical');
   return thresholds;
 }
 

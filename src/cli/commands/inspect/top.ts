@@ -25,13 +25,13 @@ export const top = subcommand({
     count: { type: 'string', requiresArg: true, describe: 'exit after N refreshes' },
   },
   examples: [
-    ['$0 top /run/vm.ctl', 'watch; q ends it'],
-    ['$0 top /run/vm.ctl --interval 10 >> vm.log', 'a report every ten seconds, for reading later'],
-    ['$0 top /run/vm.ctl --count 1', 'what happens within a second'],
+    ['$0 top /run/vm.ctl', 'watch; q quits'],
+    ['$0 top /run/vm.ctl --interval 10 >> vm.log', 'append a report every ten seconds to a file'],
+    ['$0 top /run/vm.ctl --count 1', 'one report, over a second'],
   ],
   notes: [
-    'On a terminal it takes the whole screen: q or Ctrl-C quits, the space bar refreshes at once, h explains keys and columns. If qmpmux goes away, it waits for it. ' +
-      'Elsewhere it prints one report after the other.',
+    'On a terminal it takes the whole screen: q or Ctrl-C quits, the space bar refreshes at once, h explains keys and columns. If qmpmux goes away, top waits for it to come back.  ' +
+      'Without a terminal, it prints one report after another.',
     'Clients that have waited for a second or more come first, then those that send the most. LATENCY is the mean time from a command to its answer, ' +
       'since the last refresh; * marks top itself. Medians are estimates.',
     OWN_COMMANDS_NOTE,
@@ -41,9 +41,9 @@ export const top = subcommand({
   async run({ interval, count }, operands) {
     const target = onlyTarget(operands);
     const pause = interval === undefined ? 1000 : parseTime('interval', interval);
-    if (pause < SHORTEST) throw new UsageError(`--interval: ${interval} is too short; ${SHORTEST} ms is the shortest`);
+    if (pause < SHORTEST) throw new UsageError(`--interval: ${interval} is too short; the minimum is ${SHORTEST} ms`);
     if (count !== undefined && !/^[1-9]\d{0,14}$/.test(count)) {
-      throw new UsageError(`--count: a number from 1 is expected, not ${JSON.stringify(count)}`);
+      throw new UsageError(`--count must be a number from 1, not ${JSON.stringify(count)}`);
     }
     const most = count === undefined ? Number.POSITIVE_INFINITY : Number(count);
     const isTerminal = process.stdout.isTTY && process.env['TERM'] !== 'dumb';

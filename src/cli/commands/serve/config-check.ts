@@ -18,9 +18,9 @@ export const configCheck = subcommand({
     ['$0 config check /etc/qmpmux/conf.d', 'all files of a folder, as --config-dir takes them'],
   ],
   notes: [
-    'Reads all that serve would read, policy files and certificates included, but creates no sockets. Of a folder, every file that serve would leave out is named.',
-    'What the rules of policies leave open is noted on standard error, with the rule to add.',
-    'Exit codes: 0 it can be used, 64 wrong command line, 78 it cannot; standard error says where and why.',
+    'Reads everything that serve would read, policy files and certificates included, but creates no sockets. For a folder, it names every file that serve would skip.',
+    'Gaps in the rules of policies are reported on standard error, with the rules that close them.',
+    'Exit codes: 0 usable, 64 wrong command line, 78 unusable; standard error says where and why.',
   ].join('\n'),
 
   run(flags, operands) {

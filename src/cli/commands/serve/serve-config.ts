@@ -76,7 +76,7 @@ export async function configOf(flags: ServeFlags): Promise<DaemonConfig> {
   const { upstream, listen, name } = flags;
   const folder = flags['config-dir'];
   if (folder !== undefined && flags.config !== undefined) {
-    throw new UsageError('--config and --config-dir exclude each other');
+    throw new UsageError('--config and --config-dir cannot be combined');
   }
   if (flags.watch === true && folder === undefined && flags.config === undefined) {
     throw new UsageError('--watch needs --config or --config-dir');
@@ -85,7 +85,7 @@ export async function configOf(flags: ServeFlags): Promise<DaemonConfig> {
     const other = OF_ONE_MONITOR.find((flag) => flags[flag] !== undefined);
     if (other !== undefined)
       throw new UsageError(
-        `${folder === undefined ? '--config' : '--config-dir'} and --${other} exclude each other: put it into the file`,
+        `${folder === undefined ? '--config' : '--config-dir'} and --${other} cannot be combined: put it into the file`,
       );
     // What reads the file is loaded only for a file.
     const [{ readConfig }, { readConfigFolder }] = await Promise.all([

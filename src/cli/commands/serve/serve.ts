@@ -189,12 +189,9 @@ export const serve = subcommand({
     ],
     [
       '$0 serve --upstream /run/vm.qmp --listen /run/vm.mux --audit /var/log/qmpmux.audit --audit-chain',
-      'with a record of who did what',
+      'and record who did what',
     ],
-    [
-      '$0 serve --upstream /run/vm.qmp --takeover',
-      'every tool that uses /run/vm.qmp shares it, and none needs a change',
-    ],
+    ['$0 serve --upstream /run/vm.qmp --takeover', 'every tool that uses /run/vm.qmp shares it, unchanged'],
     ['$0 serve --config /etc/qmpmux.toml', 'several VMs'],
     ['$0 serve --config-dir /etc/qmpmux/conf.d --watch', 'one file for each VM; writing a file adds a VM'],
   ],
@@ -202,9 +199,9 @@ export const serve = subcommand({
     'QEMU may be started before or after qmpmux. The sockets for clients exist while QEMU does.',
     'Once clients are accepted, it prints a line to standard output: qmpmux: ready: vm: unix:/run/vm.mux',
     'With --audit stdout that line goes to standard error.',
-    'SIGUSR2 opens the audit file again, for logrotate. SIGHUP does that too and reloads the config: only clients of what has changed notice; a wrong config changes nothing, and the log says what is wrong.',
-    'The log goes to standard error. SIGTERM and SIGINT end it and remove the sockets.',
-    'Exit codes: 0 ended by a signal, 64 wrong command line, 69 a socket cannot be made, 74 output cannot be written, 78 wrong config file.',
+    'SIGUSR2 reopens the audit file, for logrotate. SIGHUP also reloads the config: only clients of changed parts notice. A config with errors changes nothing, and the log says what is wrong.',
+    'The log goes to standard error. SIGTERM and SIGINT stop qmpmux and remove the sockets.',
+    'Exit codes: 0 stopped by a signal, 64 wrong command line, 69 cannot create a socket, 74 cannot write output, 78 wrong config file.',
   ].join('\n'),
 
   async run(flags) {
