@@ -511,7 +511,7 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
       this.#probe.commandAnswered(command.sentAt);
     }
     const { use } = command;
-    if (use !== null && this.broker.answered(command, use, envelope, isError)) {
+    if (use !== null && this.broker.answered(use, envelope, isError)) {
       this.offerAll();
     }
     this.#replies.deliver(command, envelope, isError, this.#readAt);

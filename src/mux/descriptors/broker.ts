@@ -13,7 +13,6 @@
 import type { Envelope } from '../../qmp/stream/envelope.js';
 import { asciiText, concat } from '../../shared/bytes.js';
 import { clientText } from '../../shared/peer-text.js';
-import type { PendingCommand } from '../commands/command.js';
 import type { ArgumentList } from '../policy/arguments.js';
 import { takesDescriptor } from '../policy/descriptor-commands.js';
 import type { Arrival, ClientDescriptors } from './client-descriptors.js';
@@ -56,7 +55,7 @@ export class DescriptorBroker {
   readonly sets: FdSets = new FdSets();
   readonly #names = new DescriptorNames();
   /** The command upstream that takes a descriptor. */
-  #taker: PendingCommand | null = null;
+  #taker: CommandDescriptors | null = null;
   /** Whose descriptor QEMU may still hold. */
   #strandedOf: NameOwner | null = null;
 
@@ -81,7 +80,7 @@ export class DescriptorBroker {
    */
   get isDelicate(): boolean {
     if (!this.isRacy) return false;
-    return this.#taker !== null && (this.#taker.use?.isSent === true || this.#strandedOf !== null);
+    return this.#taker !== null && (this.#taker.isSent || this.#strandedOf !== null);
   }
 
   /**
@@ -126,26 +125,28 @@ export class DescriptorBroker {
     });
   }
 
-  /** A command goes upstream. */
-  sent(command: PendingCommand): void {
-    if (command.use?.isTaker === true) this.#taker = command;
+  /** A command goes upstream. @param use what it has to do with descriptors @param now in microseconds */
+  sent(use: CommandDescriptors, now: number): void {
+    if (!use.isTaker) return;
+    this.#taker = use;
+    use.sentAt = now;
   }
 
   /** A command that was to go upstream is not sent after all. @returns whether others may take descriptors now */
-  withdrawn(command: PendingCommand): boolean {
-    if (this.#taker !== command) return false;
+  withdrawn(use: CommandDescriptors): boolean {
+    if (this.#taker !== use) return false;
     this.#taker = null;
     return true;
   }
 
   /** QEMU has answered a command. @returns whether others may take descriptors now */
-  answered(command: PendingCommand, use: CommandDescriptors, envelope: Envelope, isError: boolean): boolean {
+  answered(use: CommandDescriptors, envelope: Envelope, isError: boolean): boolean {
     use.answered(isError, () => asciiText(concat(envelope.chunks())));
-    if (this.#taker !== command) return false;
+    if (this.#taker !== use) return false;
     this.#taker = null;
     if (use.isSent) {
       const isUntaken = isError && asciiText(concat(envelope.chunks())).includes('"class": "CommandNotFound"');
-      this.#strandedOf = isUntaken ? command.session : null;
+      this.#strandedOf = isUntaken ? use.client : null;
     } else if (!isError) this.#strandedOf = null;
     return true;
   }

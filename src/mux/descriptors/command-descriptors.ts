@@ -23,7 +23,9 @@ export class CommandDescriptors {
   readonly descriptor: Descriptor | null;
   /** Whether a descriptor went to QEMU with it. */
   isSent = false;
-  readonly #client: NameOwner;
+  /** When the command went to QEMU, in microseconds; for a taker only. */
+  sentAt = 0;
+  readonly client: NameOwner;
   readonly #held: ClientDescriptors;
   readonly #names: DescriptorNames;
   readonly #mentions: readonly string[];
@@ -32,7 +34,7 @@ export class CommandDescriptors {
   #isOurs: boolean;
 
   constructor(client: NameOwner, held: ClientDescriptors, names: DescriptorNames, options: DescriptorUseOptions) {
-    this.#client = client;
+    this.client = client;
     this.#held = held;
     this.#names = names;
     this.isTaker = options.isTaker;
@@ -68,7 +70,7 @@ export class CommandDescriptors {
   }
 
   #settle(isHeld: boolean): void {
-    if (this.#name !== null) this.#names.settle(this.#name, this.#client, isHeld);
+    if (this.#name !== null) this.#names.settle(this.#name, this.client, isHeld);
     this.#name = null;
   }
 }

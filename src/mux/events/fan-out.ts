@@ -1,9 +1,16 @@
 /** Who gets the VM's events: every client that has completed its negotiation, as far as its listener's filter lets them through. */
-import type { Session } from '../client/session.js';
+import type { EventFilter } from './filter.js';
+
+/** Who gets events, in chunks that others get too. */
+export interface EventReceiver {
+  /** null for none: all events. */
+  readonly eventFilter: EventFilter | null;
+  deliverEvent(chunks: readonly Uint8Array[]): void;
+}
 
 export class EventFanout {
   /** Kept as an array, in order of subscription: it is walked for every event, and changed rarely. */
-  #receivers: Session[] = [];
+  #receivers: EventReceiver[] = [];
   /** Those of them that do not get all events. */
   #filtered = 0;
   /** Events that lie one behind the other in memory, all for the same receivers, and are still to be handed out; null for none. */
@@ -12,17 +19,17 @@ export class EventFanout {
   #runName = '';
   #runCount = 0;
 
-  subscribe(session: Session): void {
+  subscribe(receiver: EventReceiver): void {
     this.handOut();
-    this.#receivers.push(session);
-    if (session.eventFilter !== null) this.#filtered++;
+    this.#receivers.push(receiver);
+    if (receiver.eventFilter !== null) this.#filtered++;
   }
 
-  unsubscribe(session: Session): void {
-    if (!this.#receivers.includes(session)) return;
+  unsubscribe(receiver: EventReceiver): void {
+    if (!this.#receivers.includes(receiver)) return;
     this.handOut();
-    this.#receivers = this.#receivers.filter((each) => each !== session);
-    if (session.eventFilter !== null) this.#filtered--;
+    this.#receivers = this.#receivers.filter((each) => each !== receiver);
+    if (receiver.eventFilter !== null) this.#filtered--;
   }
 
   /**
@@ -46,7 +53,9 @@ export class EventFanout {
     this.#run = only;
     this.#runName = name;
     this.#runCount =
-      this.#filtered === 0 ? this.#receivers.length : this.#receivers.filter((session) => isFor(session, name)).length;
+      this.#filtered === 0
+        ? this.#receivers.length
+        : this.#receivers.filter((receiver) => isFor(receiver, name)).length;
     return this.#runCount;
   }
 
@@ -60,16 +69,16 @@ export class EventFanout {
 
   #deliver(name: string, chunks: readonly Uint8Array[]): number {
     let count = 0;
-    for (const session of this.#receivers) {
-      if (!isFor(session, name)) continue;
-      session.deliverEvent(chunks);
+    for (const receiver of this.#receivers) {
+      if (!isFor(receiver, name)) continue;
+      receiver.deliverEvent(chunks);
       count++;
     }
     return count;
   }
 }
 
-function isFor({ eventFilter }: Session, name: string): boolean {
+function isFor({ eventFilter }: EventReceiver, name: string): boolean {
   return eventFilter === null || eventFilter.passes(name);
 }
 

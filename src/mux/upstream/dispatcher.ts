@@ -128,7 +128,7 @@ export class Dispatcher {
     for (const follower of command.followers) follower.sentAt = this.#sentAt;
     this.#owner.observer?.command(command);
     this.#batch.push(command);
-    this.#owner.broker.sent(command);
+    if (command.use !== null) this.#owner.broker.sent(command.use, this.#sentAt);
     const descriptor = command.use?.handOver() ?? null;
     if (descriptor !== null) this.#upstreamOut.seal(null);
     const { wire, wireStart, wireEnd } = command;
@@ -153,7 +153,7 @@ export class Dispatcher {
     let mayTake = false;
     for (const command of this.#batch.toReversed()) {
       this.#pending.withdraw(command);
-      if (this.#owner.broker.withdrawn(command)) mayTake = true;
+      if (command.use !== null && this.#owner.broker.withdrawn(command.use)) mayTake = true;
     }
     const fault = genericError(`qmpmux cannot record this command, so it was not run: ${trouble}`);
     for (const command of this.#batch.flatMap((leader) => [leader, ...leader.followers])) {
