@@ -30,7 +30,7 @@ export async function shareMonitor({ upstream, listen, name }: ShareOptions): Pr
   const [{ parseUpstream }, { parseListenerSettings }, { singleMonitor }, { Daemon }, { pino }] = await Promise.all([
     import('../net/address/address-parser.js'),
     import('./config/listener-settings.js'),
-    import('./config/config.js'),
+    import('./config/single-monitor.js'),
     import('./daemon.js'),
     import('pino'),
   ]);

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mainDestination } from '../../audit/write/settings.js';
 import { auditSettings } from '../../daemon/config/audit-config.js';
-import { type DaemonConfig, singleMonitor } from '../../daemon/config/config.js';
+import type { DaemonConfig } from '../../daemon/config/config.js';
 import { parseListenerSettings } from '../../daemon/config/listener-settings.js';
+import { singleMonitor } from '../../daemon/config/single-monitor.js';
 import { Daemon, untilSignal } from '../../daemon/daemon.js';
 import { openLog } from '../../daemon/observe/log.js';
 import {

@@ -1,5 +1,5 @@
 /** `qmpmux policy test`: which rule decides about a command. */
-import { ConfigError } from '../../daemon/config/config.js';
+import { ConfigError } from '../../daemon/config/config-error.js';
 import { type PolicyRules, readPolicyFile } from '../../daemon/config/policies.js';
 import { ArgumentList } from '../../mux/policy/arguments.js';
 import { type Policy, RulePolicy, readOnlyPolicy, type Verdict } from '../../mux/policy/policy.js';

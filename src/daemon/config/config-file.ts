@@ -55,21 +55,20 @@ import { describeSystemError, errorCode, ListenError } from '../../system/listen
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../observe/log.js';
 import { AUDIT_KEYS, auditSettings } from './audit-config.js';
 import {
-  ConfigError,
   type DaemonConfig,
   DEFAULT_DRAIN_TIME,
   DEFAULT_LOG,
   MONITOR_NAME,
   MONITOR_NAME_RULE,
   type MonitorConfig,
-  refuseUnknownPolicies,
-  takeoverFault,
 } from './config.js';
+import { ConfigError } from './config-error.js';
 import { type KeyPath, lineOf } from './config-lines.js';
-import { ConfigPlaces } from './config-places.js';
+import { ConfigPlaces, takeoverFault } from './config-places.js';
 import { LimitError, parseLimits } from './limit-settings.js';
 import { parseListenerSettings } from './listener-settings.js';
 import { type PolicyRules, rulesOf } from './policies.js';
+import { refuseUnknownPolicies } from './policy-names.js';
 import { readTextFile } from './text-file.js';
 
 const text = (what: string) => v.pipe(v.string(`must be ${what}`), v.nonEmpty(`must be ${what}`));

@@ -4,7 +4,8 @@
 import { opendirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeSystemError, errorCode } from '../../system/listen-error.js';
-import { ConfigError, type DaemonConfig, type FileFault, refuseUnknownPolicies } from './config.js';
+import { type DaemonConfig } from './config.js';
+import { ConfigError, type FileFault } from './config-error.js';
 import {
   combine,
   monitorFault,
@@ -16,6 +17,7 @@ import {
   readText,
   refuseUnusable,
 } from './config-file.js';
+import { refuseUnknownPolicies } from './policy-names.js';
 
 /** The most files that a folder may have. */
 const MOST_FILES = 10_000;

@@ -5,7 +5,9 @@
 import { resolve } from 'node:path';
 import type { AuditSettings } from '../../audit/write/settings.js';
 import { formatAddress, formatPlace, type ListenAddress, type UpstreamAddress } from '../../net/address/address.js';
-import type { ConfigError, MonitorConfig } from './config.js';
+import { takeoverProblem } from '../../net/listen/takeover.js';
+import type { MonitorConfig } from './config.js';
+import type { ConfigError } from './config-error.js';
 
 /** Makes the error for a key of a monitor. */
 export type MonitorFault = (monitor: string, key: readonly (string | number)[], problem: string) => ConfigError;
@@ -83,4 +85,12 @@ function pathKey(path: string): string {
 
 function isAnyPort(address: ListenAddress): boolean {
   return address.kind === 'tcp' && address.port === 0;
+}
+
+/** Why only some upstreams can be taken over. */
+export const TAKEOVER_RULE = 'only an upstream that is a unix socket, made by QEMU, can be taken over';
+
+/** @returns why an upstream cannot be taken over, or null. */
+export function takeoverFault(upstream: UpstreamAddress): string | null {
+  return upstream.kind === 'unix' ? takeoverProblem(upstream.path) : TAKEOVER_RULE;
 }

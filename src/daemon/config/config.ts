@@ -1,16 +1,13 @@
 /**
- * What a daemon is to do: one or more monitors, and how to log. Flags build it here, as the short form of one monitor; a file is read in
- * config-file.ts.
+ * What a daemon is to do: one or more monitors, and how to log. Flags make it in single-monitor.ts, as the short form of one monitor; a
+ * file is read in config-file.ts.
  */
 import type { AuditSettings } from '../../audit/write/settings.js';
 import type { Limits } from '../../mux/ports/limits.js';
 import type { ListenAddress, UpstreamAddress } from '../../net/address/address.js';
-import { takeoverProblem } from '../../net/listen/takeover.js';
-import { QmpmuxError } from '../../shared/errors.js';
-import { suggestion } from '../../shared/spelling.js';
 import type { LogSettings } from '../observe/log.js';
-import { ConfigPlaces, type MonitorFault } from './config-places.js';
-import { DEFAULT_LISTENER, type ListenerSettings } from './listener-settings.js';
+import type { FileFault } from './config-error.js';
+import type { ListenerSettings } from './listener-settings.js';
 import type { PolicyRules } from './policies.js';
 
 export interface ListenerConfig {
@@ -58,18 +55,6 @@ export interface DaemonConfig {
   readonly folder: { readonly faults: readonly FileFault[] } | null;
 }
 
-/** A file of a folder that cannot be used. */
-export interface FileFault {
-  readonly file: string;
-  /** Begins with the file and, where it is known, the line. */
-  readonly problem: string;
-}
-
-/** A config that cannot be used; the message begins with the file and, where it is known, the line. */
-export class ConfigError extends QmpmuxError {
-  readonly code = 'QMPMUX_CONFIG';
-}
-
 export const DEFAULT_DRAIN_TIME = 5000;
 
 /** What a monitor does when nothing is said of it. */
@@ -90,79 +75,3 @@ export const DEFAULT_LOG: LogSettings = { level: 'info', format: 'auto' };
 /** What a monitor may be called, and the same in words. */
 export const MONITOR_NAME = /^[A-Za-z0-9][\w.@-]{0,63}$/;
 export const MONITOR_NAME_RULE = 'a name has letters, digits, "_", ".", "-" and "@", 64 at most';
-
-/**
- * The config of one monitor, from flags.
- * @param name of the monitor; taken from the upstream's address when null.
- * @param service what differs from `DEFAULT_SERVICE`.
- * @throws ConfigError
- */
-export function singleMonitor(
-  name: string | null,
-  upstream: UpstreamAddress,
-  listen: readonly (ListenAddress | ListenerConfig)[],
-  log: LogSettings,
-  service: Partial<typeof DEFAULT_SERVICE> = {},
-  audit: AuditSettings | null = null,
-  drainTime: number = DEFAULT_DRAIN_TIME,
-): DaemonConfig {
-  const monitor: MonitorConfig = {
-    name: name ?? nameOf(upstream),
-    upstream,
-    listen: listen.map((one) => ('address' in one ? one : { address: one, settings: DEFAULT_LISTENER })),
-    ...DEFAULT_SERVICE,
-    ...service,
-  };
-  const why = monitor.takeover ? takeoverFault(upstream) : null;
-  if (why !== null) throw new ConfigError(why);
-  if (!MONITOR_NAME.test(monitor.name)) {
-    throw new ConfigError(`the name ${JSON.stringify(monitor.name)} cannot be used: ${MONITOR_NAME_RULE}`);
-  }
-  const fault = (_monitor: string, _key: unknown, problem: string) => new ConfigError(problem);
-  new ConfigPlaces(audit, null).take([monitor], fault);
-  refuseUnknownPolicies([monitor], new Map(), fault);
-  return { log, audit, metrics: null, monitors: [monitor], policies: new Map(), drainTime, folder: null };
-}
-
-/** Why only some upstreams can be taken over. */
-export const TAKEOVER_RULE = 'only an upstream that is a unix socket, made by QEMU, can be taken over';
-
-/** @returns why an upstream cannot be taken over, or null. */
-export function takeoverFault(upstream: UpstreamAddress): string | null {
-  return upstream.kind === 'unix' ? takeoverProblem(upstream.path) : TAKEOVER_RULE;
-}
-
-/** A short name for a monitor, from where its QEMU is: `vm` for unix:/run/vm.qmp. */
-function nameOf(upstream: UpstreamAddress): string {
-  switch (upstream.kind) {
-    case 'server':
-      return nameOf(upstream.listen);
-    case 'exec':
-    case 'tcp':
-      return 'vm';
-    case 'libvirt':
-      return MONITOR_NAME.test(upstream.domain) ? upstream.domain : 'vm';
-    case 'unix': {
-      const base = upstream.path.slice(upstream.path.lastIndexOf('/') + 1).replace(/\.(qmp|sock|socket|monitor)$/, '');
-      return MONITOR_NAME.test(base) ? base : 'vm';
-    }
-  }
-}
-
-/** A listener's policy must be one that there is. */
-export function refuseUnknownPolicies(
-  monitors: readonly MonitorConfig[],
-  policies: ReadonlyMap<string, PolicyRules>,
-  fault: MonitorFault,
-): void {
-  for (const { name, listen } of monitors) {
-    for (const [index, { settings }] of listen.entries()) {
-      if (settings.policy.kind !== 'named' || policies.has(settings.policy.name)) continue;
-      const known = ['full', 'read-only', 'learn', ...policies.keys()];
-      const near =
-        suggestion(settings.policy.name, known) || ` (known: ${known.join(', ')}; a file of rules has a / in it)`;
-      const what = `there is no policy ${JSON.stringify(settings.policy.name)}${near}`;
-      throw fault(name, ['listen', index], what);
-    }
-  }
-}

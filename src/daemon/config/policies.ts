@@ -10,7 +10,7 @@ import { LearningPolicy, type Policy, RulePolicy, readOnlyPolicy } from '../../m
 import { parseRule, type Rule } from '../../mux/policy/policy-rule.js';
 import type { Log } from '../../shared/log.js';
 import { describeSystemError } from '../../system/listen-error.js';
-import { ConfigError } from './config.js';
+import { ConfigError } from './config-error.js';
 import type { PolicyChoice } from './listener-settings.js';
 import { readTextFile } from './text-file.js';
 

@@ -6,7 +6,8 @@
 import { QmpmuxError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
 import { configChanged, configRefused } from '../observe/channels.js';
-import { ConfigError, type DaemonConfig } from './config.js';
+import { type DaemonConfig } from './config.js';
+import { ConfigError } from './config-error.js';
 import { ConfigWatch } from './config-watch.js';
 
 export interface ReloaderOptions {

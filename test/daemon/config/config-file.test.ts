@@ -3,9 +3,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, test } from 'node:test';
 import { OWN_QUERIES, parseCommandRule } from '../../../dist/audit/log/left-out.js';
-import { ConfigError, DEFAULT_LOG, DEFAULT_SERVICE, singleMonitor } from '../../../dist/daemon/config/config.js';
+import { DEFAULT_LOG, DEFAULT_SERVICE } from '../../../dist/daemon/config/config.js';
+import { ConfigError } from '../../../dist/daemon/config/config-error.js';
 import { parseConfig, readConfig } from '../../../dist/daemon/config/config-file.js';
 import { DEFAULT_LISTENER } from '../../../dist/daemon/config/listener-settings.js';
+import { singleMonitor } from '../../../dist/daemon/config/single-monitor.js';
 import { parseListener, parseUpstream } from '../../../dist/net/address/address-parser.js';
 import { scratch } from '../../support/files/scratch.js';
 

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { ConfigError } from '../../../dist/daemon/config/config.js';
+import { ConfigError } from '../../../dist/daemon/config/config-error.js';
 import { readConfig } from '../../../dist/daemon/config/config-file.js';
 import { readConfigFolder } from '../../../dist/daemon/config/config-folder.js';
 import { readTextFile } from '../../../dist/daemon/config/text-file.js';

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { linkSync, mkdirSync, readFileSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { ConfigError } from '../../../dist/daemon/config/config.js';
+import { ConfigError } from '../../../dist/daemon/config/config-error.js';
 import { parsePolicyFile, policyFor, readPolicyFile } from '../../../dist/daemon/config/policies.js';
 import type { ArgumentList } from '../../../dist/mux/policy/arguments.js';
 import { scratch } from '../../support/files/scratch.js';

@@ -6,11 +6,11 @@ import {
   DEFAULT_LOG,
   DEFAULT_SERVICE,
   type ListenerConfig,
-  singleMonitor,
-  TAKEOVER_RULE,
 } from '../../../daemon/config/config.js';
+import { TAKEOVER_RULE } from '../../../daemon/config/config-places.js';
 import { parseLimits } from '../../../daemon/config/limit-settings.js';
 import { DEFAULT_LISTENER, parseListenerSettings } from '../../../daemon/config/listener-settings.js';
+import { singleMonitor } from '../../../daemon/config/single-monitor.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../../../daemon/observe/log.js';
 import type { ListenAddress } from '../../../net/address/address.js';
 import { parseListener, parseUpstream } from '../../../net/address/address-parser.js';
