@@ -1,25 +1,23 @@
-/** docs/explanation/comparison.md promises a test for each of its rows. */
+/** Each row of docs/explanation/comparison.md has a test. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
+import { testsNamed } from '../support/text/named-tests.js';
+import { root, tableRows } from '../support/text/pages.js';
+import { COMPARISON_TESTS } from './rows/comparison.js';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
+describe('the comparison', () => {
+  const rows = tableRows(readFileSync(join(root, 'docs/explanation/comparison.md'), 'utf8')).map(([what = '']) => what);
 
-it('each row of the comparison names a test that there is', () => {
-  const tests = join(root, 'test');
-  const files = readdirSync(tests, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.test.ts'));
-  const sources = new Map(files.map((name) => [name, readFileSync(join(tests, name), 'utf8')]));
-  const lines = readFileSync(join(root, 'docs/explanation/comparison.md'), 'utf8').split('\n');
-  const rows = lines.filter((line) => line.startsWith('| ') && !line.startsWith('| what') && !line.startsWith('| --'));
-  assert.ok(rows.length > 20, `${rows.length} rows`);
-  for (const row of rows) {
-    const named = /`(\S+\.test\.ts)`: (.+) \|$/.exec(row);
-    assert.ok(named !== null, `no test is named: ${row}`);
-    const [, file = '', name = ''] = named;
-    const source = sources.get(file) ?? '';
-    const isThere = [`'${name.trim()}'`, `"${name.trim()}"`].some((quoted) => source.includes(quoted));
-    assert.ok(isThere, `${file} has no test ${name}`);
+  it('has rows, and no test is kept for a row that it has not', () => {
+    assert.ok(rows.length > 20, `${rows.length} rows`);
+    assert.deepEqual(Object.keys(COMPARISON_TESTS), rows);
+  });
+
+  for (const [row, [file, name]] of Object.entries(COMPARISON_TESTS)) {
+    it(`has a test for: ${row}`, () => {
+      assert.ok(testsNamed(name, file).length > 0, `${file} has no test ${name}`);
+    });
   }
 });

@@ -1,72 +1,46 @@
 /**
- * docs/reference/faults.md has a test for each of its rows, and what it quotes is what that test looks for; docs/reference/limits.md has each limit, with
- * its default.
+ * Each row of docs/reference/faults.md has tests, and they look for what it quotes; docs/reference/limits.md has each
+ * limit, with its default.
  */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { LIMIT_NAMES, parseLimits } from '../../dist/daemon/config/limit-settings.js';
 import { DEFAULT_LIMITS } from '../../dist/mux/ports/limits.js';
+import { testsNamed } from '../support/text/named-tests.js';
+import { quoted, root, tableRows } from '../support/text/pages.js';
+import { FAULT_TESTS } from './rows/faults.js';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
+const rows = (page: string) => tableRows(readFileSync(join(root, 'docs', page), 'utf8'));
 
-/** The cells of a page's tables, by row, without their heads. */
-function rows(page: string): string[][] {
-  const lines = readFileSync(join(root, 'docs', page), 'utf8').split('\n');
-  const isRow = (line: string | undefined) => line?.startsWith('| ') === true;
-  return lines
-    .filter((line, index) => isRow(line) && isRow(lines[index - 1] ?? '|-') && !/^\| *-/.test(line))
-    .map((line) =>
-      line
-        .split('|')
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
-}
-
-/** A test's own text, or that of its whole file where its name is made from a case; of all that have the name, if several do. */
-function testNamed(name: string): string {
-  const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' });
-  const found: string[] = [];
-  for (const file of files.filter((each) => each.endsWith('.test.ts'))) {
-    const source = readFileSync(join(root, 'test', file), 'utf8');
-    const quote = name.includes('${') ? '`' : "'";
-    const at = [`it(${quote}${name}${quote}`, `test(${quote}${name}${quote}`]
-      .map((call) => source.indexOf(call))
-      .find((index) => index >= 0);
-    if (at === undefined) continue;
-    if (name.includes('${')) {
-      found.push(source);
-      continue;
-    }
-    const indent = /(?:^|\n)( *)$/.exec(source.slice(0, at))?.[1] ?? '';
-    const end = source.indexOf(`\n${indent}})`, at);
-    found.push(source.slice(at, end < 0 ? undefined : end));
-  }
-  assert.ok(found.length > 0, `there is no test ${name}`);
-  return found.join('\n');
-}
-
-/** What stands between backquotes, without what stands for something else (`…`). */
-function quoted(cell: string): string[] {
-  return [...cell.matchAll(/`([^`]*)`/g)].flatMap(([, text = '']) => text.split('…')).map((text) => text.trim());
-}
+/** What a cell quotes, in pieces where it leaves something out (`…`). */
+const pieces = (cell: string) => quoted(cell).flatMap((text) => text.split('…').map((piece) => piece.trim()));
 
 describe('the table of faults', () => {
   const table = rows('reference/faults.md');
-  it('has the faults that there are', () => {
+
+  it('has the faults that there are, and no test is kept for one that it has not', () => {
     assert.ok(table.length > 30, `${table.length} rows`);
+    assert.deepEqual(
+      Object.keys(FAULT_TESTS),
+      table.map(([fault]) => fault),
+    );
   });
-  for (const [fault = '', seen = '', log = '', tests = ''] of table) {
+
+  for (const [fault = '', seen = '', log = ''] of table) {
     it(`has a test for: ${fault}, which asks for what clients see and what the log says`, () => {
-      const bodies = quoted(tests).map(testNamed);
-      assert.ok(bodies.length > 0, tests);
+      const names = FAULT_TESTS[fault] ?? [];
+      assert.ok(names.length > 0, 'a row has a test');
+      const bodies = names.flatMap((name) => {
+        const found = testsNamed(name);
+        assert.ok(found.length > 0, `there is no test ${name}`);
+        return found;
+      });
       // how a regular expression or a text in quotes spells it
       const plain = bodies.join('\n').replaceAll('\\', '');
-      for (const text of [...quoted(seen), ...quoted(log)]) {
-        assert.ok(plain.includes(text), `nothing in ${tests} looks for: ${text}`);
+      for (const text of [...pieces(seen), ...pieces(log)]) {
+        assert.ok(plain.includes(text), `nothing in ${names.join('; ')} looks for: ${text}`);
       }
     });
   }

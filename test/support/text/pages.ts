@@ -40,3 +40,22 @@ export function linesOfText(page: string): readonly PageLine[] {
 export function proseLines(page: string): readonly PageLine[] {
   return linesOfText(page).filter(({ text }) => !/^\||^\[[^\]]+\]: /.test(text));
 }
+
+/** @returns the cells of a page's tables, by row, without their heads */
+export function tableRows(page: string): readonly (readonly string[])[] {
+  const lines = page.split('\n');
+  const isRow = (line: string | undefined) => line?.startsWith('| ') === true;
+  return lines
+    .filter((line, index) => isRow(line) && isRow(lines[index - 1] ?? '|-') && !/^\| *-/.test(line))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+}
+
+/** @returns what stands between backquotes */
+export function quoted(text: string): readonly string[] {
+  return [...text.matchAll(/`([^`]+)`/g)].map(([, inner = '']) => inner);
+}
