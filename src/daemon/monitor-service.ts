@@ -68,14 +68,11 @@ export class MonitorService {
   readonly #metrics: Observer | null;
   readonly #listeners: ClientListeners;
   readonly #faults: FaultGuard;
-  readonly #turn = new FlushScheduler(
-    () => {
-      this.#faults.run(() => {
-        this.#multiplexer.commit();
-      });
-    },
-    () => !this.#faults.isBroken && this.#multiplexer.isBusy,
-  );
+  readonly #turn = new FlushScheduler(() => {
+    this.#faults.run(() => {
+      this.#multiplexer.commit();
+    });
+  });
   readonly #takenPlace: TakenPlace | null;
   /** How long commands in flight may take when the service stops, in milliseconds. */
   drainTime: number;

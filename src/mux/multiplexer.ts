@@ -18,7 +18,7 @@ import { MemoryBudget } from './client/memory-budget.js';
 import { Session } from './client/session.js';
 import { TurnBudget } from './client/turn-budget.js';
 import type { PendingCommand } from './commands/command.js';
-import { InFlight } from './commands/in-flight.js';
+import { InFlight, SHARE } from './commands/in-flight.js';
 import type { LatencyHistogram } from './commands/reply-stats.js';
 import { DescriptorBroker } from './descriptors/broker.js';
 import { EventFeed } from './events/feed.js';
@@ -31,7 +31,6 @@ import type { ClientView, Observer, UpstreamHealth } from './ports/observer.js';
 import { SeenTime } from './ports/seen-time.js';
 import type { SessionOwner } from './ports/session-owner.js';
 import { Dispatcher } from './upstream/dispatcher.js';
-import { MANY_OF_EACH, Pacing } from './upstream/pacing.js';
 import { Replies } from './upstream/replies.js';
 import { type ProbeOwner, UpstreamProbe } from './upstream/upstream-probe.js';
 import { UpstreamSession, type UpstreamSessionOwner } from './upstream/upstream-session.js';
@@ -66,8 +65,6 @@ export interface MultiplexerOptions {
   readonly services?: ExtensionServices;
 }
 
-/** So many commands that are in flight, or were answered together, make a monitor busy, if there are `MANY_OF_EACH` for each client as well. */
-const MANY_AT_ONCE = 16;
 /** Default of `warnAfter`. */
 const WARN_AFTER = 10_000;
 /** So many messages in a row that cannot be read, and the peer is no QMP server any more. */
@@ -99,12 +96,10 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
   readonly #memory: MemoryBudget;
   readonly #monitor: UpstreamSession;
   readonly #pending = new InFlight();
-  readonly #pacing = new Pacing();
   readonly #dispatcher: Dispatcher;
   readonly #feed: EventFeed;
   readonly #probe: UpstreamProbe;
   readonly #sessions = new Set<Session>();
-  readonly #oobSessions = new Set<Session>();
   readonly #replies: Replies;
   readonly #keepClients: boolean;
   /** In microseconds; 0 for never. */
@@ -116,8 +111,6 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
   #isClosing = false;
   /** When the upstream bytes at hand were read; a clock costs too much to ask for each. */
   #readAt = 0;
-  /** In-band commands that the last bytes from QEMU answered. */
-  #answeredAtOnce = 0;
   #touched: Session[] = [];
   /** Who has had a part of a turn and has sent more, in the order in which they are read on. */
   #resting: Session[] = [];
@@ -132,7 +125,7 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
     this.observer = options.observer ?? null;
     this.#feed = new EventFeed(this, options.host);
     this.#replies = new Replies(this, options.cache !== false);
-    this.#dispatcher = new Dispatcher(this, options.host, this.#pending, this.#pacing, options.merge !== false);
+    this.#dispatcher = new Dispatcher(this, options.host, this.#pending, options.merge !== false);
     this.enablesOob = options.oob !== false;
     this.endsLines = options.lines ?? null;
     this.#keepClients = options.keepClients === true;
@@ -191,13 +184,6 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
     return count;
   }
 
-  /** Whether so much is under way that more will come within microseconds. */
-  get isBusy(): boolean {
-    if (!this.#pacing.isFast) return false;
-    const many = Math.max(MANY_AT_ONCE, MANY_OF_EACH * this.clientCount);
-    return this.#pending.inBandCount >= many || this.#answeredAtOnce >= many;
-  }
-
   /** What was answered to all clients. */
   get tally(): LatencyHistogram {
     return this.#replies.tally;
@@ -217,12 +203,10 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
   upstreamReceive(chunk: Uint8Array): void {
     this.#readAt = this.#host.now();
     this.traffic.fromUpstream += chunk.length;
-    const before = this.#pending.inBandCount;
     this.#probe.heard(this.#readAt);
     this.#monitor.receive(chunk);
     this.#probe.read(this.#readAt);
     this.#feed.handOut();
-    this.#answeredAtOnce = before - this.#pending.inBandCount;
   }
 
   /** The upstream connection ended or could not be kept; every client gets EOF. */
@@ -324,7 +308,7 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
   }
 
   get share(): number {
-    return this.admission.clientCount > 1 ? this.#pacing.share : Number.POSITIVE_INFINITY;
+    return this.admission.clientCount > 1 ? SHARE : Number.POSITIVE_INFINITY;
   }
 
   get outage(): string | null {
@@ -378,14 +362,10 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
 
   subscribe(session: Session): void {
     this.#feed.subscribe(session);
-    if (session.isOobEnabled) this.#oobSessions.add(session);
-    this.#pacing.oobClients = this.#oobSessions.size;
   }
 
   unsubscribe(session: Session): void {
     this.#feed.unsubscribe(session);
-    this.#oobSessions.delete(session);
-    this.#pacing.oobClients = this.#oobSessions.size;
   }
 
   account(change: number): void {
@@ -472,7 +452,6 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
   /** The upstream is gone: nothing that is in flight will be answered. */
   #lose(reason: string): void {
     this.#replies.clear();
-    this.#pacing.reset();
     this.#unreadable = 0;
     this.#dispatcher.clear();
     this.#probe.end(reason);
@@ -506,10 +485,7 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
       this.stray(envelope.chunks(), 'an answer that nobody waits for');
       return;
     }
-    if (!command.oob) {
-      this.#pacing.answered(command.sentAt, this.#readAt);
-      this.#probe.commandAnswered(command.sentAt);
-    }
+    if (!command.oob) this.#probe.commandAnswered(command.sentAt);
     const { use } = command;
     if (use !== null && this.broker.answered(use, envelope, isError)) {
       this.offerAll();

@@ -4,31 +4,18 @@
  *
  * `#state` goes idle → due (the event loop will end the turn) → committing → idle, or idle → reading → committing → idle. What is
  * scheduled while a turn ends belongs to the next one.
- *
- * Where more is expected within microseconds, the event loop looks for it a few times before it sleeps: falling asleep and being woken
- * costs us and who wakes us more than looking (docs/adr/0010-awake-for-a-moment.md).
  */
 type State = 'idle' | 'due' | 'reading' | 'committing';
 
-/** Passes of the event loop without sleeping behind a busy turn; each takes one to two microseconds. */
-const PASSES = 4;
-
 export class FlushScheduler {
   readonly #commit: () => void;
-  readonly #isBusy: () => boolean;
   #state: State = 'idle';
   /** Whether something is scheduled that no turn has done yet. */
   #isWanted = false;
-  /** Passes that are still to be made without sleeping. */
-  #passes = 0;
 
-  /**
-   * @param commit ends a turn of the multiplexer
-   * @param isBusy whether more is expected within microseconds; asked after each turn
-   */
-  constructor(commit: () => void, isBusy: () => boolean = () => false) {
+  /** @param commit ends a turn of the multiplexer */
+  constructor(commit: () => void) {
     this.#commit = commit;
-    this.#isBusy = isBusy;
   }
 
   /** Asks for the turn to be ended. */
@@ -61,19 +48,8 @@ export class FlushScheduler {
       } finally {
         this.#rest();
       }
-      if (this.#isBusy()) this.#stayAwake();
     } else this.#rest();
   }
-
-  #stayAwake(): void {
-    const isAwake = this.#passes > 0;
-    this.#passes = PASSES;
-    if (!isAwake) setImmediate(this.#pass);
-  }
-
-  readonly #pass = (): void => {
-    if (--this.#passes > 0) setImmediate(this.#pass);
-  };
 
   #rest(): void {
     this.#state = 'idle';

@@ -89,11 +89,6 @@ export class ClientCommands {
     return this.#queue.waitingCount;
   }
 
-  /** In-band commands that have not gone upstream, some of which may have an answer from here. */
-  get unsentCount(): number {
-    return this.#queue.unsentCount;
-  }
-
   /** Commands of the client that are upstream. */
   get inFlightCount(): number {
     return this.#queue.inFlight + this.#queue.oobInFlight;

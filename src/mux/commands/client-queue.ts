@@ -56,11 +56,6 @@ export class ClientQueue {
     return this.#inBand.slice(this.#waiting).filter(isWaiting).length + this.#oob.filter(isWaiting).length;
   }
 
-  /** In-band commands that have not gone upstream, some of which may have an answer. */
-  get unsentCount(): number {
-    return this.#inBand.length - this.#waiting;
-  }
-
   /** @returns up to `most` commands that have not gone upstream and have no answer, out-of-band ones first. */
   firstWaiting(most: number): PendingCommand[] {
     const found: PendingCommand[] = [];

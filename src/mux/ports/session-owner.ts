@@ -28,8 +28,6 @@ export interface SessionOwner {
   readonly broker: DescriptorBroker;
   /** Whether the way to QEMU carries descriptors. */
   readonly carriesDescriptors: boolean;
-  /** Clients that are connected. */
-  readonly clientCount: number;
   /** How many commands of one client may be upstream at a time, in-band; and as many out-of-band. */
   readonly share: number;
   /** Whether QEMU closes files in fd sets that nobody has used when its last monitor closes (before 9.1). */

@@ -4,29 +4,25 @@ import { errorReply, genericError } from '../../qmp/message.js';
 import { bytesOf, copyWords } from '../../shared/bytes.js';
 import type { Session } from '../client/session.js';
 import type { PendingCommand } from '../commands/command.js';
-import type { InFlight } from '../commands/in-flight.js';
+import { type InFlight, WINDOW } from '../commands/in-flight.js';
 import type { Host, Link } from '../ports/link.js';
 import type { SessionOwner } from '../ports/session-owner.js';
 import { COPY_BELOW } from '../wire/outbox.js';
 import { reserve, slabView } from '../wire/slab.js';
 import { UpstreamOutbox } from '../wire/upstream-outbox.js';
-import { ENOUGH, Gathering } from './gathering.js';
-import type { Pacing } from './pacing.js';
 import { Scheduler } from './scheduler.js';
 
 /** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
 const UPSTREAM_BACKLOG = 64 * 1024;
-/** Bytes behind a command's wire form: up to nine digits, and the brace. */
-const ID_ROOM = 10;
+/** Bytes behind a command's wire form: up to three digits, and the brace. */
+const ID_ROOM = 4;
 
 export class Dispatcher {
   readonly #owner: SessionOwner;
   readonly #host: Host;
   readonly #pending: InFlight;
-  readonly #pacing: Pacing;
   readonly #mayMerge: boolean;
   readonly #scheduler = new Scheduler();
-  readonly #gathering = new Gathering();
   readonly #upstreamOut = new UpstreamOutbox();
   /** Dispatched in this turn, not yet written. */
   readonly #batch: PendingCommand[] = [];
@@ -34,14 +30,12 @@ export class Dispatcher {
 
   /**
    * @param pending where commands in flight are
-   * @param pacing says how many these may be
    * @param mayMerge whether identical queries that wait at the same time go upstream once
    */
-  constructor(owner: SessionOwner, host: Host, pending: InFlight, pacing: Pacing, mayMerge: boolean) {
+  constructor(owner: SessionOwner, host: Host, pending: InFlight, mayMerge: boolean) {
     this.#owner = owner;
     this.#host = host;
     this.#pending = pending;
-    this.#pacing = pacing;
     this.#mayMerge = mayMerge;
   }
 
@@ -72,7 +66,6 @@ export class Dispatcher {
   clear(): void {
     this.#upstreamOut.clear();
     this.#scheduler.clear();
-    this.#gathering.reset();
   }
 
   /**
@@ -87,8 +80,7 @@ export class Dispatcher {
       if (command === null) break;
       this.#stage(command);
     }
-    if (this.#isGathering()) this.#host.schedule();
-    else this.#dispatchInBand(link);
+    this.#dispatchInBand(link);
     if (this.#batch.length === 0) return;
     const trouble = this.#owner.observer?.flush() ?? null;
     if (trouble === null) {
@@ -98,18 +90,10 @@ export class Dispatcher {
     this.#batch.length = 0;
   }
 
-  /** Whether in-band commands wait for others to come. */
-  #isGathering(): boolean {
-    if (!this.#pacing.isFast) return false;
-    const waiting = this.#scheduler.countWaiting(ENOUGH);
-    return this.#gathering.isWorthwhile(this.#pending.inBandCount, waiting, this.#owner.clientCount, this.#sentAt);
-  }
-
   #dispatchInBand(link: Link): void {
-    const { window = this.#pacing.window } = link;
-    const { turn } = this.#pacing;
+    const { window = WINDOW } = link;
     while (this.#pending.hasInBandRoom(window) && link.backlog < UPSTREAM_BACKLOG && !this.#owner.broker.isDelicate) {
-      const command = this.#scheduler.nextInBand(turn);
+      const command = this.#scheduler.nextInBand();
       if (command === null) break;
       // The answer may have come while the command waited.
       if (command.isPlainQuery && this.#owner.answerFromCache(command)) continue;

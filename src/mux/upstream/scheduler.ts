@@ -1,7 +1,6 @@
 /**
- * Whose command goes upstream next: clients with a waiting command take turns, one command each (or a few, where they take no
- * time), so that a client that pipelines thousands delays another by no more than what is in flight. Out-of-band commands have a
- * turn of their own.
+ * Whose command goes upstream next: clients with a waiting command take turns, one command each, so that a client that
+ * pipelines thousands delays another by no more than what is in flight. Out-of-band commands take turns among themselves.
  */
 
 import type { Session } from '../client/session.js';
@@ -14,8 +13,6 @@ export class Scheduler {
   readonly #ring: Session[] = [];
   /** Clients with a waiting out-of-band command, next turn first. */
   readonly #oobRing: Session[] = [];
-  /** How many commands the client whose turn it is has had in it. */
-  #taken = 0;
 
   /** Puts a client in the ring; it is there once however often it is offered. */
   offer(session: Session): void {
@@ -31,19 +28,13 @@ export class Scheduler {
     this.#oobRing.push(session);
   }
 
-  /**
-   * @param most how many commands a client may have in one turn
-   * @returns the next in-band command, taken from its client's waiting ones; null when no client has any.
-   */
-  nextInBand(most: number): PendingCommand | null {
+  /** @returns the next in-band command, taken from its client's waiting ones; null when no client has any. */
+  nextInBand(): PendingCommand | null {
     for (;;) {
-      const session = this.#ring[0];
+      const session = this.#ring.shift();
       if (session === undefined) return null;
-      const command = session.commands.takeWaiting();
-      if (command !== null && ++this.#taken < most) return command;
-      this.#taken = 0;
-      this.#ring.shift();
       session.isInRing = false;
+      const command = session.commands.takeWaiting();
       if (command === null) continue;
       if (session.commands.hasWaiting) this.offer(session);
       return command;
@@ -70,7 +61,6 @@ export class Scheduler {
     for (let at = this.#ring.length - 1; at >= 0; at--) {
       const session = this.#ring[at];
       if (session === undefined || session.commands.hasWaiting) continue;
-      if (at === 0) this.#taken = 0;
       session.isInRing = false;
       this.#ring.splice(at, 1);
     }
@@ -94,22 +84,11 @@ export class Scheduler {
     return this.#ring.length > 0 || this.#oobRing.length > 0;
   }
 
-  /** @returns how many in-band commands of the clients in the ring have not gone upstream; no more than `most` are counted */
-  countWaiting(most: number): number {
-    let count = 0;
-    for (const session of this.#ring) {
-      count += session.commands.unsentCount;
-      if (count >= most) return most;
-    }
-    return count;
-  }
-
   /** Forgets everything: the upstream is gone. */
   clear(): void {
     for (const session of this.#ring) session.isInRing = false;
     for (const session of this.#oobRing) session.isInOobRing = false;
     this.#ring.length = 0;
-    this.#taken = 0;
     this.#oobRing.length = 0;
   }
 }

@@ -22,7 +22,6 @@ import type { Traffic } from '../ports/counters.js';
 import type { Link, UpstreamId } from '../ports/link.js';
 import type { Observer, ProbeView, UpstreamHealth } from '../ports/observer.js';
 import type { SeenTime } from '../ports/seen-time.js';
-import { SMALL_WINDOW } from './pacing.js';
 
 export interface ProbeOwner {
   readonly observer: Observer | null;
@@ -187,10 +186,7 @@ export class UpstreamProbe {
       if (this.#pending.oldestSentAt === null && this.#inBand === null) this.#askInBand(now);
       return;
     }
-    // Of a longer queue QEMU reads no further, and what it has not read it cannot answer.
-    const queued = this.#pending.inBandCount + (this.#inBand === null ? 0 : 1);
-    if (queued <= SMALL_WINDOW && !this.#owner.broker.isDelicateOob(now))
-      this.#oob = this.#send('query-yank', true, now);
+    if (!this.#owner.broker.isDelicateOob(now)) this.#oob = this.#send('query-yank', true, now);
   }
 
   #askInBand(now: number): void {

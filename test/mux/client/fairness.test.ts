@@ -73,7 +73,7 @@ describe('a client that floods', () => {
     assert.ok(answers <= 10);
   });
 
-  it('does not hold up the share of one that answers very fast', () => {
+  it('has no more upstream where QEMU answers very fast', () => {
     const world = World.running();
     const flooding = world.client().negotiate();
     world.client().negotiate();
@@ -82,17 +82,17 @@ describe('a client that floods', () => {
     for (let i = 0; i < 300; i++) {
       world.qemu.returns();
       world.settle();
+      assert.equal(world.qemu.waiting.length, 2);
     }
-    assert.ok(world.qemu.waiting.length > 7, `${world.qemu.waiting.length} in flight`);
   });
 
-  it('lets another one in after a few commands where QEMU is fast, and after each where it is not', () => {
+  it('lets another one in after each command, however fast QEMU is', () => {
     const world = World.running();
     const clients = [world.client().negotiate(), world.client().negotiate()];
     /** @returns how many commands of one client come in a row, at most, of those in flight */
     const longestRow = () => {
       for (const [index, client] of clients.entries()) client.send(flood(400).replaceAll('flood', `flood-${index}`));
-      // What was in flight before goes first: it was sent under other rules.
+      // What was in flight before goes first: it was sent before the other client had anything.
       for (let i = world.qemu.waiting.length; i > 0; i--) world.qemu.returns();
       world.settle();
       let longest = 0;
@@ -110,8 +110,7 @@ describe('a client that floods', () => {
       world.qemu.returns();
       world.settle();
     }
-    const many = longestRow();
-    assert.ok(many > 1 && many <= 16, `${many} in a row`);
+    assert.equal(longestRow(), 1);
   });
 });
 
