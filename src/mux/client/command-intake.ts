@@ -265,7 +265,7 @@ export class CommandIntake {
   }
 
   #newCommand(name: string): PendingCommand {
-    const command = PendingCommand.take(this.#session);
+    const command = new PendingCommand(this.#session);
     command.name = name;
     command.receivedAt = this.#receivedAt;
     command.raw = this.raw;

@@ -263,7 +263,7 @@ export class ClientCommands {
   }
 
   #answered(reply: Uint8Array): PendingCommand {
-    const command = PendingCommand.take(this.#session);
+    const command = new PendingCommand(this.#session);
     this.#setReply(command, [reply]);
     this.#hold(command, reply.length);
     return command;
@@ -326,7 +326,7 @@ export class ClientCommands {
     }
     for (const command of this.#queue.inBand) {
       if (command.stage === 'waiting') this.#owner.observer?.dropped?.(command, reason);
-      if (command.stage !== 'free') this.#release(command);
+      if (command.stage !== 'done') this.#release(command);
     }
     this.#queue.clear();
   }

@@ -151,7 +151,6 @@ export class ClientQueue {
     substitute.oob = command.oob;
     substitute.afterOob = command.afterOob;
     const queue = command.oob ? this.#oob : this.#inBand;
-    // Objects are used again, so this one may also lie among those that have left.
     queue[queue.indexOf(command, command.oob ? 0 : this.#head)] = substitute;
   }
 

@@ -1,4 +1,4 @@
-/** A command between the client that sent it and its answer. Objects are pooled: a busy monitor makes none. */
+/** A command between the client that sent it and its answer. */
 import { viewOf } from '../../shared/bytes.js';
 import type { ExtensionCall } from '../admin/extension.js';
 import type { Session } from '../client/session.js';
@@ -9,18 +9,16 @@ import type { ClientView, CommandView } from '../ports/observer.js';
 /**
  * Where a command stands. `waiting` in its client's queue; `inFlight` upstream; `answered` locally, its reply waiting for
  * the client's earlier answers; `running` is being carried out here; `abandoned` upstream, while its client has been given an error in place of the answer;
- * `free` in the pool.
+ * `done` when nobody waits for it.
  */
-export type CommandStage = 'free' | 'waiting' | 'inFlight' | 'answered' | 'running' | 'abandoned';
+export type CommandStage = 'waiting' | 'inFlight' | 'answered' | 'running' | 'abandoned' | 'done';
 
 const NOTHING = new Uint8Array(0);
 const NO_WIRE = viewOf(NOTHING);
 const NO_CHUNKS: readonly Uint8Array[] = [];
-const MOST_POOLED = 1024;
-const pool: PendingCommand[] = [];
 
 export class PendingCommand implements CommandView {
-  stage: CommandStage = 'free';
+  stage: CommandStage = 'waiting';
   name = '';
   oob = false;
   raw: Uint8Array = NOTHING;
@@ -54,14 +52,10 @@ export class PendingCommand implements CommandView {
   use: CommandDescriptors | null = null;
   /** Commands of other clients that get a copy of this one's reply. */
   followers: PendingCommand[] = NO_FOLLOWERS;
-  #session: Session | null = null;
+  #session: Session | null;
 
-  /** Takes a command from the pool for `session`. */
-  static take(session: Session): PendingCommand {
-    const command = pool.pop() ?? new PendingCommand();
-    command.#session = session;
-    command.stage = 'waiting';
-    return command;
+  constructor(session: Session) {
+    this.#session = session;
   }
 
   get session(): Session {
@@ -97,34 +91,19 @@ export class PendingCommand implements CommandView {
     this.wireEnd = 0;
   }
 
-  /** Gives the command back. Nobody may hold it any more. */
+  /** The command is through. Nobody may use it any more. */
   release(): void {
-    if (this.stage === 'free') throw new Error('a command is released twice');
-    this.stage = 'free';
-    // A pointer that is as it should be is not written again: each write is told to the garbage collector.
-    if (this.use !== null) {
-      this.use.release();
-      this.use = null;
-    }
+    if (this.stage === 'done') throw new Error('a command is released twice');
+    this.stage = 'done';
+    this.use?.release();
+    this.use = null;
     this.#session = null;
-    this.name = '';
-    this.oob = false;
-    if (this.raw !== NOTHING) this.raw = NOTHING;
+    // Its client's queue may have it for a while, among those that have left.
+    this.raw = NOTHING;
     this.idBytes = null;
-    this.idStart = 0;
-    this.idEnd = 0;
-    this.upstreamId = -1;
-    this.auditSeq = 0;
-    this.size = 0;
-    this.isTaken = false;
-    this.isWarned = false;
+    this.reply = NO_CHUNKS;
+    this.followers = NO_FOLLOWERS;
     this.forgetWire();
-    if (this.reply !== NO_CHUNKS) this.reply = NO_CHUNKS;
-    this.afterOob = 0;
-    this.isPlainQuery = false;
-    if (this.call !== null) this.call = null;
-    if (this.followers !== NO_FOLLOWERS) this.followers = NO_FOLLOWERS;
-    if (pool.length < MOST_POOLED) pool.push(this);
   }
 }
 

@@ -17,7 +17,7 @@ export function ownCommand(
   use: CommandDescriptors | null = null,
 ): PendingCommand {
   const head = `{"execute":"${name}"${args === '' ? '' : `,"arguments":${args}`},"id":`;
-  const command = PendingCommand.take(session);
+  const command = new PendingCommand(session);
   command.name = name;
   command.receivedAt = owner.now();
   if (owner.observer?.wantsRaw === true) command.raw = ascii(`${head}${ID}}`);

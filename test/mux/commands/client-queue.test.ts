@@ -9,7 +9,7 @@ import { World } from '../../support/world/world.js';
 const session = World.running().client().port as Session;
 
 function command(name: string, oob = false): PendingCommand {
-  const taken = PendingCommand.take(session);
+  const taken = new PendingCommand(session);
   taken.name = name;
   taken.oob = oob;
   return taken;
@@ -141,7 +141,7 @@ describe('the commands of a client', () => {
     assert.equal(nameOf(queue.next), 'b');
   });
 
-  it('can be replaced when they are objects that were used before in the same queue', () => {
+  it('can be replaced when they were in the same queue before', () => {
     const queue = queueOf('a', 'b');
     const again = send(queue);
     settle(queue, again);
