@@ -12,7 +12,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { LogIn } from '../libvirt/login.js';
-import { HOST, isUnverified, type SshPlace, sshCommand } from '../libvirt/ssh.js';
+import { HOST, isUnverified, type SshPlace, sshCommand } from './libvirt-ssh.js';
 
 /** Which way leads to a daemon. */
 export type LibvirtReach =
