@@ -11,7 +11,6 @@
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { LogIn } from '../libvirt/login.js';
 import { HOST, isUnverified, type SshPlace, sshCommand } from './libvirt-ssh.js';
 
 /** Which way leads to a daemon. */
@@ -33,6 +32,23 @@ export type LibvirtReach =
       /** Whether the daemon's certificate must be good. */
       readonly verifies: boolean;
     };
+
+/** A connection to a server: `unverified` when somebody else may be in the server's place, `clear` when anybody may read and write along. */
+export type Wire = 'private' | 'unverified' | 'clear';
+
+/** What a URI says about logging in. */
+export interface LogIn {
+  /** Whose credentials are looked up. */
+  readonly host: string;
+  /** The file they are in, if it is given. */
+  readonly file: string | null;
+  /** The way that must be taken, and for SASL the mechanism; null for whatever the daemon asks for. */
+  readonly way:
+    | { readonly kind: 'none' | 'polkit' }
+    | { readonly kind: 'sasl'; readonly mechanism: string | null }
+    | null;
+  readonly wire: Wire;
+}
 
 /** How a libvirt daemon is reached. */
 export interface LibvirtTarget {

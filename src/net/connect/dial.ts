@@ -6,21 +6,12 @@ import { describeSystemError, errorCode } from '../../system/listen-error.js';
 import type { DialAddress, TcpAddress, UnixAddress } from '../address/address.js';
 import { dialLibvirt } from '../libvirt/dial.js';
 import { CommandConnection } from '../link/command-connection.js';
-import { type Connection, SocketConnection } from '../link/connection.js';
+import { SocketConnection } from '../link/connection.js';
+import type { DialOutcome } from '../link/dial-outcome.js';
 import { SharedReader } from '../link/shared-reader.js';
 import { describeTcp, openTcp } from '../link/tcp.js';
 import { DEFAULT_KEEP_ALIVE, watchTcp } from '../link/tcp-watch.js';
 import { kindOf } from '../listen/socket-file.js';
-
-export interface DialOutcome {
-  connected(connection: Connection): void;
-  /** Short, without the address. */
-  failed(reason: string): void;
-  /** A line that an `exec:` command, or the ssh to a libvirt, wrote to its standard error. */
-  said(line: string, pid: number): void;
-  /** A file with a password is used that others can read, too. @param mode such as `0644` */
-  exposed(file: string, mode: string): void;
-}
 
 /**
  * Dials; one of `connected` and `failed` follows.

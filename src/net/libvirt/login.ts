@@ -1,23 +1,11 @@
 /** Logging in to a libvirt daemon, by the way that it asks for. */
+import type { LogIn } from '../address/libvirt-uri.js';
 import { Action, ask, demand, describeFault, isLogInRefused, LibvirtRefusal } from './calls.js';
 import { credentialsFile, exposedMode, readCredentials } from './credentials.js';
 import { type LibvirtRpc, Program, type RpcAnswer } from './rpc.js';
-import { chooseMechanism, type SaslExchange, type Wire } from './sasl.js';
+import { chooseMechanism } from './sasl.js';
+import type { SaslExchange } from './sasl-exchange.js';
 import { XdrReader, XdrWriter } from './xdr.js';
-
-/** What a URI says about logging in. */
-export interface LogIn {
-  /** Whose credentials are looked up. */
-  readonly host: string;
-  /** The file they are in, if it is given. */
-  readonly file: string | null;
-  /** The way that must be taken, and for SASL the mechanism; null for whatever the daemon asks for. */
-  readonly way:
-    | { readonly kind: 'none' | 'polkit' }
-    | { readonly kind: 'sasl'; readonly mechanism: string | null }
-    | null;
-  readonly wire: Wire;
-}
 
 /** Of src/remote/remote_protocol.x. */
 const Procedure = {

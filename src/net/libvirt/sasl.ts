@@ -1,23 +1,7 @@
 /** The mechanisms of SASL by which we can log in, and which of them is used. */
+import type { Wire } from '../address/libvirt-uri.js';
+import type { SaslExchange } from './sasl-exchange.js';
 import { ScramExchange } from './scram.js';
-
-export type SaslStep =
-  | { readonly ok: true; readonly bytes: Uint8Array }
-  /** What is wrong with the server's words. */
-  | { readonly ok: false; readonly problem: string };
-
-/** A log-in by one mechanism. */
-export interface SaslExchange {
-  /** What is said first. */
-  begin(): Uint8Array;
-  /** What is said to the server's words. */
-  answer(challenge: Uint8Array): Promise<SaslStep> | SaslStep;
-  /** Whether the server has proven all that it has to. */
-  readonly isSatisfied: boolean;
-}
-
-/** A connection to a server: `unverified` when somebody else may be in the server's place, `clear` when anybody may read and write along. */
-export type Wire = 'private' | 'unverified' | 'clear';
 
 /** Who logs in. */
 export interface Credentials {

@@ -4,7 +4,7 @@
  */
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { SaslExchange, SaslStep } from './sasl.js';
+import type { SaslExchange, SaslStep } from './sasl-exchange.js';
 
 /** Of RFC 5802 and 7677. With fewer, whoever is in the server's place could guess the password from our proof the faster. */
 const LEAST_ROUNDS = 4096;

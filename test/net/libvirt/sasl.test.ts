@@ -1,7 +1,8 @@
 /** The client's side of SASL: SCRAM by the examples of its RFCs, and what is said to whom. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chooseMechanism, type SaslStep } from '../../../dist/net/libvirt/sasl.js';
+import { chooseMechanism } from '../../../dist/net/libvirt/sasl.js';
+import type { SaslStep } from '../../../dist/net/libvirt/sasl-exchange.js';
 import { ScramExchange } from '../../../dist/net/libvirt/scram.js';
 
 const SHA1 = {
