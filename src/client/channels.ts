@@ -1,41 +1,12 @@
-/**
- * The channels of node:diagnostics_channel on which the client library tells what it does; see docs/reference/tracing.md. Messages are made only
- * when somebody listens.
- */
-import { channel, tracingChannel } from 'node:diagnostics_channel';
-import type { ConnectionError } from './errors.js';
-import type { Greeting } from './messages.js';
+/** The messages of the client library's diagnostics channels; see docs/reference/tracing.md. */
 import type { QmpClient } from './qmp-client.js';
+import type { ClosedMessage, CommandMessage, ConnectedMessage } from './tracing.js';
 
 /** The channels `qmpmux:qmp-client:…` and their messages. */
 export interface ClientChannels {
-  'qmpmux:qmp-client:connected': { readonly client: QmpClient; readonly where: string; readonly greeting: Greeting };
-  'qmpmux:qmp-client:closed': {
-    readonly client: QmpClient;
-    readonly where: string;
-    readonly error: ConnectionError | null;
-  };
+  'qmpmux:qmp-client:connected': ConnectedMessage<QmpClient>;
+  'qmpmux:qmp-client:closed': ClosedMessage<QmpClient>;
 }
 
-/** What the tracing channel `qmpmux:qmp-client:command` is told of one command; Node adds `result` or `error`. */
-export interface CommandTrace {
-  readonly client: QmpClient;
-  readonly where: string;
-  readonly command: string;
-  readonly oob: boolean;
-}
-
-export const connected = channel('qmpmux:qmp-client:connected');
-export const closed = channel('qmpmux:qmp-client:closed');
-/** Its channels are `tracing:qmpmux:qmp-client:command:start`, `:end`, `:asyncStart`, `:asyncEnd` and `:error`. */
-const command = tracingChannel<CommandTrace>('qmpmux:qmp-client:command');
-
-/** Runs a command and tells of it, if anyone listens. */
-export function traced<T>(trace: CommandTrace, run: () => Promise<T>): Promise<T> {
-  return command.tracePromise(run, trace);
-}
-
-/** Whether anyone wants to know of commands. */
-export function isTraced(): boolean {
-  return command.hasSubscribers;
-}
+/** What the tracing channel `qmpmux:qmp-client:command` is given of one command; Node adds `result` or `error`. */
+export type CommandTrace = CommandMessage<QmpClient>;

@@ -12,7 +12,6 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../qmp/json/value.js';
-import { closed, connected, isTraced, traced } from './channels.js';
 import { describeTarget, openStream, type QmpTarget } from './connect.js';
 import { ConnectionError, type ConnectionErrorCode, OobUnavailableError } from './errors.js';
 import { EventStreams } from './event-streams.js';
@@ -21,6 +20,7 @@ import { type Greeting, type QmpEvent, readEvent, readGreeting, returned } from 
 import type { ClientState, CommandOptions, ConnectOptions, EventsOptions } from './options.js';
 import { PacedReader } from './paced-reader.js';
 import { outlineReply, prepareCommand, type RawReply, restoreReply } from './raw-command.js';
+import { closed, connected, isTraced, traced } from './tracing.js';
 
 interface ClientEvents {
   event: [event: QmpEvent];
