@@ -9,6 +9,14 @@ import * as crypto from 'node:crypto';
 
 export const HASH_LENGTH = 64;
 export const FIRST_HASH = '0'.repeat(HASH_LENGTH);
+/** Where a log stands: the last record's number, and its hash if records are chained. */
+export interface Head {
+  readonly seq: number;
+  readonly hash: string | null;
+}
+
+export const EMPTY_HEAD: Head = { seq: 0, hash: null };
+
 /** What stands between a line's content and its hash. */
 export const HASH_MEMBER = ',"hash":"';
 /** What ends a line with a hash, newline included. */

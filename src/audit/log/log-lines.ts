@@ -3,7 +3,7 @@ import split2 from 'split2';
 import { AuditReadError, systemReason } from './errors.js';
 import { LineGate, type LongLine, type Piece } from './line-gate.js';
 import { type BytesOptions, logBytes } from './log-bytes.js';
-import { memberText } from './record.js';
+import { memberText } from './member-text.js';
 
 export type { Progress } from './log-bytes.js';
 

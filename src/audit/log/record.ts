@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../
 import { HASH_LENGTH, HASH_MEMBER } from './chain.js';
 import { isKind, type Kind } from './kinds.js';
 import type { LogLine } from './log-lines.js';
+import { memberText, structureOf } from './member-text.js';
 
 export interface AuditRecord {
   readonly seq: number;
@@ -14,10 +15,6 @@ export interface AuditRecord {
   /** All members, these included; integers are exact. */
   readonly members: JsonObject;
 }
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
 
 /** A longer line is looked through before it is parsed, in characters. */
 const LONG = 1024 * 1024;
@@ -78,17 +75,6 @@ function beginningOfRecord(line: string, length: number): AuditRecord | null {
   return asRecord({ ...members, text, cut: { length } });
 }
 
-/** @returns how many objects, arrays and commas a JSON text has outside of strings. */
-function structureOf(text: string): number {
-  let count = 0;
-  for (let at = 0; at < text.length; at++) {
-    const unit = text.charCodeAt(at);
-    if (unit === QUOTE) at = stringEnd(text, at) - 1;
-    else if (unit === COMMA || (unit & 0xdf) === 0x5b) count++;
-  }
-  return count;
-}
-
 /** @returns a member that is text, or null. */
 export function textOf(record: AuditRecord, name: string): string | null {
   const value = record.members[name];
@@ -105,22 +91,6 @@ export function numberOf(record: AuditRecord, name: string): number | null {
 export function objectOf(record: AuditRecord, name: string): JsonObject | null {
   const value: JsonValue | undefined = record.members[name];
   return isJsonObject(value) ? value : null;
-}
-
-/**
- * @param name of a member of the record in `line`, which is one
- * @returns the member's value as it is written there, or null
- */
-export function memberText(line: string, name: string): string | null {
-  const key = JSON.stringify(name);
-  for (let at = 1; at < line.length; ) {
-    const keyEnd = stringEnd(line, at);
-    const end = valueEnd(line, keyEnd + 1);
-    if (line.startsWith(key, at) && keyEnd === at + key.length) return line.slice(keyEnd + 1, end);
-    // A comma, or the end.
-    at = end + 1;
-  }
-  return null;
 }
 
 /** @returns the exact bytes of the message of the record in `line`, if they were kept whole and nothing was removed from them. */
@@ -151,33 +121,4 @@ function messageText(line: string, record: AuditRecord): string {
   if (typeof id === 'object' || reply !== undefined || redacted !== undefined) return memberText(line, 'message') ?? '';
   const start = line.indexOf(MESSAGE) + MESSAGE.length;
   return line.slice(start, hash === undefined ? -1 : -(HASH_MEMBER.length + HASH_LENGTH + 2));
-}
-
-/** @returns the end of the string that begins at `at`. */
-function stringEnd(line: string, at: number): number {
-  for (let close = line.indexOf('"', at + 1); close >= 0; close = line.indexOf('"', close + 1)) {
-    let backslashes = 0;
-    while (line.charCodeAt(close - 1 - backslashes) === BACKSLASH) backslashes++;
-    if (backslashes % 2 === 0) return close + 1;
-  }
-  return line.length;
-}
-
-/** @returns the end of the value that begins at `at`. */
-function valueEnd(line: string, at: number): number {
-  let depth = 0;
-  for (let i = at; i < line.length; i++) {
-    const unit = line.charCodeAt(i);
-    if (unit === QUOTE) i = stringEnd(line, i) - 1;
-    // Brackets and braces differ in a bit.
-    else if ((unit & 0xdf) === 0x5b) depth++;
-    else if ((unit & 0xdf) === 0x5d) {
-      if (depth === 0) return i;
-      depth--;
-    } else if (unit === COMMA && depth === 0) return i;
-    else continue;
-    // A string, an object or a list has ended, or is still open.
-    if (depth === 0) return i + 1;
-  }
-  return line.length;
 }

@@ -5,12 +5,12 @@
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { isJsonObject } from '../../qmp/json/value.js';
+import type { Head } from '../log/chain.js';
 import { AuditReadError, systemCode, systemReason } from '../log/errors.js';
 import { type Access, accessTo } from '../log/log-bytes.js';
 import { lineBatches } from '../log/log-lines.js';
 import { readLastHead } from '../log/log-tail.js';
 import { type AuditRecord, recordOf } from '../log/record.js';
-import type { Head } from '../write/audit-log.js';
 import { timeOf } from './moment.js';
 
 /** A file of a log. */

@@ -4,7 +4,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../qmp/json/value.js';
-import { type AuditRecord, exactMessage, memberText, numberOf, parseRecord, textOf } from '../log/record.js';
+import { memberText } from '../log/member-text.js';
+import { type AuditRecord, exactMessage, numberOf, parseRecord, textOf } from '../log/record.js';
 import { type Filter, matches } from './filter.js';
 import { isStart } from './join-replies.js';
 import { brief } from './line-format.js';

@@ -3,11 +3,10 @@
  * have answers. What is wrong is told with its place. One pass, in memory bounded by the commands in flight.
  */
 import { createHash } from 'node:crypto';
-import { checkLink, FIRST_HASH, HASH_LENGTH, type LinkVerdict } from '../log/chain.js';
+import { checkLink, FIRST_HASH, HASH_LENGTH, type Head, type LinkVerdict } from '../log/chain.js';
 import type { LongLine } from '../log/line-gate.js';
 import type { LogLine } from '../log/log-lines.js';
 import { type AuditRecord, numberOf, objectOf, recordOf, textOf } from '../log/record.js';
-import type { Head } from '../write/audit-log.js';
 import { isOfSameClient, isStart } from './join-replies.js';
 import { timeOf } from './moment.js';
 import { isSetBack } from './seek.js';

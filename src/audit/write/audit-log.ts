@@ -10,7 +10,7 @@
  */
 
 import { ShortText, viewOf } from '../../shared/bytes.js';
-import { chainHash, FIRST_HASH, HASH_MEMBER, LINE_END, TAIL_LENGTH } from '../log/chain.js';
+import { chainHash, EMPTY_HEAD, FIRST_HASH, HASH_MEMBER, type Head, LINE_END, TAIL_LENGTH } from '../log/chain.js';
 import { type Kind, type LeftOut, NOTHING_LEFT_OUT } from '../log/kinds.js';
 import { LeftOutCommands } from '../log/left-out.js';
 import { LineBuffer } from '../log/line-buffer.js';
@@ -19,14 +19,6 @@ import { Clock, type TimeSource } from './clock.js';
 
 /** The version of the record's schema, in every record. */
 export const SCHEMA_VERSION = 1;
-
-/** Where a log stands: the last record's number, and its hash if records are chained. */
-export interface Head {
-  readonly seq: number;
-  readonly hash: string | null;
-}
-
-export const EMPTY_HEAD: Head = { seq: 0, hash: null };
 
 /** What has gone wrong since the log was opened. */
 export interface AuditFigures {

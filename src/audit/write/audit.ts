@@ -1,5 +1,6 @@
 /** The audit log of one daemon, from settings to observers. */
 import { closeSync, fstatSync } from 'node:fs';
+import { EMPTY_HEAD, type Head } from '../log/chain.js';
 import { AuditOpenError, systemReason } from '../log/errors.js';
 import { openLogFile } from '../log/log-place.js';
 import { readPredecessor, readTail, type Tail } from '../log/log-tail.js';
@@ -7,7 +8,7 @@ import type { Report, Sink, Tap } from '../log/sink.js';
 import { Redactor } from '../redact/redaction.js';
 import { keyOfLog, SecretMarks } from '../redact/secret-mark.js';
 import { AuditFile } from './audit-file.js';
-import { type AuditFigures, AuditLog, EMPTY_HEAD, type Head } from './audit-log.js';
+import { type AuditFigures, AuditLog } from './audit-log.js';
 import { systemTime } from './clock.js';
 import { FileLock } from './file-lock.js';
 import { Recorder } from './recorder.js';

@@ -179,8 +179,8 @@ function isBlank(unit: number): boolean {
   return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
 }
 
-/** Where the string that opens at `open` closes, or -1. */
-function closingQuote(text: string, open: number): number {
+/** @returns where the string of JSON that opens at `open` closes, or -1 */
+export function closingQuote(text: string, open: number): number {
   let close = open;
   for (;;) {
     close = text.indexOf('"', close + 1);

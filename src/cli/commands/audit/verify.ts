@@ -1,5 +1,6 @@
 /** `qmpmux audit verify`: whether a log is whole. */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import type { Head } from '../../../audit/log/chain.js';
 import { AuditReadError, systemReason } from '../../../audit/log/errors.js';
 import { lineBatches } from '../../../audit/log/log-lines.js';
 import {
@@ -10,7 +11,6 @@ import {
   Verifier,
   type VerifyResult,
 } from '../../../audit/read/verify.js';
-import type { Head } from '../../../audit/write/audit-log.js';
 import { printable } from '../../../shared/printable.js';
 import { EXIT } from '../../framework/exit-code.js';
 import { subcommand, UsageError } from '../../framework/subcommand.js';
