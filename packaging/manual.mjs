@@ -6,8 +6,8 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { commandsDocument } from '../dist/cli/command-tables.js';
-import { loadCommands } from '../dist/cli/command-tree.js';
 import { completionScript } from '../dist/cli/commands/completion-scripts.js';
+import { loadCommands } from '../dist/cli/framework/command-tree.js';
 import { manualPages } from '../dist/cli/manual-pages.js';
 
 const ROOT = resolve(fileURLToPath(import.meta.url), '../..');

@@ -1,5 +1,5 @@
 /** docs/reference/commands.md: a table of the commands, and a section for each with its options and examples. */
-import { type CommandTree, optionsOf } from './command-tree.js';
+import { type CommandTree, optionsOf } from './framework/command-tree.js';
 
 function cell(text: string): string {
   return text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll(/\s+/g, ' ');

@@ -159,7 +159,7 @@ describe('help', () => {
       'compile-cache',
       'framework/exit-code',
       'framework/output',
-      'framework/parse-argv',
+      'framework/command-line',
       'framework/subcommand',
       'help',
       'main',

@@ -7,7 +7,7 @@ import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { commandsDocument } from '../../dist/cli/command-tables.js';
-import { type CommandTree, loadCommands, optionsOf } from '../../dist/cli/command-tree.js';
+import { type CommandTree, loadCommands, optionsOf } from '../../dist/cli/framework/command-tree.js';
 import { manualPages, roff } from '../../dist/cli/manual-pages.js';
 import { missing } from '../support/daemon/programs.js';
 import { scratch } from '../support/files/scratch.js';

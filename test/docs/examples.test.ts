@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type CommandLeaf, loadCommands } from '../../dist/cli/command-tree.js';
+import { type CommandLeaf, loadCommands } from '../../dist/cli/framework/command-tree.js';
 import { startDaemon } from '../support/daemon/daemon.js';
 import { type Finished, finished } from '../support/daemon/run-qmpmux.js';
 import { scratch, suiteScope } from '../support/files/scratch.js';

@@ -1,5 +1,5 @@
 /** Completion for shells, made of the same table as the help: names of subcommands, their options, and values that are known. */
-import { type CommandTree, type OptionText, optionsOf } from '../command-tree.js';
+import { type CommandTree, type OptionText, optionsOf } from '../framework/command-tree.js';
 
 export const SHELLS = ['bash', 'zsh'] as const;
 export type Shell = (typeof SHELLS)[number];

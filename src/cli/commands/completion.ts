@@ -1,6 +1,6 @@
 /** `qmpmux completion`: a script that makes a shell complete what is typed behind `qmpmux`. */
 import { suggestion } from '../../shared/spelling.js';
-import { loadCommands } from '../command-tree.js';
+import { loadCommands } from '../framework/command-tree.js';
 import { EXIT } from '../framework/exit-code.js';
 import { subcommand, UsageError } from '../framework/subcommand.js';
 import { completionScript, SHELLS } from './completion-scripts.js';

@@ -2,7 +2,7 @@
 import type { QmpTarget } from '../../client/connect.js';
 import { type DialAddress, formatAddress, type LibvirtAddress } from '../../net/address/address.js';
 import { parseUpstream } from '../../net/address/address-parser.js';
-import { DEFAULT_ADDRESS, isAddress } from './parse-argv.js';
+import { DEFAULT_ADDRESS, isAddress } from './command-line.js';
 import { UsageError } from './subcommand.js';
 
 /** For the notes of the subcommands that take an address. */

@@ -1,6 +1,7 @@
 /** All that can be typed behind `qmpmux`, loaded: what manual pages, completion scripts and tables of options are made of. */
-import type { OptionTable, Subcommand } from './framework/subcommand.js';
-import { SUBCOMMANDS } from './subcommands.js';
+
+import { SUBCOMMANDS } from '../subcommands.js';
+import type { OptionTable, Subcommand } from './subcommand.js';
 
 export interface CommandLeaf {
   /** `audit show`. */

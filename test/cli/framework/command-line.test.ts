@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isAddress, protectCommand, readWords } from '../../../dist/cli/framework/parse-argv.js';
+import { isAddress, protectCommand, readWords } from '../../../dist/cli/framework/command-line.js';
 import { type Subcommand, subcommand } from '../../../dist/cli/framework/subcommand.js';
 import { runWithYargs } from '../../../dist/cli/help.js';
 
