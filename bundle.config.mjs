@@ -9,13 +9,14 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { madeFrom } from './dist/cli/main-bundle.js';
+import { shippedPackages } from './packaging/shipped.mjs';
 
 const ROOT = resolve(fileURLToPath(import.meta.url), '..');
 const DIST = join(ROOT, 'dist');
 const FOLDER = join(DIST, 'bundle');
 
-/** Not in the bundle: what has machine code, and what only help, a terminal, a config file, logs and metrics need. */
-const OUTSIDE = ['@colors/colors', 'koffi', 'pino-pretty', 'prom-client', 'smol-toml', 'split2', 'valibot', 'yargs'];
+/** Not in the bundle: what has machine code, and what only a terminal, a config file, logs and metrics need. */
+const OUTSIDE = ['@colors/colors', 'koffi', 'pino-pretty', 'prom-client', 'smol-toml', 'split2', 'valibot'];
 
 /** The modules ask where they lie, to find files beside them. */
 const places = {
@@ -62,31 +63,18 @@ async function bundle() {
     logLevel: 'warning',
     absWorkingDir: ROOT,
   });
-  writeFileSync(join(FOLDER, 'licenses.txt'), licences(Object.keys(metafile.inputs)));
+  checkLicences(Object.keys(metafile.inputs));
   writeFileSync(join(FOLDER, 'made-from'), madeFrom(DIST) ?? '');
 }
 
-/** @returns the licences of the packages that files in the bundle are from. */
-function licences(files) {
-  const packages = new Set(files.flatMap((file) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []));
-  const texts = [...packages]
-    .toSorted((a, b) => a.localeCompare(b))
-    .map((folder) => {
-      const { name, version, license } = JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'));
-      return `${name} ${version} (${license})\n\n${licenceText(join(ROOT, folder))}`;
-    });
-  return `These files contain these packages:\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`;
-}
-
-function licenceText(folder) {
-  for (const name of ['LICENSE', 'LICENSE.md', 'LICENCE', 'license']) {
-    try {
-      return readFileSync(join(folder, name), 'utf8');
-    } catch {
-      // under another name
-    }
+/** Fails where a file is from a package that dist/licences.txt would not name. @param files below the root */
+function checkLicences(files) {
+  const shipped = new Set(shippedPackages().map(({ path }) => path));
+  for (const file of files) {
+    const folder = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0];
+    if (folder !== undefined && !shipped.has(folder))
+      throw new Error(`the bundle has ${file}, which is in no dependency`);
   }
-  throw new Error(`no licence in ${folder}`);
 }
 
 await bundle();

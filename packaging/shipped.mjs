@@ -45,9 +45,17 @@ export function licenceText({ path }) {
   return null;
 }
 
+/** @returns the packages and their licences in short, and then in full */
 function licenceList(packages) {
-  const rows = packages.map(({ name, version, licence }) => `${name} ${version}: ${licence}`);
-  return `Packages that qmpmux needs at run time or has in its bundle, each with its licence.\n\n${[...new Set(rows)].toSorted((one, other) => one.localeCompare(other)).join('\n')}\n`;
+  const sorted = packages.toSorted((one, other) => referenceOf(one).localeCompare(referenceOf(other)));
+  const rows = sorted.map(({ name, version, licence }) => `${name} ${version}: ${licence}`);
+  const texts = sorted.map((each) => {
+    const text = licenceText(each) ?? `Its package.json says: ${each.licence}`;
+    return `${each.name} ${each.version} (${each.licence})\n\n${text}`;
+  });
+  const about = 'Packages that qmpmux needs at run time or has in its bundle, each with its licence.';
+  const rule = `\n\n${'-'.repeat(80)}\n\n`;
+  return `${[`${about}\n\n${[...new Set(rows)].join('\n')}`, ...new Set(texts)].join(rule)}\n`;
 }
 
 /** @returns the bill in CycloneDX 1.5: from the lock file alone, so that every npm will do, and the same sources give the same bill */
