@@ -7,8 +7,8 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { commandsDocument } from '../dist/cli/command-tables.js';
 import { completionScript } from '../dist/cli/commands/completion-scripts.js';
-import { loadCommands } from '../dist/cli/framework/command-tree.js';
 import { manualPages } from '../dist/cli/manual-pages.js';
+import { loadCommands } from '../dist/cli/subcommands.js';
 
 const ROOT = resolve(fileURLToPath(import.meta.url), '../..');
 const tree = await loadCommands();

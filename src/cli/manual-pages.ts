@@ -1,6 +1,7 @@
 /** The manual pages, in roff, made of what the help is made of: qmpmux(1) and one for each subcommand. */
 import { packageVersion } from '../system/version.js';
-import { type CommandLeaf, type CommandTree, optionsOf } from './framework/command-tree.js';
+import { type CommandLeaf, type CommandTree } from './framework/command-tree.js';
+import { optionsOf } from './framework/subcommand.js';
 
 /** @returns text in which nothing is a request or an escape of roff's */
 export function roff(text: string): string {

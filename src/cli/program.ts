@@ -5,48 +5,63 @@ import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { LineSink } from '../daemon/observe/line-sink.js';
 import { QmpmuxError } from '../shared/errors.js';
-import { DEFAULT_ADDRESS, protectCommand, readWords } from './framework/command-line.js';
+import { packageVersion } from '../system/version.js';
+import { readCommandLine } from './framework/command-line.js';
+import { findCommand, type Group } from './framework/command-tree.js';
 import { EXIT, exitCodeOf } from './framework/exit-code.js';
 import { guardOutput, watchTerminal } from './framework/output.js';
-import { type Subcommand, UsageError } from './framework/subcommand.js';
+import { UsageError } from './framework/subcommand.js';
 import { textFor, writeProblem as writeToErrors } from './screen/screen-text.js';
-import { findSubcommand } from './subcommands.js';
+import { PROGRAM } from './subcommands.js';
 
 const STDERR = 2;
 
-/** The subcommand of this command line, once it is loaded. */
-let loaded: Subcommand | null = null;
+/** The name of the subcommand, or the group of them, that the command line leads to; empty until it is known. */
+let place = '';
 
 /** @returns the exit code. */
 async function main(given: readonly string[]): Promise<number> {
   // `qmpmux help serve` is asked of many programs.
-  const words = given[0] === 'help' && given.length > 1 ? [...given.slice(1), '--help'] : given;
-  if (words.length === 0) {
-    await runWithYargs(['--help']);
-    return EXIT.usage;
-  }
-  const found = findSubcommand(words);
-  if (found === null) return runWithYargs(words);
-  nameProcess(found.name.join(' '));
-  loaded = await found.entry.load();
+  const words = given[0] === 'help' ? [...given.filter((word) => word !== 'help'), '--help'] : given;
+  const { name, found, rest } = findCommand(PROGRAM, words);
+  place = name;
+  if ('commands' in found) return answerGroup(found, rest);
+  nameProcess(name);
+  const command = await found.load();
   // The daemon serves clients, whoever looks at it.
-  if (loaded.name !== 'serve') watchTerminal();
-  const rest = protectCommand(loaded, found.rest, DEFAULT_ADDRESS !== null);
-  const read = readWords(loaded, rest);
-  return read === null ? runWithYargs([...found.name, ...rest]) : loaded.run(read.flags, read.operands);
+  if (name !== 'serve') watchTerminal();
+  const line = readCommandLine(command, rest);
+  if (line.kind === 'run') return command.run(line.flags, line.operands);
+  return line.kind === 'version' ? printVersion() : print((await loadHelp()).commandHelp(found.summary, command));
 }
 
-async function runWithYargs(words: readonly string[]): Promise<number> {
-  const help = await import('./help.js');
-  return help.runWithYargs(words, loaded);
+/** Words that name no subcommand: help and version are all there is. @returns the exit code. @throws UsageError */
+async function answerGroup(group: Group, words: readonly string[]): Promise<number> {
+  const line = readCommandLine({ options: {} }, words);
+  if (line.kind === 'version') return printVersion();
+  const isBare = place === '' && words.length === 0;
+  if (line.kind === 'run' && !isBare) throw new UsageError(`name a command: ${Object.keys(group.commands).join(', ')}`);
+  await print((await loadHelp()).groupHelp(place, group));
+  return isBare ? EXIT.usage : EXIT.ok;
+}
+
+const loadHelp = () => import('./framework/help.js');
+
+async function print(text: string | Promise<string>): Promise<number> {
+  process.stdout.write(`${await text}\n`);
+  return EXIT.ok;
+}
+
+function printVersion(): Promise<number> {
+  return print(`qmpmux ${packageVersion()}`);
 }
 
 function tell(error: unknown): void {
   if (!(error instanceof QmpmuxError)) {
-    writeProblem(`internal error, please report it: ${error instanceof Error ? error.stack : String(error)}`);
+    writeProblem(`a fault of qmpmux itself: ${error instanceof Error ? error.stack : String(error)}`);
     return;
   }
-  const hint = error instanceof UsageError ? ` (see qmpmux${loaded === null ? '' : ` ${loaded.name}`} --help)` : '';
+  const hint = error instanceof UsageError ? ` (see qmpmux${place === '' ? '' : ` ${place}`} --help)` : '';
   writeProblem(`${error.message}${hint}`);
 }
 
@@ -58,7 +73,7 @@ function nameProcess(command: string): void {
 
 /** The daemon's own standard error may be one that takes nothing, and it ends all the same. */
 function writeProblem(text: string): void {
-  if (loaded?.name === 'serve') new LineSink(STDERR).write(`qmpmux: ${textFor(process.stderr, text)}\n`);
+  if (place === 'serve') new LineSink(STDERR).write(`qmpmux: ${textFor(process.stderr, text)}\n`);
   else writeToErrors(text);
 }
 

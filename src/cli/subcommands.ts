@@ -1,16 +1,5 @@
 /** All subcommands, by name: what each is for, and how to load it. Nothing of them is loaded here. */
-import type { Subcommand } from './framework/subcommand.js';
-
-export interface Entry {
-  readonly summary: string;
-  readonly load: () => Promise<Subcommand>;
-}
-
-/** Subcommands of one subject: `qmpmux audit show …`. */
-export interface Group {
-  readonly summary: string;
-  readonly commands: Readonly<Record<string, Entry>>;
-}
+import { type CommandTree, type Entry, type Group, loadTree } from './framework/command-tree.js';
 
 /** In the order of the help. */
 export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
@@ -60,7 +49,7 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
   },
   completion: {
     summary: 'print the completion script for bash or zsh',
-    load: async () => (await import('./commands/completion.js')).completion,
+    load: async () => (await import('./commands/completion.js')).completion(loadCommands),
   },
   policy: {
     summary: 'check what a policy allows: test',
@@ -103,25 +92,12 @@ export const SUBCOMMANDS: Readonly<Record<string, Entry | Group>> = {
   },
 };
 
-/** A command line whose subcommand is known. */
-export interface Found {
-  readonly entry: Entry;
-  /** The one or two words that name it. */
-  readonly name: readonly string[];
-  /** All other words, in their order. */
-  readonly rest: readonly string[];
-}
+/** The root of all. */
+export const PROGRAM: Group = {
+  summary: 'share the one QMP monitor of a QEMU virtual machine among many clients',
+  commands: SUBCOMMANDS,
+};
 
-/** @returns null where the words do not begin with a subcommand's name, options aside. */
-export function findSubcommand(words: readonly string[]): Found | null {
-  const at = words.findIndex((word) => !word.startsWith('-'));
-  const name = words[at] ?? '';
-  const entry = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
-  if (entry === undefined) return null;
-  const rest = words.toSpliced(at, 1);
-  if ('load' in entry) return { entry, name: [name], rest };
-  const innerAt = rest.findIndex((word) => !word.startsWith('-'));
-  const inner = rest[innerAt] ?? '';
-  const leaf = Object.hasOwn(entry.commands, inner) ? entry.commands[inner] : undefined;
-  return leaf === undefined ? null : { entry: leaf, name: [name, inner], rest: rest.toSpliced(innerAt, 1) };
+export function loadCommands(): Promise<CommandTree> {
+  return loadTree(PROGRAM);
 }

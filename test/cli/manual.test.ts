@@ -7,8 +7,10 @@ import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { commandsDocument } from '../../dist/cli/command-tables.js';
-import { type CommandTree, loadCommands, optionsOf } from '../../dist/cli/framework/command-tree.js';
+import type { CommandTree } from '../../dist/cli/framework/command-tree.js';
+import { optionsOf } from '../../dist/cli/framework/subcommand.js';
 import { manualPages, roff } from '../../dist/cli/manual-pages.js';
+import { loadCommands } from '../../dist/cli/subcommands.js';
 import { missing } from '../support/daemon/programs.js';
 import { scratch } from '../support/files/scratch.js';
 
@@ -59,6 +61,13 @@ describe('the manual', () => {
         for (const [line] of command.examples) {
           // In one piece, so that it can be pasted.
           assert.ok(stdout.includes(`\n    ${line.replaceAll('$0', 'qmpmux')}\n`), line);
+        }
+        for (const note of command.notes.split('\n')) {
+          assert.ok(help.includes(squeezed(note)), note);
+          // A paragraph: no sentence begins in one and ends in the next.
+          assert.match(note, /^[^a-z]/, name);
+          const [beginning = ''] = /^.{1,20}(?= )/.exec(note) ?? [];
+          assert.ok(stdout.includes(`\n  ${beginning}`), note);
         }
         assert.ok(help.toLowerCase().includes(squeezed(summary).toLowerCase()), summary);
       }),

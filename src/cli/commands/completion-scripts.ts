@@ -1,5 +1,6 @@
 /** Completion for shells, made of the same table as the help: names of subcommands, their options, and values that are known. */
-import { type CommandTree, type OptionText, optionsOf } from '../framework/command-tree.js';
+import type { CommandTree } from '../framework/command-tree.js';
+import { type OptionText, optionsOf } from '../framework/subcommand.js';
 
 export const SHELLS = ['bash', 'zsh'] as const;
 export type Shell = (typeof SHELLS)[number];

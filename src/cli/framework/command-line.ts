@@ -1,10 +1,12 @@
 /**
- * The words of a command line, read without yargs, whose loading takes longer than most commands run. Node's own parser reads what
- * is in order; anything else (help, a mistake) is left to yargs, which has the words for it.
+ * The one reader of command lines, by the parser that yargs is built on. yargs itself takes longer to load than most commands run, so it is
+ * loaded for help alone (help.ts). Nothing is guessed: a word stays the text that was typed, an option has the one name it is given, and what
+ * the parser would pass over is an error here.
  */
-import { type ParseArgsConfig, parseArgs } from 'node:util';
+import Parser from 'yargs-parser';
 import { SCHEMES } from '../../net/address/address-words.js';
-import type { OptionTable, Subcommand } from './subcommand.js';
+import { nearest } from '../../shared/spelling.js';
+import { COMMON_OPTIONS, type OptionTable, type Subcommand, UsageError } from './subcommand.js';
 
 /** What QMPMUX_SOCKET says; null when it is not set, or empty. */
 export const DEFAULT_ADDRESS: string | null = process.env['QMPMUX_SOCKET'] || null;
@@ -16,68 +18,122 @@ export function isAddress(word: string): boolean {
   return scheme !== undefined && SCHEMES.has(scheme.toLowerCase());
 }
 
-type Flag = string | boolean | number | (string | boolean)[];
+type Flag = string | boolean | number | readonly string[];
 
-/** A command line in order. An option that was not given is not in `flags`. */
-export interface PlainWords {
-  readonly flags: Readonly<Record<string, Flag | undefined>>;
-  readonly operands: readonly string[];
-}
-
-type ParserOptions = NonNullable<ParseArgsConfig['options']>;
-
-function parserOptions(table: OptionTable): ParserOptions {
-  const options: ParserOptions = {};
-  for (const [name, { type, array, alias }] of Object.entries(table)) {
-    options[name] = {
-      type: type === 'boolean' ? 'boolean' : 'string',
-      multiple: array === true,
-      ...(typeof alias === 'string' && alias.length === 1 ? { short: alias } : {}),
+/** What a command line asks for. An option that was not given, and has no default, is not in `flags`. */
+export type CommandLine =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | {
+      readonly kind: 'run';
+      readonly flags: Readonly<Record<string, Flag | undefined>>;
+      readonly operands: readonly string[];
     };
-  }
-  return options;
-}
-
-/** @returns null when it is not in order as far as can be told here. */
-export function readWords(command: Subcommand, words: readonly string[]): PlainWords | null {
-  try {
-    const { values, positionals, tokens } = parseArgs({
-      args: [...words],
-      options: parserOptions(command.options),
-      allowPositionals: (command.operands ?? 'none') !== 'none',
-      tokens: true,
-    });
-    const given = tokens.filter(({ kind }) => kind === 'option').map((token) => ('name' in token ? token.name : ''));
-    const flags: Record<string, Flag | undefined> = { ...values };
-    for (const [name, option] of Object.entries(command.options)) {
-      if (option.array !== true && given.indexOf(name) !== given.lastIndexOf(name)) return null;
-      const value = flags[name] ?? option.default;
-      if (value === undefined) continue;
-      flags[name] = option.type === 'number' ? Number(value) : value;
-      if (Number.isNaN(flags[name])) return null;
-    }
-    return { flags, operands: positionals };
-  } catch {
-    return null;
-  }
-}
 
 /**
- * Marks, by `--`, where a monitor's command begins whose words are not ours to read, though they look like options.
- * @param hasDefault whether the address may be missing
+ * @param words those behind the command's name
+ * @param hasDefault whether the address among the operands may be missing
+ * @throws UsageError
  */
-export function protectCommand(command: Subcommand, words: readonly string[], hasDefault: boolean): readonly string[] {
-  if (command.operands !== 'command') return words;
-  const { tokens } = parseArgs({
-    args: [...words],
-    options: parserOptions(command.options),
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
-  });
-  const [first, second] = tokens.filter((token) => token.kind === 'positional');
-  const start = first !== undefined && hasDefault && !isAddress(first.value) ? first : second;
-  const terminator = tokens.find(({ kind }) => kind === 'option-terminator');
-  if (start === undefined || (terminator !== undefined && terminator.index < start.index)) return words;
-  return [...words.slice(0, start.index), '--', ...words.slice(start.index)];
+export function readCommandLine(
+  command: Pick<Subcommand, 'options' | 'operands'>,
+  words: readonly string[],
+  hasDefault: boolean = DEFAULT_ADDRESS !== null,
+): CommandLine {
+  const table = { ...command.options, ...COMMON_OPTIONS };
+  const { options, operands, wrong } =
+    command.operands === 'command' ? parseWithCommand(table, words, hasDefault) : parse(table, words, false);
+  if (options.has('help')) return { kind: 'help' };
+  if (options.has('version')) return { kind: 'version' };
+  if (wrong !== null)
+    throw new UsageError(`--${wrong} ${table[wrong]?.type === 'boolean' ? 'takes no' : 'needs a'} value`);
+  const flags: Record<string, Flag | undefined> = {};
+  for (const [name, values] of options) {
+    const option = Object.hasOwn(table, name) ? table[name] : undefined;
+    if (option === undefined) throw new UsageError(describeUnknown(name, words, Object.keys(table)));
+    if (option.type === 'boolean') flags[name] = true;
+    else if (option.array === true) flags[name] = values;
+    else if (values.length > 1) throw new UsageError(`--${name} is given more than once`);
+    else flags[name] = option.type === 'number' ? toNumber(name, values[0] ?? '') : values[0];
+  }
+  for (const [name, option] of Object.entries(command.options)) {
+    if (option.default !== undefined) flags[name] ??= option.default;
+  }
+  const [unexpected] = operands;
+  if (unexpected !== undefined && (command.operands ?? 'none') === 'none') {
+    throw new UsageError(`${JSON.stringify(unexpected)} is unexpected here; an option's value follows its name`);
+  }
+  return { kind: 'run', flags, operands };
+}
+
+interface Parsed {
+  /** What was given of each option, known or not, by the first of its names; nothing of those without a value. */
+  readonly options: ReadonlyMap<string, readonly string[]>;
+  readonly operands: readonly string[];
+  /** An option that has no value and needs one, or has one and takes none. */
+  readonly wrong: string | null;
+}
+
+/** @param endsAtOperand whether all words from the first operand on are operands, though they look like options */
+function parse(table: OptionTable, words: readonly string[], endsAtOperand: boolean): Parsed {
+  const entries = Object.entries(table);
+  const flags = entries.filter(([, { type }]) => type === 'boolean').map(([name]) => name);
+  const wrong: string[] = [];
+  const settings = {
+    alias: Object.fromEntries(
+      entries.flatMap(([name, { alias }]) => (typeof alias === 'string' ? [[name, alias]] : [])),
+    ),
+    boolean: flags,
+    string: entries.map(([name]) => name).filter((name) => !flags.includes(name)),
+    // None of a flag: `--flag true` would be one word, and `--flag=no` a flag that is not given.
+    narg: Object.fromEntries(entries.map(([name]) => [name, flags.includes(name) ? 0 : 1])),
+    configuration: {
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'halt-at-non-option': endsAtOperand,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'strip-aliased': true,
+    },
+    // The parser has its complaints translated, each of which is about an option's number of values.
+    __: (_complaint: string, name: string) => {
+      wrong.push(name);
+      return '';
+    },
+  };
+  const { _: operands, ...given } = Parser([...words], settings);
+  const options = Object.entries(given).map(([name, value]) => [name, [value].flat().map(String)] as const);
+  const [first] = wrong;
+  return {
+    options: new Map(options),
+    operands: operands.map(String),
+    wrong: first === undefined ? null : (entries.find(([, { alias }]) => alias === first)?.[0] ?? first),
+  };
+}
+
+/** Reads options before the monitor's command, on both sides of the address; the words of the command are not ours to read. */
+function parseWithCommand(table: OptionTable, words: readonly string[], hasDefault: boolean): Parsed {
+  const parsed = parse(table, words, true);
+  const [first] = parsed.operands;
+  if (first === undefined || (hasDefault && !isAddress(first))) return parsed;
+  const behind = parse(table, words.toSpliced(words.length - parsed.operands.length, 1), true);
+  return { ...behind, operands: [first, ...behind.operands] };
+}
+
+function toNumber(name: string, text: string): number {
+  const number = Number(text);
+  if (text.trim() === '' || Number.isNaN(number)) {
+    throw new UsageError(`--${name}: a number is expected, not ${JSON.stringify(text)}`);
+  }
+  return number;
+}
+
+function describeUnknown(name: string, words: readonly string[], known: readonly string[]): string {
+  if (name.length > 1) {
+    const near = nearest(name, known);
+    return `unknown option --${name}${near === null ? '' : `; did you mean --${near}?`}`;
+  }
+  const group = words.find((word) => /^-[^-]/.test(word) && word.includes(name));
+  return `unknown option -${name}${group === undefined || group === `-${name}` ? '' : ` in ${group}`}`;
 }

@@ -1,7 +1,50 @@
-/** All that can be typed behind `qmpmux`, loaded: what manual pages, completion scripts and tables of options are made of. */
+/** The tree of subcommands: where a command line leads in it, and all of it loaded, which manual pages and completion scripts are made of. */
+import { suggestion } from '../../shared/spelling.js';
+import { type Subcommand, UsageError } from './subcommand.js';
 
-import { SUBCOMMANDS } from '../subcommands.js';
-import type { OptionTable, Subcommand } from './subcommand.js';
+/** A subcommand that is not loaded yet. */
+export interface Entry {
+  /** In the words of the help, with a small letter and no stop. */
+  readonly summary: string;
+  readonly load: () => Promise<Subcommand>;
+}
+
+/** Subcommands of one subject: `qmpmux audit show …`. */
+export interface Group {
+  readonly summary: string;
+  readonly commands: Readonly<Record<string, Entry | Group>>;
+}
+
+/** Where a command line leads: to a subcommand, or to a group of them. */
+export interface Place<Found extends Entry | Group> {
+  /** The words that name it: `audit show`; empty for the root. */
+  readonly name: string;
+  readonly found: Found;
+  /** All other words, in their order. */
+  readonly rest: readonly string[];
+}
+
+/** @returns the place to which the words lead. @throws UsageError where a word that should name a command does not */
+export function findCommand(root: Group, words: readonly string[]): Place<Entry | Group> {
+  const names: string[] = [];
+  let found: Entry | Group = root;
+  let rest = words;
+  while ('commands' in found) {
+    const at = rest.findIndex((word) => !word.startsWith('-'));
+    const word = rest[at];
+    if (word === undefined) break;
+    const next: Entry | Group | undefined = Object.hasOwn(found.commands, word) ? found.commands[word] : undefined;
+    if (next === undefined) throw new UsageError(describeUnknown(word, Object.keys(found.commands)));
+    names.push(word);
+    found = next;
+    rest = rest.toSpliced(at, 1);
+  }
+  return { name: names.join(' '), found, rest };
+}
+
+function describeUnknown(word: string, known: readonly string[]): string {
+  return `unknown command ${JSON.stringify(word)}${suggestion(word, known) || ` (known: ${known.join(', ')})`}`;
+}
 
 export interface CommandLeaf {
   /** `audit show`. */
@@ -10,56 +53,26 @@ export interface CommandLeaf {
   readonly command: Subcommand;
 }
 
-/** Subcommands of one subject. */
-export interface CommandGroup {
-  readonly name: string;
-  readonly summary: string;
-}
-
 export interface CommandTree {
   /** In the order of the help. */
   readonly leaves: readonly CommandLeaf[];
-  readonly groups: readonly CommandGroup[];
+  /** Groups by their names, without the root. */
+  readonly groups: readonly { readonly name: string; readonly summary: string }[];
 }
 
-export async function loadCommands(): Promise<CommandTree> {
+export async function loadTree(root: Group): Promise<CommandTree> {
   const leaves: CommandLeaf[] = [];
-  const groups: CommandGroup[] = [];
-  for (const [name, entry] of Object.entries(SUBCOMMANDS)) {
-    if ('load' in entry) {
-      leaves.push({ name, summary: entry.summary, command: await entry.load() });
-      continue;
+  const groups: { name: string; summary: string }[] = [];
+  const load = async (prefix: string, { commands }: Group): Promise<void> => {
+    for (const [word, entry] of Object.entries(commands)) {
+      const name = `${prefix}${word}`;
+      if ('load' in entry) leaves.push({ name, summary: entry.summary, command: await entry.load() });
+      else {
+        groups.push({ name, summary: entry.summary });
+        await load(`${name} `, entry);
+      }
     }
-    groups.push({ name, summary: entry.summary });
-    for (const [inner, { summary, load }] of Object.entries(entry.commands)) {
-      leaves.push({ name: `${name} ${inner}`, summary, command: await load() });
-    }
-  }
+  };
+  await load('', root);
   return { leaves, groups };
-}
-
-/** What every subcommand takes. */
-export const COMMON_OPTIONS: OptionTable = {
-  help: { type: 'boolean', alias: 'h', describe: 'show help' },
-  version: { type: 'boolean', describe: 'show the version' },
-};
-
-/** An option as it is typed: `-H`, `--pretty`, and `VALUE` where it takes one. */
-export interface OptionText {
-  readonly spellings: readonly string[];
-  readonly value: 'VALUE' | 'N' | null;
-  readonly what: string;
-  readonly values: readonly string[];
-}
-
-export function optionsOf({ options, values }: Subcommand): OptionText[] {
-  return Object.entries({ ...options, ...COMMON_OPTIONS }).map(([name, option]) => {
-    const aliases = typeof option.alias === 'string' ? [option.alias] : [];
-    return {
-      spellings: [...aliases, name].map((word) => (word.length === 1 ? `-${word}` : `--${word}`)),
-      value: option.type === 'boolean' ? null : option.type === 'number' ? 'N' : 'VALUE',
-      what: option.describe ?? '',
-      values: values?.[name] ?? [],
-    };
-  });
 }

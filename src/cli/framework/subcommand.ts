@@ -1,6 +1,7 @@
 /**
- * What a subcommand is: data for its help (the one source of it), and the function that runs it. One file a subcommand; main.ts loads
- * only the one that was asked for.
+ * What all subcommands are made with: a subcommand is data for its help, its manual page and its completion (the one source of them), and the
+ * function that runs it. This room owns how a command line is read and answered, exit codes, standard input and output, and the way to the
+ * monitor that a subcommand is for. It knows no subcommand. It trusts the user who has typed the words, and nothing that a server sends.
  */
 import type { InferredOptionTypes, Options } from 'yargs';
 import { QmpmuxError } from '../../shared/errors.js';
@@ -25,11 +26,11 @@ export interface Subcommand<O extends OptionTable = OptionTable> {
   readonly values?: Readonly<Record<string, readonly string[]>>;
   /** Command lines that work as they stand, each with what it does. */
   readonly examples: readonly (readonly [command: string, what: string])[];
-  /** What else there is to know, below the options. */
+  /** What else there is to know, below the options; a paragraph a line. */
   readonly notes: string;
   /**
    * @param operands the words that are neither options nor their values; empty unless `operands` says otherwise
-   * @returns the exit code. @throws UsageError and other QmpmuxErrors, which main.ts writes out
+   * @returns the exit code. @throws UsageError and other QmpmuxErrors, which program.ts writes out
    */
   run(flags: InferredOptionTypes<O>, operands: readonly string[]): Promise<number>;
 }
@@ -37,6 +38,33 @@ export interface Subcommand<O extends OptionTable = OptionTable> {
 /** A subcommand whose `run` gets the types of its options. */
 export function subcommand<const O extends OptionTable>(definition: Subcommand<O>): Subcommand<O> {
   return definition;
+}
+
+/** What every subcommand takes. */
+export const COMMON_OPTIONS: OptionTable = {
+  help: { type: 'boolean', alias: 'h', describe: 'show help' },
+  version: { type: 'boolean', alias: 'V', describe: 'show the version' },
+};
+
+/** An option as it is typed: `-H`, `--pretty`, and `VALUE` where it takes one. */
+export interface OptionText {
+  readonly spellings: readonly string[];
+  readonly value: 'VALUE' | 'N' | null;
+  readonly what: string;
+  readonly values: readonly string[];
+}
+
+/** @returns all options of a subcommand, the common ones last */
+export function optionsOf({ options, values }: Pick<Subcommand, 'options' | 'values'>): OptionText[] {
+  return Object.entries({ ...options, ...COMMON_OPTIONS }).map(([name, option]) => {
+    const aliases = typeof option.alias === 'string' ? [option.alias] : [];
+    return {
+      spellings: [...aliases, name].map((word) => (word.length === 1 ? `-${word}` : `--${word}`)),
+      value: option.type === 'boolean' ? null : option.type === 'number' ? 'N' : 'VALUE',
+      what: option.describe ?? '',
+      values: values?.[name] ?? [],
+    };
+  });
 }
 
 /** A command line that cannot be carried out. */

@@ -1,97 +1,156 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isAddress, protectCommand, readWords } from '../../../dist/cli/framework/command-line.js';
-import { type Subcommand, subcommand } from '../../../dist/cli/framework/subcommand.js';
-import { runWithYargs } from '../../../dist/cli/help.js';
+import { parseArgs } from 'node:util';
+import { type CommandLine, isAddress, readCommandLine } from '../../../dist/cli/framework/command-line.js';
+import { type Subcommand, UsageError } from '../../../dist/cli/framework/subcommand.js';
 
-/** A subcommand that keeps what it was given. It goes by the name of one that exists, for yargs to find it. */
-function recorder(operands: NonNullable<Subcommand['operands']>) {
-  const calls: { flags: Record<string, unknown>; operands: readonly string[] }[] = [];
-  const command = subcommand({
-    name: 'serve',
-    usage: '',
-    operands,
-    options: {
-      flag: { type: 'boolean', describe: '' },
-      value: { type: 'string', requiresArg: true, describe: '' },
-      many: { type: 'string', array: true, requiresArg: true, describe: '' },
-      'no-such': { type: 'boolean', describe: '' },
-    },
-    examples: [],
-    notes: '',
-    run: (flags, words) => {
-      const given = Object.entries(flags).filter(([name, value]) => name in command.options && value !== undefined);
-      calls.push({ flags: Object.fromEntries(given), operands: words });
-      return Promise.resolve(0);
-    },
-  });
-  return { command, calls };
+const options = {
+  flag: { type: 'boolean', alias: 'f', describe: '' },
+  other: { type: 'boolean', alias: 'o', describe: '' },
+  value: { type: 'string', alias: 'v', describe: '' },
+  many: { type: 'string', array: true, describe: '' },
+  'no-such': { type: 'boolean', describe: '' },
+  'dotted.name': { type: 'string', describe: '' },
+} as const;
+
+function read(
+  words: readonly string[],
+  operands: NonNullable<Subcommand['operands']>,
+  hasDefault = false,
+): CommandLine {
+  return readCommandLine({ options, operands }, words, hasDefault);
 }
 
-/**
- * @returns the lines that the quick parser and yargs are both given: every sequence of three of these words. But for `-` behind an
- * option: to the quick parser it is a value, yargs takes none.
- */
-function lines(): string[][] {
-  const words = [
-    '--flag',
-    '--value',
-    '--value=x y',
-    '--many=1',
-    '--many',
-    '--no-such',
-    '--',
-    'a',
-    '-',
-    "'b'",
-    '{"c":1}',
-  ];
-  const all = words.flatMap((a) => words.flatMap((b) => words.map((c) => [a, b, c])));
-  return all.filter((line) => !/--(?:value|many),-(?:,|$)/.test(line.join()));
+/** @returns what is wrong with a command line. */
+function complaint(words: string, operands: NonNullable<Subcommand['operands']> = 'words'): string {
+  try {
+    return JSON.stringify(read(words.split(' '), operands));
+  } catch (error) {
+    assert.ok(error instanceof UsageError);
+    return error.message;
+  }
 }
 
-describe('a command line in order', () => {
-  test('means the same to the quick parser as to yargs', async () => {
-    let plain = 0;
+describe('a command line', () => {
+  /** What is given twice may be: an option for several values, and a flag. */
+  const once = new Set(['value', 'dotted.name']);
+
+  /** @returns what Node's own parser makes of the same words; null where it refuses them. */
+  function readByNode(words: readonly string[], allowPositionals: boolean): CommandLine | null {
+    const table = Object.fromEntries(
+      Object.entries({ ...options, help: { type: 'boolean', alias: 'h' } } as const).map(([name, option]) => [
+        name,
+        {
+          type: option.type,
+          multiple: 'array' in option,
+          ...('alias' in option ? { short: option.alias } : {}),
+        },
+      ]),
+    );
+    try {
+      const { values, positionals, tokens } = parseArgs({
+        args: [...words],
+        options: table,
+        allowPositionals,
+        tokens: true,
+      });
+      if (values['help'] === true) return { kind: 'help' };
+      const given = tokens.flatMap((token) => (token.kind === 'option' && once.has(token.name) ? [token.name] : []));
+      if (new Set(given).size < given.length) return null;
+      const flags: Record<string, string | boolean | string[]> = {};
+      for (const [name, value] of Object.entries(values)) {
+        if (value !== undefined) flags[name] = Array.isArray(value) ? value.map(String) : value;
+      }
+      return { kind: 'run', flags, operands: positionals };
+    } catch {
+      return null;
+    }
+  }
+
+  test('means what it means to Node’s parser, and what is refused there is refused', () => {
+    const given = [
+      '--flag --flag=1 --no-flag --no-such -fo --fla --value --value= --many=1 --many -v --dotted.name=1 --dotted.other=1',
+      `--value='q' --zzz --help -- - a {"c":1} true 0x1f 007`,
+    ];
+    const words = [...given.flatMap((line) => line.split(' ')), ''];
+    let understood = 0;
     for (const operands of ['none', 'words'] as const) {
-      for (const line of lines()) {
-        const { command, calls } = recorder(operands);
-        const read = readWords(command, line);
-        if (read === null) continue;
-        plain++;
-        assert.equal(await runWithYargs(['serve', ...line], command), 0);
-        assert.deepEqual(calls, [{ flags: { ...read.flags }, operands: read.operands }], line.join(' '));
+      for (const a of words) {
+        for (const b of words) {
+          for (const c of words) {
+            const line = [a, b, c];
+            const expected = readByNode(line, operands !== 'none');
+            let actual: CommandLine | null = null;
+            try {
+              actual = read(line, operands);
+            } catch (error) {
+              assert.ok(error instanceof UsageError, String(error));
+            }
+            // Help is given to whoever asks for it, whatever else is wrong.
+            if (actual?.kind === 'help' && expected === null) continue;
+            assert.deepEqual(actual, expected, `${operands}: ${JSON.stringify(line)}`);
+            if (expected !== null) understood++;
+          }
+        }
       }
     }
-    assert.ok(plain > 400, `${plain} lines are in order`);
+    assert.ok(understood > 3000, `${understood} lines are in order`);
   });
 
-  test('is told from one that is not: unknown, repeated, without its value, help', () => {
-    const { command } = recorder('none');
-    for (const line of ['--zzz', '-q', '--value', '--value --flag', '--flag --flag', '--flag=1', 'a', '-h', '--help']) {
-      assert.equal(readWords(command, line.split(' ')), null, line);
+  test('is refused with the word that is wrong', () => {
+    for (const [words, message] of [
+      ['--vlaue=1', 'unknown option --vlaue; did you mean --value?'],
+      ['--zzz', 'unknown option --zzz'],
+      ['--flag.x', 'unknown option --flag.x; did you mean --flag?'],
+      ['--no-flag', 'unknown option --no-flag'],
+      ['-q', 'unknown option -q'],
+      ['-fq', 'unknown option -q in -fq'],
+      ['--__proto__', 'unknown option --___proto___'],
+      ['--toString', 'unknown option --toString'],
+      ['--value', '--value needs a value'],
+      ['-v', '--value needs a value'],
+      ['--value --many 1', '--value needs a value'],
+      ['--flag=true', '--flag takes no value'],
+      ['--value 1 -v 2', '--value is given more than once'],
+    ] as const) {
+      assert.equal(complaint(words), message);
+    }
+    assert.equal(complaint('a', 'none'), '"a" is unexpected here; an option\'s value follows its name');
+  });
+
+  test('has numbers only where an option takes one, and they are numbers', () => {
+    const command = { options: { rows: { type: 'number', default: 20 } } } as const;
+    const rows = (...words: string[]) => readCommandLine(command, words);
+    assert.deepEqual(rows(), { kind: 'run', flags: { rows: 20 }, operands: [] });
+    assert.deepEqual(rows('--rows', '-5'), { kind: 'run', flags: { rows: -5 }, operands: [] });
+    for (const text of ['x', '', '1x']) {
+      assert.throws(() => rows(`--rows=${text}`), { message: `--rows: a number is expected, not "${text}"` });
     }
   });
 });
 
 describe("a monitor's command behind an address", () => {
-  const { command } = recorder('command');
-  const protectedWords = (line: string, hasDefault = false) =>
-    protectCommand(command, line.split(' '), hasDefault).join(' ');
+  const line = (words: string, hasDefault = false) => read(words.split(' '), 'command', hasDefault);
+  const asked = (flags: object, operands: string) => ({ kind: 'run', flags, operands: operands.split(' ') });
 
   test('keeps all its words, though they look like options', () => {
-    assert.equal(protectedWords('--value v /s info block -v --flag'), '--value v /s -- info block -v --flag');
-    assert.equal(protectedWords('/s --flag info -v'), '/s --flag -- info -v');
-    assert.equal(protectedWords('/s -- info -- -v'), '/s -- info -- -v');
-    assert.equal(protectedWords('/s info -- -v'), '/s -- info -- -v');
-    assert.equal(protectedWords('/s'), '/s');
-    assert.equal(protectedWords('--help'), '--help');
+    assert.deepEqual(line('--value v /s info block -v --flag'), asked({ value: 'v' }, '/s info block -v --flag'));
+    assert.deepEqual(line('/s --flag info -v'), asked({ flag: true }, '/s info -v'));
+    assert.deepEqual(line('/s -- info -- -v'), asked({}, '/s info -- -v'));
+    assert.deepEqual(line('-- /s info --flag'), asked({}, '/s info --flag'));
+    assert.deepEqual(line('/s info -- -v'), asked({}, '/s info -- -v'));
+    assert.deepEqual(line('/s help'), asked({}, '/s help'));
+    assert.deepEqual(line('/s info --help'), asked({}, '/s info --help'));
+    assert.deepEqual(line('/s'), asked({}, '/s'));
+    assert.deepEqual(line('/s --help'), { kind: 'help' });
+    assert.deepEqual(line('--help'), { kind: 'help' });
   });
 
   test('begins with the first word where the address has a default and that word is none', () => {
-    assert.equal(protectedWords('x/10i 0 -v', true), '-- x/10i 0 -v');
-    assert.equal(protectedWords('/s info -v', true), '/s -- info -v');
-    assert.equal(protectedWords('--flag tcp:localhost:1 info -v', true), '--flag tcp:localhost:1 -- info -v');
+    assert.deepEqual(line('x/10i 0 -v', true), asked({}, 'x/10i 0 -v'));
+    assert.deepEqual(line('--flag x/10i -v', true), asked({ flag: true }, 'x/10i -v'));
+    assert.deepEqual(line('/s info -v', true), asked({}, '/s info -v'));
+    assert.deepEqual(line('--flag tcp:localhost:1 info -v', true), asked({ flag: true }, 'tcp:localhost:1 info -v'));
   });
 
   test('has a first word that is no address', () => {

@@ -30,7 +30,8 @@ export const auditReplay = subcommand({
       type: 'string',
       requiresArg: true,
       default: 'full',
-      describe: 'full: as fast as the VM answers; recorded: at the recorded pace; a number N: N times as fast',
+      describe:
+        'full: as fast as the VM answers (default); recorded: at the recorded pace; a number N: N times as fast',
     },
     ignore: {
       type: 'string',
@@ -48,9 +49,9 @@ export const auditReplay = subcommand({
     ],
   ],
   notes: [
-    'Commands are sent in their original order by one client. Commands with secrets removed from them, and commands to qmpmux itself, are skipped',
-    'and counted. If the log covers several VMs, choose one with --monitor.',
-    'are sent. Answers are compared without their ids.',
+    'Commands are sent in their original order by one client. Commands with secrets removed from them, and commands to qmpmux itself, are skipped ' +
+      'and counted. If the log covers several VMs, choose one with --monitor.',
+    'Answers are compared without their ids.',
     'Exit codes: 0 all answers match, 1 some differ, 64 wrong command line, 66 a file cannot be read, 69 the VM cannot be reached.',
   ].join('\n'),
 

@@ -75,11 +75,11 @@ export const auditShow = subcommand({
     ['$0 audit show --slow 100 --json audit.log | jq .command', 'which commands take longer than 100 ms'],
   ],
   notes: [
-    'Files may be rotated or compressed (gzip, zstd, xz), in any order; - is standard input. Several logs are merged by',
-    'time. A command and its answer are one line.',
-    'Columns: time with UTC offset; VM and number of the client, its program and user (web1#5 nc(0): client 5 of VM web1, nc',
-    'of user 0); command; outcome; time it took; arguments and answer. Commands of the human monitor are shown as "hmp VERB". Client',
-    'numbers start at 1 with each start of qmpmux: web1#5/2 is client 5 of the second run in what is read.',
+    'Files may be rotated or compressed (gzip, zstd, xz), in any order; - is standard input. Several logs are merged by ' +
+      'time. A command and its answer are one line.',
+    'Columns: time with UTC offset; VM and number of the client, its program and user (web1#5 nc(0): client 5 of VM web1, nc ' +
+      'of user 0); command; outcome; time it took; arguments and answer. Commands of the human monitor are shown as "hmp VERB". Client ' +
+      'numbers start at 1 with each start of qmpmux: web1#5/2 is client 5 of the second run in what is read.',
     'In long files, only the part between --since and --until is read.',
     'Exit codes: 0, 64 wrong command line, 66 a file cannot be read or is not a log.',
   ].join('\n'),

@@ -22,7 +22,7 @@ export const auditStats = subcommand({
       type: 'number',
       requiresArg: true,
       default: DEFAULT_ROWS,
-      describe: 'show this many rows of each table (0: all)',
+      describe: `show this many rows of each table (default ${DEFAULT_ROWS}; 0: all)`,
     },
     json: { type: 'boolean', describe: 'print all rows as one JSON object, with times in microseconds' },
   },
@@ -32,9 +32,9 @@ export const auditStats = subcommand({
     ['$0 audit stats --json audit.log | jq .pairs', 'by client and command'],
   ],
   notes: [
-    'Files may be rotated or compressed, in any order. Denied commands count as errors. Times are from the last byte of a command to its',
-    'answer; p50 and p99 are accurate to 3 %. Bytes count commands and answers. Client numbers start at 1 with each start of',
-    'qmpmux: web1#5/2 is client 5 of VM web1 in the second run. Commands of the human monitor are counted by verb.',
+    'Files may be rotated or compressed, in any order. Denied commands count as errors. Times are from the last byte of a command to its ' +
+      'answer; p50 and p99 are accurate to 3 %. Bytes count commands and answers. Client numbers start at 1 with each start of ' +
+      'qmpmux: web1#5/2 is client 5 of VM web1 in the second run. Commands of the human monitor are counted by verb.',
     'Exit codes: 0, 64 wrong command line, 66 a file cannot be read or is not a log.',
   ].join('\n'),
 

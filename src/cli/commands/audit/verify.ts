@@ -47,11 +47,11 @@ export const auditVerify = subcommand({
     ],
   ],
   notes: [
-    'Files may be rotated or compressed (gzip, zstd, xz), in any order. This checks the numbers of the records, the hash chain where',
-    'there is one (--audit-chain), torn lines, that commands have answers, and that each run of qmpmux has an end. Several logs are',
-    'checked one by one.',
-    'Exit codes: 0 whole, 1 whole with remarks (torn lines, commands without an answer, a start without a stop before it),',
-    '2 removed, changed, inserted, reordered or cut records, 64 wrong command line, 66 a file cannot be read or is not a log.',
+    'Files may be rotated or compressed (gzip, zstd, xz), in any order. This checks the numbers of the records, the hash chain where ' +
+      'there is one (--audit-chain), torn lines, that commands have answers, and that each run of qmpmux has an end. Several logs are ' +
+      'checked one by one.',
+    'Exit codes: 0 whole, 1 whole with remarks (torn lines, commands without an answer, a start without a stop before it), ' +
+      '2 removed, changed, inserted, reordered or cut records, 64 wrong command line, 66 a file cannot be read or is not a log.',
     'Anyone who can write the log can rewrite the whole chain or cut off its end: only a head saved out of their reach reveals that.',
   ].join('\n'),
 
