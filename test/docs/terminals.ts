@@ -45,6 +45,7 @@ export function shape(text: string): string {
     .replaceAll(/\(pid \d+, [^)]*\)/g, '(pid)')
     .replaceAll(/[\d.]+ ?(?:µs|ms|s)\b/g, '0s')
     .replaceAll(/\/\S*qmpmux-demo-\w{6}/g, '/tmp/qmpmux-demo')
+    .replaceAll(/@[0-9a-f]{12}\b/g, '@0')
     .replaceAll(/\d+/g, '0')
     .replaceAll(/\s+/g, '');
 }
