@@ -21,10 +21,13 @@ export function commandsDocument({ leaves }: CommandTree): string {
     );
   });
   const intro = 'As `qmpmux COMMAND --help` and the manual pages say it. Made by `node packaging/manual.mjs --docs`.';
+  const codes =
+    'Exit codes are those of sysexits: 64 wrong command line, 69 no server, 74 output cannot be written, 78 wrong config.\n' +
+    'The `--help` of each command lists its own.';
   const rows = leaves.map(({ name, summary }) => {
     const anchor = `qmpmux-${name.replaceAll(' ', '-')}`;
     return `| [\`qmpmux ${name}\`](#${anchor}) | ${cell(summary)} |\n`;
   });
   const table = `| command | what it does |\n| --- | --- |\n${rows.join('')}`;
-  return `# Commands\n\n${intro}\n\n${table}\n${sections.join('\n')}`;
+  return `# Commands\n\n${intro}\n\n${codes}\n\n${table}\n${sections.join('\n')}`;
 }

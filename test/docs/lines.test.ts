@@ -8,7 +8,7 @@ import { pages, proseLines, root } from '../support/text/pages.js';
 const MOST_COLUMNS = 120;
 
 describe('a line of prose', () => {
-  for (const page of pages().filter((name) => name !== 'README.md')) {
+  for (const page of pages()) {
     it(`of ${page} has at most ${MOST_COLUMNS} columns`, () => {
       for (const { text, number } of proseLines(readFileSync(join(root, page), 'utf8'))) {
         const isBreakable = / /.test(text.trimStart().replaceAll(/`[^`]*`|\[[^\]]*\]\([^)]*\)/g, 'x'));

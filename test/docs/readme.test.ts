@@ -1,4 +1,4 @@
-/** The lines that the README gives to be pasted do what it says: run by a shell as they stand there, but for the folder. */
+/** The lines that the README and docs/how-to/connect.md give to be pasted do what they say: run by a shell as they are, but for the folder. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,14 +11,15 @@ import { scratch, suiteScope } from '../support/files/scratch.js';
 import { RawClient } from '../support/world/raw-client.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const page = readFileSync(join(root, 'README.md'), 'utf8');
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const connect = readFileSync(join(root, 'docs/how-to/connect.md'), 'utf8');
 
 /** The one line of a block of code, or piece of code in a sentence, that an expression names. */
-function line(what: RegExp): string {
+function line(what: RegExp, page = readme): string {
   const blocks = [...page.matchAll(/^ {4}(\S.*)$/gm)].map(([, text = '']) => text);
   const pieces = [...page.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text.replaceAll('\\|', '|'));
   const found = [...blocks, ...pieces].find((text) => what.test(text));
-  assert.ok(found !== undefined, `the README has no line for ${what}`);
+  assert.ok(found !== undefined, `there is no line for ${what}`);
   return found;
 }
 
@@ -30,6 +31,16 @@ async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
     if (Date.now() > end) throw new Error(`waited for ${String(isSo)}`);
   }
 }
+
+test('the README can be read in a minute or two', () => {
+  assert.ok(readme.split('\n').length - 1 <= 100, 'at most 100 lines');
+});
+
+test('the README names the versions of Node.js that package.json does', () => {
+  const { engines }: { engines: { node: string } } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  assert.equal(engines.node, '^20.19 || ^22.12 || >=24');
+  assert.ok(readme.includes('Node.js 20.19, 22.12, or 24 and later'));
+});
 
 describe('the README', { skip: missing('qemu', 'bash', 'nc', 'socat', 'timeout') }, () => {
   const scope = suiteScope();
@@ -100,30 +111,36 @@ describe('the README', { skip: missing('qemu', 'bash', 'nc', 'socat', 'timeout')
   const negotiated = '{"execute":"qmp_capabilities"}\n{"execute":"query-status","id":7}\n';
   const answered = /"QMP"[^]*\{"return": \{\}\}[^]*"status"[^]*"id": 7\}/;
 
-  test('shares a VM with the lines of "Use it", and nc connects', async () => {
-    await types(line(/^nc -U \S+\.mux$/), negotiated, answered);
+  test('shares a VM with the lines of "First success", and nc connects', async () => {
+    for (const page of [readme, connect]) await types(line(/^nc -U \S+\.mux$/, page), negotiated, answered);
   });
 
-  test('has a line with printf and nc that answers, and ends', async () => {
-    await types(line(/^printf .* nc -N/), '', /\{"return": \{\}\}[^]*"status": "prelaunch"/);
+  test('has a line with printf and nc that answers, and ends, in docs/how-to/connect.md', async () => {
+    await types(line(/^printf .* nc -N/, connect), '', /\{"return": \{\}\}[^]*"status": "prelaunch"/);
   });
 
   test('has a line with exec that answers, and ends', async () => {
-    await types(line(/^qmpmux exec /), '', /\{"return": \{[^]*"prelaunch"/);
+    for (const page of [readme, connect]) await types(line(/^qmpmux exec /, page), '', /\{"return": \{[^]*"prelaunch"/);
   });
 
-  test('has lines for socat and for the shell', async () => {
+  test('has lines for the shell and, in docs/how-to/connect.md, for socat', async () => {
     // rlwrap itself needs a terminal: test/e2e/clients/programs.test.ts
-    await types(line(/^rlwrap socat \S+\.mux/).replace(/^rlwrap /, ''), negotiated, answered);
-    await types(line(/^qmpmux shell \S+$/), 'query-status\n', /"status": "prelaunch"/);
+    await types(line(/^rlwrap socat \S+\.mux/, connect).replace(/^rlwrap /, ''), negotiated, answered);
+    for (const page of [readme, connect]) {
+      await types(line(/^qmpmux shell \S+$/, page), 'query-status\n', /"status": "prelaunch"/);
+    }
   });
 
-  test('has a line that completes what is typed', async () => {
-    await types(`${line(/^source <\(qmpmux completion bash\)$/)}; complete -p qmpmux`, '', /complete .* qmpmux/);
+  test('has a line that completes what is typed, in docs/how-to/connect.md', async () => {
+    await types(
+      `${line(/^source <\(qmpmux completion bash\)$/, connect)}; complete -p qmpmux`,
+      '',
+      /complete .* qmpmux/,
+    );
   });
 
   test('has listeners that serve as they are written', async (t) => {
-    const listeners = [...page.matchAll(/`--listen (unix:\S+)`/g)].map(([, address = '']) => address);
+    const listeners = [...`${readme}${connect}`.matchAll(/--listen (unix:\/\S+)`/g)].map(([, address = '']) => address);
     assert.ok(listeners.length >= 3, `${listeners.length} listeners`);
     // The group is not on every machine.
     const flags = listeners.map((address) => `--listen ${address.replaceAll(/,(?:allow-gid|group)=\w+/g, '')}`);
@@ -138,6 +155,7 @@ describe('the README', { skip: missing('qemu', 'bash', 'nc', 'socat', 'timeout')
 
   test('has a line that takes QEMU’s place, and gives it back', async (t) => {
     const text = line(/^qmpmux serve .*--takeover$/);
+    assert.equal(line(/^qmpmux serve .*--takeover$/, connect), text);
     const socket = join(folder, 'taken.qmp');
     const vm = start(line(/^qemu-system-x86_64 .* -qmp/).replace('vm.qmp', 'taken.qmp'));
     vm.stdout?.resume();
