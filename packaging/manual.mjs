@@ -5,9 +5,9 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { commandsDocument } from '../dist/cli/command-tables.js';
+import { commandsDocument } from '../build/manual/command-tables.js';
+import { manualPages } from '../build/manual/manual-pages.js';
 import { completionScript } from '../dist/cli/commands/completion-scripts.js';
-import { manualPages } from '../dist/cli/manual-pages.js';
 import { loadCommands } from '../dist/cli/subcommands.js';
 
 const ROOT = resolve(fileURLToPath(import.meta.url), '../..');

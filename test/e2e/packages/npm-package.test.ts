@@ -66,6 +66,8 @@ test('the npm package runs, and can be imported with its types, where nothing el
   );
   for (const name of Object.keys(dependencies)) assert.ok(parts.has(name), `${name} is in the bill`);
   assert.ok(!listed.some((path) => /\.(map|tsbuildinfo)$|\.test\./.test(path)));
+  // Nor what makes the manual.
+  assert.ok(!listed.some((path) => /manual-pages|command-tables/.test(path)));
 
   const empty = join(folder, 'empty');
   mkdirSync(empty);

@@ -1,7 +1,8 @@
 /** The manual pages, in roff, made of what the help is made of: qmpmux(1) and one for each subcommand. */
-import { packageVersion } from '../system/version.js';
-import { type CommandLeaf, type CommandTree } from './framework/command-tree.js';
-import { optionsOf } from './framework/subcommand.js';
+
+import type { CommandLeaf, CommandTree } from '../../dist/cli/framework/command-tree.js';
+import { optionsOf } from '../../dist/cli/framework/subcommand.js';
+import { packageVersion } from '../../dist/system/version.js';
 
 /** @returns text in which nothing is a request or an escape of roff's */
 export function roff(text: string): string {

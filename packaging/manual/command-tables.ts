@@ -1,6 +1,6 @@
 /** docs/reference/commands.md: a table of the commands, and a section for each with its options and examples. */
-import { type CommandTree } from './framework/command-tree.js';
-import { optionsOf } from './framework/subcommand.js';
+import type { CommandTree } from '../../dist/cli/framework/command-tree.js';
+import { optionsOf } from '../../dist/cli/framework/subcommand.js';
 
 function cell(text: string): string {
   return text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll(/\s+/g, ' ');
