@@ -14,10 +14,15 @@ import { growthRow, memory, start } from './process-rows.js';
 import { polling, realRate, realTrip, schema } from './qemu-rows.js';
 import { audited, events, largeReplies, latency, manyClients, oneClient } from './responder-rows.js';
 import { type Effort, type Finding, measure, type Need, type Row } from './row.js';
+import { eventTrip, firstCommand, neighbours, sparse } from './sparse-rows.js';
 import { virshTrip } from './virsh-row.js';
 
 const ROWS: readonly Row[] = [
   latency,
+  sparse,
+  firstCommand,
+  eventTrip,
+  neighbours,
   realTrip,
   realRate,
   oneClient,

@@ -98,10 +98,24 @@ export class Stage {
       child.kill();
       await ended;
     });
-    for (let waited = 0; !existsSync(path); waited += 5) {
-      if (waited > PATIENCE) throw new Error('socat does not listen');
-      await pause(5);
-    }
+    await listening(path, 'socat');
+    return this.#inFrontOf(upstream, path, child.pid ?? 0);
+  }
+
+  /** The smallest program of Node.js that copies bytes between two sockets. */
+  async copier(upstream: string): Promise<Place> {
+    const path = this.path();
+    const program =
+      'const { connect, createServer } = require("node:net"); const [, from, to] = process.argv;' +
+      'createServer((client) => { const qemu = connect(from); client.pipe(qemu).pipe(client);' +
+      'client.on("error", () => qemu.destroy()); qemu.on("error", () => client.destroy()); }).listen(to);';
+    const child = spawn(process.execPath, ['-e', program, upstream, path], { stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    this.after(async () => {
+      child.kill();
+      await ended;
+    });
+    await listening(path, 'the copier');
     return this.#inFrontOf(upstream, path, child.pid ?? 0);
   }
 
@@ -167,6 +181,14 @@ export class Stage {
     const worker = new Worker(file);
     this.after(() => worker.end());
     return worker;
+  }
+}
+
+/** Waits until a program listens. */
+async function listening(path: string, program: string): Promise<void> {
+  for (let waited = 0; !existsSync(path); waited += 5) {
+    if (waited > PATIENCE) throw new Error(`${program} does not listen`);
+    await pause(5);
   }
 }
 
