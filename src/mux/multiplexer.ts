@@ -8,32 +8,28 @@
  */
 import { CommandReader } from '../qmp/command.js';
 import { Parser } from '../qmp/json/parser.js';
-import type { Dialect } from '../qmp/json/prompt-stream.js';
-import { isAtLeast, isBefore } from '../qmp/qemu-version.js';
-import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../qmp/stream/envelope.js';
+import { isAtLeast } from '../qmp/qemu-version.js';
 import { type ExtensionServices, Extensions } from './admin/extension.js';
-import { Admission } from './client/admission.js';
+import type { Admission } from './client/admission.js';
 import type { ClientOptions } from './client/client-options.js';
-import { MemoryBudget } from './client/memory-budget.js';
-import { Session } from './client/session.js';
-import { TurnBudget } from './client/turn-budget.js';
+import { Clients } from './client/clients.js';
+import type { SessionPorts } from './client/session.js';
 import type { PendingCommand } from './commands/command.js';
-import { InFlight, SHARE } from './commands/in-flight.js';
+import { InFlight } from './commands/in-flight.js';
 import type { LatencyHistogram } from './commands/reply-stats.js';
 import { DescriptorBroker } from './descriptors/broker.js';
 import { EventFeed } from './events/feed.js';
-import type { CapabilityErrorTexts } from './ports/capability-errors.js';
+import { Bookkeeping } from './ports/bookkeeping.js';
 import type { ClientPort } from './ports/client-port.js';
-import { Counters, Traffic } from './ports/counters.js';
+import type { Counters, Traffic } from './ports/counters.js';
 import { DEFAULT_LIMITS, type Limits } from './ports/limits.js';
-import type { ClientId, Host, Link, UpstreamState } from './ports/link.js';
+import type { Host, Link, UpstreamState } from './ports/link.js';
 import type { ClientView, Observer, UpstreamHealth } from './ports/observer.js';
-import { SeenTime } from './ports/seen-time.js';
-import type { SessionOwner } from './ports/session-owner.js';
 import { Dispatcher } from './upstream/dispatcher.js';
+import { MessageRouter } from './upstream/message-router.js';
 import { Replies } from './upstream/replies.js';
-import { type ProbeOwner, UpstreamProbe } from './upstream/upstream-probe.js';
-import { UpstreamSession, type UpstreamSessionOwner } from './upstream/upstream-session.js';
+import { UpstreamProbe } from './upstream/upstream-probe.js';
+import { UpstreamSession } from './upstream/upstream-session.js';
 
 export type { ClientOptions } from './client/client-options.js';
 export type { ClientPort } from './ports/client-port.js';
@@ -67,77 +63,72 @@ export interface MultiplexerOptions {
 
 /** Default of `warnAfter`. */
 const WARN_AFTER = 10_000;
-/** So many messages in a row that cannot be read, and the peer is no QMP server any more. */
-const MOST_UNREADABLE = 100;
-const OUTAGE = 'qmpmux has lost QEMU and waits for it; this command was not executed';
 
-// The one place where counted numbers become client ids.
-function toClientId(value: number): ClientId {
-  return value as ClientId;
-}
-
-export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwner {
+export class Multiplexer {
   readonly name: string;
-  readonly parser: Parser = new Parser();
-  readonly reader: CommandReader = new CommandReader();
-  observer: Observer | null;
-  readonly counters: Counters = new Counters();
-  readonly traffic: Traffic = new Traffic();
-  readonly limits: Limits;
-  readonly broker: DescriptorBroker = new DescriptorBroker();
-  readonly extensions: Extensions;
-  readonly admission: Admission;
-  readonly enablesOob: boolean;
-  readonly endsLines: boolean | null;
-  readonly budget: TurnBudget = new TurnBudget();
-  readonly seenTime: SeenTime = new SeenTime();
-
   readonly #host: Host;
-  readonly #memory: MemoryBudget;
-  readonly #monitor: UpstreamSession;
-  readonly #pending = new InFlight();
-  readonly #dispatcher: Dispatcher;
+  readonly #books: Bookkeeping;
+  readonly #broker = new DescriptorBroker();
+  readonly #inFlight = new InFlight();
   readonly #feed: EventFeed;
-  readonly #probe: UpstreamProbe;
-  readonly #sessions = new Set<Session>();
+  readonly #clients: Clients;
+  readonly #upstream: UpstreamSession;
   readonly #replies: Replies;
+  readonly #dispatcher: Dispatcher;
+  readonly #probe: UpstreamProbe;
+  readonly #router: MessageRouter;
+  readonly #extensions: Extensions;
+  readonly #sessionPorts: SessionPorts;
   readonly #keepClients: boolean;
   /** In microseconds; 0 for never. */
   readonly #warnAfter: number;
-  /** Messages in a row that could not be read. */
-  #unreadable = 0;
-  /** QEMU's version, while it is running. */
-  #version: string | null = null;
   #isClosing = false;
-  /** When the upstream bytes at hand were read; a clock costs too much to ask for each. */
-  #readAt = 0;
-  #touched: Session[] = [];
-  /** Who has had a part of a turn and has sent more, in the order in which they are read on. */
-  #resting: Session[] = [];
-  #lastClientId = 0;
 
   constructor(options: MultiplexerOptions) {
-    this.name = options.name;
-    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.admission = new Admission(this);
-    this.#memory = new MemoryBudget(this.limits.memory);
-    this.#host = options.host;
-    this.observer = options.observer ?? null;
-    this.#feed = new EventFeed(this, options.host);
-    this.#replies = new Replies(this, options.cache !== false);
-    this.#dispatcher = new Dispatcher(this, options.host, this.#pending, options.merge !== false);
-    this.enablesOob = options.oob !== false;
-    this.endsLines = options.lines ?? null;
+    const { name, host, cache = true, merge: mayMerge = true, oob: enablesOob = true } = options;
+    this.name = name;
+    this.#host = host;
     this.#keepClients = options.keepClients === true;
     this.#warnAfter = (options.warnAfter ?? WARN_AFTER) * 1000;
-    this.#monitor = new UpstreamSession(options.host, this);
+    const books = new Bookkeeping(host, { ...DEFAULT_LIMITS, ...options.limits }, options.observer ?? null);
+    this.#books = books;
+    const [broker, inFlight] = [this.#broker, this.#inFlight];
+    const feed = (this.#feed = new EventFeed(books, host));
+    const clients = (this.#clients = new Clients(books, feed, host));
+    const { limits, seenTime } = books;
+    const upstream = (this.#upstream = new UpstreamSession(
+      host,
+      { enablesOob, endsLines: options.lines ?? null, mostReplyBytes: limits.replyBytes, seenTime },
+      {
+        message: (envelope) => this.#router.route(envelope),
+        stray: (chunks, why) => this.#router.stray(chunks, why),
+        changed: (state) => this.#upstreamChanged(state),
+      },
+    ));
+    const replies = (this.#replies = new Replies(books, cache));
+    const toQemu = { books, host, broker, inFlight, replies, crowd: clients };
+    const dispatcher = (this.#dispatcher = new Dispatcher({ ...toQemu, mayMerge }));
     const { probeAfter: after = 0, probeTimeout: timeout = 0 } = options;
-    this.#probe = new UpstreamProbe(this, this.#pending, { after, timeout });
-    this.extensions = new Extensions(this, options.services ?? null);
+    const probe = (this.#probe = new UpstreamProbe({ books, host, upstream, broker, inFlight }, { after, timeout }));
+    this.#router = new MessageRouter({ ...toQemu, upstream, probe, feed, dispatcher });
+    const reported = { name, books, clients, upstream, probe, inFlight, replies, ring: feed.ring };
+    const failed = (error: unknown): void => host.failed?.(error);
+    this.#extensions = new Extensions(reported, options.services ?? null, failed);
+    this.#sessionPorts = {
+      books,
+      registry: clients,
+      sink: dispatcher,
+      qemu: upstream,
+      extensions: this.#extensions,
+      broker,
+      budget: clients.budget,
+      parser: new Parser(),
+      reader: new CommandReader(),
+    };
   }
 
   get state(): UpstreamState {
-    return this.#monitor.state;
+    return this.#upstream.state;
   }
 
   /** What is known of QEMU; null while it is not connected, and where it is not probed. */
@@ -145,43 +136,42 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
     return this.#probe.health;
   }
 
+  /** What was refused and ended. */
+  get counters(): Counters {
+    return this.#books.counters;
+  }
+
+  get traffic(): Traffic {
+    return this.#books.traffic;
+  }
+
+  /** Who else is let in. */
+  get admission(): Admission {
+    return this.#clients.admission;
+  }
+
   get clientCount(): number {
-    return this.admission.clientCount;
+    return this.#clients.clientCount;
   }
 
   /** Sessions, those included whose client has left while something of theirs is upstream. */
   get sessionCount(): number {
-    return this.#sessions.size;
+    return this.#clients.sessionCount;
   }
 
   /** Bytes held for all clients: what they are writing, what waits, what they have not read. */
   get heldBytes(): number {
-    return this.#memory.bytes;
+    return this.#clients.heldBytes;
   }
 
-  /** Those who are connected. */
+  /** Clients that are connected. */
   get clients(): readonly ClientView[] {
-    return [...this.#sessions].filter((session) => session.isConnected);
-  }
-
-  /** All of them, those included whose client has left while something of theirs is upstream. */
-  get sessions(): Iterable<Session> {
-    return this.#sessions;
-  }
-
-  /** Tells another observer from now on. What is in flight is recorded anew by it when it is answered. */
-  replaceObserver(observer: Observer): void {
-    this.observer = observer;
-    for (const command of this.#pending.all()) command.auditSeq = 0;
-    this.#probe.forgetMarks();
-    this.extensions.forgetMarks();
+    return [...this.#clients.sessions].filter((session) => session.isConnected);
   }
 
   /** Commands of all clients that have not gone upstream and have no answer. Counted at each call. */
   get waitingCount(): number {
-    let count = 0;
-    for (const session of this.#sessions) count += session.commands.waitingCount;
-    return count;
+    return this.#clients.waitingCount;
   }
 
   /** What was answered to all clients. */
@@ -191,27 +181,30 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
 
   /** Commands in flight upstream, oldest first. */
   get inFlight(): readonly PendingCommand[] {
-    return this.#pending.all();
+    return this.#inFlight.all();
+  }
+
+  /** Reports to another observer from now on. What is in flight is recorded anew by it when it is answered. */
+  replaceObserver(observer: Observer): void {
+    this.#books.observer = observer;
+    for (const command of this.#inFlight.all()) command.auditSeq = 0;
+    this.#probe.forgetMarks();
+    this.#extensions.forgetMarks();
   }
 
   /** A connection to QEMU is there; the greeting is awaited. */
   upstreamOpened(link: Link): void {
-    this.#monitor.opened(link);
+    this.#upstream.opened(link);
   }
 
   /** Bytes from QEMU. The chunk is handed over: the caller never changes it afterwards. */
   upstreamReceive(chunk: Uint8Array): void {
-    this.#readAt = this.#host.now();
-    this.traffic.fromUpstream += chunk.length;
-    this.#probe.heard(this.#readAt);
-    this.#monitor.receive(chunk);
-    this.#probe.read(this.#readAt);
-    this.#feed.handOut();
+    this.#router.receive(chunk);
   }
 
   /** The upstream connection ended or could not be kept; every client gets EOF. */
   upstreamClosed(reason: string): void {
-    this.#monitor.closed(reason);
+    this.#upstream.closed(reason);
   }
 
   /**
@@ -220,40 +213,17 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
    */
   connect(link: Link, options: ClientOptions): ClientPort {
     if (this.state.name !== 'running') throw new Error(`no client can be served: the upstream is ${this.state.name}`);
-    const session = new Session(this, link, toClientId(++this.#lastClientId), options);
-    this.#sessions.add(session);
-    this.admission.enter(options.listener);
-    this.observer?.connected(session);
-    session.greet(this.#monitor.greeting);
-    return session;
+    return this.#clients.connect(this.#sessionPorts, link, options, this.#upstream.greeting);
   }
 
   /** The end of a turn: dispatches commands, records, writes. Called by the host after `Host.schedule`. */
   commit(): void {
-    const { link } = this.#monitor;
+    const { link } = this.#upstream;
     if (link !== null) {
       this.#probe.proceed(this.#dispatcher.hasWaiting);
       this.#dispatcher.dispatch(link);
     }
-    const touched = this.#touched;
-    this.#touched = [];
-    for (const session of touched) {
-      session.isTouched = false;
-      session.flush();
-    }
-    if (this.#memory.isOver) this.#memory.shed(this.#sessions);
-    this.budget.renew();
-    if (this.#resting.length > 0) this.#readOn();
-  }
-
-  /** The next turn has begun: reads those who rest, until it is the others' again. */
-  #readOn(): void {
-    const resting = this.#resting;
-    this.#resting = [];
-    let next = 0;
-    while (next < resting.length && this.budget.hasLeft) resting[next++]?.readOn();
-    if (next < resting.length) this.#resting = [...resting.slice(next), ...this.#resting];
-    if (this.#resting.length > 0) this.#host.schedule();
+    this.#clients.flush();
   }
 
   /**
@@ -261,19 +231,24 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
    * @param missed how much of that time this process could not do anything in, since it was stopped; in microseconds
    */
   tick(missed: number = 0): void {
-    const now = this.#host.now();
-    this.seenTime.miss(now, missed);
-    this.#monitor.tick(now);
-    for (const session of this.#sessions) session.tick(now);
-    this.extensions.tick();
+    const now = this.#books.now();
+    this.#books.seenTime.miss(now, missed);
+    this.#upstream.tick(now);
+    for (const session of this.#clients.sessions) session.tick(now);
+    this.#extensions.tick();
     this.#probe.tick(now);
     // Out-of-band commands wait for a descriptor to be taken, but not for long.
-    if (this.broker.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
-    if (this.#warnAfter === 0) return;
-    for (const command of this.#pending.stuck(now - this.#warnAfter)) {
-      if (this.seenTime.between(command.sentAt, now) < this.#warnAfter) continue;
+    if (this.#broker.isDelicate && this.#dispatcher.hasWaiting) this.#host.schedule();
+    if (this.#warnAfter > 0) this.#warn(now);
+  }
+
+  /** Reports commands that have been upstream for too long. */
+  #warn(now: number): void {
+    const { seenTime, observer } = this.#books;
+    for (const command of this.#inFlight.stuck(now - this.#warnAfter)) {
+      if (seenTime.between(command.sentAt, now) < this.#warnAfter) continue;
       command.isWarned = true;
-      this.observer?.stuck?.(command, now - command.sentAt);
+      observer?.stuck?.(command, now - command.sentAt);
     }
   }
 
@@ -282,215 +257,50 @@ export class Multiplexer implements SessionOwner, UpstreamSessionOwner, ProbeOwn
    * ends the rest.
    */
   drain(reason: string): void {
-    this.extensions.giveUp(reason);
-    for (const session of this.#sessions) session.finishUp(reason);
+    this.#extensions.giveUp(reason);
+    for (const session of this.#clients.sessions) session.finishUp(reason);
   }
 
   /** Ends every client and the upstream connection. */
   close(reason: string): void {
     this.#isClosing = true;
-    this.#monitor.drop(reason);
-    for (const session of this.#sessions) session.terminate(reason);
+    this.#upstream.drop(reason);
+    for (const session of this.#clients.sessions) session.terminate(reason);
   }
 
-  // What sessions need
-
-  get words(): CapabilityErrorTexts {
-    return this.#monitor.words;
-  }
-
-  get dialect(): Dialect {
-    return this.#monitor.dialect;
-  }
-
-  get offersOob(): boolean {
-    return this.#monitor.offersOob;
-  }
-
-  get share(): number {
-    return this.admission.clientCount > 1 ? SHARE : Number.POSITIVE_INFINITY;
-  }
-
-  get outage(): string | null {
-    return this.#monitor.link === null ? OUTAGE : null;
-  }
-
-  get closesUnusedSets(): boolean {
-    return this.#version !== null && isBefore(this.#version, 9, 1);
-  }
-
-  get carriesDescriptors(): boolean {
-    return this.#monitor.link?.sendWith !== undefined;
-  }
-
-  now(): number {
-    return this.#host.now();
-  }
-
-  offer(session: Session): void {
-    this.#dispatcher.offer(session);
-  }
-
-  offerAll(): void {
-    for (const session of this.#sessions) if (session.commands.hasWaiting) this.offer(session);
-  }
-
-  offerOob(session: Session): void {
-    this.#dispatcher.offerOob(session);
-  }
-
-  answerFromCache(command: PendingCommand): boolean {
-    return this.#replies.answerFromCache(command, Math.max(command.receivedAt, this.#dispatcher.sentAt));
-  }
-
-  /** There was a fault of ours outside of any call. */
-  failed(error: unknown): void {
-    this.#host.failed?.(error);
-  }
-
-  rest(session: Session): void {
-    this.#resting.push(session);
-    this.#host.schedule();
-  }
-
-  touch(session: Session): void {
-    if (session.isTouched) return;
-    session.isTouched = true;
-    this.#touched.push(session);
-    this.#host.schedule();
-  }
-
-  subscribe(session: Session): void {
-    this.#feed.subscribe(session);
-  }
-
-  unsubscribe(session: Session): void {
-    this.#feed.unsubscribe(session);
-  }
-
-  account(change: number): void {
-    this.#memory.add(change);
-    if (this.#memory.isOver) this.#host.schedule();
-  }
-
-  disconnected(session: Session, reason: string): void {
-    this.admission.leave(session.listener);
-    this.observer?.disconnected(session, reason);
-  }
-
-  remove(session: Session): void {
-    this.broker.forget(session);
-    this.#sessions.delete(session);
-  }
-
-  // What the probe needs
-
-  get upstreamLink(): Link | null {
-    return this.#monitor.link;
-  }
-
-  scheduleProbe(): void {
-    this.#host.schedule();
-  }
-
-  giveUp(reason: string): void {
-    this.#monitor.drop(reason);
-  }
-
-  // What the monitor tells, and asks
-
-  get mostReplyBytes(): number {
-    return this.limits.replyBytes;
-  }
-
-  upstreamMessage(envelope: Envelope): void {
-    if (envelope.kind === MessageKind.Unknown && this.#monitor.isEcho(envelope)) return;
-    if (envelope.kind === MessageKind.Unknown || envelope.id === FOREIGN_ID) envelope.readThoroughly();
-    this.#unreadable = envelope.kind === MessageKind.Unknown ? this.#unreadable + 1 : 0;
-    if (envelope.kind !== MessageKind.Event) this.#feed.handOut();
-    switch (envelope.kind) {
-      case MessageKind.Return:
-      case MessageKind.Error:
-        this.#answer(envelope, envelope.kind === MessageKind.Error);
-        break;
-      case MessageKind.Event:
-        this.#feed.publish(envelope.eventName, envelope.chunks());
-        break;
-      case MessageKind.Greeting:
-        this.stray(envelope.chunks(), 'a second greeting');
-        // A new monitor on the same character device (QEMU 11.1): it wants a negotiation, and knows nothing of what is in flight.
-        this.#monitor.drop('QEMU has made its monitor again');
-        break;
-      case MessageKind.Unknown:
-        this.stray(envelope.chunks(), 'not a QMP message');
-        if (this.#unreadable >= MOST_UNREADABLE) {
-          this.#monitor.drop(`not a QMP server any more: ${MOST_UNREADABLE} messages in a row cannot be read`);
-        }
-        break;
-    }
-  }
-
-  stray(chunks: readonly Uint8Array[], why: string): void {
-    this.observer?.stray(chunks, why);
-  }
-
-  upstreamChanged(state: UpstreamState): void {
+  #upstreamChanged(state: UpstreamState): void {
     this.#feed.handOut();
     if (state.name === 'lost') this.#lose(state.reason);
     else if (state.name === 'running') {
       this.#feed.running(state.version);
-      this.#version = state.version;
-      this.broker.isRacy = !isAtLeast(state.version, 11, 0);
-      this.#probe.begin(this.#host.now());
-      for (const session of this.#sessions) session.dialect = this.dialect;
+      this.#broker.isRacy = !isAtLeast(state.version, 11, 0);
+      this.#probe.begin(this.#books.now());
+      for (const session of this.#clients.sessions) session.dialect = this.#upstream.dialect;
     }
-    this.extensions.stateChanged();
-    this.observer?.upstream(state);
+    this.#extensions.stateChanged();
+    this.#books.observer?.upstream(state);
     this.#host.upstreamChanged(state);
   }
 
   /** The upstream is gone: nothing that is in flight will be answered. */
   #lose(reason: string): void {
     this.#replies.clear();
-    this.#unreadable = 0;
+    this.#router.reset();
     this.#dispatcher.clear();
     this.#probe.end(reason);
-    this.broker.clear();
+    this.#broker.clear();
     const keeps = this.#keepClients && !this.#isClosing;
-    for (const command of this.#pending.clear()) {
+    for (const command of this.#inFlight.clear()) {
       for (const each of [command, ...command.followers]) {
-        this.observer?.unanswered(each, reason);
+        this.#books.observer?.unanswered(each, reason);
         // The rest are in their client's queue, and go with it.
         if (each.stage === 'abandoned' || (each.oob && !keeps)) each.release();
       }
     }
-    if (keeps) {
-      for (const session of this.#sessions) session.commands.fail(reason);
-      if (this.#version !== null) this.#feed.lost(reason, this.#version);
-    } else {
-      for (const session of this.#sessions) session.terminate('the upstream is gone');
+    for (const session of this.#clients.sessions) {
+      if (keeps) session.commands.fail(reason);
+      else session.terminate('the upstream is gone');
     }
-    this.#version = null;
-  }
-
-  #answer(envelope: Envelope, isError: boolean): void {
-    if (this.#probe.takes(envelope, isError)) {
-      if (this.#dispatcher.hasWaiting) this.#host.schedule();
-      return;
-    }
-    // An error without an id is QEMU's answer to bytes it could not read; they were the oldest command's.
-    const command =
-      envelope.id === NO_ID && isError ? this.#pending.takeOldestInBand() : this.#pending.take(envelope.id);
-    if (command === null) {
-      this.stray(envelope.chunks(), 'an answer that nobody waits for');
-      return;
-    }
-    if (!command.oob) this.#probe.commandAnswered(command.sentAt);
-    const { use } = command;
-    if (use !== null && this.broker.answered(use, envelope, isError)) {
-      this.offerAll();
-    }
-    this.#replies.deliver(command, envelope, isError, this.#readAt);
-    if (this.#dispatcher.hasWaiting) this.#host.schedule();
+    this.#feed.lost(reason, keeps);
   }
 }

@@ -3,9 +3,8 @@
  * asks again and again gets the same.
  */
 
-import type { Session } from '../client/session.js';
-import type { Multiplexer } from '../multiplexer.js';
-import { clientReport, queueReport, writeReport } from './extension-report.js';
+import type { ClientView } from '../ports/observer.js';
+import { clientReport, queueReport, type Reportable, writeReport } from './extension-report.js';
 
 /** With fewer clients every report is a new one. */
 const MANY = 100;
@@ -18,21 +17,21 @@ interface Kept<T> {
 }
 
 export class CrowdReports {
-  readonly #mux: Multiplexer;
+  readonly #parts: Reportable;
   /** By client: its report without the brace at its end. */
-  #clients: Kept<ReadonlyMap<Session, string>> | null = null;
+  #clients: Kept<ReadonlyMap<ClientView, string>> | null = null;
   #queue: Kept<string> | null = null;
 
-  constructor(mux: Multiplexer) {
-    this.#mux = mux;
+  constructor(parts: Reportable) {
+    this.#parts = parts;
   }
 
   /** @returns everyone who is connected, as JSON. @param self who asks, and is always among them */
-  clients(self: Session, now: number): string {
+  clients(self: ClientView, now: number): string {
     let kept = this.#clients;
     if (kept === null || !this.#isGood(kept.at, now) || !kept.value.has(self)) {
-      const value = new Map<Session, string>();
-      for (const session of this.#mux.sessions) {
+      const value = new Map<ClientView, string>();
+      for (const session of this.#parts.clients.sessions) {
         if (session.isConnected) value.set(session, writeReport(clientReport(session, now)).slice(0, -1));
       }
       kept = this.#clients = { at: now, value };
@@ -45,7 +44,7 @@ export class CrowdReports {
   /** @returns who has a command without an answer, as JSON */
   queue(now: number): string {
     if (this.#queue === null || !this.#isGood(this.#queue.at, now)) {
-      this.#queue = { at: now, value: writeReport(queueReport(this.#mux, this.#mux.sessions, now)) };
+      this.#queue = { at: now, value: writeReport(queueReport(this.#parts, now)) };
     }
     return this.#queue.value;
   }
@@ -57,6 +56,6 @@ export class CrowdReports {
   }
 
   #isGood(at: number, now: number): boolean {
-    return this.#mux.clientCount > MANY && now - at < MOMENT;
+    return this.#parts.clients.clientCount > MANY && now - at < MOMENT;
   }
 }

@@ -3,12 +3,24 @@
  * apply is left out. docs/reference/extensions.md has every member.
  */
 import { quote } from '../../qmp/json/unicode.js';
+import type { Clients } from '../client/clients.js';
 import type { Session } from '../client/session.js';
 import type { PendingCommand } from '../commands/command.js';
-import type { ReplyStats } from '../commands/reply-stats.js';
-import type { Multiplexer } from '../multiplexer.js';
+import type { InFlight } from '../commands/in-flight.js';
+import type { LatencyHistogram, ReplyStats } from '../commands/reply-stats.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { Peer, UpstreamState } from '../ports/link.js';
 import type { UpstreamHealth } from '../ports/observer.js';
+
+/** The parts of a multiplexer that are reported on. */
+export interface Reportable {
+  readonly books: Bookkeeping;
+  readonly clients: Clients;
+  readonly upstream: { readonly state: UpstreamState };
+  readonly probe: { readonly health: UpstreamHealth | null };
+  readonly inFlight: InFlight;
+  readonly replies: { readonly tally: LatencyHistogram };
+}
 
 /** A value to be written. A member that is undefined is left out. */
 export type Reported =
@@ -58,20 +70,23 @@ function tallied({ commands, errors, time, longest }: ReplyStats) {
 }
 
 /** How the multiplexer stands. @param stateSince when the upstream's state changed last */
-export function statusReport(mux: Multiplexer, now: number, stateSince: number) {
-  const { state, health, inFlight, tally } = mux;
+export function statusReport(parts: Reportable, now: number, stateSince: number) {
+  const { books, clients } = parts;
+  const { tally } = parts.replies;
+  const { health } = parts.probe;
+  const inFlight = parts.inFlight.all();
   return {
-    clients: mux.clientCount,
-    waiting: mux.waitingCount,
+    clients: clients.clientCount,
+    waiting: clients.waitingCount,
     'in-flight': inFlight.length,
     ...(inFlight[0] === undefined ? {} : { oldest: seconds(now - inFlight[0].sentAt) }),
-    held: mux.heldBytes,
+    held: clients.heldBytes,
     ...tallied(tally),
     // Up to `below` seconds, but longer than the one before. Classes at the end in which there is none are left out.
     latency: trimmed(tally.classes).map((count, at) => ({ below: seconds(2 ** at), count })),
-    counters: dashed(mux.counters),
-    traffic: dashed(mux.traffic),
-    upstream: { ...upstreamReport(state, now - stateSince), ...healthReport(health, now) },
+    counters: dashed(books.counters),
+    traffic: dashed(books.traffic),
+    upstream: { ...upstreamReport(parts.upstream.state, now - stateSince), ...healthReport(health, now) },
   };
 }
 
@@ -105,7 +120,7 @@ export function clientReport(session: Session, now: number) {
     'in-flight': session.commands.inFlightCount,
     held: session.heldBytes,
     descriptors: session.descriptorCount,
-    ...tallied(session.tally),
+    ...tallied(session.commands.tally),
   };
 }
 
@@ -115,11 +130,11 @@ function peerReport(peer: Peer): { [name: string]: Reported } {
 }
 
 /** Who has a command without an answer: those that QEMU has, then those that wait, the oldest first. */
-export function queueReport(mux: Multiplexer, sessions: Iterable<Session>, now: number): Reported {
+export function queueReport({ clients, inFlight: sent }: Reportable, now: number): Reported {
   const inFlight: Reported[] = [];
   // QEMU runs in-band commands one after the other, so the first of them is what all others wait for.
   let isBehind = false;
-  for (const leader of mux.inFlight) {
+  for (const leader of sent.all()) {
     const blocks = !leader.oob && !isBehind;
     isBehind ||= !leader.oob;
     for (const command of [leader, ...leader.followers]) {
@@ -134,7 +149,7 @@ export function queueReport(mux: Multiplexer, sessions: Iterable<Session>, now: 
   }
   let count = 0;
   const waiting: PendingCommand[] = [];
-  for (const session of sessions) {
+  for (const session of clients.sessions) {
     count += session.commands.waitingCount;
     waiting.push(...session.commands.firstWaiting(MOST_LISTED_OF_ONE));
   }
@@ -146,11 +161,11 @@ export function queueReport(mux: Multiplexer, sessions: Iterable<Session>, now: 
   };
 }
 
-function commandReport({ session, name, oob, receivedAt }: PendingCommand, now: number) {
+function commandReport({ client, name, oob, receivedAt }: PendingCommand, now: number) {
   return {
-    client: session.id as number,
-    peer: peerReport(session.peer),
-    ...(session.isConnected ? {} : { gone: true }),
+    client: client.id as number,
+    peer: peerReport(client.peer),
+    ...(client.isConnected ? {} : { gone: true }),
     command: name,
     oob,
     age: seconds(now - receivedAt),

@@ -10,12 +10,13 @@ import { isJsonObject, type JsonObject, parseJson } from '../../qmp/json/value.j
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../../qmp/message.js';
 import { ascii, asciiText, concat } from '../../shared/bytes.js';
 import { clientText } from '../../shared/peer-text.js';
-import type { Session } from '../client/session.js';
-import type { PendingCommand } from '../commands/command.js';
-import { EventRing } from '../events/ring.js';
-import type { Multiplexer } from '../multiplexer.js';
+import type { ExtensionCommands } from '../client/extension-commands.js';
+import type { ExtensionCall, PendingCommand } from '../commands/command.js';
+import type { EventRing } from '../events/ring.js';
+import { EXTENSION_PREFIX } from '../ports/extension-prefix.js';
+import type { ClientView } from '../ports/observer.js';
 import { CrowdReports } from './crowd-reports.js';
-import { type Reported, seconds, statusReport, writeReport } from './extension-report.js';
+import { type Reportable, type Reported, seconds, statusReport, writeReport } from './extension-report.js';
 
 /** What the world around tells and does for extension commands. */
 export interface ExtensionServices {
@@ -34,10 +35,8 @@ export interface ExtensionServices {
   readonly reload: (() => Promise<readonly string[]>) | null;
 }
 
-export const EXTENSION_PREFIX = '__org.qmpmux_';
-
 /** What is known of a command before its turn has come. */
-export interface ExtensionCall {
+interface Question {
   readonly kind: ExtensionKind;
   readonly arguments: JsonObject;
 }
@@ -80,9 +79,16 @@ const RETURN = ascii('{"return": ');
 const ID_MEMBER = ascii(', "id": ');
 const END = ascii('}\r\n');
 
-export class Extensions {
-  readonly ring = new EventRing();
-  readonly #mux: Multiplexer;
+/** What extension commands report on, and act on. */
+export interface ExtensionParts extends Reportable {
+  /** The monitor's name. */
+  readonly name: string;
+  readonly ring: EventRing;
+}
+
+export class Extensions implements ExtensionCommands {
+  readonly #parts: ExtensionParts;
+  readonly #failed: (error: unknown) => void;
   readonly #services: ExtensionServices | null;
   readonly #startedAt: number;
   #stateSince: number;
@@ -92,17 +98,19 @@ export class Extensions {
   /** Why nothing that takes time is begun any more. */
   #ending: string | null = null;
 
-  constructor(mux: Multiplexer, services: ExtensionServices | null) {
-    this.#mux = mux;
+  /** @param failed is called for a fault of ours outside of any call */
+  constructor(parts: ExtensionParts, services: ExtensionServices | null, failed: (error: unknown) => void) {
+    this.#parts = parts;
     this.#services = services;
-    this.#reports = new CrowdReports(mux);
-    this.#startedAt = mux.now();
+    this.#failed = failed;
+    this.#reports = new CrowdReports(parts);
+    this.#startedAt = parts.books.now();
     this.#stateSince = this.#startedAt;
   }
 
   /** The upstream's state has changed. */
   stateChanged(): void {
-    this.#stateSince = this.#mux.now();
+    this.#stateSince = this.#parts.books.now();
   }
 
   /** Time has passed. */
@@ -120,16 +128,20 @@ export class Extensions {
     const kind = name.slice(EXTENSION_PREFIX.length);
     if (!isKind(kind)) throw new Error(`not an extension command: ${name}`);
     const parsed = parseJson(written === null ? '{}' : asciiText(written));
-    return { kind, arguments: parsed.ok && isJsonObject(parsed.value) ? parsed.value : {} };
+    const question: Question = { kind, arguments: parsed.ok && isJsonObject(parsed.value) ? parsed.value : {} };
+    return {
+      run: (command) => this.#run(command, question),
+      forget: (command) => this.#forget(command),
+    };
   }
 
   /**
    * Carries out a command whose turn has come.
-   * @returns its reply; null when that comes later, by `ClientCommands.answerLocally`
+   * @returns its reply; null when that comes later
    */
-  run(command: PendingCommand, call: ExtensionCall): readonly Uint8Array[] | null {
-    const { observer } = this.#mux;
-    command.sentAt = this.#mux.now();
+  #run(command: PendingCommand, call: Question): readonly Uint8Array[] | null {
+    const { observer } = this.#parts.books;
+    command.sentAt = this.#parts.books.now();
     observer?.command(command);
     const trouble = observer?.flush() ?? null;
     if (trouble !== null) {
@@ -161,8 +173,8 @@ export class Extensions {
   }
 
   /** A command is released, and with it what waits for it. */
-  forget(command: PendingCommand): void {
-    if (this.#running.delete(command)) this.#mux.observer?.unanswered(command, 'its client is gone');
+  #forget(command: PendingCommand): void {
+    if (this.#running.delete(command)) this.#parts.books.observer?.unanswered(command, 'its client is gone');
   }
 
   /** What was told to the observer so far means nothing to the next one. */
@@ -174,24 +186,23 @@ export class Extensions {
     const { id } = command;
     const isError = 'desc' in outcome;
     const reply = isError ? [errorReply(id, outcome)] : returnReply(id, outcome.value);
-    this.#mux.observer?.answered(command, reply, isError, 'local');
+    this.#parts.books.observer?.answered(command, reply, isError, 'local');
     return reply;
   }
 
-  #carryOut(command: PendingCommand, { kind, arguments: given }: ExtensionCall): Outcome {
-    const mux = this.#mux;
-    const now = mux.now();
+  #carryOut(command: PendingCommand, { kind, arguments: given }: Question): Outcome {
+    const now = this.#parts.books.now();
     switch (kind) {
       case 'query-status':
         return { value: writeReport(this.#status(now)) };
       case 'query-clients':
-        return { value: this.#reports.clients(command.session, now) };
+        return { value: this.#reports.clients(command.client, now) };
       case 'query-queue':
         return { value: this.#reports.queue(now) };
       case 'query-events':
-        return { value: this.#events(command.session, given) };
+        return { value: this.#events(command.client, given) };
       case 'disconnect-client':
-        return this.#disconnect(command.session, Number(given['client']));
+        return this.#disconnect(command.client, Number(given['client']));
       case 'reload':
         // `run` has its own way for it.
         throw new Error('a reload is no question');
@@ -200,29 +211,29 @@ export class Extensions {
 
   #status(now: number): Reported {
     const services = this.#services;
-    const { upstream, ...rest } = statusReport(this.#mux, now, this.#stateSince);
+    const { upstream, ...rest } = statusReport(this.#parts, now, this.#stateSince);
     return {
       qmpmux: services?.version ?? '',
-      monitor: this.#mux.name,
+      monitor: this.#parts.name,
       uptime: seconds(now - this.#startedAt),
       upstream: { address: services?.upstream ?? '', ...upstream },
       listeners: services?.listeners() ?? [],
       ...rest,
-      events: { instance: this.#instance, first: this.ring.first, last: this.ring.last },
+      events: { instance: this.#instance, first: this.#parts.ring.first, last: this.#parts.ring.last },
     };
   }
 
   get #instance(): string {
-    return this.#services?.instance ?? this.#mux.name;
+    return this.#services?.instance ?? this.#parts.name;
   }
 
-  #events(session: Session, { since, instance }: JsonObject): Uint8Array {
+  #events(client: ClientView, { since, instance }: JsonObject): Uint8Array {
     const wanted = typeof since === 'number' ? Math.max(0, since) : 0;
-    const { last } = this.ring;
+    const { last } = this.#parts.ring;
     const isOther = wanted > last || (instance !== undefined && instance !== this.#instance);
-    const filter = session.eventFilter;
+    const filter = this.#parts.clients.find(client.id)?.eventFilter ?? null;
     const items: Uint8Array[] = [];
-    for (const item of this.ring.after(isOther ? 0 : wanted)) {
+    for (const item of this.#parts.ring.after(isOther ? 0 : wanted)) {
       if (item.kind === 'event' && filter?.passes(item.name) === false) continue;
       if (items.length > 0) items.push(COMMA);
       if (item.kind === 'gap') items.push(ascii(`{"gap": {"first": ${item.first}, "last": ${item.last}}}`));
@@ -232,16 +243,16 @@ export class Extensions {
     return concat([ascii(`${head}, "events": [`), ...items, ascii(']}')]);
   }
 
-  #disconnect(from: Session, id: number): Outcome {
+  #disconnect(from: ClientView, id: number): Outcome {
     if (id === from.id) return genericError(`client ${from.id} is this connection itself: close it`);
-    for (const session of this.#mux.sessions) {
-      if (session.id !== id || !session.isConnected) continue;
-      const reason = `disconnected by ${clientText(from)}`;
-      session.cut('killed', reason);
-      session.dropWaiting(reason);
-      return { value: '{}' };
+    const session = this.#parts.clients.find(id);
+    if (session?.isConnected !== true) {
+      return genericError(`there is no client ${id}; ${EXTENSION_PREFIX}query-clients lists them`);
     }
-    return genericError(`there is no client ${id}; ${EXTENSION_PREFIX}query-clients lists them`);
+    const reason = `disconnected by ${clientText(from)}`;
+    session.cut('killed', reason);
+    session.dropWaiting(reason);
+    return { value: '{}' };
   }
 
   #begin(command: PendingCommand, reload: Promise<readonly string[]>): void {
@@ -251,19 +262,19 @@ export class Extensions {
       (error: unknown) => this.#finish(command, genericError(error instanceof Error ? error.message : String(error))),
     );
     finished.catch((error: unknown) => {
-      this.#mux.failed(error);
+      this.#failed(error);
     });
   }
 
   /** Answers a command that was being carried out, unless it is none of these any more. */
   #finish(command: PendingCommand, outcome: Outcome): void {
     if (!this.#running.delete(command)) return;
-    command.session.commands.answerLocally(command, this.#conclude(command, outcome));
+    command.owner.answerLocally(command, this.#conclude(command, outcome));
   }
 }
 
 /** @returns what QEMU's dispatcher and its visitors would say of the command; null when it is in order. */
-function faultOf({ oob, name }: PendingCommand, { kind, arguments: given }: ExtensionCall): QmpFault | null {
+function faultOf({ oob, name }: PendingCommand, { kind, arguments: given }: Question): QmpFault | null {
   const { oob: allowsOob, arguments: known }: Definition = COMMANDS[kind];
   if (oob && !allowsOob) return genericError(`The command ${name} does not support OOB`);
   for (const [parameter, { type, optional }] of Object.entries(known)) {

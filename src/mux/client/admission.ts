@@ -1,16 +1,16 @@
 /** How many clients there are, who else is let in, and what those are told who are not. */
 import { errorReply, genericError } from '../../qmp/message.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { Counters } from '../ports/counters.js';
-import type { SessionOwner } from '../ports/session-owner.js';
 
 export class Admission {
-  readonly #owner: SessionOwner;
+  readonly #books: Bookkeeping;
   #clientCount = 0;
   /** Connected clients by listener. */
   readonly #perListener = new Map<string, number>();
 
-  constructor(owner: SessionOwner) {
-    this.#owner = owner;
+  constructor(books: Bookkeeping) {
+    this.#books = books;
   }
 
   get clientCount(): number {
@@ -22,8 +22,8 @@ export class Admission {
    * @param listenerClients how many it may have; 0 for any number
    * @returns null, or what to write to it before it is closed
    */
-  refusal(listener: string, listenerClients: number = this.#owner.limits.listenerClients): Uint8Array | null {
-    const { clients } = this.#owner.limits;
+  refusal(listener: string, listenerClients: number = this.#books.limits.listenerClients): Uint8Array | null {
+    const { clients } = this.#books.limits;
     const here = this.#perListener.get(listener) ?? 0;
     const isListenerFull = listenerClients > 0 && here >= listenerClients;
     if (!isListenerFull && (clients === 0 || this.#clientCount < clients)) return null;
@@ -59,7 +59,7 @@ export class Admission {
   }
 
   #count(listener: string, limit: keyof Counters, what: string): void {
-    this.#owner.counters[limit]++;
-    this.#owner.observer?.limited?.(null, listener, limit, what);
+    this.#books.counters[limit]++;
+    this.#books.observer?.limited?.(null, listener, limit, what);
   }
 }

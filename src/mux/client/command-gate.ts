@@ -3,14 +3,18 @@
  * first that has something to say decides: the client's policy, then our own commands, then the way to QEMU.
  */
 
+import type { CommandReader } from '../../qmp/command.js';
+import type { DescriptorBroker } from '../descriptors/broker.js';
 import type { ClientDescriptors } from '../descriptors/client-descriptors.js';
 import { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { NameOwner } from '../descriptors/names.js';
 import { takesDescriptor } from '../policy/descriptor-commands.js';
 import type { Policy } from '../policy/policy.js';
-import type { SessionOwner } from '../ports/session-owner.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
+import type { ConnectedQemu } from '../ports/connected-qemu.js';
 import type { ClientOptions } from './client-options.js';
 import type { CommandIntake } from './command-intake.js';
+import type { ExtensionCommands } from './extension-commands.js';
 
 /** A refused command's name is shown up to this many characters. */
 const LONGEST_NAME_SHOWN = 100;
@@ -29,8 +33,17 @@ function refused(rule: string, desc: string): Fate {
   return { kind: 'refused', rule, desc };
 }
 
+/** What a command is judged by, besides its client's options. */
+export interface GatePorts {
+  readonly books: Bookkeeping;
+  readonly qemu: ConnectedQemu;
+  readonly broker: DescriptorBroker;
+  readonly extensions: ExtensionCommands;
+  readonly reader: CommandReader;
+}
+
 export class CommandGate {
-  readonly #owner: SessionOwner;
+  readonly #ports: GatePorts;
   readonly #client: NameOwner;
   readonly #intake: CommandIntake;
   readonly #descriptors: ClientDescriptors;
@@ -43,13 +56,13 @@ export class CommandGate {
    * @param descriptors what the client has sent of these
    */
   constructor(
-    owner: SessionOwner,
+    ports: GatePorts,
     client: NameOwner,
     intake: CommandIntake,
     descriptors: ClientDescriptors,
     options: ClientOptions,
   ) {
-    this.#owner = owner;
+    this.#ports = ports;
     this.#client = client;
     this.#intake = intake;
     this.#descriptors = descriptors;
@@ -60,12 +73,13 @@ export class CommandGate {
 
   /** Whether a command is passed on, without being judged, if others of its form were. */
   get passesKnown(): boolean {
-    return this.#owner.outage === null && !this.#owner.broker.hasNames;
+    return this.#ports.qemu.outage === null && !this.#ports.broker.hasNames;
   }
 
   /** Judges the command that was read last. */
   judge(): Fate {
-    const { reader, extensions, outage, offersOob } = this.#owner;
+    const { reader, extensions, broker, qemu } = this.#ports;
+    const { outage, offersOob } = qemu;
     const denial = this.#policy === null ? null : this.#askPolicy(this.#policy);
     if (denial !== null) return denial;
     if (this.#hasExtensions && extensions.has(reader.name)) return CARRIED_OUT_HERE;
@@ -73,15 +87,15 @@ export class CommandGate {
     if (reader.isOutOfBand && !offersOob) {
       return refused('no oob', 'the QEMU that is connected now does not support out-of-band commands');
     }
-    return this.#owner.broker.concerns(reader.name) ? this.#askDesk() : PASSED_ON;
+    return broker.concerns(reader.name) ? this.#askDesk() : PASSED_ON;
   }
 
   /** @returns the policy's refusal; null when it allows the command */
   #askPolicy(policy: Policy): Fate | null {
-    const { name } = this.#owner.reader;
+    const { name } = this.#ports.reader;
     const { allowed, rule, action } = policy.judge(name, this.#intake.argumentList);
     if (allowed) return null;
-    this.#owner.counters.denied++;
+    this.#ports.books.counters.denied++;
     // It would have taken what waits.
     if (takesDescriptor(name)) this.#descriptors.take(this.#intake.readBytes)?.descriptor?.close();
     const shown = name.slice(0, LONGEST_NAME_SHOWN);
@@ -94,7 +108,7 @@ export class CommandGate {
   }
 
   #askDesk(): Fate {
-    const { broker, reader, carriesDescriptors } = this.#owner;
+    const { broker, reader, qemu } = this.#ports;
     const { name, isOutOfBand } = reader;
     const asked = {
       client: this.#client,
@@ -105,7 +119,7 @@ export class CommandGate {
       end: this.#intake.readBytes,
       refusal: this.#noDescriptors,
     };
-    const use = broker.judge(asked, carriesDescriptors);
+    const use = broker.judge(asked, qemu.carriesDescriptors);
     if (use === null || use instanceof CommandDescriptors) return { kind: 'passed on', use };
     return refused(use.rule, use.desc);
   }

@@ -5,6 +5,7 @@
  * taken without a look at its tokens. That is sound only where its form tells all that there is to be judged: see `next`.
  */
 
+import type { CommandReader } from '../../qmp/command.js';
 import { ID_MEMBER } from '../../qmp/command.js';
 import { CommandTemplate, LONGEST_OF_FORM } from '../../qmp/command-template.js';
 import { canonicalValue } from '../../qmp/json/canonical.js';
@@ -12,12 +13,11 @@ import { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
 import { Scan, Scanner, type ScanResult } from '../../qmp/json/scanner.js';
 import type { TokenList } from '../../qmp/json/tokens.js';
-import { PendingCommand } from '../commands/command.js';
+import { type CommandOwner, PendingCommand } from '../commands/command.js';
 import { ArgumentList } from '../policy/arguments.js';
 import { takesDescriptor } from '../policy/descriptor-commands.js';
-import type { SessionOwner } from '../ports/session-owner.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
 import { commitTo, keep, put, reserve, slabBytes, slabView } from '../wire/slab.js';
-import type { Session } from './session.js';
 
 /** So many forms of commands are remembered for a client; every so many'th command that is of none of them is. */
 const MOST_FORMS = 4;
@@ -45,13 +45,22 @@ export const Found = {
   Later: 5,
 } as const;
 export type FoundKind = (typeof Found)[keyof typeof Found];
+/** The kinds that are a whole message. */
+export type WholeMessage = typeof Found.Command | typeof Found.Malformed | typeof Found.Misshapen;
+
+/** What reads the commands of all clients, one after the other. */
+export interface IntakePorts {
+  readonly books: Bookkeeping;
+  readonly parser: Parser;
+  readonly reader: CommandReader;
+}
 
 export class CommandIntake {
   /** Why the message at hand is malformed, in QEMU's words. */
   fault = '';
 
-  readonly #owner: SessionOwner;
-  readonly #session: Session;
+  readonly #ports: IntakePorts;
+  readonly #owner: CommandOwner;
   readonly #mayLearn: boolean;
   #scanner: Scanner;
   /** Of commands that the client sends again and again, the newest first. */
@@ -70,13 +79,15 @@ export class CommandIntake {
   /** When the bytes at hand were received. */
   #receivedAt = 0;
 
-  constructor(owner: SessionOwner, session: Session) {
+  /** @param owner the client's commands @param dialect how QEMU judges what it reads */
+  constructor(ports: IntakePorts, owner: CommandOwner, dialect: Dialect) {
+    this.#ports = ports;
     this.#owner = owner;
-    this.#session = session;
+    const { limits } = ports.books;
     // A command that is longer than allowed is not to be known.
-    this.#mayLearn = owner.limits.commandBytes > LONGEST_OF_FORM;
-    this.#scanner = new Scanner(owner.limits.commandBytes);
-    this.#scanner.dialect = owner.dialect;
+    this.#mayLearn = limits.commandBytes > LONGEST_OF_FORM;
+    this.#scanner = new Scanner(limits.commandBytes);
+    this.#scanner.dialect = dialect;
   }
 
   /** The upstream's way to judge what it reads, which a new QEMU may change; the client keeps its place in the stream. */
@@ -108,25 +119,25 @@ export class CommandIntake {
 
   /** The id of the command at hand as QEMU would send it back; null for none. A fresh array each time. */
   get id(): Uint8Array | null {
-    return this.#owner.reader.id(this.#scanner);
+    return this.#ports.reader.id(this.#scanner);
   }
 
   /** The arguments of the command at hand. */
   get argumentList(): ArgumentList {
-    const { parser, reader } = this.#owner;
+    const { parser, reader } = this.#ports;
     return new ArgumentList(this.#scanner.bytes, this.#scanner.tokens, parser, reader.argumentsToken);
   }
 
   /** The arguments of the command at hand as JSON in QEMU's spelling; null for none. */
   get writtenArguments(): Uint8Array | null {
-    const at = this.#owner.reader.argumentsToken;
+    const at = this.#ports.reader.argumentsToken;
     return at < 0 ? null : canonicalValue(this.#scanner.bytes, this.#scanner.tokens, at);
   }
 
   /** A copy of the client's bytes of the message at hand, if the observer wants them; otherwise empty. */
   get raw(): Uint8Array {
     const scanner = this.#scanner;
-    return this.#owner.observer?.wantsRaw === true ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
+    return this.#ports.books.observer?.wantsRaw === true ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
   }
 
   /** Takes the next bytes from the client. */
@@ -137,7 +148,7 @@ export class CommandIntake {
       this.#late.push(chunk);
       this.#lateBytes += chunk.length;
     }
-    this.#receivedAt = this.#owner.now();
+    this.#receivedAt = this.#ports.books.now();
   }
 
   /**
@@ -160,7 +171,7 @@ export class CommandIntake {
       if (this.length > LARGE) this.#parsing = new Parser();
       this.#parsing?.begin(scanner.bytes, scanner.tokens);
     }
-    const { parser, reader } = this.#owner;
+    const { parser, reader } = this.#ports;
     if (this.#parsing === null) parser.parse(scanner.bytes, scanner.tokens);
     else {
       if (!this.#parsing.step(STEP)) return Found.Later;
@@ -188,7 +199,7 @@ export class CommandIntake {
       this.#lateBytes = 0;
       found = scanner.next();
     }
-    if (found === Scan.NeedMore) this.#owner.parser.forget();
+    if (found === Scan.NeedMore) this.#ports.parser.forget();
     if (found === Scan.Malformed) this.fault = scanner.error;
     return found;
   }
@@ -200,7 +211,7 @@ export class CommandIntake {
 
   /** Nothing is asked for until more bytes come. */
   rest(): void {
-    this.#owner.parser.forget();
+    this.#ports.parser.forget();
   }
 
   /** Drops what was received and not read. */
@@ -208,12 +219,12 @@ export class CommandIntake {
     this.#parsing = null;
     this.#late = [];
     this.#lateBytes = 0;
-    this.#scanner = new Scanner(this.#owner.limits.commandBytes);
+    this.#scanner = new Scanner(this.#ports.books.limits.commandBytes);
   }
 
   /** @returns the command that was read, as far as an observer sees it. */
   take(): PendingCommand {
-    const { reader } = this.#owner;
+    const { reader } = this.#ports;
     const command = this.#newCommand(reader.name);
     command.oob = reader.isOutOfBand;
     if (reader.isIdCanonical(this.#scanner)) {
@@ -228,7 +239,7 @@ export class CommandIntake {
 
   /** @returns the same, with what goes upstream of it. */
   takeForQemu(): PendingCommand {
-    const { parser, reader } = this.#owner;
+    const { parser, reader } = this.#ports;
     const scanner = this.#scanner;
     const command = this.take();
     const start = reserve(scanner.end - scanner.start + ID_MEMBER.length);
@@ -256,7 +267,7 @@ export class CommandIntake {
 
   /** Remembers the form of the command that was read, now and then: one that a client sends often is seen here soon. */
   learn(): void {
-    const { parser, reader } = this.#owner;
+    const { parser, reader } = this.#ports;
     if (!this.#mayLearn || reader.isOutOfBand || takesDescriptor(reader.name)) return;
     if (++this.#readLong % LEARN_EVERY !== 0) return;
     const form = CommandTemplate.of(this.#scanner, parser, reader);
@@ -265,7 +276,7 @@ export class CommandIntake {
   }
 
   #newCommand(name: string): PendingCommand {
-    const command = new PendingCommand(this.#session);
+    const command = new PendingCommand(this.#owner);
     command.name = name;
     command.receivedAt = this.#receivedAt;
     command.raw = this.raw;

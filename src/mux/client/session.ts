@@ -13,101 +13,106 @@
  * the turn) → on. What comes meanwhile is kept.
  */
 
+import type { CommandReader } from '../../qmp/command.js';
+import type { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
-import { OVERSIZED } from '../../qmp/json/stream-limits.js';
-import { emptyReturn, errorReply, genericError, type QmpFault } from '../../qmp/message.js';
-import { ClientCommands, QUIT } from '../commands/client-commands.js';
-import { ownCommand } from '../commands/own-command.js';
-import { ReplyStats } from '../commands/reply-stats.js';
+import type { CommandSink } from '../commands/command-sink.js';
+import type { DescriptorBroker } from '../descriptors/broker.js';
 import { ClientDescriptors } from '../descriptors/client-descriptors.js';
-import { CommandDescriptors } from '../descriptors/command-descriptors.js';
+import type { EventReceiver } from '../events/fan-out.js';
 import type { EventFilter } from '../events/filter.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { ClientPort } from '../ports/client-port.js';
+import type { ConnectedQemu } from '../ports/connected-qemu.js';
 import type { Counters } from '../ports/counters.js';
 import type { ClientId, Descriptor, Link, Peer } from '../ports/link.js';
-import type { ClientView } from '../ports/observer.js';
-import type { SessionOwner } from '../ports/session-owner.js';
+import { ClientCommands, type CommandsSession } from './client-commands.js';
 import type { ClientOptions } from './client-options.js';
 import { ClientOutput } from './client-output.js';
 import { ClientQuota } from './client-quota.js';
-import { CommandGate } from './command-gate.js';
+import type { ClientRegistry } from './client-registry.js';
 import { CommandIntake, Found } from './command-intake.js';
-import { judgeCapabilities } from './negotiation.js';
-import { BYTES_PER_UNIT, Weight } from './turn-budget.js';
-
-/** None of our own commands has arguments that need as much, in bytes. */
-const LONGEST_EXTENSION = 64 * 1024;
+import { CommandReceiver } from './command-receiver.js';
+import type { ExtensionCommands } from './extension-commands.js';
+import { LeftoverFiles } from './leftover-files.js';
+import { BYTES_PER_UNIT, type TurnBudget, Weight } from './turn-budget.js';
 
 const CLIENT_CLOSED = 'client closed';
 
-type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
+/** What a session needs of the rest of its multiplexer; its parts take of it what each needs. */
+export interface SessionPorts {
+  readonly books: Bookkeeping;
+  readonly registry: ClientRegistry<Session>;
+  readonly sink: CommandSink;
+  readonly qemu: ConnectedQemu;
+  readonly extensions: ExtensionCommands;
+  readonly broker: DescriptorBroker;
+  readonly budget: TurnBudget;
+  readonly parser: Parser;
+  readonly reader: CommandReader;
+}
+
 type Life = 'open' | 'ended' | 'left' | 'done';
 type Reading = 'on' | 'full' | 'resting';
 
-export class Session implements ClientPort, ClientView {
+export class Session implements ClientPort, CommandsSession, EventReceiver {
   readonly id: ClientId;
   readonly listener: string;
   readonly peer: Peer;
   /** null for none: everything is allowed. */
   readonly policyName: string | null;
-  /** null for none: all events. */
   readonly eventFilter: EventFilter | null;
-  /** The scheduler's mark. */
-  isInRing = false;
-  isInOobRing = false;
-  /** The multiplexer's mark: the session is on the list of those to be flushed. */
-  isTouched = false;
-
-  /** What was answered. */
-  readonly tally = new ReplyStats();
   readonly connectedAt: number;
   readonly commands: ClientCommands;
 
-  readonly #owner: SessionOwner;
+  readonly #books: Bookkeeping;
+  readonly #registry: ClientRegistry<Session>;
+  readonly #broker: DescriptorBroker;
+  readonly #budget: TurnBudget;
   readonly #link: Link;
   readonly #output: ClientOutput;
   readonly #intake: CommandIntake;
-  readonly #gate: CommandGate;
+  readonly #receiver: CommandReceiver;
   readonly #usage: ClientQuota;
   readonly #descriptors = new ClientDescriptors();
-  readonly #maySkip: boolean;
-  /** Whether a command was served without negotiation. */
-  #hasSkipped = false;
-  #phase: Phase = { name: 'negotiating' };
+  readonly #leftovers: LeftoverFiles;
   #life: Life = 'open';
   #endReason = CLIENT_CLOSED;
-  /** Whether it was asked if the VM runs, so that unused files may go; `running` once that has been answered, until they go. */
-  #sweep: 'none' | 'asked' | 'running' = 'none';
   #reading: Reading = 'on';
   /** Whether it was told that the client is not read at times. */
   #isPauseTold = false;
   /** Whether what the client had waiting was dropped. */
   #isEmptied = false;
 
-  constructor(owner: SessionOwner, link: Link, id: ClientId, options: ClientOptions) {
-    this.#owner = owner;
+  constructor(ports: SessionPorts, link: Link, id: ClientId, options: ClientOptions) {
+    const { books, registry, broker, budget, qemu } = ports;
+    this.#books = books;
+    this.#registry = registry;
+    this.#broker = broker;
+    this.#budget = budget;
     this.#link = link;
     this.eventFilter = options.events ?? null;
     this.id = id;
     this.listener = options.listener;
     this.peer = options.peer;
     this.policyName = options.policy?.name ?? null;
-    this.#intake = new CommandIntake(owner, this);
-    this.#gate = new CommandGate(owner, this, this.#intake, this.#descriptors, options);
-    this.#usage = new ClientQuota(owner.limits);
-    this.#output = new ClientOutput(link, this.#usage, owner.limits, owner.seenTime);
-    this.commands = new ClientCommands(owner, this, this.#output, this.#usage, (options.commandTime ?? 0) * 1000);
-    this.connectedAt = owner.now();
-    this.#maySkip = options.maySkipNegotiation === true;
+    this.#usage = new ClientQuota(books.limits);
+    this.#output = new ClientOutput(link, this.#usage, books.limits, books.seenTime);
+    this.commands = new ClientCommands(this, ports, this.#output, this.#usage, (options.commandTime ?? 0) * 1000);
+    this.#intake = new CommandIntake(ports, this.commands, qemu.dialect);
+    this.#receiver = new CommandReceiver(ports, this.#intake, this.commands, this.#descriptors, options, () => {
+      registry.negotiated(this);
+    });
+    this.#leftovers = new LeftoverFiles(ports, this.commands, this.#descriptors);
+    this.connectedAt = books.now();
   }
 
-  /** Whether the client may send out-of-band commands. */
   get isOobEnabled(): boolean {
-    return this.#phase.name === 'running' && this.#phase.oob;
+    return this.#receiver.isOobEnabled;
   }
 
   get isNegotiated(): boolean {
-    return this.#phase.name === 'running';
+    return this.#receiver.isNegotiated;
   }
 
   get isConnected(): boolean {
@@ -129,15 +134,23 @@ export class Session implements ClientPort, ClientView {
     this.#intake.dialect = dialect;
   }
 
+  touch(): void {
+    this.#registry.touch(this);
+  }
+
+  rest(): void {
+    this.#registry.rest(this);
+  }
+
   /** Sends QEMU's greeting. */
   greet(greeting: Uint8Array): void {
     this.#output.sendShared(greeting);
-    this.#owner.touch(this);
+    this.touch();
   }
 
   receive(chunk: Uint8Array): void {
     if (this.#life !== 'open') return;
-    this.#owner.traffic.fromClients += chunk.length;
+    this.#books.traffic.fromClients += chunk.length;
     this.#intake.push(chunk);
     if (this.#reading === 'on') this.#pump();
     if (this.#descriptors.hasSeveral) this.#descriptors.readUpTo(this.#intake.readBytes);
@@ -146,7 +159,7 @@ export class Session implements ClientPort, ClientView {
 
   receiveDescriptors(at: number, descriptors: readonly Descriptor[], fault: string | null): void {
     const held = this.#descriptors;
-    this.#owner.observer?.descriptors?.(this, descriptors, fault);
+    this.#books.observer?.descriptors?.(this, descriptors, fault);
     held.arrive(at, descriptors, fault);
     if (this.#life === 'open') held.readUpTo(this.#intake.readBytes);
     else held.close();
@@ -155,15 +168,15 @@ export class Session implements ClientPort, ClientView {
   receiveEnd(): void {
     if (this.#life !== 'open') return;
     this.#life = 'ended';
-    this.#owner.touch(this);
+    this.touch();
   }
 
   refuse(answer: Uint8Array, what: string): void {
     if (!this.isConnected) return;
     if (answer.length > 0) this.#output.send([answer]);
     this.terminate(what);
-    this.#owner.counters.foreign++;
-    this.#owner.observer?.limited?.(this, this.listener, 'foreign', what);
+    this.#books.counters.foreign++;
+    this.#books.observer?.limited?.(this, this.listener, 'foreign', what);
   }
 
   closed(reason: string): void {
@@ -171,14 +184,13 @@ export class Session implements ClientPort, ClientView {
     this.#life = 'left';
     const wasHeldUp = this.commands.isHeldUp;
     this.#output.close();
-    this.#owner.unsubscribe(this);
-    this.#owner.disconnected(this, reason);
+    this.#registry.disconnected(this, reason);
     if (wasHeldUp) this.commands.resume();
-    this.#owner.touch(this);
+    this.touch();
   }
 
   drained(): void {
-    if (this.isConnected) this.#owner.touch(this);
+    if (this.isConnected) this.touch();
   }
 
   /** Disconnects the client at once. What it sent before is executed all the same. */
@@ -186,8 +198,8 @@ export class Session implements ClientPort, ClientView {
     if (!this.isConnected) return;
     this.closed(what);
     this.#link.destroy();
-    this.#owner.counters[limit]++;
-    this.#owner.observer?.limited?.(this, this.listener, limit, what);
+    this.#books.counters[limit]++;
+    this.#books.observer?.limited?.(this, this.listener, limit, what);
   }
 
   /** Lets go of what has not gone upstream, of a client that is gone. */
@@ -202,18 +214,17 @@ export class Session implements ClientPort, ClientView {
 
   /** Time has passed. */
   tick(now: number): void {
-    const { limits } = this.#owner;
-    const age = this.#owner.seenTime.between(this.connectedAt, now);
+    const { limits, seenTime } = this.#books;
+    const age = seenTime.between(this.connectedAt, now);
     if (!this.isConnected) return;
-    const isLate = this.#phase.name === 'negotiating' && !this.#hasSkipped;
-    if (isLate && limits.negotiationTime > 0 && age >= limits.negotiationTime * 1000) {
+    if (this.#receiver.isExpected && limits.negotiationTime > 0 && age >= limits.negotiationTime * 1000) {
       const what = `no capabilities negotiation within ${limits.negotiationTime / 1000} s`;
       this.terminate(what);
-      this.#owner.counters.unnegotiated++;
-      this.#owner.observer?.limited?.(this, this.listener, 'unnegotiated', what);
+      this.#books.counters.unnegotiated++;
+      this.#books.observer?.limited?.(this, this.listener, 'unnegotiated', what);
       return;
     }
-    if (this.#output.isUnread) this.#owner.touch(this);
+    if (this.#output.isUnread) this.touch();
     this.commands.abandonOverdue(now);
   }
 
@@ -223,13 +234,12 @@ export class Session implements ClientPort, ClientView {
     this.#life = 'ended';
     this.#endReason = reason;
     this.#link.pause();
-    this.#owner.touch(this);
+    this.touch();
   }
 
-  /** One event, in chunks that other sessions get too. */
   deliverEvent(chunks: readonly Uint8Array[]): void {
     for (const chunk of chunks) this.#output.sendShared(chunk);
-    this.#owner.touch(this);
+    this.touch();
   }
 
   /** The end of a turn: sends, reads on where reading had paused, ends what is over. */
@@ -243,7 +253,7 @@ export class Session implements ClientPort, ClientView {
       this.#descriptors.hasRoom
     ) {
       this.#goOn();
-      if (this.#output.length > 0) this.#owner.touch(this);
+      if (this.#output.length > 0) this.touch();
     }
     this.#account();
     const isIdle = this.#reading === 'on' && this.commands.isEmpty;
@@ -252,10 +262,9 @@ export class Session implements ClientPort, ClientView {
         this.#life = 'left';
         this.#link.end();
         this.#output.close();
-        this.#owner.unsubscribe(this);
-        this.#owner.disconnected(this, this.#endReason);
+        this.#registry.disconnected(this, this.#endReason);
       }
-      if (!this.#closeUnusedFiles()) this.#finish();
+      if (this.#endReason !== CLIENT_CLOSED || !this.#leftovers.sweep()) this.#finish();
     }
   }
 
@@ -267,7 +276,7 @@ export class Session implements ClientPort, ClientView {
     this.#goOn();
     if (this.#descriptors.hasSeveral) this.#descriptors.readUpTo(this.#intake.readBytes);
     this.#account();
-    this.#owner.touch(this);
+    this.touch();
   }
 
   #goOn(): void {
@@ -288,43 +297,13 @@ export class Session implements ClientPort, ClientView {
     if (this.isConnected) {
       this.#flushOutput();
       this.#link.end();
-      this.#owner.disconnected(this, reason);
+      this.#registry.disconnected(this, reason);
     }
     this.#finish();
   }
 
-  /**
-   * Closes files in QEMU's fd sets that clients who have left have added and nobody has used, where QEMU would do so: when the VM runs.
-   * @returns whether there is something to wait for
-   */
-  #closeUnusedFiles(): boolean {
-    const { broker, outage, closesUnusedSets } = this.#owner;
-    if (this.#sweep === 'none') {
-      const isDue =
-        broker.sets.hasLeftovers && closesUnusedSets && outage === null && this.#endReason === CLIENT_CLOSED;
-      if (isDue) this.#askForState();
-      return isDue;
-    }
-    if (this.#sweep !== 'running') return false;
-    this.#sweep = 'asked';
-    const files = broker.sets.takeLeftovers();
-    for (const { set, fd } of files) {
-      this.commands.passOn(ownCommand(this.#owner, this, 'remove-fd', `{"fdset-id":${set},"fd":${fd}}`));
-    }
-    return files.length > 0;
-  }
-
-  #askForState(): void {
-    this.#sweep = 'asked';
-    const heard = (reply: string) => {
-      if (reply.includes('"running": true')) this.#sweep = 'running';
-    };
-    const use = this.#owner.broker.listener(this, this.#descriptors, heard);
-    this.commands.passOn(ownCommand(this.#owner, this, 'query-status', '', use));
-  }
-
   #flushOutput(): void {
-    this.#owner.traffic.toClients += this.#output.length;
+    this.#books.traffic.toClients += this.#output.length;
     this.#output.flush();
   }
 
@@ -333,7 +312,7 @@ export class Session implements ClientPort, ClientView {
     if (!output.isBusy) return;
     const wasHeldUp = this.commands.isHeldUp;
     this.#flushOutput();
-    const fault = output.judge(this.#owner.now());
+    const fault = output.judge(this.#books.now());
     if (fault !== null) this.cut(fault.limit, fault.what);
     if (wasHeldUp && !this.commands.isHeldUp) this.commands.resume();
   }
@@ -345,22 +324,22 @@ export class Session implements ClientPort, ClientView {
     if (held === usage.held) return;
     const change = held - usage.held;
     usage.held = held;
-    this.#owner.account(change);
+    this.#registry.account(change);
   }
 
   #finish(): void {
     this.#life = 'done';
     this.#output.close();
     this.#descriptors.close();
-    this.#owner.account(-this.#usage.held);
+    this.#registry.account(-this.#usage.held);
     this.#usage.held = 0;
-    this.#owner.unsubscribe(this);
-    this.#owner.remove(this);
+    this.#broker.forget(this);
+    this.#registry.remove(this);
   }
 
   /** Reads commands until the bytes are used up, the queue is full, or the client has had its part of the turn. */
   #pump(): void {
-    const { budget } = this.#owner;
+    const budget = this.#budget;
     const granted = budget.grant();
     let left = granted;
     const intake = this.#intake;
@@ -371,7 +350,8 @@ export class Session implements ClientPort, ClientView {
         this.#countPause();
         return;
       }
-      switch (intake.next(this.isOobEnabled, this.#gate.passesKnown)) {
+      const found = intake.next(this.isOobEnabled, this.#receiver.passesKnown);
+      switch (found) {
         case Found.Nothing:
           budget.spend(granted - left);
           return;
@@ -381,25 +361,20 @@ export class Session implements ClientPort, ClientView {
             left -= Weight.known;
           } while (left > 0 && !this.#isFull() && intake.isSameNext());
           continue;
-        case Found.Command:
-          left -= this.#receiveCommand();
-          break;
-        case Found.Malformed:
-          this.#answerMalformed(null, genericError(intake.fault));
-          if (intake.fault === OVERSIZED) this.#countOversized();
-          break;
-        case Found.Misshapen:
-          this.#answerMisshapen();
-          break;
         case Found.Later:
           left = 0;
           continue;
+        case Found.Command:
+        case Found.Malformed:
+        case Found.Misshapen:
+          left -= this.#receiver.receive(found);
+          break;
       }
       left -= Weight.judged + Math.floor(intake.length / BYTES_PER_UNIT);
     }
     budget.spend(granted - left);
     this.#pause('resting');
-    this.#owner.rest(this);
+    this.rest();
   }
 
   #pause(reading: Reading): void {
@@ -414,96 +389,12 @@ export class Session implements ClientPort, ClientView {
   }
 
   #countPause(): void {
-    this.#owner.counters.paused++;
+    this.#books.counters.paused++;
     if (this.#isPauseTold || !this.isConnected) return;
     this.#isPauseTold = true;
     const what = this.#output.isHigh
       ? `has ${this.#output.unread} bytes of answers to read first`
       : `has ${this.commands.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
-    this.#owner.observer?.limited?.(this, this.listener, 'paused', what);
-  }
-
-  #countOversized(): void {
-    this.#owner.counters.oversized++;
-    const what = `a command of more than ${this.#owner.limits.commandBytes} bytes`;
-    this.#owner.observer?.limited?.(this, this.listener, 'oversized', what);
-  }
-
-  #answerMisshapen(): void {
-    const { reader } = this.#owner;
-    const reply = errorReply(this.#intake.id, genericError(reader.shapeError ?? ''));
-    this.#tellMalformed(reply);
-    // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
-    if (reader.isOutOfBand && this.isOobEnabled) this.commands.answerOob(reply);
-    else this.commands.answerInTurn(reply);
-  }
-
-  /** @returns what that weighs besides the judgement */
-  #receiveCommand(): number {
-    if (this.#phase.name === 'negotiating') {
-      if (!this.#maySkip || this.#owner.reader.name === 'qmp_capabilities') {
-        this.#negotiate();
-        return 0;
-      }
-      this.#hasSkipped = true;
-    }
-    const fate = this.#gate.judge();
-    switch (fate.kind) {
-      case 'passed on':
-        this.#passOn(fate.use);
-        break;
-      case 'carried out here':
-        return this.#carryOutHere();
-      case 'refused':
-        this.commands.refuse(this.#intake.take(), fate.rule, fate.desc);
-        break;
-    }
-    return 0;
-  }
-
-  #negotiate(): void {
-    const { parser, reader, words, offersOob } = this.#owner;
-    if (reader.name !== 'qmp_capabilities') {
-      this.#answerMalformed(this.#intake.id, { class: 'CommandNotFound', desc: words.expecting });
-      return;
-    }
-    const judged = judgeCapabilities(parser, this.#intake.tokens, reader.argumentsToken, offersOob, words);
-    if ('desc' in judged) return this.#answerMalformed(this.#intake.id, judged);
-    this.#phase = { name: 'running', oob: judged.oob };
-    this.commands.answerInTurn(emptyReturn(this.#intake.id));
-    this.#owner.observer?.negotiated(this, judged.oob ? ['oob'] : [], this.#intake.raw);
-    this.#owner.subscribe(this);
-  }
-
-  #passOn(use: CommandDescriptors | null): void {
-    const command = this.#intake.takeForQemu();
-    command.use = use;
-    if (use === null) this.#intake.learn();
-    if (command.name === QUIT) this.commands.expectQuit();
-    this.commands.passOn(command);
-  }
-
-  /** @returns what that weighs */
-  #carryOutHere(): number {
-    const { reader, extensions } = this.#owner;
-    const command = this.#intake.take();
-    if (this.#intake.length > LONGEST_EXTENSION) {
-      this.commands.refuse(command, 'too long', `Command '${command.name}' is longer than ${LONGEST_EXTENSION} bytes`);
-      return 0;
-    }
-    const call = extensions.read(reader.name, this.#intake.writtenArguments);
-    const { left } = this.#owner.budget;
-    this.commands.carryOutHere(command, call, this.#intake.length);
-    return left - this.#owner.budget.left;
-  }
-
-  #answerMalformed(id: Uint8Array | null, fault: QmpFault): void {
-    const reply = errorReply(id, fault);
-    this.#tellMalformed(reply);
-    this.commands.answerInTurn(reply);
-  }
-
-  #tellMalformed(reply: Uint8Array): void {
-    this.#owner.observer?.malformed(this, this.#intake.raw, reply);
+    this.#books.observer?.limited?.(this, this.listener, 'paused', what);
   }
 }

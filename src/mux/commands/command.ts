@@ -1,10 +1,10 @@
 /** A command between the client that sent it and its answer. */
+import type { Envelope } from '../../qmp/stream/envelope.js';
 import { viewOf } from '../../shared/bytes.js';
-import type { ExtensionCall } from '../admin/extension.js';
-import type { Session } from '../client/session.js';
 import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { Descriptor, UpstreamId } from '../ports/link.js';
-import type { ClientView, CommandView } from '../ports/observer.js';
+import type { ClientView, CommandView, ReplySource } from '../ports/observer.js';
+import type { ReplyStats } from './reply-stats.js';
 
 /**
  * Where a command stands. `waiting` in its client's queue; `inFlight` upstream; `answered` locally, its reply waiting for
@@ -12,6 +12,27 @@ import type { ClientView, CommandView } from '../ports/observer.js';
  * `done` when nobody waits for it.
  */
 export type CommandStage = 'waiting' | 'inFlight' | 'answered' | 'running' | 'abandoned' | 'done';
+
+/** The commands of one client, as those need them who answer one. */
+export interface CommandOwner {
+  readonly client: ClientView;
+  /** What was answered to the client. */
+  readonly tally: ReplyStats;
+  /** QEMU's reply to one of these commands. */
+  deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void;
+  /** Answers a command here, with a reply in chunks, in its turn. The observer has been told. */
+  answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void;
+  /** A command's bytes have been handed over. */
+  forgetWire(command: PendingCommand): void;
+}
+
+/** What is done here for a command that does not go to QEMU. */
+export interface ExtensionCall {
+  /** Its turn has come. @returns its reply; null when that comes later, by `CommandOwner.answerLocally` */
+  run(command: PendingCommand): readonly Uint8Array[] | null;
+  /** The command is over: a reply that is still to come is nobody's. */
+  forget(command: PendingCommand): void;
+}
 
 const NOTHING = new Uint8Array(0);
 const NO_WIRE = viewOf(NOTHING);
@@ -52,15 +73,15 @@ export class PendingCommand implements CommandView {
   use: CommandDescriptors | null = null;
   /** Commands of other clients that get a copy of this one's reply. */
   followers: PendingCommand[] = NO_FOLLOWERS;
-  #session: Session | null;
+  #owner: CommandOwner | null;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(owner: CommandOwner) {
+    this.#owner = owner;
   }
 
-  get session(): Session {
-    if (this.#session === null) throw new Error('a command is used after its release');
-    return this.#session;
+  get owner(): CommandOwner {
+    if (this.#owner === null) throw new Error('a command is used after its release');
+    return this.#owner;
   }
 
   get descriptor(): Descriptor | null {
@@ -81,7 +102,7 @@ export class PendingCommand implements CommandView {
   }
 
   get client(): ClientView {
-    return this.session;
+    return this.owner.client;
   }
 
   /** Its bytes have been handed over. */
@@ -97,7 +118,7 @@ export class PendingCommand implements CommandView {
     this.stage = 'done';
     this.use?.release();
     this.use = null;
-    this.#session = null;
+    this.#owner = null;
     // Its client's queue may have it for a while, among those that have left.
     this.raw = NOTHING;
     this.idBytes = null;

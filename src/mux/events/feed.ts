@@ -1,42 +1,46 @@
 /**
- * Every event of a monitor: QEMU's, and our own, by which clients that stay while QEMU is gone hear of that. Each is kept for who
- * asks later, handed to who gets events, and told to the observer.
+ * Every event of a monitor: QEMU's, and our own, by which clients that stay while QEMU is gone hear of that. Each is kept for those that
+ * ask later, handed to those that get events, and reported to the observer.
  */
 
 import { quote } from '../../qmp/json/unicode.js';
 import { eventMessage } from '../../qmp/message.js';
-import { EXTENSION_PREFIX } from '../admin/extension.js';
-import type { Session } from '../client/session.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
+import { EXTENSION_PREFIX } from '../ports/extension-prefix.js';
 import type { Host } from '../ports/link.js';
-import type { SessionOwner } from '../ports/session-owner.js';
-import { EventFanout } from './fan-out.js';
+import { EventFanout, type EventReceiver } from './fan-out.js';
+import { EventRing } from './ring.js';
 
 export class EventFeed {
-  readonly #owner: SessionOwner;
-  readonly #host: Host;
+  /** The latest events, for those that ask for them. */
+  readonly ring: EventRing = new EventRing();
+  readonly #books: Bookkeeping;
+  readonly #host: Pick<Host, 'epoch'>;
   readonly #fanout = new EventFanout();
-  /** QEMU's version when it was lost and that was told; null while it is there. */
+  /** QEMU's version; null while it is gone. */
+  #version: string | null = null;
+  /** The version of the QEMU that was lost, once that was announced, until another one is there. */
   #lostVersion: string | null = null;
 
-  constructor(owner: SessionOwner, host: Host) {
-    this.#owner = owner;
+  constructor(books: Bookkeeping, host: Pick<Host, 'epoch'>) {
+    this.#books = books;
     this.#host = host;
   }
 
-  /** The session gets events from here on. */
-  subscribe(session: Session): void {
-    this.#fanout.subscribe(session);
+  /** The receiver gets events from here on. */
+  subscribe(receiver: EventReceiver): void {
+    this.#fanout.subscribe(receiver);
   }
 
-  unsubscribe(session: Session): void {
-    this.#fanout.unsubscribe(session);
+  unsubscribe(receiver: EventReceiver): void {
+    this.#fanout.unsubscribe(receiver);
   }
 
   /** Takes an event, as it goes to clients; they have it when `handOut` returns. */
   publish(name: string, message: readonly Uint8Array[]): void {
-    this.#owner.extensions.ring.add(name, message);
+    this.ring.add(name, message);
     const receivers = this.#fanout.publish(name, message);
-    this.#owner.observer?.event(name, message, receivers);
+    this.#books.observer?.event(name, message, receivers);
   }
 
   /** As `EventFanout.handOut`. */
@@ -44,18 +48,22 @@ export class EventFeed {
     this.#fanout.handOut();
   }
 
-  /** QEMU is gone. @param version the one that it had */
-  lost(reason: string, version: string): void {
+  /** QEMU is gone. @param isAnnounced whether there are clients that stay */
+  lost(reason: string, isAnnounced: boolean): void {
+    const version = this.#version;
+    this.#version = null;
+    if (version === null || !isAnnounced) return;
     this.#lostVersion = version;
     this.#announce('UPSTREAM_LOST', `{"reason": ${quote(reason)}}`);
   }
 
-  /** QEMU is there. Told only behind `lost`. */
+  /** QEMU is there. Announced only behind a loss. */
   running(version: string): void {
-    if (this.#lostVersion === null) return;
-    const data = `{"version": ${quote(version)}, "previous-version": ${quote(this.#lostVersion)}}`;
-    this.#announce('UPSTREAM_RESTORED', data);
+    const lost = this.#lostVersion;
+    this.#version = version;
     this.#lostVersion = null;
+    if (lost === null) return;
+    this.#announce('UPSTREAM_RESTORED', `{"version": ${quote(version)}, "previous-version": ${quote(lost)}}`);
   }
 
   #announce(name: string, data: string): void {

@@ -2,19 +2,19 @@
 import type { Envelope } from '../../qmp/stream/envelope.js';
 import type { PendingCommand } from '../commands/command.js';
 import { LatencyHistogram } from '../commands/reply-stats.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { ReplySource } from '../ports/observer.js';
-import type { SessionOwner } from '../ports/session-owner.js';
 import { isConstant, ReplyCache } from './reply-cache.js';
 
 export class Replies {
   /** What was answered to all clients. */
   readonly tally = new LatencyHistogram();
-  readonly #owner: SessionOwner;
+  readonly #books: Bookkeeping;
   readonly #cache: ReplyCache | null;
 
   /** @param mayKeep whether replies that cannot change while QEMU lives are served from memory */
-  constructor(owner: SessionOwner, mayKeep: boolean) {
-    this.#owner = owner;
+  constructor(books: Bookkeeping, mayKeep: boolean) {
+    this.#books = books;
     this.#cache = mayKeep ? new ReplyCache() : null;
   }
 
@@ -31,9 +31,9 @@ export class Replies {
   answerFromCache(command: PendingCommand, now: number): boolean {
     const reply = this.#cache?.get(command.name, command.id) ?? null;
     if (reply === null) return false;
-    this.#owner.observer?.answered(command, reply, false, 'cached');
+    this.#books.observer?.answered(command, reply, false, 'cached');
     this.#count(command, now, false);
-    command.session.commands.answerLocally(command, reply);
+    command.owner.answerLocally(command, reply);
     return true;
   }
 
@@ -45,16 +45,16 @@ export class Replies {
   #deliverOne(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource, now: number): void {
     if (command.stage !== 'abandoned') {
       this.#count(command, now, isError);
-      command.session.commands.deliverReply(command, envelope, isError, source);
+      command.owner.deliverReply(command, envelope, isError, source);
     } else {
-      this.#owner.observer?.answered(command, envelope.withId(command.id), isError, 'late');
+      this.#books.observer?.answered(command, envelope.withId(command.id), isError, 'late');
       command.release();
     }
   }
 
   #count(command: PendingCommand, now: number, isError: boolean): void {
     const time = now - command.receivedAt;
-    command.session.tally.add(time, isError);
+    command.owner.tally.add(time, isError);
     this.tally.add(time, isError);
   }
 }

@@ -3,42 +3,82 @@
  * pipelines thousands delays another by no more than what is in flight. Out-of-band commands take turns among themselves.
  */
 
-import type { Session } from '../client/session.js';
 import type { PendingCommand } from '../commands/command.js';
+import type { CommandSource } from '../commands/command-sink.js';
 
 const NONE: PendingCommand[] = [];
 
-export class Scheduler {
-  /** Clients with a waiting in-band command, next turn first. */
-  readonly #ring: Session[] = [];
-  /** Clients with a waiting out-of-band command, next turn first. */
-  readonly #oobRing: Session[] = [];
+/** Clients, next turn first. Each is there once. */
+class Ring {
+  #sources: CommandSource[] = [];
+  readonly #members = new Set<CommandSource>();
 
-  /** Puts a client in the ring; it is there once however often it is offered. */
-  offer(session: Session): void {
-    if (session.isInRing) return;
-    session.isInRing = true;
-    this.#ring.push(session);
+  get length(): number {
+    return this.#sources.length;
+  }
+
+  has(source: CommandSource): boolean {
+    return this.#members.has(source);
+  }
+
+  add(source: CommandSource): void {
+    if (this.#members.has(source)) return;
+    this.#members.add(source);
+    this.#sources.push(source);
+  }
+
+  shift(): CommandSource | null {
+    const source = this.#sources.shift() ?? null;
+    if (source !== null) this.#members.delete(source);
+    return source;
+  }
+
+  [Symbol.iterator](): Iterator<CommandSource> {
+    return this.#sources.values();
+  }
+
+  /** Takes out those that have no waiting command. */
+  trim(): void {
+    this.#sources = this.#sources.filter((source) => {
+      if (source.hasWaiting) return true;
+      this.#members.delete(source);
+      return false;
+    });
+  }
+
+  clear(): void {
+    this.#sources.length = 0;
+    this.#members.clear();
+  }
+}
+
+export class Scheduler {
+  /** Clients with a waiting in-band command. */
+  readonly #ring = new Ring();
+  /** Clients with a waiting out-of-band command. */
+  readonly #oobRing = new Ring();
+
+  /** Puts a client in the ring. @returns whether it was not there yet */
+  offer(source: CommandSource): boolean {
+    if (this.#ring.has(source)) return false;
+    this.#ring.add(source);
+    return true;
   }
 
   /** The same for out-of-band commands. */
-  offerOob(session: Session): void {
-    if (session.isInOobRing) return;
-    session.isInOobRing = true;
-    this.#oobRing.push(session);
+  offerOob(source: CommandSource): void {
+    this.#oobRing.add(source);
   }
 
   /** @returns the next in-band command, taken from its client's waiting ones; null when no client has any. */
   nextInBand(): PendingCommand | null {
-    for (;;) {
-      const session = this.#ring.shift();
-      if (session === undefined) return null;
-      session.isInRing = false;
-      const command = session.commands.takeWaiting();
+    for (let source = this.#ring.shift(); source !== null; source = this.#ring.shift()) {
+      const command = source.takeWaiting();
       if (command === null) continue;
-      if (session.commands.hasWaiting) this.offer(session);
+      if (source.hasWaiting) this.#ring.add(source);
       return command;
     }
+    return null;
   }
 
   /**
@@ -48,36 +88,28 @@ export class Scheduler {
    */
   takeSame(leader: PendingCommand): PendingCommand[] {
     let taken: PendingCommand[] | null = null;
-    for (const session of this.#ring) {
-      const next = session.commands.nextWaiting;
+    for (const source of this.#ring) {
+      const next = source.nextWaiting;
       if (next === null || !next.isPlainQuery || next.name !== leader.name) continue;
       // A client's own commands are not merged with each other: it asked twice, and may look for a change.
-      if (session === leader.session) continue;
-      session.commands.takeWaiting();
+      if (source === leader.owner) continue;
+      source.takeWaiting();
       taken ??= [];
       taken.push(next);
     }
-    if (taken === null) return NONE;
-    for (let at = this.#ring.length - 1; at >= 0; at--) {
-      const session = this.#ring[at];
-      if (session === undefined || session.commands.hasWaiting) continue;
-      session.isInRing = false;
-      this.#ring.splice(at, 1);
-    }
-    return taken;
+    if (taken !== null) this.#ring.trim();
+    return taken ?? NONE;
   }
 
   /** @returns the next out-of-band command, taken from its client's waiting ones; null when no client has any. */
   nextOob(): PendingCommand | null {
-    for (;;) {
-      const session = this.#oobRing.shift();
-      if (session === undefined) return null;
-      session.isInOobRing = false;
-      const command = session.commands.takeWaitingOob();
+    for (let source = this.#oobRing.shift(); source !== null; source = this.#oobRing.shift()) {
+      const command = source.takeWaitingOob();
       if (command === null) continue;
-      if (session.commands.nextWaitingOob !== null) this.offerOob(session);
+      if (source.nextWaitingOob !== null) this.#oobRing.add(source);
       return command;
     }
+    return null;
   }
 
   get hasWaiting(): boolean {
@@ -86,9 +118,7 @@ export class Scheduler {
 
   /** Forgets everything: the upstream is gone. */
   clear(): void {
-    for (const session of this.#ring) session.isInRing = false;
-    for (const session of this.#oobRing) session.isInOobRing = false;
-    this.#ring.length = 0;
-    this.#oobRing.length = 0;
+    this.#ring.clear();
+    this.#oobRing.clear();
   }
 }

@@ -18,25 +18,19 @@ import { type Envelope, NO_ID } from '../../qmp/stream/envelope.js';
 import { ascii } from '../../shared/bytes.js';
 import { FIRST_PROBE_ID, type InFlight, PROBE_IDS } from '../commands/in-flight.js';
 import type { DescriptorBroker } from '../descriptors/broker.js';
-import type { Traffic } from '../ports/counters.js';
-import type { Link, UpstreamId } from '../ports/link.js';
-import type { Observer, ProbeView, UpstreamHealth } from '../ports/observer.js';
-import type { SeenTime } from '../ports/seen-time.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
+import type { Host, UpstreamId } from '../ports/link.js';
+import type { ProbeView, UpstreamHealth } from '../ports/observer.js';
+import type { UpstreamSession } from './upstream-session.js';
 
-export interface ProbeOwner {
-  readonly observer: Observer | null;
-  readonly seenTime: SeenTime;
+export interface ProbeParts {
+  readonly books: Bookkeeping;
+  /** `UpstreamProbe.proceed` is to be called at the end of a turn that is asked for. */
+  readonly host: Pick<Host, 'schedule'>;
+  readonly upstream: UpstreamSession;
   readonly broker: DescriptorBroker;
-  readonly traffic: Traffic;
-  /** Whether out-of-band commands are enabled. */
-  readonly offersOob: boolean;
-  /** The link to QEMU, while commands flow. */
-  readonly upstreamLink: Link | null;
-  now(): number;
-  /** `UpstreamProbe.proceed` is to be called at the end of this turn. */
-  scheduleProbe(): void;
-  /** Ends the connection: QEMU is reached for again. */
-  giveUp(reason: string): void;
+  /** What is in flight besides the probes. */
+  readonly inFlight: InFlight;
 }
 
 /** When QEMU is asked and given up, in milliseconds. */
@@ -56,8 +50,7 @@ interface Probe extends ProbeView {
 }
 
 export class UpstreamProbe {
-  readonly #owner: ProbeOwner;
-  readonly #pending: InFlight;
+  readonly #parts: ProbeParts;
   /** In microseconds. */
   readonly #after: number;
   readonly #timeout: number;
@@ -77,10 +70,8 @@ export class UpstreamProbe {
   #unrecordedAt = 0;
   #nextId = 0;
 
-  /** @param pending what is in flight besides the probes */
-  constructor(owner: ProbeOwner, pending: InFlight, { after, timeout }: ProbeTimes) {
-    this.#owner = owner;
-    this.#pending = pending;
+  constructor(parts: ProbeParts, { after, timeout }: ProbeTimes) {
+    this.#parts = parts;
     this.#after = after * 1000;
     this.#timeout = timeout * 1000;
     this.#patience = Math.min(this.#after, LONGEST_PATIENCE);
@@ -133,17 +124,17 @@ export class UpstreamProbe {
     if (oob !== null && id === oob.upstreamId) {
       this.#oob = null;
       this.#hasNews = true;
-      this.#owner.observer?.probeAnswered?.(oob, envelope.chunks(), isError);
-      this.#isInBandDue = inBand === null && this.#pending.inBandCount === 0;
-      if (this.#isInBandDue) this.#owner.scheduleProbe();
+      this.#parts.books.observer?.probeAnswered?.(oob, envelope.chunks(), isError);
+      this.#isInBandDue = inBand === null && this.#parts.inFlight.inBandCount === 0;
+      if (this.#isInBandDue) this.#parts.host.schedule();
       return true;
     }
     // An error without an id is the answer to the oldest in-band command, which a probe always is.
     if (inBand === null || (id !== inBand.upstreamId && !(id === NO_ID && isError))) return false;
     this.#inBand = null;
-    this.#pending.isProbed = false;
+    this.#parts.inFlight.isProbed = false;
     this.#answeredAt = this.#heardAt;
-    this.#owner.observer?.probeAnswered?.(inBand, envelope.chunks(), isError);
+    this.#parts.books.observer?.probeAnswered?.(inBand, envelope.chunks(), isError);
     return true;
   }
 
@@ -161,8 +152,10 @@ export class UpstreamProbe {
     if (this.#isTimeToAsk(now)) this.#ask(now);
     this.#judge(this.#health, now);
     if (this.#isHopeless(now)) {
-      const seconds = Math.round(this.#owner.seenTime.between(this.#heardAt, now) / 1e6);
-      this.#owner.giveUp(`no sign of QEMU for ${seconds} s (probe-timeout): it is stopped, or its monitor was deleted`);
+      const seconds = Math.round(this.#parts.books.seenTime.between(this.#heardAt, now) / 1e6);
+      this.#parts.upstream.drop(
+        `no sign of QEMU for ${seconds} s (probe-timeout): it is stopped, or its monitor was deleted`,
+      );
     }
   }
 
@@ -170,33 +163,34 @@ export class UpstreamProbe {
   proceed(hasWaiting: boolean): void {
     if (!this.#isInBandDue) return;
     this.#isInBandDue = false;
-    if (!hasWaiting && this.#pending.inBandCount === 0) this.#askInBand(this.#owner.now());
+    if (!hasWaiting && this.#parts.inFlight.inBandCount === 0) this.#askInBand(this.#parts.books.now());
   }
 
   #isTimeToAsk(now: number): boolean {
     if (this.#oob !== null || this.#isInBandDue) return false;
     // Nobody asks, so it need not be known more exactly.
-    if (this.#inBand !== null && this.#pending.inBandCount === 0) return false;
-    const since = Math.max(this.#heardAt, this.#pending.oldestSentAt ?? 0, this.#unrecordedAt);
+    if (this.#inBand !== null && this.#parts.inFlight.inBandCount === 0) return false;
+    const since = Math.max(this.#heardAt, this.#parts.inFlight.oldestSentAt ?? 0, this.#unrecordedAt);
     return this.#seen(since, now) >= this.#after;
   }
 
   #ask(now: number): void {
-    if (!this.#owner.offersOob) {
-      if (this.#pending.oldestSentAt === null && this.#inBand === null) this.#askInBand(now);
+    if (!this.#parts.upstream.offersOob) {
+      if (this.#parts.inFlight.oldestSentAt === null && this.#inBand === null) this.#askInBand(now);
       return;
     }
-    if (!this.#owner.broker.isDelicateOob(now)) this.#oob = this.#send('query-yank', true, now);
+    if (!this.#parts.broker.isDelicateOob(now)) this.#oob = this.#send('query-yank', true, now);
   }
 
   #askInBand(now: number): void {
     this.#inBand = this.#send('query-name', false, now);
-    this.#pending.isProbed = this.#inBand !== null;
+    this.#parts.inFlight.isProbed = this.#inBand !== null;
   }
 
   /** @returns the probe; null where it could not be recorded, and was not sent */
   #send(name: string, oob: boolean, now: number): Probe | null {
-    const { observer, traffic, upstreamLink } = this.#owner;
+    const { observer, traffic } = this.#parts.books;
+    const { link } = this.#parts.upstream;
     // The one place where a number becomes a probe's id.
     const upstreamId = (FIRST_PROBE_ID + this.#nextId) as UpstreamId;
     this.#nextId = (this.#nextId + 1) % PROBE_IDS;
@@ -204,13 +198,13 @@ export class UpstreamProbe {
     const probe: Probe = { name, oob, raw, upstreamId, sentAt: now, auditSeq: 0 };
     observer?.probe?.(probe);
     const trouble = observer?.flush() ?? null;
-    if (trouble !== null || upstreamLink === null) {
+    if (trouble !== null || link === null) {
       this.#unrecordedAt = now;
       observer?.probeUnanswered?.(probe, `never sent: ${trouble ?? 'the upstream is gone'}`);
       return null;
     }
     traffic.toUpstream += raw.length;
-    upstreamLink.write(raw);
+    link.write(raw);
     return probe;
   }
 
@@ -219,9 +213,9 @@ export class UpstreamProbe {
     if (which === 'oob') this.#oob = null;
     else {
       this.#inBand = null;
-      this.#pending.isProbed = false;
+      this.#parts.inFlight.isProbed = false;
     }
-    if (probe !== null) this.#owner.observer?.probeUnanswered?.(probe, reason);
+    if (probe !== null) this.#parts.books.observer?.probeUnanswered?.(probe, reason);
   }
 
   /** Finds out what is known of QEMU now. Where that is not known yet, what was found before stays. */
@@ -231,7 +225,7 @@ export class UpstreamProbe {
       return;
     }
     if (this.#isInBandDue) return;
-    const { headSentAt } = this.#pending;
+    const { headSentAt } = this.#parts.inFlight;
     const inBand = this.#inBand;
     if (inBand === null && headSentAt === null) {
       this.#become(before, 'answering', now, now);
@@ -245,7 +239,9 @@ export class UpstreamProbe {
     }
     const isUnheard = this.#seen(this.#heardAt, now) >= this.#after;
     // An in-band probe goes out when an out-of-band one was answered.
-    const isSilent = this.#owner.offersOob ? inBand === null && isUnheard : isUnheard || this.#heardAt <= since;
+    const isSilent = this.#parts.upstream.offersOob
+      ? inBand === null && isUnheard
+      : isUnheard || this.#heardAt <= since;
     if (isSilent) this.#become(before, 'silent', this.#heardAt, now);
     else this.#become(before, 'busy', since, now);
   }
@@ -255,18 +251,18 @@ export class UpstreamProbe {
     const health: UpstreamHealth = name === 'answering' ? ANSWERING : { name, since };
     this.#health = health;
     const from = health.name === 'answering' && before.name !== 'answering' ? before.since : since;
-    this.#owner.observer?.health?.(health, before, now - from);
+    this.#parts.books.observer?.health?.(health, before, now - from);
   }
 
   /** Whether there was no sign for so long that a client who waits is better served by another connection. */
   #isHopeless(now: number): boolean {
-    const oldest = this.#pending.oldestSentAt;
+    const oldest = this.#parts.inFlight.oldestSentAt;
     if (this.#timeout === 0 || this.#oob === null || oldest === null) return false;
     if (this.#heardAt > this.#oob.sentAt) return false;
     return this.#seen(Math.max(this.#oob.sentAt, oldest), now) >= this.#timeout;
   }
 
   #seen(since: number, now: number): number {
-    return this.#owner.seenTime.between(since, now);
+    return this.#parts.books.seenTime.between(since, now);
   }
 }

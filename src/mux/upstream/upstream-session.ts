@@ -14,31 +14,36 @@
  */
 
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
+import { isBefore } from '../../qmp/qemu-version.js';
 import { Envelope, MessageKind } from '../../qmp/stream/envelope.js';
 import { LineReader } from '../../qmp/stream/lines.js';
 import { PrettyFolder } from '../../qmp/stream/pretty.js';
 import { ascii, asciiText, concat } from '../../shared/bytes.js';
 import { type CapabilityErrorTexts, defaultWords } from '../ports/capability-errors.js';
+import type { ConnectedQemu } from '../ports/connected-qemu.js';
 import type { Host, Link, UpstreamState } from '../ports/link.js';
 import type { SeenTime } from '../ports/seen-time.js';
 import { dialectOf, dialectProbe, type Probe, probes } from './handshake-probes.js';
 import { LineLink } from './line-link.js';
 
-/** What the monitor tells its multiplexer. */
-export interface UpstreamSessionOwner {
-  /** A message from QEMU after the handshake; `envelope` is valid during the call only. */
-  upstreamMessage(envelope: Envelope): void;
-  /** A message that belongs to nobody. */
-  stray(chunks: readonly Uint8Array[], why: string): void;
+export interface UpstreamSessionOptions {
   /** Whether `oob` is enabled, and clients are offered it, where QEMU offers it. */
   readonly enablesOob: boolean;
-  /** The most bytes of one message; 0 for any number. */
-  readonly mostReplyBytes: number;
   /** Whether commands are ended by line feeds; null for finding out. */
   readonly endsLines: boolean | null;
+  /** The most bytes of one message; 0 for any number. */
+  readonly mostReplyBytes: number;
   readonly seenTime: SeenTime;
+}
+
+/** What hears from QEMU. */
+export interface UpstreamListener {
+  /** A message from QEMU after the handshake; `envelope` is valid during the call only. */
+  message(envelope: Envelope): void;
+  /** A message that belongs to nobody. */
+  stray(chunks: readonly Uint8Array[], why: string): void;
   /** The state has changed. */
-  upstreamChanged(state: UpstreamState): void;
+  changed(state: UpstreamState): void;
 }
 
 const NEXT: Record<UpstreamState['name'], readonly UpstreamState['name'][]> = {
@@ -49,6 +54,7 @@ const NEXT: Record<UpstreamState['name'], readonly UpstreamState['name'][]> = {
   lost: ['greeting'],
 };
 
+const OUTAGE = 'qmpmux has lost QEMU and waits for it; this command was not executed';
 /** What comes before a greeting is shown up to this many bytes. */
 const SHOWN = 80;
 /** A line longer than this that does not begin as a message does is no greeting. */
@@ -72,7 +78,7 @@ const LINE_FEED = 0x0a;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
-export class UpstreamSession {
+export class UpstreamSession implements ConnectedQemu {
   /** QEMU's greeting in its one-line form, for clients. Empty before the first. */
   greeting: Uint8Array = new Uint8Array(0);
   /** Whether clients are offered `oob`. */
@@ -101,12 +107,14 @@ export class UpstreamSession {
   /** Whether what we send comes back as well: there is a terminal between, which echoes it. */
   #echoes = false;
   readonly #envelope = new Envelope();
-  readonly #host: Host;
-  readonly #owner: UpstreamSessionOwner;
+  readonly #host: Pick<Host, 'now' | 'nonce'>;
+  readonly #options: UpstreamSessionOptions;
+  readonly #listener: UpstreamListener;
 
-  constructor(host: Host, owner: UpstreamSessionOwner) {
+  constructor(host: Pick<Host, 'now' | 'nonce'>, options: UpstreamSessionOptions, listener: UpstreamListener) {
     this.#host = host;
-    this.#owner = owner;
+    this.#options = options;
+    this.#listener = listener;
   }
 
   get state(): UpstreamState {
@@ -118,9 +126,21 @@ export class UpstreamSession {
     return this.#state.name === 'running' ? this.#link : null;
   }
 
+  get outage(): string | null {
+    return this.link === null ? OUTAGE : null;
+  }
+
+  get carriesDescriptors(): boolean {
+    return this.link?.sendWith !== undefined;
+  }
+
+  get closesUnusedSets(): boolean {
+    return this.#state.name === 'running' && isBefore(this.#state.version, 9, 1);
+  }
+
   opened(link: Link): void {
     this.#checkNext('greeting');
-    this.#isByLines = this.#owner.endsLines ?? this.#needsLines;
+    this.#isByLines = this.#options.endsLines ?? this.#needsLines;
     this.#link = this.#isByLines ? new LineLink(link) : link;
     this.#echoes = false;
     this.#lines = new LineReader();
@@ -142,9 +162,9 @@ export class UpstreamSession {
   /** Time has passed. @param now in microseconds */
   tick(now: number): void {
     const link = this.#link;
-    if (this.#state.name !== 'negotiating' || this.#isByLines || this.#owner.endsLines !== null || link === null)
+    if (this.#state.name !== 'negotiating' || this.#isByLines || this.#options.endsLines !== null || link === null)
       return;
-    if (this.#owner.seenTime.between(this.#askedAt, now) < LINE_PATIENCE) return;
+    if (this.#options.seenTime.between(this.#askedAt, now) < LINE_PATIENCE) return;
     this.#isByLines = true;
     this.#link = new LineLink(link);
     link.write(ascii('\n'));
@@ -169,7 +189,7 @@ export class UpstreamSession {
     // The link goes away when a message says so (a handshake refused); what follows it is not read.
     while (this.#link !== null && this.#readNext()) if (!this.#envelope.isBlank) this.#dispatch();
     if (this.#state.name === 'greeting') this.#lookForGreeting();
-    const most = this.#owner.mostReplyBytes;
+    const most = this.#options.mostReplyBytes;
     if (most > 0 && this.#lines.heldBytes > most) this.drop(`a message of more than ${most} bytes, and no end of it`);
   }
 
@@ -190,7 +210,7 @@ export class UpstreamSession {
   #become(state: UpstreamState): void {
     this.#checkNext(state.name);
     this.#state = state;
-    this.#owner.upstreamChanged(state);
+    this.#listener.changed(state);
   }
 
   /** A pretty-printing QEMU begins each message, the greeting too, with a brace alone on its line. */
@@ -228,7 +248,7 @@ export class UpstreamSession {
         this.#negotiate();
         break;
       case 'running':
-        this.#owner.upstreamMessage(envelope);
+        this.#listener.message(envelope);
         break;
       // Not reached: without a connection nothing is read.
       case 'connecting':
@@ -243,7 +263,7 @@ export class UpstreamSession {
       this.#earlyMessages++;
       if (this.#earlyMessages > MOST_EARLY_MESSAGES)
         this.drop(`not a QMP server: ${MOST_EARLY_MESSAGES} messages, and no greeting`);
-      else this.#owner.stray(chunks, 'from before the greeting');
+      else this.#listener.stray(chunks, 'from before the greeting');
       return;
     }
     const message = concat(chunks);
@@ -253,7 +273,7 @@ export class UpstreamSession {
       this.drop(`not a QMP server: its first line is ${JSON.stringify(shown)}`);
       return;
     }
-    this.offersOob = greeting.offersOob && this.#owner.enablesOob;
+    this.offersOob = greeting.offersOob && this.#options.enablesOob;
     this.greeting = greeting.offersOob && !this.offersOob ? withoutOob(message) : message;
     this.words = defaultWords();
     this.dialect = 'classic';
@@ -302,7 +322,7 @@ export class UpstreamSession {
       const isOurs = beginsWith(chunks, COMMAND) && message.length <= LONGEST_GREETING;
       const isEcho = reply === null && isOurs && asciiText(message).includes(this.#nonce);
       if (isEcho) this.#echoes = true;
-      else this.#owner.stray(chunks, 'an answer to an earlier connection');
+      else this.#listener.stray(chunks, 'an answer to an earlier connection');
       return;
     }
     if (reply.id === this.#nonce) {

@@ -3,16 +3,16 @@ import { describe, it } from 'node:test';
 import type { ClientOptions } from '../../../dist/mux/client/client-options.js';
 import { CommandGate } from '../../../dist/mux/client/command-gate.js';
 import { CommandIntake, Found } from '../../../dist/mux/client/command-intake.js';
-import type { Session } from '../../../dist/mux/client/session.js';
 import { ClientDescriptors } from '../../../dist/mux/descriptors/client-descriptors.js';
 import { RulePolicy } from '../../../dist/mux/policy/policy.js';
 import { policyOf } from '../../support/text/policies.js';
-import { bytesOf, FakeDescriptor, World, type WorldOptions } from '../../support/world/world.js';
+import { anyClient, idleOwner, type PartsOptions, SessionParts } from '../../support/world/session-parts.js';
+import { bytesOf, FakeDescriptor } from '../../support/world/world.js';
 
 const denyAll = new RulePolicy('none', [], false);
 
 interface Situation {
-  readonly world?: WorldOptions;
+  readonly parts?: PartsOptions;
   readonly client?: Partial<ClientOptions>;
   /** Whether QEMU has gone. */
   readonly isLost?: boolean;
@@ -22,15 +22,13 @@ interface Situation {
 
 /** @returns the fate of one command, in words */
 function fateOf(input: string, situation: Situation = {}): string {
-  const world = World.running(situation.world);
-  // The port of a client is its session; here it only owns the command.
-  const session = world.client().port as Session;
-  if (situation.isLost === true) world.mux.upstreamClosed('gone');
-  const intake = new CommandIntake(world.mux, session);
+  const parts = new SessionParts(situation.parts);
+  if (situation.isLost === true) parts.qemu.closed('gone');
+  const intake = new CommandIntake(parts, idleOwner(), parts.qemu.dialect);
   const descriptors = new ClientDescriptors();
   if (situation.descriptor !== undefined) descriptors.arrive(0, [situation.descriptor], null);
   const options = { listener: 'unix:/a', peer: { kind: 'unix' as const }, ...situation.client };
-  const gate = new CommandGate(world.mux, session, intake, descriptors, options);
+  const gate = new CommandGate(parts, anyClient, intake, descriptors, options);
   intake.push(bytesOf(input));
   assert.equal(intake.next(true, gate.passesKnown), Found.Command);
   const fate = gate.judge();
@@ -57,14 +55,14 @@ describe('a command that was read', () => {
   it('is carried out here if it is one of ours and its client may have them, with or without QEMU', () => {
     const client = { extensions: true };
     assert.equal(fateOf(ours, { client }), 'carried out here');
-    assert.equal(fateOf(ours, { client, isLost: true, world: { mux: { keepClients: true } } }), 'carried out here');
+    assert.equal(fateOf(ours, { client, isLost: true }), 'carried out here');
     assert.equal(fateOf('{"execute":"__org.qmpmux_nothing"}', { client }), 'passed on');
   });
 
   it('is judged by its client’s policy before anything else', () => {
     const client = { policy: denyAll, extensions: true };
     assert.equal(
-      fateOf(ours, { client, isLost: true, world: { mux: { keepClients: true } } }),
+      fateOf(ours, { client, isLost: true }),
       "refused by policy none: default deny: Command '__org.qmpmux_query-status' is not allowed here (policy none)",
     );
     const long = 'x'.repeat(150);
@@ -85,21 +83,21 @@ describe('a command that was read', () => {
 
   it('is refused while QEMU is away', () => {
     assert.equal(
-      fateOf('{"execute":"stop"}', { isLost: true, world: { mux: { keepClients: true } } }),
+      fateOf('{"execute":"stop"}', { isLost: true }),
       'refused by no upstream: qmpmux has lost QEMU and waits for it; this command was not executed',
     );
   });
 
   it('is refused out-of-band where the QEMU that is connected now knows no such thing', () => {
     assert.equal(
-      fateOf('{"exec-oob":"yank"}', { world: { oob: false } }),
+      fateOf('{"exec-oob":"yank"}', { parts: { oob: false } }),
       'refused by no oob: the QEMU that is connected now does not support out-of-band commands',
     );
   });
 
   it('takes the descriptor that came with it; one that is denied closes it', () => {
     const descriptor = new FakeDescriptor('/disk');
-    assert.equal(fateOf(getfd, { descriptor, world: { carries: true } }), 'passed on with /disk');
+    assert.equal(fateOf(getfd, { descriptor, parts: { carries: true } }), 'passed on with /disk');
     assert.equal(descriptor.isClosed, false);
     const other = new FakeDescriptor('/other');
     assert.match(

@@ -1,26 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CommandIntake, Found } from '../../../dist/mux/client/command-intake.js';
-import type { Session } from '../../../dist/mux/client/session.js';
 import type { PendingCommand } from '../../../dist/mux/commands/command.js';
-import type { Limits } from '../../../dist/mux/ports/limits.js';
 import { bytesOf as viewedBytes } from '../../../dist/shared/bytes.js';
-import { bytesOf, textOf, World } from '../../support/world/world.js';
-
-interface Options {
-  readonly observer?: boolean;
-  readonly limits?: Partial<Limits>;
-}
+import { idleOwner, type PartsOptions, SessionParts } from '../../support/world/session-parts.js';
+import { bytesOf, textOf } from '../../support/world/world.js';
 
 /** An intake by itself, beside the one that its session has. */
 class Intake {
-  readonly world: World;
+  readonly parts: SessionParts;
   readonly intake: CommandIntake;
 
-  constructor({ observer = true, limits = {} }: Options = {}) {
-    this.world = World.running({ observer, mux: { limits } });
-    // The port of a client is its session; here it only owns the commands.
-    this.intake = new CommandIntake(this.world.mux, this.world.client().port as Session);
+  constructor(options: PartsOptions = {}) {
+    this.parts = new SessionParts(options);
+    this.intake = new CommandIntake(this.parts, idleOwner(), this.parts.qemu.dialect);
   }
 
   /** Hands bytes in. @returns what was found, in words */
@@ -46,7 +39,7 @@ class Intake {
       case Found.Malformed:
         return `malformed: ${intake.fault}`;
       case Found.Misshapen:
-        return `misshapen: ${this.world.mux.reader.shapeError}`;
+        return `misshapen: ${this.parts.reader.shapeError}`;
       case Found.Later:
         return 'later';
     }
@@ -149,7 +142,7 @@ describe('a command that a client sends again and again', () => {
   });
 
   it('is never known where it may be too long, is out-of-band, or takes a descriptor', () => {
-    const read = (options: Options, input: string) => new Set(kinds(new Intake(options).read(input.repeat(40))));
+    const read = (options: PartsOptions, input: string) => new Set(kinds(new Intake(options).read(input.repeat(40))));
     assert.ok(read({}, '{"execute":"a"}').has('known'));
     for (const [options, input] of [
       [{ limits: { commandBytes: 500 } }, '{"execute":"a"}'],
@@ -187,7 +180,7 @@ describe('a large message', () => {
   });
 
   it('keeps what comes while it is parsed in its place', () => {
-    const { intake, world } = new Intake();
+    const { intake, parts } = new Intake();
     intake.push(bytesOf(large));
     assert.equal(intake.next(true, true), Found.Later);
     const held = intake.heldBytes;
@@ -196,7 +189,7 @@ describe('a large message', () => {
     assert.equal(intake.heldBytes, held + '{"execute":"b"}[]'.length);
     const found: unknown[] = [];
     for (let each = intake.next(true, true); each !== Found.Nothing; each = intake.next(true, true)) {
-      if (each === Found.Command) found.push(world.mux.reader.name);
+      if (each === Found.Command) found.push(parts.reader.name);
       else if (each !== Found.Later) found.push(each);
     }
     assert.deepEqual(found, ['a', 'b', Found.Malformed]);

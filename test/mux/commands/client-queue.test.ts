@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Session } from '../../../dist/mux/client/session.js';
 import { ClientQueue } from '../../../dist/mux/commands/client-queue.js';
 import { PendingCommand } from '../../../dist/mux/commands/command.js';
-import { World } from '../../support/world/world.js';
+import { idleOwner } from '../../support/world/session-parts.js';
 
-// The port of a client is its session; what is tested here only carries it about.
-const session = World.running().client().port as Session;
+const owner = idleOwner();
 
 function command(name: string, oob = false): PendingCommand {
-  const taken = new PendingCommand(session);
+  const taken = new PendingCommand(owner);
   taken.name = name;
   taken.oob = oob;
   return taken;

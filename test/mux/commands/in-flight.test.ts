@@ -1,21 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Session } from '../../../dist/mux/client/session.js';
 import { PendingCommand } from '../../../dist/mux/commands/command.js';
 import { InFlight, OOB_WINDOW } from '../../../dist/mux/commands/in-flight.js';
-import { World } from '../../support/world/world.js';
+import { anyClient, idleOwner } from '../../support/world/session-parts.js';
 
-/** A session of a world of its own; what is tested here only carries it about. */
-function session(): Session {
-  const { port } = World.running().client();
-  // The port of a client is its session.
-  return port as Session;
-}
-
-const anySession = session();
+const owner = idleOwner();
 
 function command(oob = false): PendingCommand {
-  const taken = new PendingCommand(anySession);
+  const taken = new PendingCommand(owner);
   taken.oob = oob;
   return taken;
 }
@@ -132,10 +124,10 @@ describe('a command that is through', () => {
 
   it('is not released twice, nor used afterwards', () => {
     const used = command();
-    assert.equal(used.client, anySession);
+    assert.equal(used.client, anyClient);
     used.release();
     assert.throws(() => used.release(), /released twice/);
-    assert.throws(() => used.session, /used after its release/);
+    assert.throws(() => used.owner, /used after its release/);
     assert.throws(() => used.client, /used after its release/);
   });
 });

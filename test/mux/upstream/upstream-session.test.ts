@@ -18,15 +18,12 @@ class Alone {
 
   constructor(enablesOob = true, lines: boolean | null = null) {
     this.monitor = new UpstreamSession(
-      { now: () => 0, epoch: () => 0, schedule: () => {}, nonce: () => 'nonce', upstreamChanged: () => {} },
+      { now: () => 0, nonce: () => 'nonce' },
+      { enablesOob, endsLines: lines, seenTime: new SeenTime(), mostReplyBytes: 0 },
       {
-        enablesOob,
-        endsLines: lines,
-        seenTime: new SeenTime(),
-        mostReplyBytes: 0,
-        upstreamMessage: (envelope) => this.told.push(`message ${envelope.id}`),
+        message: (envelope) => this.told.push(`message ${envelope.id}`),
         stray: (_chunks, why) => this.told.push(`stray ${why}`),
-        upstreamChanged: (state: UpstreamState) => this.told.push(state.name),
+        changed: (state: UpstreamState) => this.told.push(state.name),
       },
     );
   }

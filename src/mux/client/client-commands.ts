@@ -14,25 +14,46 @@
 
 import { errorReply, genericError } from '../../qmp/message.js';
 import type { Envelope } from '../../qmp/stream/envelope.js';
-import type { ExtensionCall } from '../admin/extension.js';
-import type { ClientOutput } from '../client/client-output.js';
-import type { ClientQuota } from '../client/client-quota.js';
-import type { Session } from '../client/session.js';
-import { REPORT_BYTES_PER_UNIT, Weight } from '../client/turn-budget.js';
-import type { ReplySource } from '../ports/observer.js';
-import type { SessionOwner } from '../ports/session-owner.js';
+import { ClientQueue } from '../commands/client-queue.js';
+import { type ExtensionCall, PendingCommand } from '../commands/command.js';
+import type { CommandSink, CommandSource } from '../commands/command-sink.js';
+import { ReplyStats } from '../commands/reply-stats.js';
+import type { DescriptorBroker } from '../descriptors/broker.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
+import type { ClientView, ReplySource } from '../ports/observer.js';
 import { commitTo, reserve, slabBytes, slabView } from '../wire/slab.js';
-import { ClientQueue } from './client-queue.js';
-import { PendingCommand } from './command.js';
+import type { ClientOutput } from './client-output.js';
+import type { ClientQuota } from './client-quota.js';
+import { REPORT_BYTES_PER_UNIT, type TurnBudget, Weight } from './turn-budget.js';
+
+/** The session whose commands these are. */
+export interface CommandsSession extends ClientView {
+  /** There is something to send, or to finish, at the end of the turn. */
+  touch(): void;
+  /** The client has had its part of the turn: `ClientCommands.resume` is to be called in another one. */
+  rest(): void;
+}
+
+/** What the commands of all clients share. */
+export interface CommandsPorts {
+  readonly books: Bookkeeping;
+  readonly sink: CommandSink;
+  readonly broker: DescriptorBroker;
+  readonly budget: TurnBudget;
+}
 
 /** What a command that is carried out here holds besides its bytes, about. */
 const EXTENSION_BYTES = 256;
 const NO_CHUNKS: readonly Uint8Array[] = [];
 export const QUIT = 'quit';
 
-export class ClientCommands {
-  readonly #owner: SessionOwner;
-  readonly #session: Session;
+export class ClientCommands implements CommandSource {
+  readonly client: CommandsSession;
+  readonly tally = new ReplyStats();
+  readonly #books: Bookkeeping;
+  readonly #sink: CommandSink;
+  readonly #broker: DescriptorBroker;
+  readonly #budget: TurnBudget;
   readonly #output: ClientOutput;
   readonly #usage: ClientQuota;
   /** In microseconds; 0 for no limit. */
@@ -42,9 +63,18 @@ export class ClientCommands {
   #quit: 'none' | 'expected' | 'agreed' = 'none';
 
   /** @param time how long one may take, in microseconds; 0 for ever */
-  constructor(owner: SessionOwner, session: Session, output: ClientOutput, usage: ClientQuota, time: number) {
-    this.#owner = owner;
-    this.#session = session;
+  constructor(
+    client: CommandsSession,
+    { books, sink, broker, budget }: CommandsPorts,
+    output: ClientOutput,
+    usage: ClientQuota,
+    time: number,
+  ) {
+    this.client = client;
+    this.#books = books;
+    this.#sink = sink;
+    this.#broker = broker;
+    this.#budget = budget;
     this.#output = output;
     this.#usage = usage;
     this.#time = time;
@@ -67,8 +97,8 @@ export class ClientCommands {
   /** The next command to go upstream; null when there is none, or the client has its share there, or too much to read. */
   get nextWaiting(): PendingCommand | null {
     const command = this.#queue.next;
-    if (command === null || this.#queue.inFlight >= this.#owner.share || this.isHeldUp) return null;
-    return command.use?.isTaker === true && this.#owner.broker.isTaking ? null : command;
+    if (command === null || this.#queue.inFlight >= this.#sink.share || this.isHeldUp) return null;
+    return command.use?.isTaker === true && this.#broker.isTaking ? null : command;
   }
 
   /**
@@ -81,7 +111,7 @@ export class ClientCommands {
 
   /** The next out-of-band command to go upstream; null when there is none, or the client has its share there. */
   get nextWaitingOob(): PendingCommand | null {
-    return this.#queue.oobInFlight >= this.#owner.share ? null : this.#queue.nextOob;
+    return this.#queue.oobInFlight >= this.#sink.share ? null : this.#queue.nextOob;
   }
 
   /** Commands that have not gone upstream and have no answer. */
@@ -117,7 +147,7 @@ export class ClientCommands {
 
   /** QEMU's reply to one of these commands. */
   deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
-    const observer = this.#owner.observer;
+    const observer = this.#books.observer;
     if (this.#quit !== 'none' && !command.oob) this.#followQuit(command, isError);
     if (envelope.isCopied) {
       const start = reserve(envelope.sizeWith(command.idLength));
@@ -161,7 +191,7 @@ export class ClientCommands {
     this.#setReply(command, reply);
     this.#giveBack(command);
     this.#drain(command.oob);
-    this.#owner.touch(this.#session);
+    this.client.touch();
   }
 
   /** A command's bytes have been handed over. */
@@ -179,26 +209,26 @@ export class ClientCommands {
       // What is answered here does not need QEMU.
       if (command.stage === 'answered' || command.call !== null) continue;
       const wasSent = command.stage === 'inFlight';
-      if (!wasSent) this.#owner.observer?.dropped?.(command, reason);
+      if (!wasSent) this.#books.observer?.dropped?.(command, reason);
       const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
       const reply = errorReply(command.id, genericError(`qmpmux has lost QEMU; ${fate}`));
       this.#setReply(command, [reply]);
       this.#giveBack(command);
     }
     this.#drainOob();
-    this.#owner.touch(this.#session);
+    this.client.touch();
   }
 
   /** Refuses a command that was read, in its turn. @param rule what the observer is told */
   refuse(command: PendingCommand, rule: string, desc: string): void {
     const reply = errorReply(command.id, genericError(desc));
-    this.#owner.observer?.denied(command, rule, reply);
+    this.#books.observer?.denied(command, rule, reply);
     this.#setReply(command, [reply]);
     this.#hold(command, reply.length + command.raw.length);
     this.#queue.add(command);
     if (command.oob) this.#drainOob();
     else this.#drainAnswered();
-    this.#owner.touch(this.#session);
+    this.client.touch();
   }
 
   /** Queues a command for QEMU. */
@@ -206,11 +236,11 @@ export class ClientCommands {
     this.#hold(command, command.wireLength + command.raw.length);
     this.#queue.add(command);
     if (command.oob) {
-      this.#owner.offerOob(this.#session);
+      this.#sink.offerOob(this);
       return;
     }
     // A cached reply needs no turn, only its place among the client's answers.
-    if (!(command.isPlainQuery && this.#owner.answerFromCache(command))) this.#owner.offer(this.#session);
+    if (!(command.isPlainQuery && this.#sink.answerFromCache(command))) this.#sink.offer(this);
   }
 
   /**
@@ -223,16 +253,16 @@ export class ClientCommands {
     this.#queue.add(command);
     if (command.oob) this.#carryOut(command);
     this.#drain(command.oob);
-    this.#owner.touch(this.#session);
+    this.client.touch();
   }
 
   #carryOut(command: PendingCommand): void {
     if (command.call === null || command.stage !== 'waiting') return;
     command.stage = 'running';
-    const reply = this.#owner.extensions.run(command, command.call);
+    const reply = command.call.run(command);
     let bytes = 0;
     for (const piece of reply ?? NO_CHUNKS) bytes += piece.length;
-    this.#owner.budget.spend(Weight.report + Math.floor(bytes / REPORT_BYTES_PER_UNIT));
+    this.#budget.spend(Weight.report + Math.floor(bytes / REPORT_BYTES_PER_UNIT));
     if (reply !== null) this.#setReply(command, reply);
   }
 
@@ -245,7 +275,7 @@ export class ClientCommands {
 
   /** Sends a reply of our own behind the answers to all earlier in-band commands. */
   answerInTurn(reply: Uint8Array): void {
-    this.#owner.touch(this.#session);
+    this.client.touch();
     if (this.#queue.isEmpty && this.#quit !== 'agreed') {
       this.#output.send([reply]);
       return;
@@ -259,11 +289,11 @@ export class ClientCommands {
     command.oob = true;
     this.#queue.add(command);
     this.#drainOob();
-    this.#owner.touch(this.#session);
+    this.client.touch();
   }
 
   #answered(reply: Uint8Array): PendingCommand {
-    const command = new PendingCommand(this.#session);
+    const command = new PendingCommand(this);
     this.#setReply(command, [reply]);
     this.#hold(command, reply.length);
     return command;
@@ -272,31 +302,31 @@ export class ClientCommands {
   /** Gives errors in place of answers that take longer than the client allows. */
   abandonOverdue(now: number): void {
     if (this.#time === 0) return;
-    const { seenTime } = this.#owner;
+    const { seenTime } = this.#books;
     const overdue = [...this.#queue.oob, ...this.#queue.inBand].filter(
       ({ stage, receivedAt }) =>
         (stage === 'waiting' || stage === 'inFlight') && seenTime.between(receivedAt, now) >= this.#time,
     );
     if (overdue.length > 0) this.#waitForNoEnd();
     for (const command of overdue) {
-      this.#owner.counters.timedOut++;
+      this.#books.counters.timedOut++;
       const seconds = this.#time / 1_000_000;
       if (command.stage === 'waiting') {
         const what = `qmpmux could not run this command within ${seconds} s, and will not`;
         const reply = errorReply(command.id, genericError(what));
-        this.#owner.observer?.denied(command, 'command-timeout', reply);
+        this.#books.observer?.denied(command, 'command-timeout', reply);
         this.answerLocally(command, [reply]);
         continue;
       }
       const what = `qmpmux has no answer from QEMU within ${seconds} s; this command may still be executed`;
       const reply = errorReply(command.id, genericError(what));
-      this.#owner.observer?.abandoned?.(command, reply);
+      this.#books.observer?.abandoned?.(command, reply);
       this.#replace(command, this.#answered(reply));
       command.stage = 'abandoned';
     }
     if (overdue.length === 0) return;
     this.#drainOob();
-    this.#owner.touch(this.#session);
+    this.client.touch();
   }
 
   /** Puts a finished command in the place of one that is not waited for any more. */
@@ -310,22 +340,22 @@ export class ClientCommands {
   /** Drops what has not gone upstream. @param reason what the observer is told */
   dropWaiting(reason: string): void {
     for (const command of this.#queue.removeWaiting()) {
-      if (command.stage === 'waiting') this.#owner.observer?.dropped?.(command, reason);
+      if (command.stage === 'waiting') this.#books.observer?.dropped?.(command, reason);
       this.#release(command);
     }
     this.#drainOob();
-    this.#owner.touch(this.#session);
+    this.client.touch();
   }
 
   /** Drops all, without an answer. @param reason what the observer is told */
   drop(reason: string): void {
     for (const command of this.#queue.oob) {
-      if (command.stage === 'waiting') this.#owner.observer?.dropped?.(command, reason);
+      if (command.stage === 'waiting') this.#books.observer?.dropped?.(command, reason);
       // those that are upstream are the multiplexer's to release
       if (command.stage === 'waiting' || command.stage === 'answered') this.#release(command);
     }
     for (const command of this.#queue.inBand) {
-      if (command.stage === 'waiting') this.#owner.observer?.dropped?.(command, reason);
+      if (command.stage === 'waiting') this.#books.observer?.dropped?.(command, reason);
       if (command.stage !== 'done') this.#release(command);
     }
     this.#queue.clear();
@@ -334,14 +364,19 @@ export class ClientCommands {
   /** The client has room for answers again. */
   resume(): void {
     this.#drainAnswered();
-    if (this.#output.length > 0) this.#owner.touch(this.#session);
-    if (this.hasWaiting) this.#owner.offer(this.#session);
+    if (this.#output.length > 0) this.client.touch();
+    this.offerAgain();
+  }
+
+  /** What kept a command from its turn may be over. */
+  offerAgain(): void {
+    if (this.hasWaiting) this.#sink.offer(this);
   }
 
   /** A command is upstream no more, or nobody waits for it there. */
   #giveBack(command: PendingCommand): void {
     const wasTaken = this.#queue.giveBack(command);
-    if (wasTaken && command.oob && this.nextWaitingOob !== null) this.#owner.offerOob(this.#session);
+    if (wasTaken && command.oob && this.nextWaitingOob !== null) this.#sink.offerOob(this);
   }
 
   /** A command is through: lets go of it, and of the answers that waited behind it. */
@@ -350,7 +385,7 @@ export class ClientCommands {
     this.#giveBack(command);
     this.#drain(command.oob);
     this.#release(command);
-    this.#owner.touch(this.#session);
+    this.client.touch();
   }
 
   #hold(command: PendingCommand, bytes: number): void {
@@ -360,7 +395,7 @@ export class ClientCommands {
 
   #release(command: PendingCommand): void {
     this.#usage.queuedBytes -= command.size;
-    if (command.call !== null) this.#owner.extensions.forget(command);
+    command.call?.forget(command);
     command.release();
   }
 
@@ -369,7 +404,7 @@ export class ClientCommands {
     if (isOob) this.#drainOob();
     else {
       this.#drainAnswered();
-      if (this.hasWaiting) this.#owner.offer(this.#session);
+      this.offerAgain();
     }
   }
 
@@ -381,14 +416,14 @@ export class ClientCommands {
       this.#release(command);
     }
     this.#drainAnswered();
-    if (this.hasWaiting) this.#owner.offer(this.#session);
+    this.offerAgain();
   }
 
   #drainAnswered(): void {
     for (let command = this.#queue.due; command !== null && this.#quit !== 'agreed'; command = this.#queue.due) {
       if (command.call !== null && command.stage === 'waiting' && !this.isHeldUp) {
-        if (!this.#owner.budget.hasLeft) {
-          this.#owner.rest(this.#session);
+        if (!this.#budget.hasLeft) {
+          this.client.rest();
           break;
         }
         this.#carryOut(command);
