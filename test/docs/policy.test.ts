@@ -1,4 +1,4 @@
-/** docs/reference/policy.md: its examples are run, and its claims on what a rule lets through are tried. */
+/** The pages on policies: their examples are run, and their claims on what a rule lets through are tried. */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,9 @@ import { startQmpmux } from '../support/daemon/daemon.js';
 import { scratch } from '../support/files/scratch.js';
 import { command, judge, policyOf } from '../support/text/policies.js';
 
-const page = readFileSync(new URL('../../docs/reference/policy.md', import.meta.url), 'utf8');
+const page = ['reference/policy.md', 'how-to/write-a-policy.md']
+  .map((name) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8'))
+  .join('\n');
 const example = /```toml\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
 const rules = [...example.matchAll(/^ {2}"([^"]+)"/gm)].map((match) => match[1] ?? '');
 
@@ -19,7 +21,7 @@ const sessions = [...page.matchAll(/^ {4}\$ qmpmux (policy test .*)\n((?: {4}[^$
   }),
 );
 
-describe('the page on policies', () => {
+describe('the pages on policies', () => {
   it('has examples', () => {
     assert.ok(rules.length > 8, rules.join('\n'));
     assert.equal(sessions.length, 4);

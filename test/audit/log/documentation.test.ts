@@ -9,7 +9,9 @@ import { auditShow } from '../../../dist/cli/commands/audit/show.js';
 import { serve } from '../../../dist/cli/commands/serve/serve.js';
 import { AUDIT_KEYS } from '../../../dist/daemon/config/audit-config.js';
 
-const page = readFileSync(new URL('../../../docs/reference/audit.md', import.meta.url), 'utf8');
+const read = (page: string) => readFileSync(new URL(`../../../docs/${page}`, import.meta.url), 'utf8');
+const page = read('reference/audit.md');
+const guide = read('how-to/audit-and-verify.md');
 const schema: { readonly oneOf: readonly { readonly properties: { readonly kind: { readonly const: string } } }[] } =
   JSON.parse(readFileSync(new URL('../../../dist/audit/record.schema.json', import.meta.url), 'utf8'));
 
@@ -18,7 +20,7 @@ test('the page on the audit log has every kind of record, and so has the schema'
   assert.deepEqual(schema.oneOf.map((each) => each.properties.kind.const).toSorted(), [...KINDS].toSorted());
 });
 
-test('the page on the audit log has every flag, every key of the config, and every secret member', () => {
+test('the page on the audit log has every flag, every key of the config, and every secret member; how to read it, every option', () => {
   const flags = Object.keys(serve.options).filter((name) => name.startsWith('audit'));
   assert.equal(flags.length, 8);
   for (const flag of flags) assert.ok(page.includes(`\`--${flag} `) || page.includes(`\`--${flag}\``), flag);
@@ -26,10 +28,10 @@ test('the page on the audit log has every flag, every key of the config, and eve
   for (const member of SECRET_MEMBERS) assert.ok(page.includes(`\`${member}\``), member);
   for (const flag of Object.keys(auditShow.options).filter((name) => !name.endsWith('color'))) {
     const name = flag === 'follow' ? '-f' : `--${flag}`;
-    assert.ok(page.includes(`\`${name}\``) || page.includes(`\`${name} `), flag);
+    assert.ok(guide.includes(`\`${name}\``) || guide.includes(`\`${name} `), flag);
   }
   for (const form of ['Tuesday 14:00', 'yesterday 14:00', '14:00', '1w']) {
-    assert.ok(page.includes(`\`${form}\``), form);
+    assert.ok(guide.includes(`\`${form}\``), form);
     parseMoment(form, Date.now());
   }
   assert.ok('to' in auditReplay.options);

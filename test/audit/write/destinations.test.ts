@@ -264,7 +264,7 @@ describe('a pino transport', () => {
 
   test('is the module of the page: its receiver may be absent at first and go away, and gets every record', async (t) => {
     const folder = scratch(t);
-    const page = readFileSync(new URL('../../../docs/reference/audit.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../../docs/how-to/audit-and-verify.md', import.meta.url), 'utf8');
     const [, code = ''] = /```js\n\/\/ http\.mjs[^\n]*\n([^`]+)```/.exec(page) ?? [];
     const target = join(folder, 'http.mjs');
     writeFileSync(target, code.replace('setTimeout(1000)', 'setTimeout(20)'));

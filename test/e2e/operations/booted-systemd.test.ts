@@ -8,7 +8,9 @@ import { buildDebianPackage } from '../../support/files/debian-package.js';
 import { suiteScope } from '../../support/files/scratch.js';
 import { BootedSystem, cannotBoot } from '../../support/libvirt/booted-system.js';
 
-const guide = readFileSync(new URL('../../../docs/how-to/operating.md', import.meta.url), 'utf8');
+const guide = ['operating.md', 'share-one-vm.md']
+  .map((name) => readFileSync(new URL(`../../../docs/how-to/${name}`, import.meta.url), 'utf8'))
+  .join('\n');
 
 function block(language: string): string {
   const text = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(guide)?.[1];

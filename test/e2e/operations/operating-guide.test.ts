@@ -1,4 +1,4 @@
-/** What docs/how-to/operating.md offers for pasting works as it stands, but for the paths. */
+/** What docs/how-to/operating.md and share-one-vm.md offer for pasting works as it stands, but for the paths. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,9 @@ import { startLibvirt } from '../../support/libvirt/libvirt.js';
 import { RawClient } from '../../support/world/raw-client.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const guide = readFileSync(join(root, 'docs/how-to/operating.md'), 'utf8');
+const guide = ['operating.md', 'share-one-vm.md']
+  .map((name) => readFileSync(join(root, 'docs/how-to', name), 'utf8'))
+  .join('\n');
 
 const { skip, libvirt } = await startLibvirt();
 after(async () => {

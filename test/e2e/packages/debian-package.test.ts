@@ -81,7 +81,7 @@ describe('the Debian package', { skip: absent || (!isRoot && 'dpkg installs as r
 
   test('has the guide’s config as an example', () => {
     const example = readFileSync(join(root, 'usr/share/doc/qmpmux/examples/web1.toml'), 'utf8');
-    const guide = readFileSync(join(repository, 'docs/how-to/operating.md'), 'utf8');
+    const guide = readFileSync(join(repository, 'docs/how-to/share-one-vm.md'), 'utf8');
     assert.ok(guide.includes(`\`\`\`toml\n${example.replace(/^(#.*\n)*\n/, '')}\`\`\``), example);
   });
 

@@ -59,3 +59,32 @@ export function tableRows(page: string): readonly (readonly string[])[] {
 export function quoted(text: string): readonly string[] {
   return [...text.matchAll(/`([^`]+)`/g)].map(([, inner = '']) => inner);
 }
+
+/** @returns the anchors of a page's headings, as Git hosts make them */
+export function anchors(page: string): ReadonlySet<string> {
+  const made = new Set<string>();
+  for (const { text } of linesOfText(page)) {
+    const heading = /^#+ (.*)$/.exec(text)?.[1];
+    if (heading === undefined) continue;
+    const anchor = heading
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\p{M}_ -]/gu, '')
+      .replaceAll(' ', '-');
+    let unused = anchor;
+    for (let count = 1; made.has(unused); count += 1) unused = `${anchor}-${count}`;
+    made.add(unused);
+  }
+  return made;
+}
+
+/** @returns the targets of a page's links */
+export function links(page: string): readonly string[] {
+  const text = linesOfText(page)
+    .map((line) => line.text)
+    .join('\n')
+    .replaceAll(/(`+)[^`][^]*?\1/g, '');
+  const inline = [...text.matchAll(/\]\(\s*<?([^)\s>]+)>?[^)]*\)/g)];
+  const defined = [...text.matchAll(/^\[[^\]]+\]:\s*(\S+)/gm)];
+  return [...inline, ...defined].map(([, target = '']) => target);
+}
