@@ -5,7 +5,7 @@
  * Messages are new objects, made only when somebody listens. Times are in milliseconds. What a command's arguments and answers say is
  * told to nobody here: that is the audit log's, which knows what to keep out.
  */
-import { channel } from 'node:diagnostics_channel';
+import { type Channel, channel } from 'node:diagnostics_channel';
 import type { Peer, UpstreamState } from '../../mux/ports/link.js';
 import type { ReplySource } from '../../mux/ports/observer.js';
 
@@ -71,8 +71,17 @@ export interface TypedChannel<T> {
   publish(message: T): void;
 }
 
+const all: Channel[] = [];
+
 function typed<N extends Name>(name: N): TypedChannel<DaemonChannels[N]> {
-  return channel(name);
+  const made = channel(name);
+  all.push(made);
+  return made;
+}
+
+/** @returns whether anyone listens to any of them */
+export function hasSubscribers(): boolean {
+  return all.some((each) => each.hasSubscribers);
 }
 
 export const upstreamChanged = typed('qmpmux:upstream');

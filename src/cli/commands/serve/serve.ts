@@ -1,4 +1,5 @@
 /** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
+import type { Logger } from 'pino';
 import { ALWAYS, KINDS } from '../../../audit/log/kinds.js';
 import { LIMIT_NAMES } from '../../../daemon/config/limit-settings.js';
 import { Reloader } from '../../../daemon/config/reloader.js';
@@ -15,6 +16,8 @@ import { configOf, pathToRestore } from './serve-config.js';
 const STDOUT = 1;
 const STDERR = 2;
 const A_DAY = 86_400_000;
+/** How long the start has the process to itself, in milliseconds. */
+const REHEARSAL_DELAY_MS = 500;
 
 export const serve = subcommand({
   name: 'serve',
@@ -201,6 +204,7 @@ export const serve = subcommand({
     'With --audit stdout that line goes to standard error.',
     'SIGUSR2 reopens the audit file, for logrotate. SIGHUP also reloads the config: only clients of changed parts notice. A config with errors changes nothing, and the log says what is wrong.',
     'The log goes to standard error. SIGTERM and SIGINT stop qmpmux and remove the sockets.',
+    'Soon after the start it runs a few thousand commands against itself, unseen, so that the first real one is fast; QMPMUX_REHEARSAL=off skips that.',
     'Exit codes: 0 stopped by a signal, 64 wrong command line, 69 cannot create a socket, 74 cannot write output, 78 wrong config file.',
   ].join('\n'),
 
@@ -265,7 +269,9 @@ export const serve = subcommand({
       const watched = flags['config-dir'] ?? flags.config;
       if (flags.watch === true && watched !== undefined) reloader.watch(watched, flags['config-dir'] !== undefined);
       manager.ready(status);
+      const rehearsal = beginRehearsal(log.logger);
       const signal = await ended;
+      rehearsal.end();
       log.logger.info({ signal }, 'ending');
       // What a reload begins is ended as well, when it has come to its end.
       await reloader.stop();
@@ -279,6 +285,22 @@ export const serve = subcommand({
     }
   },
 });
+
+/** Rehearses soon, when the start is over. @returns what ends it */
+function beginRehearsal(log: Logger): { end(): void } {
+  const ended = new AbortController();
+  const timer = setTimeout(async () => {
+    const { rehearse } = await import('../../../daemon/rehearsal.js');
+    await rehearse(log, ended.signal);
+  }, REHEARSAL_DELAY_MS);
+  if (process.env['QMPMUX_REHEARSAL'] === 'off') clearTimeout(timer);
+  return {
+    end() {
+      clearTimeout(timer);
+      ended.abort();
+    },
+  };
+}
 
 /** `--restore`: puts QEMU's socket back, and ends. */
 async function restore(path: string): Promise<number> {
