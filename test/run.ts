@@ -41,6 +41,8 @@ const ofEachQemu = [
   'conformance/descriptors',
   'conformance/hmp',
   'demo/recorded-commands.qemu',
+  'docs/picture',
+  'docs/start',
   'e2e/audit/answers',
   'e2e/clients/hmp',
   'e2e/clients/oob',
