@@ -294,7 +294,7 @@ export class Multiplexer {
       for (const each of [command, ...command.followers]) {
         this.#books.observer?.unanswered(each, reason);
         // The rest are in their client's queue, and go with it.
-        if (each.stage === 'abandoned' || (each.oob && !keeps)) each.release();
+        if (each.stage === 'abandoned') each.release();
       }
     }
     for (const session of this.#clients.sessions) {

@@ -133,7 +133,7 @@ export class ClientCommands implements CommandSource {
   takeWaiting(): PendingCommand | null {
     const command = this.nextWaiting;
     if (command === null) return null;
-    this.#queue.take(command);
+    this.#queue.markSent(command);
     return command;
   }
 
@@ -141,7 +141,7 @@ export class ClientCommands implements CommandSource {
   takeWaitingOob(): PendingCommand | null {
     const command = this.nextWaitingOob;
     if (command === null) return null;
-    this.#queue.take(command);
+    this.#queue.markSent(command);
     return command;
   }
 
@@ -188,8 +188,7 @@ export class ClientCommands implements CommandSource {
 
   /** Answers a command here, with a reply in chunks, in its turn. The observer has been told. */
   answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
-    this.#setReply(command, reply);
-    this.#giveBack(command);
+    this.#markAnswered(command, reply);
     this.#drain(command.oob);
     this.client.touch();
   }
@@ -208,12 +207,11 @@ export class ClientCommands implements CommandSource {
     for (const command of [...this.#queue.inBand, ...this.#queue.oob]) {
       // What is answered here does not need QEMU.
       if (command.stage === 'answered' || command.call !== null) continue;
-      const wasSent = command.stage === 'inFlight';
+      const wasSent = command.isInFlight;
       if (!wasSent) this.#books.observer?.dropped?.(command, reason);
       const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
       const reply = errorReply(command.id, genericError(`qmpmux has lost QEMU; ${fate}`));
-      this.#setReply(command, [reply]);
-      this.#giveBack(command);
+      this.#markAnswered(command, [reply]);
     }
     this.#drainOob();
     this.client.touch();
@@ -223,7 +221,7 @@ export class ClientCommands implements CommandSource {
   refuse(command: PendingCommand, rule: string, desc: string): void {
     const reply = errorReply(command.id, genericError(desc));
     this.#books.observer?.denied(command, rule, reply);
-    this.#setReply(command, [reply]);
+    this.#markAnswered(command, [reply]);
     this.#hold(command, reply.length + command.raw.length);
     this.#queue.add(command);
     if (command.oob) this.#drainOob();
@@ -258,19 +256,19 @@ export class ClientCommands implements CommandSource {
 
   #carryOut(command: PendingCommand): void {
     if (command.call === null || command.stage !== 'waiting') return;
-    command.stage = 'running';
+    command.markRunning();
     const reply = command.call.run(command);
     let bytes = 0;
     for (const piece of reply ?? NO_CHUNKS) bytes += piece.length;
     this.#budget.spend(Weight.report + Math.floor(bytes / REPORT_BYTES_PER_UNIT));
-    if (reply !== null) this.#setReply(command, reply);
+    if (reply !== null) this.#markAnswered(command, reply);
   }
 
   /** Gives a command its reply, to be sent in its turn. */
-  #setReply(command: PendingCommand, reply: readonly Uint8Array[]): void {
-    command.stage = 'answered';
-    command.reply = reply;
+  #markAnswered(command: PendingCommand, reply: readonly Uint8Array[]): void {
+    const wasInFlight = this.#queue.markAnswered(command, reply);
     this.#output.hold(reply);
+    if (wasInFlight) this.#hasRoom(command);
   }
 
   /** Sends a reply of our own behind the answers to all earlier in-band commands. */
@@ -294,7 +292,7 @@ export class ClientCommands implements CommandSource {
 
   #answered(reply: Uint8Array): PendingCommand {
     const command = new PendingCommand(this);
-    this.#setReply(command, [reply]);
+    this.#markAnswered(command, [reply]);
     this.#hold(command, reply.length);
     return command;
   }
@@ -305,7 +303,7 @@ export class ClientCommands implements CommandSource {
     const { seenTime } = this.#books;
     const overdue = [...this.#queue.oob, ...this.#queue.inBand].filter(
       ({ stage, receivedAt }) =>
-        (stage === 'waiting' || stage === 'inFlight') && seenTime.between(receivedAt, now) >= this.#time,
+        (stage === 'waiting' || stage === 'sent') && seenTime.between(receivedAt, now) >= this.#time,
     );
     if (overdue.length > 0) this.#waitForNoEnd();
     for (const command of overdue) {
@@ -321,20 +319,19 @@ export class ClientCommands implements CommandSource {
       const what = `qmpmux has no answer from QEMU within ${seconds} s; this command may still be executed`;
       const reply = errorReply(command.id, genericError(what));
       this.#books.observer?.abandoned?.(command, reply);
-      this.#replace(command, this.#answered(reply));
-      command.stage = 'abandoned';
+      this.#abandon(command, this.#answered(reply));
     }
     if (overdue.length === 0) return;
     this.#drainOob();
     this.client.touch();
   }
 
-  /** Puts a finished command in the place of one that is not waited for any more. */
-  #replace(command: PendingCommand, substitute: PendingCommand): void {
-    this.#giveBack(command);
+  /** Puts a command that has its reply in the place of one that is not waited for any more. */
+  #abandon(command: PendingCommand, substitute: PendingCommand): void {
+    this.#queue.abandon(command, substitute);
     this.#usage.queuedBytes -= command.size;
     command.size = 0;
-    this.#queue.replace(command, substitute);
+    this.#hasRoom(command);
   }
 
   /** Drops what has not gone upstream. @param reason what the observer is told */
@@ -349,14 +346,9 @@ export class ClientCommands implements CommandSource {
 
   /** Drops all, without an answer. @param reason what the observer is told */
   drop(reason: string): void {
-    for (const command of this.#queue.oob) {
+    for (const command of [...this.#queue.oob, ...this.#queue.inBand]) {
       if (command.stage === 'waiting') this.#books.observer?.dropped?.(command, reason);
-      // those that are upstream are the multiplexer's to release
-      if (command.stage === 'waiting' || command.stage === 'answered') this.#release(command);
-    }
-    for (const command of this.#queue.inBand) {
-      if (command.stage === 'waiting') this.#books.observer?.dropped?.(command, reason);
-      if (command.stage !== 'done') this.#release(command);
+      this.#release(command);
     }
     this.#queue.clear();
   }
@@ -373,16 +365,14 @@ export class ClientCommands implements CommandSource {
     if (this.hasWaiting) this.#sink.offer(this);
   }
 
-  /** A command is upstream no more, or nobody waits for it there. */
-  #giveBack(command: PendingCommand): void {
-    const wasTaken = this.#queue.giveBack(command);
-    if (wasTaken && command.oob && this.nextWaitingOob !== null) this.#sink.offerOob(this);
+  /** A command is upstream no more, or nobody waits for it there: it makes room for another. */
+  #hasRoom({ oob }: PendingCommand): void {
+    if (oob && this.nextWaitingOob !== null) this.#sink.offerOob(this);
   }
 
   /** A command is through: lets go of it, and of the answers that waited behind it. */
   #settle(command: PendingCommand): void {
-    this.#queue.leave(command);
-    this.#giveBack(command);
+    if (this.#queue.leave(command)) this.#hasRoom(command);
     this.#drain(command.oob);
     this.#release(command);
     this.client.touch();

@@ -1,5 +1,5 @@
 /**
- * Where the commands of one client stand that have no answer sent: which is next to go upstream, and which to be answered. What
+ * The commands of one client that have no answer sent, in order: which is next to go upstream, and which to be answered. What
  * becomes of a command is its caller's affair; nothing is called from here.
  *
  * - In-band commands leave in the order in which they came.
@@ -67,7 +67,9 @@ export class ClientQueue {
     return found;
   }
 
+  /** Adds a command that was read; one that has a reply already waits for its turn to be answered. */
   add(command: PendingCommand): void {
+    if (command.stage === 'read') command.markWaiting();
     if (command.oob) {
       this.#oobSeen++;
       this.#oob.push(command);
@@ -90,8 +92,8 @@ export class ClientQueue {
   }
 
   /** A command that `next` or `nextOob` has given is upstream from now on. */
-  take(command: PendingCommand): void {
-    command.isTaken = true;
+  markSent(command: PendingCommand): void {
+    command.markSent();
     if (command.oob) this.#oobInFlight++;
     else {
       this.#waiting++;
@@ -99,13 +101,12 @@ export class ClientQueue {
     }
   }
 
-  /** A command is upstream no more, or nobody waits for it there. @returns whether it was */
-  giveBack(command: PendingCommand): boolean {
-    if (!command.isTaken) return false;
-    command.isTaken = false;
-    if (command.oob) this.#oobInFlight--;
-    else this.#inFlight--;
-    return true;
+  /** A command has a reply of ours, in chunks. @returns whether it was upstream */
+  markAnswered(command: PendingCommand, reply: readonly Uint8Array[]): boolean {
+    const wasInFlight = this.#isFreed(command);
+    command.markAnswered();
+    command.reply = reply;
+    return wasInFlight;
   }
 
   /** The in-band command to be answered next; null when there is none, or out-of-band ones are before it. */
@@ -119,8 +120,8 @@ export class ClientQueue {
     return this.#oob[0] ?? null;
   }
 
-  /** A command has its answer: an out-of-band one, or the in-band one that is due. */
-  leave(command: PendingCommand): void {
+  /** A command has its answer: an out-of-band one, or the in-band one that is due. @returns whether it was upstream */
+  leave(command: PendingCommand): boolean {
     if (command.oob) {
       const at = this.#oob.indexOf(command);
       if (at >= 0) this.#oob.splice(at, 1);
@@ -130,6 +131,7 @@ export class ClientQueue {
       if (this.#inBand[this.#head] !== command) throw new Error('an answer overtook an earlier one of its client');
       this.#head++;
     }
+    return this.#isFreed(command);
   }
 
   /** Gives back the room of in-band commands that have left. To be called when some have. */
@@ -146,8 +148,10 @@ export class ClientQueue {
     }
   }
 
-  /** Puts `substitute` in the place of a command. */
-  replace(command: PendingCommand, substitute: PendingCommand): void {
+  /** Nobody waits any longer for a command that is upstream: `substitute`, which has a reply, takes its place. */
+  abandon(command: PendingCommand, substitute: PendingCommand): void {
+    this.#isFreed(command);
+    command.markAbandoned();
     substitute.oob = command.oob;
     substitute.afterOob = command.afterOob;
     const queue = command.oob ? this.#oob : this.#inBand;
@@ -170,6 +174,14 @@ export class ClientQueue {
     this.#head = 0;
     this.#waiting = 0;
     this.#oob.length = 0;
+  }
+
+  /** Counts a command that stops being upstream. @returns whether it was */
+  #isFreed(command: PendingCommand): boolean {
+    if (!command.isInFlight) return false;
+    if (command.oob) this.#oobInFlight--;
+    else this.#inFlight--;
+    return true;
   }
 
   /** @returns where the first in-band command lies that has not gone upstream and has no answer yet. */

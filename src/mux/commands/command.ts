@@ -1,17 +1,11 @@
-/** A command between the client that sent it and its answer. */
+/** A command between the client that sent it and its answer: what is known of it. Where it stands is in lifecycle.ts. */
 import type { Envelope } from '../../qmp/stream/envelope.js';
 import { viewOf } from '../../shared/bytes.js';
 import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { Descriptor, UpstreamId } from '../ports/link.js';
 import type { ClientView, CommandView, ReplySource } from '../ports/observer.js';
+import { Lifecycle } from './lifecycle.js';
 import type { ReplyStats } from './reply-stats.js';
-
-/**
- * Where a command stands. `waiting` in its client's queue; `inFlight` upstream; `answered` locally, its reply waiting for
- * the client's earlier answers; `running` is being carried out here; `abandoned` upstream, while its client has been given an error in place of the answer;
- * `done` when nobody waits for it.
- */
-export type CommandStage = 'waiting' | 'inFlight' | 'answered' | 'running' | 'abandoned' | 'done';
 
 /** The commands of one client, as those need them who answer one. */
 export interface CommandOwner {
@@ -38,8 +32,7 @@ const NOTHING = new Uint8Array(0);
 const NO_WIRE = viewOf(NOTHING);
 const NO_CHUNKS: readonly Uint8Array[] = [];
 
-export class PendingCommand implements CommandView {
-  stage: CommandStage = 'waiting';
+export class PendingCommand extends Lifecycle implements CommandView {
   name = '';
   oob = false;
   raw: Uint8Array = NOTHING;
@@ -57,8 +50,6 @@ export class PendingCommand implements CommandView {
   idEnd = 0;
   /** The reply of an `answered` command, in chunks. */
   reply: readonly Uint8Array[] = NO_CHUNKS;
-  /** Whether it counts among those that its client has upstream. */
-  isTaken = false;
   /** Whether it was told that its answer takes long. */
   isWarned = false;
   /** Bytes that it holds of what its client may have waiting. */
@@ -76,6 +67,7 @@ export class PendingCommand implements CommandView {
   #owner: CommandOwner | null;
 
   constructor(owner: CommandOwner) {
+    super();
     this.#owner = owner;
   }
 
@@ -112,10 +104,9 @@ export class PendingCommand implements CommandView {
     this.wireEnd = 0;
   }
 
-  /** The command is through. Nobody may use it any more. */
+  /** The command is done: nobody may use it any more. */
   release(): void {
-    if (this.stage === 'done') throw new Error('a command is released twice');
-    this.stage = 'done';
+    this.markDone();
     this.use?.release();
     this.use = null;
     this.#owner = null;

@@ -81,7 +81,6 @@ export class InFlight {
 
   /** Puts a command in flight; there must be room. Sets its `upstreamId`. */
   add(command: PendingCommand): void {
-    command.stage = 'inFlight';
     if (command.oob) {
       let id = FIRST_OOB_ID + this.#nextOob;
       while (this.#oob.has(id)) {
@@ -122,7 +121,6 @@ export class InFlight {
       this.#nextInBand = command.upstreamId;
     }
     command.upstreamId = -1;
-    command.stage = 'waiting';
   }
 
   /** @returns all commands, none of them in flight any more: the upstream is gone. */

@@ -112,10 +112,7 @@ export class Dispatcher implements CommandSink {
       if (command === null) break;
       // The answer may have come while the command waited.
       if (command.isPlainQuery && this.answerFromCache(command)) continue;
-      if (command.isPlainQuery && this.#parts.mayMerge) {
-        command.followers = this.#scheduler.takeSame(command);
-        for (const follower of command.followers) follower.stage = 'inFlight';
-      }
+      if (command.isPlainQuery && this.#parts.mayMerge) command.followers = this.#scheduler.takeSame(command);
       this.#stage(command);
     }
   }

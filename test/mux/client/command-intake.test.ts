@@ -56,7 +56,6 @@ function describeCommand(command: PendingCommand): string {
     ...(isPlainQuery ? ['plain'] : []),
     textOf(raw),
   ];
-  command.release();
   return words.join(' | ');
 }
 

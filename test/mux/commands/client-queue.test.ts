@@ -13,6 +13,13 @@ function command(name: string, oob = false): PendingCommand {
   return taken;
 }
 
+/** A command that has its reply. */
+function reply(name: string): PendingCommand {
+  const taken = command(name);
+  taken.markAnswered();
+  return taken;
+}
+
 /** A queue of commands with these names; those that begin with an exclamation mark are out-of-band. */
 function queueOf(...all: string[]): ClientQueue {
   const queue = new ClientQueue();
@@ -24,15 +31,13 @@ function queueOf(...all: string[]): ClientQueue {
 function send(queue: ClientQueue, kind: 'in-band' | 'oob' = 'in-band'): PendingCommand {
   const next = kind === 'oob' ? queue.nextOob : queue.next;
   assert.ok(next !== null, 'a command is next');
-  queue.take(next);
-  next.stage = 'inFlight';
+  queue.markSent(next);
   return next;
 }
 
 /** What `session` does when an answer has come. */
 function settle(queue: ClientQueue, answered: PendingCommand): void {
   queue.leave(answered);
-  queue.giveBack(answered);
   queue.trim();
 }
 
@@ -82,7 +87,7 @@ describe('the commands of a client', () => {
 
   it('are passed over where they have been answered already', () => {
     const queue = queueOf('a', 'b', 'c');
-    for (const answered of queue.inBand.slice(0, 2)) answered.stage = 'answered';
+    for (const answered of queue.inBand.slice(0, 2)) queue.markAnswered(answered, []);
     assert.equal(nameOf(queue.next), 'c');
     assert.equal(nameOf(queue.due), 'a', 'but they are still to be sent');
   });
@@ -91,8 +96,9 @@ describe('the commands of a client', () => {
     const queue = queueOf('a', '!b');
     const first = send(queue);
     const overtaker = send(queue, 'oob');
-    assert.deepEqual([queue.giveBack(first), queue.giveBack(first)], [true, false]);
-    assert.deepEqual([queue.giveBack(overtaker), queue.giveBack(overtaker)], [true, false]);
+    for (const each of [first, overtaker]) {
+      assert.deepEqual([queue.markAnswered(each, []), queue.leave(each)], [true, false]);
+    }
     assert.equal(queue.inFlight + queue.oobInFlight, 0);
   });
 
@@ -108,7 +114,7 @@ describe('the commands of a client', () => {
     send(queue, 'oob');
     const answered = queue.inBand[1];
     assert.ok(answered !== undefined);
-    answered.stage = 'answered';
+    queue.markAnswered(answered, []);
     assert.equal(queue.waitingCount, 2);
     assert.equal(names(queue.firstWaiting(10)), '!e d');
     assert.equal(names(queue.firstWaiting(1)), '!e');
@@ -131,21 +137,19 @@ describe('the commands of a client', () => {
     const queue = queueOf('a', 'b', '!c');
     const first = send(queue);
     const overtaker = send(queue, 'oob');
-    queue.replace(first, command('A'));
-    queue.replace(overtaker, command('!C'));
+    queue.abandon(first, reply('A'));
+    queue.abandon(overtaker, reply('!C'));
     assert.equal(nameOf(queue.due), 'A');
     assert.equal(names(queue.oob), '!C');
     assert.equal(queue.oob[0]?.oob, true);
     assert.equal(nameOf(queue.next), 'b');
   });
 
-  it('can be replaced when they were in the same queue before', () => {
-    const queue = queueOf('a', 'b');
-    const again = send(queue);
-    settle(queue, again);
-    queue.add(again);
+  it('can be replaced when others have left the queue before them', () => {
+    const queue = queueOf('a', 'b', 'c', 'd');
     settle(queue, send(queue));
-    queue.replace(send(queue), command('A'));
+    settle(queue, send(queue));
+    queue.abandon(send(queue), reply('A'));
     assert.equal(nameOf(queue.due), 'A');
   });
 

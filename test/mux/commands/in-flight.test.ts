@@ -9,6 +9,8 @@ const owner = idleOwner();
 function command(oob = false): PendingCommand {
   const taken = new PendingCommand(owner);
   taken.oob = oob;
+  taken.markWaiting();
+  taken.markSent();
   return taken;
 }
 
@@ -75,7 +77,8 @@ describe('commands in flight', () => {
       for (const each of all) pending.add(each);
       const again = all.map((each) => each.upstreamId);
       for (const each of all.toReversed()) pending.withdraw(each);
-      assert.ok(all.every((each) => each.upstreamId === -1 && each.stage === 'waiting'));
+      assert.ok(all.every((each) => each.upstreamId === -1));
+      assert.deepEqual(pending.all(), []);
       for (const each of all) pending.add(each);
       assert.deepEqual(
         all.map((each) => each.upstreamId),
@@ -126,7 +129,7 @@ describe('a command that is through', () => {
     const used = command();
     assert.equal(used.client, anyClient);
     used.release();
-    assert.throws(() => used.release(), /released twice/);
+    assert.throws(() => used.release(), /a command that is done cannot be done/);
     assert.throws(() => used.owner, /used after its release/);
     assert.throws(() => used.client, /used after its release/);
   });
