@@ -5,11 +5,7 @@
  *   refusal) waits behind the client's commands that are still upstream.
  * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to whatever the client sent behind it.
  * - When a command has its answer, it gives back its place upstream, then the answers behind it are sent, then it is released.
- * - QEMU runs no in-band command behind a `quit` that it has agreed to (monitor_cleanup), so no answer of ours is sent behind one either,
- *   unless it turns out to live on.
- *
- * `#quit` goes none → expected (the client has sent a `quit`) → agreed (QEMU has said so) → expected (it has answered a later command,
- * is lost, or is not waited for any longer).
+ * - No answer of ours is sent behind a `quit` that QEMU has agreed to (quit-watch.ts).
  */
 
 import { errorReply, genericError } from '../../qmp/message.js';
@@ -24,6 +20,7 @@ import type { ClientView, ReplySource } from '../ports/observer.js';
 import { commitTo, reserve, slabBytes, slabView } from '../wire/slab.js';
 import type { ClientOutput } from './client-output.js';
 import type { ClientQuota } from './client-quota.js';
+import { QUIT, QuitWatch } from './quit-watch.js';
 import { REPORT_BYTES_PER_UNIT, type TurnBudget, Weight } from './turn-budget.js';
 
 /** The session whose commands these are. */
@@ -45,7 +42,6 @@ export interface CommandsPorts {
 /** What a command that is carried out here holds besides its bytes, about. */
 const EXTENSION_BYTES = 256;
 const NO_CHUNKS: readonly Uint8Array[] = [];
-export const QUIT = 'quit';
 
 export class ClientCommands implements CommandSource {
   readonly client: CommandsSession;
@@ -60,7 +56,7 @@ export class ClientCommands implements CommandSource {
   readonly #time: number;
   /** Those without an answer sent. */
   readonly #queue = new ClientQueue();
-  #quit: 'none' | 'expected' | 'agreed' = 'none';
+  readonly #quit = new QuitWatch();
 
   /** @param time how long one may take, in microseconds; 0 for ever */
   constructor(
@@ -148,7 +144,10 @@ export class ClientCommands implements CommandSource {
   /** QEMU's reply to one of these commands. */
   deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void {
     const observer = this.#books.observer;
-    if (this.#quit !== 'none' && !command.oob) this.#followQuit(command, isError);
+    if (!command.oob) {
+      if (this.#quit.goOn()) this.#drainAnswered();
+      if (command.name === QUIT && !isError) this.#quit.agree();
+    }
     if (envelope.isCopied) {
       const start = reserve(envelope.sizeWith(command.idLength));
       const slab = slabBytes();
@@ -170,20 +169,7 @@ export class ClientCommands implements CommandSource {
 
   /** The client sends a `quit` to QEMU. */
   expectQuit(): void {
-    if (this.#quit === 'none') this.#quit = 'expected';
-  }
-
-  /** QEMU has answered an in-band command of a client that has sent a `quit`. */
-  #followQuit(command: PendingCommand, isError: boolean): void {
-    const livesOn = this.#quit === 'agreed';
-    this.#quit = 'expected';
-    if (livesOn) this.#drainAnswered();
-    if (command.name === QUIT && !isError) this.#quit = 'agreed';
-  }
-
-  /** Answers go on, whatever QEMU has agreed to. */
-  #waitForNoEnd(): void {
-    if (this.#quit === 'agreed') this.#quit = 'expected';
+    this.#quit.expect();
   }
 
   /** Answers a command here, with a reply in chunks, in its turn. The observer has been told. */
@@ -203,7 +189,7 @@ export class ClientCommands implements CommandSource {
 
   /** The upstream is gone and the client stays: what has no answer gets an error. The observer knows what was upstream. */
   fail(reason: string): void {
-    this.#waitForNoEnd();
+    this.#quit.goOn();
     for (const command of [...this.#queue.inBand, ...this.#queue.oob]) {
       // What is answered here does not need QEMU.
       if (command.stage === 'answered' || command.call !== null) continue;
@@ -274,7 +260,7 @@ export class ClientCommands implements CommandSource {
   /** Sends a reply of our own behind the answers to all earlier in-band commands. */
   answerInTurn(reply: Uint8Array): void {
     this.client.touch();
-    if (this.#queue.isEmpty && this.#quit !== 'agreed') {
+    if (this.#queue.isEmpty && !this.#quit.isQuitting) {
       this.#output.send([reply]);
       return;
     }
@@ -305,7 +291,7 @@ export class ClientCommands implements CommandSource {
       ({ stage, receivedAt }) =>
         (stage === 'waiting' || stage === 'sent') && seenTime.between(receivedAt, now) >= this.#time,
     );
-    if (overdue.length > 0) this.#waitForNoEnd();
+    if (overdue.length > 0) this.#quit.goOn();
     for (const command of overdue) {
       this.#books.counters.timedOut++;
       const seconds = this.#time / 1_000_000;
@@ -410,7 +396,7 @@ export class ClientCommands implements CommandSource {
   }
 
   #drainAnswered(): void {
-    for (let command = this.#queue.due; command !== null && this.#quit !== 'agreed'; command = this.#queue.due) {
+    for (let command = this.#queue.due; command !== null && !this.#quit.isQuitting; command = this.#queue.due) {
       if (command.call !== null && command.stage === 'waiting' && !this.isHeldUp) {
         if (!this.#budget.hasLeft) {
           this.client.rest();

@@ -10,11 +10,12 @@ import { OVERSIZED } from '../../qmp/json/stream-limits.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../../qmp/message.js';
 import type { ClientDescriptors } from '../descriptors/client-descriptors.js';
 import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
-import { type ClientCommands, QUIT } from './client-commands.js';
+import type { ClientCommands } from './client-commands.js';
 import type { ClientOptions } from './client-options.js';
 import { CommandGate, type GatePorts } from './command-gate.js';
 import { type CommandIntake, Found, type WholeMessage } from './command-intake.js';
 import { judgeCapabilities } from './negotiation.js';
+import { QUIT } from './quit-watch.js';
 import type { TurnBudget } from './turn-budget.js';
 
 /** None of our own commands has arguments that need as much, in bytes. */
