@@ -58,7 +58,7 @@ function printVersion(): Promise<number> {
 
 function tell(error: unknown): void {
   if (!(error instanceof QmpmuxError)) {
-    writeProblem(`a fault of qmpmux itself: ${error instanceof Error ? error.stack : String(error)}`);
+    writeProblem(`internal error, please report it: ${error instanceof Error ? error.stack : String(error)}`);
     return;
   }
   const hint = error instanceof UsageError ? ` (see qmpmux${place === '' ? '' : ` ${place}`} --help)` : '';

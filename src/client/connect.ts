@@ -55,7 +55,7 @@ function connectFailure(target: QmpTarget, error: unknown): ConnectionError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   switch (code) {
     case 'ECONNREFUSED':
-      return new ConnectionError('QMPMUX_REFUSED', `${where}: nobody listens there`, error);
+      return new ConnectionError('QMPMUX_REFUSED', `${where}: nothing listens there`, error);
     case 'ENOENT':
       return new ConnectionError('QMPMUX_REFUSED', `${where}: no such socket`, error);
     case 'EACCES':

@@ -37,7 +37,9 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
     if (waiter !== undefined) waiter.resolve({ done: false, value: event });
     else if (this.#queue.length < this.#limit) this.#queue.push(event);
     else
-      this.fail(new EventOverflowError(`more than ${this.#limit} events wait for their reader; later ones are lost`));
+      this.fail(
+        new EventOverflowError(`more than ${this.#limit} events are waiting for their reader; later ones are lost`),
+      );
   }
 
   /** No more events will come; those that wait are still read. */

@@ -17,7 +17,7 @@ export function faultText(fault: Fault, command?: string): string {
       return `${where} is unexpected${alternatives(String(fault.path.at(-1) ?? ''), fault.known)}`;
     case 'type':
       return fault.expected === 'alternate'
-        ? `${where} is of a wrong type`
+        ? `${where} is of the wrong type`
         : `${where} must be ${article(fault.expected)}`;
     case 'value':
       return `${where} cannot be ${JSON.stringify(fault.value)}${alternatives(fault.value, fault.known)}`;
@@ -27,7 +27,7 @@ export function faultText(fault: Fault, command?: string): string {
 function alternatives(word: string, known: readonly string[]): string {
   const near = suggestion(word, known);
   if (near !== '') return near;
-  if (known.length === 0) return '; nothing can stand there';
+  if (known.length === 0) return '; nothing is allowed there';
   return known.length <= FEW ? ` (known: ${known.join(', ')})` : '';
 }
 

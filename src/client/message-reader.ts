@@ -111,7 +111,7 @@ export class MessageReader {
       const byte = chunk[at];
       if (byte === 0x20 || byte === LINE_FEED || byte === 0x0d || byte === 0x09 || byte === SENTINEL) continue;
       if (byte !== 0x7b && this.isSeeking) continue;
-      if (byte !== 0x7b) this.#malformed = { kind: 'malformed', reason: `it said ${excerpt(chunk, at)}` };
+      if (byte !== 0x7b) this.#malformed = { kind: 'malformed', reason: `it sent ${excerpt(chunk, at)}` };
       break;
     }
     this.#at = at;

@@ -310,7 +310,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     if (this.#inFlight.hasRaw && this.#rawReply(bytes)) return;
     const parsed = parseJson(bytes.toString('utf8'));
     if (!parsed.ok || !isJsonObject(parsed.value)) {
-      this.#malformed(parsed.ok ? 'a message is no object' : parsed.reason);
+      this.#malformed(parsed.ok ? 'a message is not an object' : parsed.reason);
       return;
     }
     const message = parsed.value;
@@ -337,7 +337,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     this.#earlyMessages++;
     this.#earlyBytes += bytes.length;
     if (!('event' in message || 'return' in message || 'error' in message)) {
-      this.#malformed('its first message is no greeting');
+      this.#malformed('its first message is not a greeting');
     } else if (this.#earlyMessages > MOST_EARLY_MESSAGES || this.#earlyBytes > MOST_EARLY_BYTES) {
       this.#malformed(`${this.#earlyMessages} messages, and no greeting`);
     }
@@ -403,7 +403,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     if (this.#reader.isSeeking) return; // it began in the middle of something
     if (this.#state.name === 'greeting') {
       const advice = /QEMU [\w.]+ monitor/.test(reason)
-        ? '; that is a human monitor, for which nc -U or socat do; the shell speaks to one through QMP'
+        ? '; that is a human monitor: use nc -U or socat; the shell reaches a human monitor through QMP'
         : '';
       this.#fail('QMPMUX_NOT_QMP', `this is not a QMP server: ${reason}${advice}`);
     } else this.#fail('QMPMUX_MALFORMED', `the server broke the protocol: ${reason}`);

@@ -43,7 +43,7 @@ export function prepareCommand(command: string | Uint8Array, id: number): RawCom
   if (result === Scan.Malformed) throw new MalformedCommandError(scanner.error);
   if (result === Scan.NeedMore) {
     throw new MalformedCommandError(
-      scanner.isInsideMessage ? 'the JSON ends too early: a } is missing' : 'there is no command',
+      scanner.isInsideMessage ? 'the JSON is incomplete: a } is missing' : 'the command is missing',
     );
   }
   const { tokens } = scanner;
@@ -69,7 +69,7 @@ export function prepareCommand(command: string | Uint8Array, id: number): RawCom
     spliced = `[${id},${message.toString('latin1', head, tail)}]`;
   }
   if (scanner.next() !== Scan.NeedMore || scanner.isInsideMessage) {
-    throw new MalformedCommandError('there is more behind the command: send one at a time');
+    throw new MalformedCommandError('something follows the command: send one at a time');
   }
   return {
     bytes: Buffer.concat([

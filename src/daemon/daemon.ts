@@ -78,7 +78,7 @@ export class Daemon {
     try {
       for (const monitor of config.monitors) this.#services.set(monitor.name, this.#newService(monitor, config));
       for (const { file, problem } of config.folder?.faults ?? []) {
-        this.#options.log.error({ file, reason: problem }, 'a config file cannot be used, and is left out');
+        this.#options.log.error({ file, reason: problem }, 'skipped a config file that cannot be used');
       }
       const services = [...this.#services.values()];
       await Promise.all(services.map((service) => this.#check(service)));
@@ -105,7 +105,7 @@ export class Daemon {
     const fresh = config.folder?.faults.find(({ file }) => !unusable.has(file));
     if (fresh !== undefined) throw new ConfigError(fresh.problem);
     if ((config.metrics === null) !== (before.metrics === null)) {
-      throw new ConfigError('to begin or to end with metrics, restart qmpmux');
+      throw new ConfigError('restart qmpmux to turn metrics on or off');
     }
     const plan = planOf(before, config);
     // What is ours now, and given up or kept, need not be free.
@@ -162,7 +162,7 @@ export class Daemon {
     const faults = this.#config.folder?.faults ?? [];
     const [first] = faults;
     const more = faults.length > 1 ? ` and ${faults.length - 1} more` : '';
-    const left = first === undefined ? '' : `left out: ${first.problem}${more}; `;
+    const left = first === undefined ? '' : `skipped: ${first.problem}${more}; `;
     return left + this.#monitorStatus;
   }
 
@@ -176,7 +176,7 @@ export class Daemon {
 
   get #monitorStatus(): string {
     const services = [...this.#services.values()];
-    if (services.length === 0) return 'no monitor: the config has none';
+    if (services.length === 0) return 'the config has no monitor';
     if (services.length <= FEW) return services.map(({ name, status }) => `${name}: ${status}`).join('; ');
     const waiting = services.filter(({ figures }) => figures.state.name !== 'running').map(({ name }) => name);
     const clients = services.reduce((sum, { clientCount }) => sum + clientCount, 0);
@@ -244,12 +244,12 @@ export class Daemon {
 
   #beginLater(service: MonitorService): void {
     this.#begin(service).catch((error: unknown) => {
-      this.#options.log.error({ monitor: service.name, error: String(error) }, 'a monitor could not be started');
+      this.#options.log.error({ monitor: service.name, error: String(error) }, 'cannot start a monitor');
     });
   }
 
   #tellOfSocket({ name }: MonitorService, { message }: ListenError): void {
-    this.#options.log.error({ monitor: name, reason: message }, 'a socket cannot be made; it is tried again');
+    this.#options.log.error({ monitor: name, reason: message }, 'cannot create a socket; trying again');
   }
 
   #newService(monitor: MonitorConfig, config: DaemonConfig): MonitorService {
@@ -285,10 +285,13 @@ export class Daemon {
     const fields = { monitor: name, version: packageVersion(), error: stackOf(error), again: `in ${pause / 1000} s` };
     this.#options.log.error(
       fields,
-      'a fault in qmpmux ended the connections of this monitor, which begins again; please report this line, it is a bug',
+      'internal error: qmpmux closed the connections of this monitor and restarts it; this is a bug, please report this line',
     );
-    const ended = service.abandon('a fault in qmpmux').catch((second: unknown) => {
-      this.#options.log.error({ monitor: name, error: stackOf(second) }, 'a monitor could not be ended after a fault');
+    const ended = service.abandon('an internal error of qmpmux').catch((second: unknown) => {
+      this.#options.log.error(
+        { monitor: name, error: stackOf(second) },
+        'cannot stop a monitor after an internal error',
+      );
     });
     this.#beginAgain(service, pause, ended);
   }
@@ -346,7 +349,7 @@ export class Daemon {
     const { MetricsServer } = await import('./observe/metrics-server.js');
     const server = new MetricsServer(address, this.#metrics, this.#options.log);
     if (server.place === this.#metricsServer?.place) {
-      throw new ConfigError(`${server.place}: to change who may ask for metrics there, restart qmpmux`);
+      throw new ConfigError(`${server.place}: restart qmpmux to change who may read metrics there`);
     }
     await server.start();
     return server;
@@ -378,7 +381,7 @@ export class Daemon {
     const before = this.#config.audit;
     const conclude = () => {
       const trouble = old?.conclude('the config was changed') ?? null;
-      if (trouble !== null) throw new ConfigError(`the audit settings cannot be changed now: ${trouble}`);
+      if (trouble !== null) throw new ConfigError(`cannot change the audit settings now: ${trouble}`);
     };
     const { Audit } = await import('../audit/write/audit.js');
     const open = () => (settings === null ? null : this.#openLoaded(Audit, settings));
@@ -397,7 +400,7 @@ export class Daemon {
       try {
         conclude();
       } catch (error) {
-        await fresh?.close('the config was not changed after all');
+        await fresh?.close('the config change was undone');
         throw error;
       }
     }
@@ -437,11 +440,11 @@ function planOf(before: DaemonConfig, after: DaemonConfig): Plan {
   };
   tell('added', added);
   tell('removed', removed);
-  tell('begun anew', replaced);
-  tell('other sockets', listens);
-  if (!isDeepStrictEqual(before.policies, after.policies)) words.push('other policies');
-  if (!isDeepStrictEqual(before.audit, after.audit)) words.push('other audit settings');
-  if (!isDeepStrictEqual(before.metrics, after.metrics)) words.push('another place for metrics');
+  tell('restarted', replaced);
+  tell('changed sockets', listens);
+  if (!isDeepStrictEqual(before.policies, after.policies)) words.push('changed policies');
+  if (!isDeepStrictEqual(before.audit, after.audit)) words.push('changed audit settings');
+  if (!isDeepStrictEqual(before.metrics, after.metrics)) words.push('moved metrics');
   if (!isDeepStrictEqual(before.log, after.log)) words.push('[log] takes effect at the next start');
   return { added, removed, replaced, kept, words };
 }

@@ -274,7 +274,7 @@ export class MonitorService {
         // So that what clients have left is released, and the observers know of their end.
         this.#multiplexer.close(reason);
       } catch (error) {
-        this.#log.warn({ error: stackOf(error) }, 'a second fault, while a monitor was ended after the first');
+        this.#log.warn({ error: stackOf(error) }, 'a second internal error, while stopping a monitor after the first');
       }
       for (const link of this.#listeners.links) link.destroy();
       await this.#upstream.stop();
@@ -332,7 +332,7 @@ export class MonitorService {
     const end = performance.now() + this.drainTime;
     while (this.#multiplexer.sessionCount > 0 && performance.now() < end) await setTimeoutPromise(DRAIN_LOOK);
     const left = this.#multiplexer.inFlight.length;
-    if (left > 0) this.#log.warn({ commands: left }, 'ending though commands have no answer yet (--drain-timeout)');
+    if (left > 0) this.#log.warn({ commands: left }, 'stopping with commands unanswered (--drain-timeout has passed)');
   }
 
   /** Says which listeners let clients make a way round the audit log, once for each. */
@@ -343,7 +343,7 @@ export class MonitorService {
     if (listeners.length === 0) return;
     this.#log.warn(
       { version, listeners },
-      'clients of these listeners can add monitors to this QEMU, which the audit log does not see; to prevent it, put "deny @monitors" first in a policy',
+      'clients of these listeners can add monitors to this QEMU that bypass the audit log; to prevent that, put "deny @monitors" first in a policy',
     );
   }
 

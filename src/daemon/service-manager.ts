@@ -50,7 +50,7 @@ export class ServiceManager {
       const interval = isOurs && usec !== undefined ? Number(usec) / 1000 / 2 : Number.NaN;
       return new ServiceManager(send, interval >= 1 ? interval : null);
     } catch (error) {
-      log.error({ socket: path, error: String(error) }, 'cannot tell the service manager that the daemon is ready');
+      log.error({ socket: path, error: String(error) }, 'cannot notify the service manager that the daemon is ready');
       return new ServiceManager(nobody, null);
     }
   }

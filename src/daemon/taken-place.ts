@@ -75,12 +75,12 @@ export class TakenPlace {
   }
 
   async #take(): Promise<string | null> {
-    if (this.#isGivenBack) return 'qmpmux is about to end';
+    if (this.#isGivenBack) return 'qmpmux is stopping';
     const { path, aside } = this.#takeover;
     try {
       const prepared = await this.#takeover.prepare();
       if (!prepared.ready) return prepared.why;
-      if (prepared.moved) this.#log.info({ path, aside }, 'moved the socket of QEMU aside, to take its place');
+      if (prepared.moved) this.#log.info({ path, aside }, "moved QEMU's socket aside, to take its place");
       return null;
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
@@ -90,11 +90,11 @@ export class TakenPlace {
   async #giveBack(): Promise<void> {
     const { path, aside } = this.#takeover;
     try {
-      if (await this.#takeover.restore()) this.#log.info({ path, aside }, 'put the socket of QEMU back');
+      if (await this.#takeover.restore()) this.#log.info({ path, aside }, "moved QEMU's socket back");
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const remedy = joinCommand(['qmpmux', 'serve', '--upstream', formatPlace({ kind: 'unix', path }), '--restore']);
-      this.#log.error({ path, aside, reason }, `cannot put the socket of QEMU back; later this does it: ${remedy}`);
+      this.#log.error({ path, aside, reason }, `cannot move QEMU's socket back; to do it later, run: ${remedy}`);
     }
   }
 }

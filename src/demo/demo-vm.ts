@@ -65,7 +65,7 @@ export async function startSimulatedVm(path: string, { ended, failed }: DemoVmEv
   await monitor.start(path);
   again().catch(failed);
   return {
-    description: `a simulated VM, which says what a QEMU ${monitor.vm.qemuVersion} said`,
+    description: `a simulated VM with the recorded answers of QEMU ${monitor.vm.qemuVersion}`,
     stop: async () => {
       isStopping = true;
       await monitor.stop();
@@ -76,7 +76,7 @@ export async function startSimulatedVm(path: string, { ended, failed }: DemoVmEv
 /** Starts a real QEMU that is paused, with a monitor at `path`, and waits until it listens; otherwise as `startSimulatedVm`. */
 export async function startRealVm(path: string, { ended, failed }: DemoVmEvents): Promise<DemoVm> {
   if (!qemuIsInstalled()) {
-    throw new DemoVmError(`${QEMU} is not installed; without --real the demo takes a simulated VM`);
+    throw new DemoVmError(`${QEMU} is not installed; without --real the demo simulates a VM`);
   }
   let qemu: ChildProcess | null = null;
   let isStopping = false;

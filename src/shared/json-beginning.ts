@@ -68,7 +68,7 @@ export class JsonBeginning {
     this.#word = '';
     if (!this.#expected.startsWith('value')) this.#fail(word);
     else if (SCALAR.test(word)) this.#ended(false);
-    else this.fault = `${word.slice(0, 40)} is no JSON value; text stands in quotes`;
+    else this.fault = `${word.slice(0, 40)} is not a JSON value; put text in quotes`;
   }
 
   /** A name or a value is over. */

@@ -133,7 +133,7 @@ function openHistory(file: string): number {
   const stat = fstatSync(fd);
   if (stat.isFile() && stat.uid === user) return fd;
   closeSync(fd);
-  throw new Error(stat.isFile() ? `${file} belongs to the user with uid ${stat.uid}` : `${file} is no regular file`);
+  throw new Error(stat.isFile() ? `${file} belongs to the user with uid ${stat.uid}` : `${file} is not a regular file`);
 }
 
 /** @throws where a folder or link on the way to `file`, or that itself, is not root's: only root can change what the others name */

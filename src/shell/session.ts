@@ -75,7 +75,7 @@ export class ShellSession {
       },
       '.events': {
         usage: '.events on|off|GLOB…',
-        what: 'show all events, none, or those of these names',
+        what: 'show all events, no events, or events of these names',
         run: (rest) => this.#setEvents(rest),
       },
       '.hmp': {
@@ -134,7 +134,7 @@ export class ShellSession {
       return await this.#command(text);
     } catch (error) {
       if (this.#running.signal.aborted) {
-        this.#output.problem('No longer waiting; QEMU still finishes what it has begun.');
+        this.#output.problem('Stopped waiting; QEMU still finishes the command.');
         return 'unanswered';
       }
       if (!(error instanceof QmpmuxError)) throw error;
@@ -220,7 +220,7 @@ export class ShellSession {
 
   async #send(json: string): Promise<RawReply | null> {
     if (!this.#link.isConnected) {
-      this.#output.problem(`not connected to ${this.#link.where}; nothing was sent; trying to connect again`);
+      this.#output.problem(`not connected to ${this.#link.where}; the line was not sent; reconnecting`);
       return null;
     }
     return this.#link.execute(json, (this.#running ?? new AbortController()).signal);
@@ -271,7 +271,7 @@ export class ShellSession {
     const [, name = '', rest = ''] = /^(\S+)\s*(.*)$/s.exec(text) ?? [];
     const command = Object.hasOwn(this.#dots, name) ? this.#dots[name] : undefined;
     return command === undefined
-      ? this.#refuse(`there is no ${name}${suggestion(name, Object.keys(this.#dots)) || '; .help lists what there is'}`)
+      ? this.#refuse(`there is no ${name}${suggestion(name, Object.keys(this.#dots)) || '; .help lists them'}`)
       : command.run(rest.trim());
   }
 
@@ -279,7 +279,7 @@ export class ShellSession {
     const rows = [
       ...Object.values(this.#dots).map(({ usage, what }) => [usage, what] as const),
       ['help [COMMAND]', 'commands, and their arguments'] as const,
-      ['Ctrl-C', 'give up the line, or the waiting for an answer'] as const,
+      ['Ctrl-C', 'discard the line, or stop waiting for an answer'] as const,
       ['Ctrl-D', 'leave'] as const,
     ];
     await this.#output.text(rows.map(([usage, what]) => `${usage.padEnd(22)}${what}`).join('\n'));
@@ -287,7 +287,7 @@ export class ShellSession {
   }
 
   #save(file: string): Outcome {
-    if (file === '') return this.#refuse('.save: the name of a file is missing');
+    if (file === '') return this.#refuse('.save: a file name is missing');
     if (this.#last === null) return this.#refuse('.save: there is no result yet');
     try {
       writeFileSync(file.replace(/^~(?=\/)/, homedir()), this.#last);

@@ -116,9 +116,7 @@ async function loop(screen: ShellScreen, session: ShellSession, history: ShellHi
     const isQuit = /^(?:quit|q)$/.test(line) && !session.isInside;
     if (isQuit && !isQuitting) {
       isQuitting = true;
-      screen.print(
-        'quit ends QEMU and with it the VM; type it again to do that. To leave only this shell, press Ctrl-D.',
-      );
+      screen.print('quit ends QEMU and the VM; type it again to do that. To leave only this shell, press Ctrl-D.');
       input = new CommandInput();
       typed = [];
       continue;
@@ -128,7 +126,7 @@ async function loop(screen: ShellScreen, session: ShellSession, history: ShellHi
     if (input.isInside) {
       // Nothing that is typed behind it could mend it.
       if (input.fault === null) continue;
-      screen.print(colourOf(process.stdout)('red', printable(`this is no JSON: ${input.fault}`)));
+      screen.print(colourOf(process.stdout)('red', printable(`this is not JSON: ${input.fault}`)));
       input = new CommandInput();
       typed = [];
       continue;

@@ -70,13 +70,11 @@ export const TCP_INFO = 11;
  * @throws Error that names an architecture whose numbers are not known, or a system that is not Linux
  */
 export function linuxNumbers(arch: string = process.arch, platform: string = process.platform): LinuxNumbers {
-  if (platform !== 'linux') throw new Error(`${platform} is not Linux, whose system calls this needs`);
+  if (platform !== 'linux') throw new Error(`${platform} is not Linux, and this needs Linux's system calls`);
   const numbers = byArchitecture.get(arch);
   if (numbers === undefined) {
     const known = [...byArchitecture.keys()].join(', ');
-    throw new Error(
-      `the numbers of Linux's system calls are not known for the architecture ${arch}, only for ${known}`,
-    );
+    throw new Error(`the numbers of Linux's system calls are unknown for the architecture ${arch}, only for ${known}`);
   }
   return numbers;
 }

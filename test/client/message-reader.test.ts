@@ -112,7 +112,7 @@ describe('the message reader', () => {
       '{"a": 1}',
       '{"b": 2}',
     ]);
-    assert.deepEqual(read([Buffer.from('\u00ff\u00fe{"a": 1}', 'latin1')]), ['malformed: it said ".{\\"a\\": 1}"']);
+    assert.deepEqual(read([Buffer.from('\u00ff\u00fe{"a": 1}', 'latin1')]), ['malformed: it sent ".{\\"a\\": 1}"']);
   });
 
   it('while it seeks reads what comes behind the last 0xFF, whatever came before and however it is cut', () => {
@@ -138,8 +138,8 @@ describe('the message reader', () => {
   });
 
   it('quotes what is no message', () => {
-    assert.deepEqual(read(['SSH-2.0-OpenSSH_9.2\r\n']), ['malformed: it said "SSH-2.0-OpenSSH_9.2"']);
-    assert.deepEqual(read(['{"a": 1}\r\n]']), ['{"a": 1}', 'malformed: it said "]"']);
+    assert.deepEqual(read(['SSH-2.0-OpenSSH_9.2\r\n']), ['malformed: it sent "SSH-2.0-OpenSSH_9.2"']);
+    assert.deepEqual(read(['{"a": 1}\r\n]']), ['{"a": 1}', 'malformed: it sent "]"']);
     assert.deepEqual(read(['{"a": "x\n']), ['malformed: a line ended inside a string']);
   });
 });

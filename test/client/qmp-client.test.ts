@@ -157,15 +157,15 @@ describe('connecting', () => {
     await once(closed, 'close');
     await assert.rejects(
       QmpClient.connect({ host: '127.0.0.1', port: address.port }),
-      failure('QMPMUX_REFUSED', /tcp:127\.0\.0\.1:\d+: nobody listens there/),
+      failure('QMPMUX_REFUSED', /tcp:127\.0\.0\.1:\d+: nothing listens there/),
     );
     await assert.rejects(
       QmpClient.connect({ path: await listen(t) }, { timeout: 20 }),
       failure('QMPMUX_GREETING_TIMEOUT', /no greeting within 20 ms/),
     );
     for (const [greeting, said] of [
-      ['SSH-2.0-OpenSSH_9.2\r\n', /not a QMP server: it said "SSH-2.0-OpenSSH_9.2"/],
-      ['{"hello": "world"}\n', /its first message is no greeting/],
+      ['SSH-2.0-OpenSSH_9.2\r\n', /not a QMP server: it sent "SSH-2.0-OpenSSH_9.2"/],
+      ['{"hello": "world"}\n', /its first message is not a greeting/],
       ['{"QMP": }\n', /not a QMP server/],
       ['\u00ff\u00fb\u0001', /not a QMP server/],
     ] as const)
@@ -398,11 +398,11 @@ describe('a raw command', () => {
   it('that is malformed is refused before it is sent', async () => {
     const [client, server] = await pair();
     for (const [command, why] of [
-      ['', /there is no command/],
-      ['  \n', /there is no command/],
-      ['{"execute":"a"', /ends too early/],
-      ['{"execute":"a"}{"execute":"b"}', /more behind the command/],
-      ['{"execute":"a"} x', /more behind the command/],
+      ['', /the command is missing/],
+      ['  \n', /the command is missing/],
+      ['{"execute":"a"', /is incomplete/],
+      ['{"execute":"a"}{"execute":"b"}', /something follows the command/],
+      ['{"execute":"a"} x', /something follows the command/],
       ['[]', /QMP input must be a JSON object/],
       ['{"execute":"a",}', /JSON parse error, expecting value/],
       ['{"execute":"a","execute":"a"}', /JSON parse error, duplicate key/],

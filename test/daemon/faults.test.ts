@@ -18,7 +18,7 @@ import { type Scope, scratch } from '../support/files/scratch.js';
 import { RawClient } from '../support/world/raw-client.js';
 
 const TOLD =
-  'a fault in qmpmux ended the connections of this monitor, which begins again; please report this line, it is a bug';
+  'internal error: qmpmux closed the connections of this monitor and restarts it; this is a bug, please report this line';
 
 class Fault extends Error {}
 

@@ -32,7 +32,7 @@ test('where QEMU’s socket cannot be put back, the log has a command that does 
   const { ino } = lstatSync(`${path}.qemu`);
   const other = await listenAt(t, path);
   await place.giveBack();
-  const command = /cannot put the socket of QEMU back; later this does it: qmpmux (.*)$/.exec(lines.at(-1) ?? '')?.[1];
+  const command = /cannot move QEMU's socket back; to do it later, run: qmpmux (.*)$/.exec(lines.at(-1) ?? '')?.[1];
   assert.ok(command !== undefined, lines.join('\n'));
   await new Promise((resolve) => other.close(resolve));
   // As a shell reads it, from another folder.

@@ -26,7 +26,7 @@ const KEYS = new Map([
   ['^D', 'C-d'],
 ]);
 
-const SIMULATED = 'a simulated VM, which says what a QEMU 7.2.22 said';
+const SIMULATED = 'a simulated VM with the recorded answers of QEMU 7.2.22';
 
 const escaped = (text: string) => text.replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`);
 

@@ -51,7 +51,7 @@ test('any bytes become one valid line, and can be had again', async (t) => {
       const isRead = way === 'malformed' || way === 'command';
       fed.push({ raw: copy, isRead });
       if (way === 'malformed') log.recorder.malformed(client, raw, Buffer.from('{"error": {}}\r\n'));
-      else if (way === 'stray') log.recorder.stray([raw], 'an answer that nobody waits for');
+      else if (way === 'stray') log.recorder.stray([raw], 'an answer that no client waits for');
       else if (way === 'command') log.recorder.command(testCommand(client, 'stop', raw));
       else
         log.recorder.answered(

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { EventFilter } from '../../dist/mux/events/filter.js';
 import { World, type WorldOptions } from '../support/world/world.js';
 
-const LOST = 'qmpmux has lost QEMU; it is not known whether this command was executed';
+const LOST = 'qmpmux has lost QEMU; this command may have been executed';
 const NOT_SENT = 'qmpmux has lost QEMU; this command was not executed';
 const OUTAGE = 'qmpmux has lost QEMU and waits for it; this command was not executed';
 
@@ -419,7 +419,7 @@ describe('an upstream that misbehaves', () => {
     for (let i = 0; i < 100; i++) world.qemu.send('garbage\r\n');
     assert.deepEqual(world.mux.state, {
       name: 'lost',
-      reason: 'not a QMP server any more: 100 messages in a row cannot be read',
+      reason: 'no longer a QMP server: 100 messages in a row cannot be read',
     });
     assert.equal(world.upstream.isDestroyed, true);
     world.settle();

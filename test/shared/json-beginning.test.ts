@@ -32,8 +32,8 @@ describe('the beginning of a JSON text', () => {
       ['{]', 'a name in quotes or } is expected, not ]'],
       ['{"a": }', 'a value is expected, not }'],
       ['{"a": 1,}', 'a name in quotes is expected, not }'],
-      ['{"a": stop\n', 'stop is no JSON value; text stands in quotes'],
-      ['{"a": 01\n', '01 is no JSON value; text stands in quotes'],
+      ['{"a": stop\n', 'stop is not a JSON value; put text in quotes'],
+      ['{"a": 01\n', '01 is not a JSON value; put text in quotes'],
       ['{"a": "stop\n', 'the quote " is not closed at the end of the line'],
       ["{'a\n", "the quote ' is not closed at the end of the line"],
       ['{"a": =', 'a value is expected, not ='],
@@ -46,6 +46,6 @@ describe('the beginning of a JSON text', () => {
 
   it('is seen in one look at each character, however deep and long', () => {
     assert.equal(faultOf(`{"a": ${'['.repeat(100_000)}`), null);
-    assert.match(faultOf(`{"a": ${'x'.repeat(1_000_000)} `) ?? '', /^x{40} is no JSON value/);
+    assert.match(faultOf(`{"a": ${'x'.repeat(1_000_000)} `) ?? '', /^x{40} is not a JSON value/);
   });
 });

@@ -106,7 +106,7 @@ describe('shell without a terminal', { skip: missing('qemu') }, () => {
       '.save\n.sav x\n.save /no/such/folder/x\nhelp block_resiz\nhelp\n.help\n.events on\nstop\n',
     );
     assert.equal(wrong.code, 64);
-    assert.match(wrong.errors, /line 1: \.save: the name of a file is missing\n/);
+    assert.match(wrong.errors, /line 1: \.save: a file name is missing\n/);
     assert.match(wrong.errors, /line 2: there is no \.sav; did you mean "\.save"\?\n/);
     assert.match(wrong.errors, /line 4: there is no command block_resiz, and no event; did you mean "block_resize"\?/);
     assert.match(wrong.output, /^query-status$/m);

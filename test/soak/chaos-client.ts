@@ -45,7 +45,7 @@ export function isFromMemory(which: number): boolean {
 
 /** What qmpmux says in QEMU's place. */
 const OWN_ERRORS =
-  /this command was not executed|it is not known whether this command was executed|qmpmux cannot record this command/;
+  /this command was not executed|this command may have been executed|qmpmux cannot record this command/;
 /** What is the same for everybody: the first one that came, by command. */
 const same = new Map<string, string>();
 

@@ -353,7 +353,7 @@ reply-bytes = "16M"
     ]);
     writeFileSync(this.#path('config'), broken, 'latin1');
     process.kill(this.#daemon?.pid ?? 0, 'SIGHUP');
-    await this.#daemon?.logged(({ msg }) => msg.includes('the config cannot be used'));
+    await this.#daemon?.logged(({ msg }) => msg.includes('cannot use the new config'));
     writeFileSync(this.#path('config'), good);
     process.kill(this.#daemon?.pid ?? 0, 'SIGHUP');
   }

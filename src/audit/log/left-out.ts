@@ -38,11 +38,13 @@ export function parseCommandRule(text: string): CommandRule {
   const isPattern = /[*?]/.test(name);
   const quoted = JSON.stringify(text);
   if (name === '' || listener === '')
-    throw new AuditSettingError(`${quoted} is no command: write NAME or NAME@LISTENER`);
+    throw new AuditSettingError(`${quoted} is not a command: write NAME or NAME@LISTENER`);
   if (new Glob(name).isTooLong || (listener !== null && new Glob(listener).isTooLong))
     throw new AuditSettingError(`${quoted} has a part with '?' that is too long`);
   if (isExplicit && isPattern)
-    throw new AuditSettingError(`${quoted} may leave out commands that change something: name each of them in full`);
+    throw new AuditSettingError(
+      `${quoted} may leave out commands that change something: write each of their names in full`,
+    );
   const rule = { text, name, listener, isExplicit };
   if (!isExplicit && !readOnlyCommands().some((each) => new Glob(name).matches(each))) {
     const near = isPattern ? null : nearest(name, readOnlyCommands());
@@ -50,9 +52,9 @@ export function parseCommandRule(text: string): CommandRule {
     const all = JSON.stringify(`${name}!${at < 0 ? '' : text.slice(at)}`);
     throw new AuditSettingError(
       isPattern
-        ? `${quoted} matches no command that only reads; others are left out one by one, with ! behind the name`
-        : `${JSON.stringify(name)} is no kind of record, no event, and no command that is known to only read${advice}; ` +
-            `a command that may do more is left out by ${all}`,
+        ? `${quoted} matches no read-only command; leave out other commands one by one, with ! after the name`
+        : `${JSON.stringify(name)} is not a kind of record, an event, or a command known to only read${advice}; ` +
+            `to leave out a command that may do more, write ${all}`,
     );
   }
   return rule;

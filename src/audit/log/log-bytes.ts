@@ -119,7 +119,7 @@ async function* fileBytes(file: string, start: number, options: BytesOptions): A
       handle = await open(file, 'r');
       const { dev, ino } = await handle.stat();
       if (dev !== first.dev || ino !== first.ino) {
-        throw new AuditReadError('it was rotated while it was read: begin again, or name fewer logs at once');
+        throw new AuditReadError('it was rotated during reading: try again, or name fewer logs at once');
       }
     }
   } finally {
@@ -158,7 +158,7 @@ async function* unpackedByProgram(
     if (systemCode(error) !== 'ENOENT') throw error;
     const where = file === '-' ? 'it' : file;
     throw new AuditReadError(
-      `compressed with ${name}, and there is no program ${program} here to unpack it: install ${program}, or give what "${program} -dc ${where}" prints where there is one, with - as the file`,
+      `it is compressed with ${name}, and there is no program ${program} to unpack it: install ${program}, or pipe the output of "${program} -dc ${where}" from another host, with - as the file`,
       { cause: error },
     );
   } finally {

@@ -37,13 +37,13 @@ function checkFile(path: string, found: fs.Stats, what: string, warn: (problem: 
   const { mode, uid } = found;
   if (!found.isFile()) throw new Error(`${path} is not a regular file`);
   if (!isTrusted(uid)) {
-    throw new Error(`${path} is a file of uid ${uid}, who can change what is in it; move it away, or chown it`);
+    throw new Error(`${path} belongs to uid ${uid}, who can change its contents; move it away, or chown it`);
   }
   // One look tells both, so that a second name cannot come and go in between.
   const named = fs.lstatSync(path);
   if (named.ino !== found.ino || named.dev !== found.dev) throw new Error(`${path} was replaced just now`);
   if (named.nlink > 1)
-    throw new Error(`${path} has another name (a hard link), by which it can be changed; move it away`);
+    throw new Error(`${path} has another name (a hard link) through which it can be changed; move it away`);
   if ((mode & TOO_WIDE) === 0) return;
   const how = (mode & 0o022) === 0 ? 'read' : 'change';
   warn(`others can ${how} ${what} ${path} (mode ${octal(mode)}); chmod 0640 ${path}`);
@@ -68,7 +68,7 @@ function checkFolders(folder: string, what: string, warn: (problem: string) => v
     }
     if (process.geteuid?.() === 0 && above.uid !== 0) {
       throw new Error(
-        `the folder ${here} is that of uid ${above.uid}, who can replace ${what}, and qmpmux runs as root; ` +
+        `the folder ${here} belongs to uid ${above.uid}, who can replace ${what}, and qmpmux runs as root; ` +
           'use a folder of root’s, or run qmpmux as that user',
       );
     }

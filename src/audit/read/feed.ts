@@ -48,7 +48,7 @@ export async function* feed(logs: readonly Log[], options: FeedOptions = {}): As
   const byProgram = logs.filter(({ files }) => files.some(({ access }) => access === 'by program')).length;
   if (byProgram > MANY) {
     throw new AuditReadError(
-      `${byProgram} logs have files that other programs must unpack (xz, zstd, bzip2): name at most ${MANY} of them, or unpack them`,
+      `${byProgram} logs need other programs to unpack them (xz, zstd, bzip2): name at most ${MANY} of them, or unpack them first`,
     );
   }
   const chunk = isMany ? Math.max(SMALLEST_CHUNK, Math.floor(MOST_HELD / logs.length)) : CHUNK;

@@ -119,7 +119,8 @@ function hasText(line: string, texts: readonly string[]): boolean {
 export function parseKinds(names: readonly string[]): ReadonlySet<Kind> {
   const kinds = new Set<Kind>();
   for (const name of names.flatMap((each) => each.split(','))) {
-    if (!isKind(name)) throw new AuditSettingError(`'${name}' is no kind of record; there are: ${KINDS.join(', ')}`);
+    if (!isKind(name))
+      throw new AuditSettingError(`'${name}' is not a kind of record; the kinds are: ${KINDS.join(', ')}`);
     kinds.add(name);
   }
   return kinds;

@@ -106,7 +106,7 @@ async function firstRecord(path: string): Promise<AuditRecord | null> {
   }
   if (looksRight && count < LINES_LOOKED_AT) return null;
   throw new AuditReadError(
-    `${path} is no audit log: there is no record in its first ${count} line${count === 1 ? '' : 's'}`,
+    `${path} is not an audit log: there is no record in its first ${count} line${count === 1 ? '' : 's'}`,
   );
 }
 

@@ -44,7 +44,7 @@ const MIDNIGHT: TimeOfDay = { hours: 0, minutes: 0, milliseconds: 0 };
  * @throws AuditSettingError
  */
 export function parseMoment(text: string, now: number, zone: Zone = 'local', from: number | null = null): Moment {
-  const wrong = () => new AuditSettingError(`'${text}' is no time: write ${FORMS}`);
+  const wrong = () => new AuditSettingError(`'${text}' is not a time: write ${FORMS}`);
   const words = text.trim().toLowerCase();
   if (words === 'now') return { time: now, isGuess: false };
   const ago = /^(\d{1,6})([smhdw])(?: ago)?$/.exec(words);

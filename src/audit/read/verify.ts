@@ -101,7 +101,7 @@ export class Verifier {
     if (!this.#lastIsRecord && this.#last?.isWhole === false) {
       this.#remark(
         this.#last,
-        'the last line is torn, and not marked yet: it is being written, or qmpmux was ended by a power cut or a full disk',
+        'the last line is torn and not marked yet: it is being written, or a power cut or a full disk stopped qmpmux',
       );
       this.#lastIsRecord = true;
     }
@@ -140,10 +140,7 @@ export class Verifier {
       this.#complain();
       return;
     }
-    this.#remark(
-      last,
-      'a torn line, marked as such by the record behind it: qmpmux was ended by a power cut or a full disk',
-    );
+    this.#remark(last, 'a torn line, marked as such by the next record: a power cut or a full disk stopped qmpmux');
     if (this.#lastIsRecord) {
       this.#position = this.#before;
       this.#records--;
@@ -156,7 +153,7 @@ export class Verifier {
     if (this.#lastIsRecord || this.#last === null) return;
     this.#problem(
       this.#last,
-      this.#last.isUtf8 ? 'this line is no audit record' : 'this line is not UTF-8: it was changed',
+      this.#last.isUtf8 ? 'this line is not an audit record' : 'this line is not UTF-8: it was changed',
     );
     this.#lastIsRecord = true;
   }
@@ -165,18 +162,18 @@ export class Verifier {
     const { seq } = record;
     this.#records++;
     if (seq === 1 && this.#position.seq !== null && isStart(record)) {
-      this.#problem(line, `the log is begun anew behind record ${this.#position.seq}`);
+      this.#problem(line, `a new log begins after record ${this.#position.seq}`);
       this.#position = { seq: null, hash: null, isChained: false };
       this.#run = 'unknown';
     }
     const { seq: last, hash: lastHash, isChained } = this.#position;
     if (last !== null && seq <= last) {
-      this.#problem(line, `record ${seq} stands behind record ${last}: repeated, inserted, or out of order`);
+      this.#problem(line, `record ${seq} comes after record ${last}: repeated, inserted, or out of order`);
       return;
     }
     const isNext = last === null || seq === last + 1;
     if (last === null && seq !== 1)
-      this.#remark(line, `the log begins with record ${seq}; what came before was not given`);
+      this.#remark(line, `the log begins with record ${seq}; earlier records were not given`);
     if (!isNext) {
       const missing = last + 2 === seq ? `record ${last + 1} is` : `records ${last + 1} to ${seq - 1} are`;
       this.#problem(line, `${missing} missing before record ${seq}`);
@@ -193,7 +190,7 @@ export class Verifier {
     if (saved?.seq !== seq) return;
     this.#foundSavedHead = true;
     if (saved.hash !== this.#position.hash) {
-      this.#problem(line, `record ${seq} is not the one of the saved head: the log was written anew`);
+      this.#problem(line, `record ${seq} does not match the saved head: the log was rewritten`);
     }
   }
 
@@ -214,7 +211,7 @@ export class Verifier {
     if (this.#position.isChained) {
       const isSaid = objectOf(record, 'settings')?.['chain'] === false;
       if (isSaid) this.#remark(line, `the chain ends before record ${seq}: qmpmux was started without it`);
-      else this.#problem(line, `record ${seq} has no hash, though the one before it has`);
+      else this.#problem(line, `record ${seq} has no hash, but the one before it has`);
     }
     return { seq, hash: null, isChained: false };
   }
@@ -228,7 +225,7 @@ export class Verifier {
       const leftOut = settings['left_out'];
       this.#answersAreKept = !(Array.isArray(leftOut) && (leftOut.includes('reply') || leftOut.includes('error')));
     }
-    if (isStart(record)) this.#reportOpen('qmpmux was started anew');
+    if (isStart(record)) this.#reportOpen('qmpmux was restarted');
     if (record.kind !== 'command' || !this.#answersAreKept) return;
     const { monitor = null, listener = null, client = null } = record.members;
     this.#open.set(record.seq, {
@@ -248,7 +245,7 @@ export class Verifier {
     if (isStart(record) && this.#run === 'going on') {
       this.#remark(
         line,
-        `qmpmux was started with record ${record.seq}, but the run before has no stop record: it was killed or crashed, the host went down, or the end of that run was cut off; a head that was saved elsewhere tells these apart (--head)`,
+        `qmpmux was started with record ${record.seq}, but the run before has no stop record: it was killed or crashed, the host went down, or the end of that run was cut off; only a head saved elsewhere (--head) can tell these apart`,
       );
     }
     // The mark of a torn line says as much.
@@ -264,7 +261,7 @@ export class Verifier {
       const seconds = Math.round((this.#clock.time - this.#clock.mono - (clock.time - clock.mono)) / 1000);
       this.#remark(
         line,
-        `the host's clock was set back by ${seconds} s before record ${record.seq}: give --read-all to commands that are asked for a time`,
+        `the host's clock was set back by ${seconds} s before record ${record.seq}: use --read-all with commands that take a time`,
       );
     }
     this.#clock = clock;

@@ -201,7 +201,7 @@ export class AuditFile implements Sink {
         const isLess = !isSame(this.#last, stat) || Number(stat.size) < this.#size;
         this.#adopt(fd, stat);
         this.#keptFrom = 0;
-        if (isLess) this.#options.report('warn', `the audit log ${this.name} was removed; a new file has been begun`);
+        if (isLess) this.#options.report('warn', `the audit log ${this.name} was removed; a new file was created`);
       }
       return null;
     } catch (error) {

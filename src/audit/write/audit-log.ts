@@ -294,7 +294,7 @@ export class AuditLog {
     if (this.#sync) this.#sink?.sync();
     this.#tap();
     if (this.isFailing)
-      this.#report('error', `audit records are lost: ${this.#sink?.name ?? ''} could not be written until the end`);
+      this.#report('error', `audit records are lost: ${this.#sink?.name ?? ''} could not be written before the end`);
     if (this.#state.name === 'failing') clearTimeout(this.#state.timer);
     this.#state = { name: 'closed' };
     this.#sink?.close();
@@ -349,7 +349,8 @@ export class AuditLog {
   }
 
   #fail(trouble: Trouble): void {
-    const consequence = this.#onError === 'refuse' ? 'commands are refused until it can' : 'commands go on unrecorded';
+    const consequence =
+      this.#onError === 'refuse' ? 'commands are refused until it can be' : 'commands continue unrecorded';
     this.#report('error', `the audit log ${this.#sink?.name ?? ''} cannot be written (${trouble}); ${consequence}`);
     this.#failures++;
     this.#lost.clear();
@@ -380,7 +381,7 @@ export class AuditLog {
     const unrecorded = Object.values(lost).reduce((sum, count) => sum + count, 0);
     this.#report(
       'warn',
-      `the audit log ${this.#sink?.name ?? ''} is written again after ${seconds} s; commands refused: ${this.#refused}, records lost: ${unrecorded}`,
+      `the audit log ${this.#sink?.name ?? ''} can be written again, after ${seconds} s; commands refused: ${this.#refused}, records lost: ${unrecorded}`,
     );
     if (this.#write() === null && this.#isReopenDue) this.#reopenNow();
   };
@@ -399,7 +400,7 @@ export class AuditLog {
       case 'failed':
         this.#report(
           'error',
-          `the audit log goes on in the renamed file, because no new one can be had: ${result.trouble}`,
+          `the audit log continues in the renamed file, because a new one cannot be created: ${result.trouble}`,
         );
         setTimeout(() => {
           if (this.#isReopenDue && this.#state.name === 'writing') this.reopen();

@@ -168,7 +168,7 @@ function openMarks(settings: AuditSettings, report: Report): SecretMarks {
       const reason = systemReason(error);
       report(
         'warn',
-        `the key for redacted values cannot be kept beside the audit log, so they cannot be compared across restarts: ${reason}`,
+        `cannot keep the key for redacted values beside the audit log, so they cannot be compared across restarts: ${reason}`,
       );
     }
   }
@@ -202,7 +202,7 @@ async function openFile(path: string, sync: boolean, report: Report): Promise<Op
     lock = new FileLock(fd);
     tail = readTail(fd);
     if (tail.head === null && fstatSync(fd).size > 0 && !tail.looksTorn) {
-      throw new Error('it holds something else than audit records');
+      throw new Error('it holds something other than audit records');
     }
   } catch (error) {
     lock?.release();

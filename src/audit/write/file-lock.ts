@@ -43,7 +43,7 @@ export class FileLock {
       fs.closeSync(own);
       const pid = holderOf(ino);
       throw new Error(
-        `another program writes it${pid === null ? '' : ` (pid ${pid})`}: give each qmpmux a log of its own`,
+        `another program is writing it${pid === null ? '' : ` (pid ${pid})`}: give each qmpmux its own log`,
       );
     }
     held.set(this.#key, { fd: own, count: 1 });

@@ -474,7 +474,7 @@ export class Recorder implements Observer {
       return seq;
     } catch {
       this.#log.abandon();
-      if (kind === 'command') this.#unrecorded = 'a command could not be put into the audit log';
+      if (kind === 'command') this.#unrecorded = 'cannot write a command to the audit log';
       return 0;
     } finally {
       this.#isWithholding = false;

@@ -50,7 +50,7 @@ export function parseDestination(text: string): Destination {
     return { kind: 'file', path: text };
   }
   const [target = '', ...options] = splitOptions(text.slice(TRANSPORT.length));
-  if (target === '') throw new AuditSettingError(`'${text}' names no transport: write transport:NAME`);
+  if (target === '') throw new AuditSettingError(`'${text}' does not name a transport: write transport:NAME`);
   const pairs = options.map((option) => {
     const at = option.indexOf('=');
     if (at <= 0) throw new AuditSettingError(`'${option}' in '${text}' is not of the form KEY=VALUE`);
@@ -108,7 +108,7 @@ function optionValue(text: string, whole: string): unknown {
       const value: unknown = JSON.parse(text);
       return value;
     } catch {
-      throw new AuditSettingError(`'${text.slice(0, 60)}' in '${whole.slice(0, 60)}' is no JSON`);
+      throw new AuditSettingError(`'${text.slice(0, 60)}' in '${whole.slice(0, 60)}' is not JSON`);
     }
   }
   return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
@@ -134,7 +134,7 @@ export function parseRedaction(text: string): RedactionRule {
   const match = /^([^:\s]+):([^\s]+)$/.exec(text);
   const [, command = '', path = ''] = match ?? [];
   if (match === null || path.split('.').includes('')) {
-    throw new AuditSettingError(`'${text}' is no redaction: write COMMAND:PATH, such as send-key:arguments.keys`);
+    throw new AuditSettingError(`'${text}' is not a redaction: write COMMAND:PATH, such as send-key:arguments.keys`);
   }
   if (path.split('.').length > MOST_SEGMENTS) {
     throw new AuditSettingError(`the path in '${text.slice(0, 60)}…' has more than ${MOST_SEGMENTS} parts`);
@@ -148,6 +148,6 @@ export function parseRedaction(text: string): RedactionRule {
  */
 export function parseSize(text: string): number {
   const size = parseByteSize(text);
-  if (size === null) throw new AuditSettingError(`'${text}' is no size: write a number of bytes, or 64k, 1M`);
+  if (size === null) throw new AuditSettingError(`'${text}' is not a size: write a number of bytes, or 64k, 1M`);
   return size;
 }

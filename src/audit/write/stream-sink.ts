@@ -46,7 +46,7 @@ export class StreamSink implements Sink {
   }
 
   #pass(bytes: Buffer): Trouble | null {
-    if (this.#isBroken) return 'EPIPE: nobody reads standard output any more';
+    if (this.#isBroken) return 'EPIPE: standard output has no reader any more';
     this.#error = null;
     // Typed for text only, but in this mode it takes bytes.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion

@@ -28,7 +28,7 @@ export function transportFile(target: string, folders: readonly string[] = place
   }
   throw new Error(
     `there is no package ${target} beside qmpmux, nor in node_modules of ${folders.join(', ')}; ` +
-      `install it with npm install --global, or give the path of its file`,
+      `install it with npm install --global, or name its file by path`,
   );
 }
 

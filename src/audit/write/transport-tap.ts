@@ -191,14 +191,14 @@ export class TransportTap implements Tap {
     this.#stream = null;
     this.#emptied?.(false);
     const seconds = this.#pause / 1000;
-    this.#report('error', `${this.name} has failed (${why}); it is started again in ${seconds} s`);
+    this.#report('error', `${this.name} has failed (${why}); restarting it in ${seconds} s`);
     if (this.#handed > 0) this.#lose(this.#handed, 'it failed with them');
     this.#handed = 0;
     this.#timer = setTimeout(() => {
       try {
         this.#start();
       } catch (error) {
-        this.#report('error', `${this.name} cannot be started again: ${systemReason(error)}`);
+        this.#report('error', `${this.name} cannot be restarted: ${systemReason(error)}`);
       }
     }, this.#pause).unref();
     this.#pause = Math.min(LONGEST_PAUSE, this.#pause * 2);

@@ -58,7 +58,7 @@ export const events = subcommand({
       type: 'string',
       requiresArg: true,
       describe:
-        'print the events after this number (0: all that are kept), mark gaps, and exit unless --loop or --count is given;  ' +
+        'print the events after this number (0: all that are kept), mark gaps, and exit unless --loop or --count is given; ' +
         'needs a qmpmux socket with extensions=on',
     },
     timestamp: { type: 'boolean', describe: 'begin each line with the date and time (UTC)' },

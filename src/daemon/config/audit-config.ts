@@ -5,7 +5,7 @@
  *     to = "/var/log/qmpmux/audit.log"  # or "stdout", or "transport:NAME,option=value", or a list: one file or stdout, and transports
  *     sync = true                       # fdatasync before commands go to QEMU
  *     chain = true                      # a hash over every record and the one before it
- *     on-error = "refuse"               # or "continue": commands go on unrecorded
+ *     on-error = "refuse"               # or "continue": commands continue unrecorded
  *     max-message = "64k"               # longer answers and events are cut
  *     without = ["RTC_CHANGE", "query-*@unix:/run/vm.exporter"] # kinds of record, events and commands that are left out
  *     own-queries = "count"             # or "record": what qmpmux's own subcommands ask again and again

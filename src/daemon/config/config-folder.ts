@@ -70,7 +70,7 @@ function filesOf(folder: string): readonly string[] {
       for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
         const { name } = entry;
         if (!name.endsWith('.toml') || name.startsWith('.')) continue;
-        if (names.push(name) > MOST_FILES) throw new Error(`it has more than ${MOST_FILES} files`);
+        if (names.push(name) > MOST_FILES) throw new Error(`it holds more than ${MOST_FILES} files`);
       }
     } finally {
       entries.closeSync();

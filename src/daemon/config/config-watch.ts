@@ -63,7 +63,7 @@ export class ConfigWatch {
     this.#watcher.close();
     this.#watcher = null;
     const path = this.#folder;
-    this.#log.warn({ path, reason }, 'the folder of the config cannot be watched until it is there again');
+    this.#log.warn({ path, reason }, 'cannot watch the config folder until it exists again');
     this.#again = setInterval(() => {
       try {
         this.#begin();
@@ -72,7 +72,7 @@ export class ConfigWatch {
       }
       if (this.#again !== null) clearInterval(this.#again);
       this.#again = null;
-      this.#log.info({ path }, 'the folder of the config is there again');
+      this.#log.info({ path }, 'the config folder exists again');
       this.#settle();
     }, AGAIN);
   }

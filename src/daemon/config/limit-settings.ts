@@ -56,11 +56,12 @@ function parseValue(name: string, text: string, { unit, least }: LimitName): num
       break;
     case 'count':
       value = /^\d{1,9}$/.test(text) ? Number(text) : null;
-      if (value === null) throw new LimitError(`${name}: ${JSON.stringify(text)} is no number`);
+      if (value === null) throw new LimitError(`${name}: ${JSON.stringify(text)} is not a number`);
       break;
     case 'size':
       value = parseByteSize(text);
-      if (value === null) throw new LimitError(`${name}: ${JSON.stringify(text)} is no size; write bytes, or 64k, 1M`);
+      if (value === null)
+        throw new LimitError(`${name}: ${JSON.stringify(text)} is not a size; write bytes, or 64k, 1M`);
   }
   if (value < least) throw new LimitError(`${name}: must be at least ${least}; this limit cannot be disabled`);
   return value;

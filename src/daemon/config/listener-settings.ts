@@ -112,25 +112,29 @@ export function parseListenerSettings(
         break;
       case 'fds':
         if (value !== 'on' && value !== 'off') throw option.fault('"fds" is on or off');
-        if (address.kind === 'tcp') throw option.fault('"fds" is for unix sockets: TCP carries no file descriptors');
+        if (address.kind === 'tcp')
+          throw option.fault('"fds" works only on unix sockets: TCP carries no file descriptors');
         settings = { ...settings, fds: value === 'on' };
         break;
       case 'http': {
         const http = oneOf(option, value, ['refuse', 'pass']);
-        if (address.kind === 'unix') throw option.fault('"http" is for TCP: no web page reaches a unix socket');
+        if (address.kind === 'unix') throw option.fault('"http" works only on TCP: no web page reaches a unix socket');
         settings = { ...settings, refusesHttp: http === 'refuse' };
         break;
       }
       case 'allow-uid':
       case 'allow-gid': {
         if (address.kind === 'tcp') {
-          throw option.fault(`"${option.name}" is for unix sockets: TCP does not tell who connects`);
+          throw option.fault(`"${option.name}" works only on unix sockets: TCP does not identify users`);
         }
         const isUser = option.name === 'allow-uid';
         for (const name of value.split('+')) {
           const id = isUser ? userId(name) : groupId(name);
           const what = isUser ? 'user' : 'group';
-          if (id === null) throw option.fault(`there is no ${what} ${JSON.stringify(name)} here; a number works too`);
+          if (id === null)
+            throw option.fault(
+              `there is no ${what} ${JSON.stringify(name)} here; write the name of another, or a number`,
+            );
           (isUser ? uids : gids).add(id);
         }
         settings = { ...settings, allow: { uids, gids } };
@@ -174,7 +178,7 @@ function policyChoice(option: ServiceOption, value: string): PolicyChoice {
   if (value === 'learn') return { kind: 'learn', file: null };
   if (value.startsWith('learn:')) {
     const file = value.slice('learn:'.length);
-    if (file === '') throw option.fault('the file is missing behind learn:');
+    if (file === '') throw option.fault('a file name is missing after learn:');
     return { kind: 'learn', file };
   }
   if (value.includes('/')) return { kind: 'file', file: value };

@@ -84,7 +84,7 @@ export class Reloader {
 
   async #once(): Promise<readonly string[]> {
     const { read, apply, begin, end, log } = this.#options;
-    if (this.#isStopped) throw new ConfigError('qmpmux is about to end, and goes over to no other config');
+    if (this.#isStopped) throw new ConfigError('qmpmux is stopping and does not reload the config');
     let trouble: string | null = null;
     begin();
     try {
@@ -94,7 +94,7 @@ export class Reloader {
       return words;
     } catch (error) {
       trouble = error instanceof Error ? error.message : String(error);
-      log.error({ reason: trouble }, 'the config cannot be used; all goes on as before');
+      log.error({ reason: trouble }, 'cannot use the new config; the old one stays in effect');
       if (configRefused.hasSubscribers) configRefused.publish({ reason: trouble });
       throw error;
     } finally {

@@ -21,14 +21,14 @@ import type { OpenFileBudget } from './open-file-budget.js';
 import type { ServingRules } from './serving-rules.js';
 
 /** Why a client's descriptors are not taken, for the client. */
-const SWITCHED_OFF = 'qmpmux takes no file descriptors on this socket; write fds=on behind its address';
-const HUMAN_MONITOR = 'qmpmux takes no file descriptors on a socket of the human monitor; use one with protocol=qmp';
+const SWITCHED_OFF = 'this socket takes no file descriptors; add fds=on to its address';
+const HUMAN_MONITOR = 'a socket of the human monitor takes no file descriptors; use one with protocol=qmp';
 const CANNOT_RECEIVE = 'qmpmux cannot take file descriptors here: it needs Linux, and koffi for this machine';
 const TOO_MANY_FILES = 'qmpmux has too many files open to take a file descriptor; try again later';
 
 /** What a client is told that speaks something else, in that. */
 const FOREIGN_ANSWERS: Readonly<Record<Foreign, Uint8Array>> = {
-  HTTP: httpAnswer('this is a QEMU monitor, and speaks no HTTP\n'),
+  HTTP: httpAnswer('this is a QEMU monitor, not an HTTP server\n'),
   // A fatal alert, protocol_version (RFC 8446).
   TLS: Uint8Array.of(0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46),
 };
@@ -284,12 +284,12 @@ function httpAnswer(text: string): Uint8Array {
 
 function foreignText(protocol: Foreign): string {
   return protocol === 'HTTP'
-    ? 'it speaks HTTP: a web page, perhaps, that wants to reach the VM'
-    : 'it speaks TLS, which this socket does not';
+    ? 'it speaks HTTP: perhaps a web page that wants to reach the VM'
+    : 'it speaks TLS, but this socket does not';
 }
 
 function ownerText(uid: number | undefined, gid: number | undefined): string {
   return uid === undefined
-    ? 'the kernel does not say which user connected'
+    ? 'the kernel does not identify the user'
     : `uid ${uid}, gid ${gid} is not allowed on this socket`;
 }

@@ -142,7 +142,7 @@ export class ClientListeners {
     if (!this.#isWanted || results.some(isWithdrawn)) return;
     const failures = results.filter((result) => result.status === 'rejected');
     for (const { reason } of failures) {
-      log.error({ reason: reason instanceof Error ? reason.message : String(reason) }, 'a socket could not be made');
+      log.error({ reason: reason instanceof Error ? reason.message : String(reason) }, 'cannot create a socket');
     }
     if (failures.length === 0) {
       const places = this.#listeners.map(({ listener }) => listener.place);
@@ -170,7 +170,7 @@ export class ClientListeners {
     this.#lost = lost;
     if (again.length === 0 || !this.#isWanted) return;
     for (const { place, listener } of again) {
-      this.#options.log.warn({ listener: place }, 'the file of a socket was removed; it is made anew');
+      this.#options.log.warn({ listener: place }, 'the file of a socket was removed; creating it again');
       listener.close();
     }
     this.open();

@@ -56,10 +56,7 @@ export class LogObserver implements Observer {
 
   answered(command: CommandView, _reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {
     if (this.#hasStuck && this.#stuck.delete(command)) {
-      this.#log.info(
-        { client: command.client.id, command: command.name, isError },
-        'the command that took long is done',
-      );
+      this.#log.info({ client: command.client.id, command: command.name, isError }, 'the slow command is done');
     }
     if (source === 'late') {
       this.#log.info(
@@ -81,7 +78,7 @@ export class LogObserver implements Observer {
     const fields = { client: client.id, listener: client.listener, peer: client.peer, command: name, seconds };
     this.#log.warn(
       fields,
-      'a command has no answer, and all others wait behind it; see whether QEMU is stopped or waits for its storage',
+      'a command has no answer and blocks all others; check whether QEMU is stopped or waits for its storage',
     );
   }
 
@@ -90,7 +87,7 @@ export class LogObserver implements Observer {
     const { client, name } = command;
     this.#log.warn(
       { client: client.id, command: name, ...this.#lastCount },
-      'gave a client an error for a command that takes too long',
+      'a command timed out; its client got an error',
     );
   }
 
@@ -116,7 +113,7 @@ export class LogObserver implements Observer {
   malformed(client: ClientView, _raw: Uint8Array, reply: Uint8Array): void {
     // Who sends garbage makes thousands of these a second: nothing is formatted that is not written.
     if (this.#log.isLevelEnabled?.('debug') === false) return;
-    this.#log.debug({ client: client.id, reply: shown([reply]) }, 'a client sent what QEMU would not take');
+    this.#log.debug({ client: client.id, reply: shown([reply]) }, 'a client sent input that QEMU would refuse');
   }
 
   denied(command: CommandView, rule: string): void {
@@ -136,7 +133,7 @@ export class LogObserver implements Observer {
   stray(message: readonly Uint8Array[], why: string): void {
     if (this.#isTooOften(why)) return;
     const fields = { why, message: shown(message), ...this.#lastCount };
-    this.#log.warn(fields, 'QEMU sent a message that belongs to nobody; see what else writes to its monitor');
+    this.#log.warn(fields, 'QEMU sent a message that no client waits for; check what else uses its monitor');
   }
 
   health(health: UpstreamHealth, before: UpstreamHealth, age: number): void {
@@ -150,7 +147,7 @@ export class LogObserver implements Observer {
         this.#log.warn(fields, 'QEMU is busy: its monitor reads, but its main loop has not answered');
         break;
       case 'silent':
-        this.#log.warn(fields, 'QEMU gives no sign; see whether it is stopped, hangs, or its monitor was deleted');
+        this.#log.warn(fields, 'QEMU does not respond; check whether it is stopped, hangs, or its monitor was deleted');
         break;
     }
   }
@@ -184,7 +181,7 @@ export class LogObserver implements Observer {
 }
 
 function limitText(client: ClientView | null, limit: string): string {
-  if (client === null) return 'did not let a client in';
+  if (client === null) return 'refused a connection';
   return limit === 'oversized' ? 'refused a command that is too large' : 'disconnected a client that reached a limit';
 }
 

@@ -47,7 +47,7 @@ export async function openLog(settings: LogSettings): Promise<DaemonLog> {
   const notices = pino(options, { write: (line: string) => (notice = form(line)) });
   const sink = new LineSink(STDERR, (lines, reason) => {
     notice = '';
-    notices.warn({ lines, reason }, 'lines of this log were lost: they could not be written');
+    notices.warn({ lines, reason }, 'lines of this log were lost because they could not be written');
     return notice;
   });
   return {

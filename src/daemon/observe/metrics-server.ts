@@ -70,7 +70,7 @@ export class MetricsServer {
   /** @throws ListenError */
   async start(): Promise<void> {
     await this.#listener.open();
-    this.#log.info({ metrics: this.place }, 'metrics can be asked for');
+    this.#log.info({ metrics: this.place }, 'serving metrics');
   }
 
   /** Removes the socket and ends what is being asked. */
@@ -128,13 +128,13 @@ export class MetricsServer {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { method } = request;
     if (!this.#isAddressed(request)) {
-      const text = "Host names another machine; ask for the metrics by this host's address\n";
+      const text = "the Host header names another machine; use this host's address\n";
       response.writeHead(421, { 'content-type': 'text/plain', connection: 'close' }).end(text);
       return;
     }
     if (method !== 'GET' && method !== 'HEAD') {
       const headers = { allow: 'GET, HEAD', 'content-type': 'text/plain', connection: 'close' };
-      response.writeHead(405, headers).end('only GET is answered here\n');
+      response.writeHead(405, headers).end('only GET is supported\n');
       return;
     }
     const url = request.url ?? '';
@@ -149,7 +149,7 @@ export class MetricsServer {
     this.#text.then(
       (text) => response.writeHead(200, { 'content-type': this.#metrics.contentType }).end(text),
       (error: unknown) => {
-        this.#log.error({ error: String(error) }, 'metrics could not be put together');
+        this.#log.error({ error: String(error) }, 'cannot collect the metrics');
         response.writeHead(500).end();
       },
     );

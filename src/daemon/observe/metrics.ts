@@ -62,7 +62,7 @@ export class Metrics {
     this.#gauge('qmpmux_info', 'The version of qmpmux.', ['version'], () => [[{ version }, 1]]);
     this.#gauge(
       'qmpmux_config_errors',
-      'Config files that cannot be used as they are now: they are left out, or what they said before goes on.',
+      'Config files that cannot be used; they are skipped, or their last good version stays in effect.',
       [],
       () => [[{}, configErrors()]],
     );
@@ -109,13 +109,13 @@ export class Metrics {
   #addMonitors(): void {
     this.#gauge(
       'qmpmux_upstream_up',
-      'Whether QEMU is connected and answers (1), or is waited for (0).',
+      '1 if QEMU is connected and answers, 0 while qmpmux waits for it.',
       ['monitor'],
       () => this.#each(({ figures }) => [[{}, figures.state.name === 'running' ? 1 : 0]]),
     );
     this.#gauge(
       'qmpmux_upstream_state',
-      'The state of the connection to QEMU: 1 for the present one.',
+      'State of the connection to QEMU: 1 for the current one.',
       ['monitor', 'state'],
       () =>
         this.#each(({ figures }) => {
@@ -125,7 +125,7 @@ export class Metrics {
     );
     this.#gauge(
       'qmpmux_upstream_health',
-      'What is known of the QEMU that is connected: 1 for the present one of answering, busy, silent.',
+      'Health of the connected QEMU: 1 for the current one of answering, busy, silent.',
       ['monitor', 'health'],
       () =>
         this.#each(({ figures }) => {
@@ -135,11 +135,11 @@ export class Metrics {
     );
     this.#gauge(
       'qmpmux_upstream_silent_seconds',
-      'How long QEMU, though connected, has given no sign; 0 while it does.',
+      'How long the connected QEMU has not responded; 0 while it responds.',
       ['monitor'],
       () => this.#each(({ figures }) => (figures.health === null ? [] : [[{}, figures.silent]])),
     );
-    this.#gauge('qmpmux_qemu_info', 'The version of the QEMU that is connected.', ['monitor', 'version'], () =>
+    this.#gauge('qmpmux_qemu_info', 'Version of the connected QEMU.', ['monitor', 'version'], () =>
       this.#each(({ figures }) => {
         const { state } = figures;
         return state.name === 'running' ? [[{ version: state.version }, 1]] : [];
@@ -162,7 +162,7 @@ export class Metrics {
     this.#counter('qmpmux_events_total', 'Events of the VM, by name.', ['monitor', 'event'], () =>
       this.#each(({ observer }) => [...observer.events].map(([event, count]): Row => [{ event }, count])),
     );
-    this.#counter('qmpmux_stray_messages_total', 'Messages from QEMU that belong to nobody.', ['monitor'], () =>
+    this.#counter('qmpmux_stray_messages_total', 'Messages from QEMU that no client waits for.', ['monitor'], () =>
       this.#each(({ observer }) => [[{}, observer.strayMessages]]),
     );
     this.#gauge('qmpmux_held_bytes', 'Memory held for clients: unread output and waiting commands.', ['monitor'], () =>
@@ -194,7 +194,7 @@ export class Metrics {
     this.#counter('qmpmux_disconnects_total', 'Clients that are gone, by reason.', ['monitor', 'reason'], () =>
       this.#each(({ observer }) => [...observer.disconnects].map(([reason, count]): Row => [{ reason }, count])),
     );
-    this.#counter('qmpmux_limits_total', 'Times a limit was met, by which.', ['monitor', 'limit'], () =>
+    this.#counter('qmpmux_limits_total', 'Times a limit was hit, by limit.', ['monitor', 'limit'], () =>
       this.#each(({ figures }) =>
         Object.entries(figures.counters)
           .filter(([limit]) => limit !== 'denied')
@@ -206,7 +206,7 @@ export class Metrics {
   #addCommands(): void {
     this.#counter(
       'qmpmux_commands_total',
-      'Commands by name and by what became of them: ok, error, denied, unanswered, dropped or timeout.',
+      'Commands by name and outcome: ok, error, denied, unanswered, dropped or timeout.',
       ['monitor', 'command', 'outcome'],
       () =>
         this.#each(({ observer }) =>
@@ -230,19 +230,19 @@ export class Metrics {
       ['monitor', 'source'],
       () => this.#each(({ observer }) => [...observer.replies].map(([source, count]): Row => [{ source }, count])),
     );
-    this.#counter('qmpmux_malformed_total', 'Inputs of clients that QEMU would not take.', ['monitor'], () =>
+    this.#counter('qmpmux_malformed_total', 'Client inputs that QEMU would refuse.', ['monitor'], () =>
       this.#each(({ observer }) => [[{}, observer.malformedInputs]]),
     );
     this.#counter('qmpmux_stuck_commands_total', 'Commands that took longer than --warn-after.', ['monitor'], () =>
       this.#each(({ observer }) => [[{}, observer.stuckCommands]]),
     );
-    this.#gauge('qmpmux_queued_commands', 'Commands that wait in qmpmux.', ['monitor'], () =>
+    this.#gauge('qmpmux_queued_commands', 'Commands waiting in qmpmux.', ['monitor'], () =>
       this.#each(({ figures }) => [[{}, figures.waiting]]),
     );
-    this.#gauge('qmpmux_inflight_commands', 'Commands that QEMU has and has not answered.', ['monitor'], () =>
+    this.#gauge('qmpmux_inflight_commands', 'Commands that QEMU has not answered yet.', ['monitor'], () =>
       this.#each(({ figures }) => [[{}, figures.inFlight]]),
     );
-    this.#gauge('qmpmux_inflight_age_seconds', 'How long the oldest of them has been there.', ['monitor'], () =>
+    this.#gauge('qmpmux_inflight_age_seconds', 'Age of the oldest of them.', ['monitor'], () =>
       this.#each(({ figures }) => [[{}, figures.oldest]]),
     );
   }
@@ -254,13 +254,13 @@ export class Metrics {
     };
     this.#gauge(
       'qmpmux_audit_failing',
-      'Whether the audit log cannot be written now.',
+      '1 while the audit log cannot be written.',
       [],
       row((audit) => (audit.isFailing ? 1 : 0)),
     );
     this.#counter(
       'qmpmux_audit_errors_total',
-      'Times the audit log could not be written any more.',
+      'Times writing the audit log began to fail.',
       [],
       row((audit) => audit.failures),
     );
@@ -278,11 +278,11 @@ export class Metrics {
     );
     this.#counter(
       'qmpmux_audit_transport_lost_records_total',
-      'Audit records that a transport did not get.',
+      'Audit records that a transport lost.',
       ['transport'],
       () => (this.#audit()?.transports ?? []).map(({ name, lost }): Row => [{ transport: name }, lost]),
     );
-    this.#gauge('qmpmux_audit_transport_up', 'Whether a transport of the audit log runs.', ['transport'], () =>
+    this.#gauge('qmpmux_audit_transport_up', '1 while a transport of the audit log runs.', ['transport'], () =>
       (this.#audit()?.transports ?? []).map(({ name, isUp }): Row => [{ transport: name }, isUp ? 1 : 0]),
     );
     this.#gauge(

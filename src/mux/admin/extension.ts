@@ -72,7 +72,7 @@ function isKind(name: string): name is ExtensionKind {
 /** What a command returns, as JSON; or an error. */
 type Outcome = { readonly value: string | Uint8Array } | QmpFault;
 
-const NO_CONFIG = genericError('qmpmux was started without a config file: there is nothing to be read again');
+const NO_CONFIG = genericError('qmpmux was started without a config file: there is nothing to reload');
 const COMMA = ascii(', ');
 const CLOSE = ascii('}');
 const RETURN = ascii('{"return": ');
@@ -167,7 +167,7 @@ export class Extensions implements ExtensionCommands {
     for (const command of this.#running) {
       this.#finish(
         command,
-        genericError(`this monitor ends before the command is done, its outcome is in the log: ${reason}`),
+        genericError(`this monitor stopped before the command was done; the log has its outcome: ${reason}`),
       );
     }
   }
@@ -205,7 +205,7 @@ export class Extensions implements ExtensionCommands {
         return this.#disconnect(command.client, Number(given['client']));
       case 'reload':
         // `run` has its own way for it.
-        throw new Error('a reload is no question');
+        throw new Error('a reload is not a query');
     }
   }
 

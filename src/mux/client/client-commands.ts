@@ -195,7 +195,7 @@ export class ClientCommands implements CommandSource {
       if (command.stage === 'answered' || command.call !== null) continue;
       const wasSent = command.isInFlight;
       if (!wasSent) this.#books.observer?.dropped?.(command, reason);
-      const fate = wasSent ? 'it is not known whether this command was executed' : 'this command was not executed';
+      const fate = wasSent ? 'this command may have been executed' : 'this command was not executed';
       const reply = errorReply(command.id, genericError(`qmpmux has lost QEMU; ${fate}`));
       this.#markAnswered(command, [reply]);
     }

@@ -184,7 +184,7 @@ export class CommandIntake {
     }
     reader.read(scanner, parser, allowOob);
     if (reader.idBytes(scanner) > LONGEST_ID) {
-      this.fault = `qmpmux takes no id of more than ${LONGEST_ID} bytes`;
+      this.fault = `qmpmux takes no id longer than ${LONGEST_ID} bytes`;
       return Found.Malformed;
     }
     return reader.shapeError === null ? Found.Command : Found.Misshapen;

@@ -39,7 +39,7 @@ export class MemoryBudget {
     }
     for (const session of connected.sort((a, b) => b.heldBytes - a.heldBytes)) {
       if (this.#bytes - gone <= this.#limit) return;
-      const what = `holds ${session.heldBytes} bytes, the most, while all clients hold more than ${this.#limit}`;
+      const what = `holds ${session.heldBytes} bytes, the most of all clients, which together hold more than ${this.#limit}`;
       session.cut('memory', what);
       session.dropWaiting('its client was disconnected to free memory');
       session.flush();

@@ -393,7 +393,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     if (this.#isPauseTold || !this.isConnected) return;
     this.#isPauseTold = true;
     const what = this.#output.isHigh
-      ? `has ${this.#output.unread} bytes of answers to read first`
+      ? `has ${this.#output.unread} bytes of answers left to read`
       : `has ${this.commands.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
     this.#books.observer?.limited?.(this, this.listener, 'paused', what);
   }

@@ -22,8 +22,7 @@ import { DescriptorNames, type NameOwner } from './names.js';
 
 /** QEMU's own words (monitor/fds.c). */
 const NOTHING_SENT = 'No file descriptor supplied via SCM_RIGHTS';
-const NO_WAY =
-  'qmpmux reaches this QEMU by a way that carries no file descriptors; only a unix socket of QEMU’s own carries them';
+const NO_WAY = 'the connection to this QEMU carries no file descriptors; only QEMU’s own unix socket does';
 /** More than eighteen digits may be no 64-bit number. */
 const INTEGER = /^-?\d{1,18}$/;
 

@@ -135,8 +135,8 @@ function conditionNotes(rule: Rule, names: readonly string[], { path, value }: C
   }
   if (value.startsWith('/') || value.startsWith('file:/') || value.startsWith('*/')) {
     notes.push(
-      `${quoted(rule.text)} is no fence: links, mounts and files that are open already lead to what it names. ` +
-        'Allow the folders that may be used instead, and deny by default',
+      `${quoted(rule.text)} does not confine: links, mounts and files that are already open still lead to what it names. ` +
+        'Instead, allow the folders that may be used, and deny by default',
     );
   }
   const isInTree = names.find((name) => /^blockdev-(add|reopen|create)$/.test(name));
@@ -148,7 +148,7 @@ function conditionNotes(rule: Rule, names: readonly string[], { path, value }: C
     !reach.denies(isInTree, anywhere, value)
   ) {
     notes.push(
-      `${quoted(rule.text)} leaves nodes inside of others open; add ${quoted(`deny ${isInTree} ${anywhere}=${value}`)}`,
+      `${quoted(rule.text)} leaves nodes inside others open; add ${quoted(`deny ${isInTree} ${anywhere}=${value}`)}`,
     );
   }
   if (names.includes('device_add') && argument === 'driver' && /^virtio-[a-z0-9-]{1,40}-pci$/.test(value)) {

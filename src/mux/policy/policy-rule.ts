@@ -80,7 +80,7 @@ function splitWords(text: string): Word[] | RuleProblem {
 
 function readTarget(words: Word[]): Target | RuleProblem {
   const first = words.shift();
-  if (first === undefined) return { problem: 'it names no command; write one, or a pattern such as query-*', at: 0 };
+  if (first === undefined) return { problem: 'a command is missing; write one, or a pattern such as query-*', at: 0 };
   if (first.text.startsWith('@')) {
     if (first.text === '@read-only') return { kind: 'read-only' };
     if (first.text === '@descriptors') return { kind: 'descriptors' };
@@ -89,7 +89,7 @@ function readTarget(words: Word[]): Target | RuleProblem {
   }
   if (first.text === 'hmp') {
     const verb = words.shift();
-    if (verb === undefined) return { problem: 'it names no HMP command; write one, or hmp *', at: first.at };
+    if (verb === undefined) return { problem: 'an HMP command is missing; write one, or hmp *', at: first.at };
     const topic = words.shift();
     if (topic !== undefined && verb.text !== 'info') {
       return { problem: 'HMP commands are judged by their first word alone; only info has a second', at: topic.at };
@@ -130,7 +130,7 @@ export function parseRule(text: string): Rule | RuleProblem {
   for (const word of words) {
     const equals = word.text.indexOf('=');
     if (equals <= 0)
-      return { problem: `${JSON.stringify(word.text)} is no condition; write argument=value`, at: word.at };
+      return { problem: `${JSON.stringify(word.text)} is not a condition; write argument=value`, at: word.at };
     if (target.kind === 'read-only' || target.kind === 'descriptors' || target.kind === 'monitors')
       return { problem: 'a list takes no conditions', at: word.at };
     if (target.kind === 'command' && target.name === HMP_COMMAND) {

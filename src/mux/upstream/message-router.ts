@@ -74,7 +74,7 @@ export class MessageRouter {
       case MessageKind.Unknown:
         this.stray(envelope.chunks(), 'not a QMP message');
         if (this.#unreadable >= MOST_UNREADABLE) {
-          upstream.drop(`not a QMP server any more: ${MOST_UNREADABLE} messages in a row cannot be read`);
+          upstream.drop(`no longer a QMP server: ${MOST_UNREADABLE} messages in a row cannot be read`);
         }
         break;
     }
@@ -99,7 +99,7 @@ export class MessageRouter {
     // An error without an id is QEMU's answer to bytes it could not read; they were the oldest command's.
     const command = envelope.id === NO_ID && isError ? inFlight.takeOldestInBand() : inFlight.take(envelope.id);
     if (command === null) {
-      this.stray(envelope.chunks(), 'an answer that nobody waits for');
+      this.stray(envelope.chunks(), 'an answer that no client waits for');
       return;
     }
     if (!command.oob) probe.commandAnswered(command.sentAt);

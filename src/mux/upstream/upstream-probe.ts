@@ -154,7 +154,7 @@ export class UpstreamProbe {
     if (this.#isHopeless(now)) {
       const seconds = Math.round(this.#parts.books.seenTime.between(this.#heardAt, now) / 1e6);
       this.#parts.upstream.drop(
-        `no sign of QEMU for ${seconds} s (probe-timeout): it is stopped, or its monitor was deleted`,
+        `QEMU has not responded for ${seconds} s (probe-timeout): it is stopped, or its monitor was deleted`,
       );
     }
   }

@@ -191,7 +191,7 @@ export class UpstreamSession implements ConnectedQemu {
     while (this.#link !== null && this.#readNext()) if (!this.#envelope.isBlank) this.#dispatch();
     if (this.#state.name === 'greeting') this.#lookForGreeting();
     const most = this.#options.mostReplyBytes;
-    if (most > 0 && this.#lines.heldBytes > most) this.drop(`a message of more than ${most} bytes, and no end of it`);
+    if (most > 0 && this.#lines.heldBytes > most) this.drop(`an unfinished message of more than ${most} bytes`);
   }
 
   /** @returns whether there was a message; the envelope has it */
@@ -328,7 +328,7 @@ export class UpstreamSession implements ConnectedQemu {
     }
     if (reply.id === this.#nonce) {
       if (reply.isError)
-        this.drop(`QEMU refused the handshake: ${reply.desc?.slice(0, LONGEST_DESC) ?? 'without a word'}`);
+        this.drop(`QEMU refused the handshake: ${reply.desc?.slice(0, LONGEST_DESC) ?? 'without a reason'}`);
       else {
         const version = readGreeting(this.greeting)?.version ?? 'unknown';
         this.#needsLines = this.#isByLines;

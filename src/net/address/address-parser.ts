@@ -135,11 +135,9 @@ class AddressParser {
   }
 
   #fd(from: number): FdAddress {
-    if (this.#role === 'upstream')
-      throw this.#fault(0, 'fd: is for a listener: a listening socket that was handed over');
+    if (this.#role === 'upstream') throw this.#fault(0, 'fd: is for a listener: an inherited listening socket');
     const { head, options } = this.#split(from);
-    if (!/^[A-Za-z0-9_.@-]+$/.test(head))
-      throw this.#fault(from, 'fd: takes a number, or a name such as systemd gives');
+    if (!/^[A-Za-z0-9_.@-]+$/.test(head)) throw this.#fault(from, 'fd: takes a number or a name from systemd');
     const [option] = options;
     if (option !== undefined) {
       throw this.#fault(option.at, `"${option.name}" cannot be set on an inherited socket`);
@@ -156,7 +154,7 @@ class AddressParser {
     const domain = option < 0 ? text : text.slice(0, option);
     if (domain === '') throw this.#fault(from, 'the domain is missing: libvirt:NAME, an id or a UUID');
     const slash = domain.indexOf('/');
-    if (slash >= 0) throw this.#fault(from + slash, 'no domain has a slash in its name; write libvirt:DOMAIN?uri=URI');
+    if (slash >= 0) throw this.#fault(from + slash, "a domain's name has no slash; write libvirt:DOMAIN?uri=URI");
     if (option < 0) return { kind: 'libvirt', domain };
     const uri = text.slice(option + URI_OPTION.length);
     // What is in libvirt.conf is looked up for each attempt.
@@ -175,12 +173,12 @@ class AddressParser {
       // Node takes it for a port, too.
       throw this.#fault(
         from,
-        `${quoted(head)} is a port alone; did you mean "tcp:localhost:${head}"? (or ./${head}, a path)`,
+        `${quoted(head)} is only a port; did you mean "tcp:localhost:${head}"? (or ./${head}, a path)`,
       );
     }
     if (head.startsWith('@')) throw this.#fault(from, `${quoted(head)}: ${noAbstract} (a path may begin with ./@)`);
     if (head.startsWith('~')) {
-      throw this.#fault(from, '"~" stands for a home folder only in a shell; write the folder out (or ./~)');
+      throw this.#fault(from, 'only a shell expands "~"; write the folder out (or ./~)');
     }
     const control = controlCharacter(head);
     if (control >= 0) throw this.#fault(from + control, 'a control character in the path');
@@ -188,7 +186,7 @@ class AddressParser {
     if (bytes > MAX_PATH_BYTES) {
       throw this.#fault(
         from,
-        `the path has ${bytes} bytes, a unix socket's has ${MAX_PATH_BYTES} at most; use a shorter one`,
+        `the path has ${bytes} bytes, and a unix socket's at most ${MAX_PATH_BYTES}; use a shorter one`,
       );
     }
 
@@ -206,7 +204,7 @@ class AddressParser {
         }
         case 'mode': {
           const mode = parseMode(this.#text.value(option));
-          if (mode === null) throw this.#fault(option.valueAt, 'mode is octal, such as mode=0660');
+          if (mode === null) throw this.#fault(option.valueAt, 'mode must be octal, such as mode=0660');
           made = { ...made, mode };
           madeAt ??= option;
           break;
@@ -228,7 +226,7 @@ class AddressParser {
       }
     }
     if (madeAt !== null && this.#role === 'upstream' && !server) {
-      throw this.#fault(madeAt.at, `"${madeAt.name}" is for a socket that qmpmux makes, not for one it connects to`);
+      throw this.#fault(madeAt.at, `"${madeAt.name}" is for a socket that qmpmux creates, not for one it connects to`);
     }
     return {
       address: { kind: 'unix', path: head, ...(lines === undefined ? {} : { lines }), ...made } as const,
@@ -312,7 +310,7 @@ class AddressParser {
 
   #lines(option: OptionPart): boolean | undefined {
     if (this.#role === 'listener')
-      throw this.#fault(option.at, '"lines" is for an upstream; clients may end theirs or not');
+      throw this.#fault(option.at, '"lines" is for an upstream; clients may end their lines or not');
     return option.value === 'auto' ? undefined : this.#text.isOn(option);
   }
 
@@ -321,7 +319,7 @@ class AddressParser {
     const time = option.value === 'off' ? 0 : parseDuration(this.#text.value(option));
     if (time === 0) return 0;
     if (time !== null && time >= SHORTEST_KEEP_ALIVE && time <= LONGEST_KEEP_ALIVE) return time;
-    throw this.#fault(option.valueAt, '"keepalive" is off, or a time from 15s to 1h');
+    throw this.#fault(option.valueAt, '"keepalive" must be off, or a time from 15s to 1h');
   }
 
   #hostAndPort(head: string, from: number): { readonly host: string; readonly port: number } {
@@ -339,13 +337,13 @@ class AddressParser {
       if (colon < 0) throw this.#fault(from, 'the port is missing: tcp:HOST:PORT');
       host = head.slice(0, colon);
       portAt = colon + 1;
-      if (host.includes(':')) throw this.#fault(from, 'an IPv6 address stands in brackets: tcp:[::1]:4444');
+      if (host.includes(':')) throw this.#fault(from, 'put an IPv6 address in brackets: tcp:[::1]:4444');
       if (host === '') {
         // QEMU takes an empty host for this machine when dialling, and for every network address when listening.
         if (this.#role === 'listener') {
           throw this.#fault(
             from,
-            `the host is missing; for this machine alone write tcp:localhost:${head.slice(portAt)}`,
+            `the host is missing; for this machine only, write tcp:localhost:${head.slice(portAt)}`,
           );
         }
         host = 'localhost';
@@ -364,7 +362,7 @@ class AddressParser {
     if (this.#role === 'listener') {
       throw this.#fault(
         option.at,
-        '"server" is for an upstream that dials us; a listener always listens, leave it out',
+        '"server" is for an upstream that QEMU connects to; a listener always listens, leave it out',
       );
     }
     return this.#text.isOn(option);

@@ -48,7 +48,7 @@ export class AddressText {
   isOn(option: OptionPart): boolean {
     if (option.value === null || option.value === 'on') return true;
     if (option.value === 'off') return false;
-    throw this.fault(option.valueAt, `"${option.name}" is on or off, not ${quoted(option.value)}`);
+    throw this.fault(option.valueAt, `"${option.name}" must be on or off, not ${quoted(option.value)}`);
   }
 
   /** Cuts the text behind `from` at its single commas; `,,` stands for one comma. */
@@ -76,7 +76,7 @@ export class AddressText {
       if (name === '')
         throw this.fault(
           Math.min(at, this.text.length - 1),
-          'an option is missing behind the comma (",," is a comma in a path)',
+          'an option is missing after the comma (",," is a comma in a path)',
         );
       const foreign = FOREIGN_OPTIONS.get(name);
       if (foreign !== undefined) throw this.fault(at, `${quoted(name)}: ${foreign}`);

@@ -72,16 +72,16 @@ export const OPTIONS = [
   ...SERVICE_OPTIONS,
 ];
 
-const neverBlocks = 'qmpmux always waits and connects again by itself; leave it out';
+const neverBlocks = 'qmpmux always waits and reconnects; leave it out';
 
-const writeKeepAlive = 'write keepalive=30s: how long the other side may be gone without a word';
+const writeKeepAlive = 'write keepalive=30s: how long the peer may stay silent';
 
 /** Options of QEMU and socat that have no place here, and why. */
 export const FOREIGN_OPTIONS = new Map([
   ['abstract', noAbstract],
   ['tight', noAbstract],
-  ['wait', `${neverBlocks}, and leave "server" out too if it is QEMU that listens`],
-  ['nowait', `${neverBlocks}, and leave "server" out too if it is QEMU that listens`],
+  ['wait', `${neverBlocks}, and leave "server" out too if QEMU listens`],
+  ['nowait', `${neverBlocks}, and leave "server" out too if QEMU listens`],
   ['reconnect', neverBlocks],
   ['reconnect-ms', neverBlocks],
   ['retry', neverBlocks],
@@ -90,7 +90,7 @@ export const FOREIGN_OPTIONS = new Map([
   ['fork', 'a listener always serves many clients; leave it out'],
   ['reuseaddr', 'always on; leave it out'],
   ['unlink-early', 'a stale socket is always replaced; leave it out'],
-  ['unlink-close', 'a socket is always removed at the end; leave it out'],
+  ['unlink-close', 'a socket is always removed at exit; leave it out'],
   ['nodelay', 'always on; leave it out'],
   ['delay', 'TCP_NODELAY is always on; leave it out'],
   ['keep-alive', 'on by default; write keepalive=30s or keepalive=off'],

@@ -48,7 +48,7 @@ export function splitCommand(text: string): CommandWords {
     }
     if (char === "'") {
       const close = text.indexOf("'", i + 1);
-      if (close < 0) return fault(i, "a quote ' without its end");
+      if (close < 0) return fault(i, "a quote ' is not closed");
       const inside = text.slice(i + 1, close);
       if (inside.includes('\0')) return fault(i, 'a NUL character cannot be part of a command');
       word += inside;
@@ -67,10 +67,10 @@ export function splitCommand(text: string): CommandWords {
         }
         word += inside;
       }
-      if (i >= text.length) return fault(start, 'a quote " without its end');
+      if (i >= text.length) return fault(start, 'a quote " is not closed');
       plainSoFar = false;
     } else if (char === '\\') {
-      if (i + 1 >= text.length) return fault(i, 'a backslash with nothing behind it');
+      if (i + 1 >= text.length) return fault(i, 'a backslash with nothing after it');
       i++;
       if (text.charAt(i) === '\0') return fault(i, 'a NUL character cannot be part of a command');
       if (text.charAt(i) === '\n') continue;
@@ -83,7 +83,7 @@ export function splitCommand(text: string): CommandWords {
   }
   if (inWord) words.push(word);
   const [program, ...rest] = words;
-  if (program === undefined) return fault(0, 'no command');
+  if (program === undefined) return fault(0, 'the command is missing');
   if (program === '') return fault(0, 'the name of the program is empty');
   return { ok: true, words: [program, ...rest] };
 }

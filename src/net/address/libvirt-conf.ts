@@ -52,7 +52,10 @@ export function resolveLibvirtUri(
   if (name === null) return { ok: true, uri: process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session' };
   const uri = isAlias(name) ? conf.aliases.get(name) : name;
   if (uri !== undefined) return { ok: true, uri };
-  return { ok: false, problem: `${JSON.stringify(name)} is no libvirt URI, and none of the uri_aliases in ${file}` };
+  return {
+    ok: false,
+    problem: `${JSON.stringify(name)} is neither a libvirt URI nor one of the uri_aliases in ${file}`,
+  };
 }
 
 /** @returns what is in the file, or what is wrong with it */
@@ -70,7 +73,7 @@ function readConf(file: string): LibvirtConf | string {
   while (TOKEN.lastIndex < text.length) {
     const at = TOKEN.lastIndex;
     const token = TOKEN.exec(text);
-    if (token === null) return `line ${text.slice(0, at).split('\n').length} is not understood`;
+    if (token === null) return `line ${text.slice(0, at).split('\n').length} cannot be parsed`;
     const [, name, double, single] = token;
     const value = double ?? single;
     if (name !== undefined) setting = name;

@@ -40,7 +40,7 @@ export function sshCommand({
   parameters,
 }: SshPlace): readonly [string, ...string[]] | string {
   const match = HOST.exec(place);
-  if (match === null) return `${JSON.stringify(place)} is no [USER@]HOST[:PORT]`;
+  if (match === null) return `${JSON.stringify(place)} is not [USER@]HOST[:PORT]`;
   const [, user, host = '', port] = match;
   const netcat = parameters.get('netcat') ?? 'nc';
   for (const word of [socket ?? '/', netcat.startsWith('/') ? netcat : `/${netcat}`]) {
@@ -49,9 +49,9 @@ export function sshCommand({
   const byDefault = path === '/session' ? 'native' : 'auto';
   const proxy = parameters.get('proxy') ?? (socket === null && !parameters.has('netcat') ? byDefault : 'netcat');
   if (!['auto', 'netcat', 'native'].includes(proxy)) return `"proxy" is auto, netcat or native, not ${proxy}`;
-  if (proxy !== 'netcat' && socket !== null) return '"socket" goes with proxy=netcat';
+  if (proxy !== 'netcat' && socket !== null) return '"socket" works only with proxy=netcat';
   if (path === '/session' && proxy !== 'native' && socket === null) {
-    return 'where the session daemon listens over there is not known: give its socket=/path, or leave proxy out';
+    return "the path of the session daemon's socket on the other host is unknown: add socket=/path, or leave proxy out";
   }
   const remote = socket ?? `/run/libvirt/${files.at(-1)}`;
   const byHelper = `virt-ssh-helper ${name}`;

@@ -93,14 +93,14 @@ const PARAMETERS = [
 ];
 /** Of libvirt's parameters, those that have no place here. */
 const FOREIGN = new Map([
-  ['sshauth', 'put it into ~/.ssh/config: qmpmux runs the program ssh'],
-  ['tls_priority', "these are words of GnuTLS, and qmpmux uses Node's TLS, of version 1.2 or later: leave it out"],
+  ['sshauth', 'put it into ~/.ssh/config, because qmpmux runs the program ssh'],
+  ['tls_priority', "this is for GnuTLS, and qmpmux uses Node's TLS, version 1.2 or later: leave it out"],
 ]);
 
 /** Reads a URI. Whether anybody is there is found out by dialling. */
 export function parseLibvirtUri(uri: string, environment: NodeJS.ProcessEnv = process.env): ParsedLibvirtUri {
   const shape = SHAPE.exec(uri);
-  if (shape === null) return fault('is no libvirt URI; write qemu:///system or qemu+ssh://HOST/system');
+  if (shape === null) return fault('is not a libvirt URI; write qemu:///system or qemu+ssh://HOST/system');
   const [, driver = '', transport = '', host = '', path = '', query = ''] = shape;
   if (driver.toLowerCase() !== 'qemu') return fault(`${JSON.stringify(driver)} is not QEMU's driver; write qemu://…`);
   if (path !== '/system' && path !== '/session') {
@@ -149,7 +149,7 @@ function readReach(transport: string, parts: Parts): LibvirtReach | string {
   const { place, path, socket, files, parameters } = parts;
   switch (transport) {
     case 'unix': {
-      if (place !== '') return 'a unix socket is on this host: write three slashes';
+      if (place !== '') return 'a unix socket is always on this host: write three slashes';
       const folder = path === '/system' ? '/run/libvirt' : sessionFolder(parts.environment);
       return { kind: 'unix', paths: socket === null ? files.map((file) => join(folder, file)) : [socket] };
     }
@@ -200,11 +200,11 @@ function readWay(value: string | undefined): LogIn['way'] | string {
 function readHost(place: string, usual: number): { readonly host: string; readonly port: number } | string {
   // As libvirt: without a name, it is this host.
   const match = HOST.exec(place === '' ? 'localhost' : place);
-  if (match === null) return `${JSON.stringify(place)} is no HOST[:PORT]`;
+  if (match === null) return `${JSON.stringify(place)} is not HOST[:PORT]`;
   const [, user, host = '', number] = match;
-  if (user !== undefined) return `${JSON.stringify(place)}: a user is for ssh only`;
+  if (user !== undefined) return `${JSON.stringify(place)}: a user works only with ssh`;
   const port = number === undefined ? usual : Number(number);
-  if (port < 1 || port > 65_535) return `the port is 1 to 65535, not ${port}`;
+  if (port < 1 || port > 65_535) return `the port must be 1 to 65535, not ${port}`;
   return { host: host.startsWith('[') ? host.slice(1, -1) : host, port };
 }
 

@@ -66,17 +66,17 @@ function openSocket(address: UnixAddress | TcpAddress, reader: SharedReader | nu
 function describeUnix({ path }: UnixAddress, error: Error): string {
   switch (errorCode(error)) {
     case 'ENOENT':
-      if (look(path, lstatSync) !== null) return 'it is a symbolic link to nothing';
+      if (look(path, lstatSync) !== null) return 'it is a dangling symbolic link';
       return look(dirname(path)) === null ? `there is no folder ${dirname(path)}` : 'there is no such file';
     case 'ENOTDIR':
       return `${dirname(path)} is no folder`;
     case 'ECONNREFUSED': {
       const target = look(path);
-      if (target !== null && !target.isSocket()) return `it is not a socket but ${kindOf(target)}`;
-      return 'connection refused: a QEMU that has ended left this socket behind';
+      if (target !== null && !target.isSocket()) return `it is ${kindOf(target)}, not a socket`;
+      return 'connection refused: this socket is left over from a QEMU that has ended';
     }
     case 'EAGAIN':
-      return 'too many are waiting to connect already: another client holds this monitor';
+      return 'too many clients are waiting to connect: another client holds this monitor';
     case 'EPROTOTYPE':
       return 'it is not a stream socket';
     case 'EACCES':

@@ -102,7 +102,7 @@ export class UpstreamConnector {
     this.#random = options.random ?? Math.random;
     this.#nextPause = this.#firstPause;
     this.#place = formatAddress(options.address);
-    this.#lostText = `lost QEMU; its clients ${options.keepsClients === true ? 'stay, without it' : 'are disconnected'}`;
+    this.#lostText = `lost QEMU; its clients ${options.keepsClients === true ? 'stay connected' : 'are disconnected'}`;
     this.#prepare = options.prepare ?? null;
     this.#listener = options.address.kind === 'server' ? this.#newListener(options.address.listen) : null;
   }
@@ -263,7 +263,7 @@ export class UpstreamConnector {
   #describeSilence(isGreeted: boolean): string {
     const time = `within ${this.#attemptTimeout / 1000} s`;
     if (isGreeted) return `no answer to qmp_capabilities ${time}: QEMU hangs or is stopped`;
-    if (this.#address.kind === 'server') return `no greeting ${time}: who connected is no QEMU monitor`;
+    if (this.#address.kind === 'server') return `no greeting ${time}: the peer is not a QEMU monitor`;
     return `no greeting ${time}: another client probably holds this monitor (QEMU serves one at a time)`;
   }
 
@@ -282,14 +282,11 @@ export class UpstreamConnector {
         // With EPIPE QEMU is gone, and that is told.
         if (code === 'EPIPE') return;
         const fields = { upstream: this.#place, error: code };
-        this.#log.error(
-          fields,
-          'a descriptor cannot be handed to QEMU, which will say to getfd or add-fd that it has none',
-        );
+        this.#log.error(fields, "cannot pass a descriptor to QEMU; its client gets QEMU's error that there is none");
       },
       closed: (reason) => {
         const isEarly = this.#state.name === 'greeting';
-        this.#tellEnd(connection, isEarly ? `${reason}, before QMP was agreed on` : reason);
+        this.#tellEnd(connection, isEarly ? `${reason}, before the QMP handshake was done` : reason);
       },
     };
     // The multiplexer first: what comes, comes after it knows the connection.
@@ -380,10 +377,7 @@ export class UpstreamConnector {
     if (this.#exposed.has(exposure)) return;
     this.#exposed.add(exposure);
     const fields = { upstream: this.#place, file, mode };
-    this.#log.warn(
-      fields,
-      'others can read the file with the password for libvirt; take that right from them by chmod',
-    );
+    this.#log.warn(fields, 'other users can read the file with the password for libvirt; chmod 0600 it');
   }
 }
 

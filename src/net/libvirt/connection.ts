@@ -136,7 +136,7 @@ export class LibvirtConnection implements Connection {
     const found = this.#read(this.#version);
     const member = found === null ? -1 : findMember(this.#parser, 'return');
     if (found === null || member < 0) {
-      this.#end("query-version had no answer of QEMU's");
+      this.#end('query-version got no answer from QEMU');
       return;
     }
     const { start } = found;
@@ -174,13 +174,13 @@ export class LibvirtConnection implements Connection {
     }
     // libvirt holds strings as C does, and would send what stands before.
     if (hasNul(bytes, tokens)) {
-      return refused(id, 'a string with the character U+0000 does not pass libvirt; the command was not sent');
+      return refused(id, 'libvirt does not pass strings with the character U+0000; the command was not sent');
     }
     const command = strictCommand(bytes, tokens, parser);
     if (command.length > LONGEST_COMMAND) {
       return refused(
         id,
-        `libvirt passes commands of ${LONGEST_COMMAND} bytes at most; this one of ${command.length} was not sent`,
+        `libvirt passes commands of at most ${LONGEST_COMMAND} bytes; this one of ${command.length} was not sent`,
       );
     }
     return { id, command, answer: null, isProbe: !this.#isNegotiated, opens: false };
@@ -208,7 +208,7 @@ export class LibvirtConnection implements Connection {
   #answered(to: Waiting, reply: Uint8Array): void {
     const found = this.#read(reply);
     if (found === null) {
-      this.#end(`libvirt's answer is no QMP message`);
+      this.#end(`libvirt's answer is not a QMP message`);
       return;
     }
     const message = qemuReply(found.bytes, found.tokens, this.#parser, to.id);

@@ -39,7 +39,7 @@ export function readCredentials(file: string, host: string): Credentials | strin
     return errorCode(error) === 'ENOENT' ? `there is no ${file}` : `${file}: ${describeSystemError(error)}`;
   }
   const groups = readGroups(text);
-  if (typeof groups === 'number') return `${file}: line ${groups} is no [group], name=value or # comment`;
+  if (typeof groups === 'number') return `${file}: line ${groups} is not [group], name=value or # comment`;
   const names = [`auth-libvirt-${host}`, 'auth-libvirt-default'];
   const group = names.find((name) => groups.has(name));
   if (group === undefined) return `${file} has no group ${names.map((name) => `[${name}]`).join(' or ')}`;

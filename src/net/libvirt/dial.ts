@@ -157,8 +157,7 @@ class Attempt {
     const rpc = new LibvirtRpc(connection, {
       message: (program, procedure, body) => {
         room -= body.length + EARLY_COST;
-        if (room < 0)
-          this.fail('what answers there says more by itself than a libvirt daemon does before it is asked to');
+        if (room < 0) this.fail('the peer is not a libvirt daemon: it sends too much unasked');
         else early.push([program, procedure, body.copy()]);
       },
       closed: (reason) => {
@@ -192,9 +191,9 @@ class Attempt {
 function describeSocket(path: string, error: Error): string {
   switch (errorCode(error)) {
     case 'ENOENT':
-      return `libvirtd does not run: there is no ${path}`;
+      return `libvirtd is not running: there is no ${path}`;
     case 'ECONNREFUSED':
-      return `libvirtd does not run: nobody listens on ${path}`;
+      return `libvirtd is not running: nothing listens on ${path}`;
     case 'EACCES':
     case 'EPERM':
       return `permission denied for ${path}: run qmpmux as a user who may manage VMs (on most systems, of the group libvirt)`;

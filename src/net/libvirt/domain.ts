@@ -63,7 +63,7 @@ export type DomainMessage =
 export function describeCommandFault(fault: LibvirtFault): string {
   // It cannot put its own answer into its protocol.
   if (fault.code === Code.rpc) {
-    return `libvirt cannot pass on the reply (${fault.message}): it takes 4194304 bytes at most. The command was executed`;
+    return `libvirt cannot pass on the reply (${fault.message}): the limit is 4194304 bytes. The command was executed`;
   }
   return describeFault(fault, Action.command);
 }
@@ -111,7 +111,7 @@ async function findDomain(rpc: LibvirtRpc, wanted: string): Promise<Domain> {
     if (answer.ok) return readDomain(answer.body);
     if (answer.fault.code !== Code.noDomain) throw new LibvirtRefusal(describeFault(answer.fault, Action.find));
   }
-  const advice = wanted.includes('?') ? '; what is behind its name goes into a URI: libvirt:DOMAIN?uri=URI' : '';
+  const advice = wanted.includes('?') ? '; write what follows its name into a URI: libvirt:DOMAIN?uri=URI' : '';
   throw new LibvirtRefusal(`libvirt knows no domain ${JSON.stringify(wanted)}${advice}`);
 }
 

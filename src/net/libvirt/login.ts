@@ -35,13 +35,13 @@ export async function logIn(rpc: LibvirtRpc, wish: LogIn, exposed: Exposed): Pro
   const wanted = wish.way === null ? null : Auth[wish.way.kind];
   if (wish.way !== null && wanted !== null && !kinds.includes(wanted)) {
     const ways = kinds.map((kind) => Object.entries(Auth).find(([, code]) => code === kind)?.[0] ?? String(kind));
-    throw new LibvirtRefusal(`libvirt does not offer the log-in auth=${wish.way.kind}, but ${ways.join(', ')}`);
+    throw new LibvirtRefusal(`libvirt does not offer the log-in auth=${wish.way.kind}, only ${ways.join(', ')}`);
   }
   const kind = wanted ?? [Auth.none, Auth.polkit, Auth.sasl].find((known) => kinds.includes(known));
   if (kind === Auth.none) return;
   if (kind === Auth.polkit) await demand(rpc, Program.remote, Procedure.authPolkit, new XdrWriter(), Action.open);
   else if (kind === Auth.sasl) await logInBySasl(rpc, wish, exposed);
-  else throw new LibvirtRefusal(`libvirt asks for a log-in by a method that is unknown here (${kinds.join(', ')})`);
+  else throw new LibvirtRefusal(`libvirt asks for a log-in method that qmpmux does not know (${kinds.join(', ')})`);
 }
 
 /**
@@ -62,7 +62,7 @@ async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn, ex
   const mechanism = chooseMechanism(offered, wire, wanted);
   if (typeof mechanism === 'string') {
     const advice =
-      wire === 'clear' ? '; without TLS libvirt wants one that encrypts: use qemu+tls:// or qemu+ssh://' : '';
+      wire === 'clear' ? '; without TLS, libvirt demands one that encrypts: use qemu+tls:// or qemu+ssh://' : '';
     throw new LibvirtRefusal(`libvirt asks for a log-in by SASL: ${mechanism}${advice}`);
   }
   const path = credentialsFile(file);
@@ -81,7 +81,7 @@ async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn, ex
     if (isComplete && exchange.isSatisfied) return;
     const reply = await proceed(exchange, data, isComplete);
     if (isComplete && exchange.isSatisfied) return;
-    if (isComplete || steps === MOST_STEPS) throw new LibvirtRefusal('libvirt’s log-in does not end as it should');
+    if (isComplete || steps === MOST_STEPS) throw new LibvirtRefusal('libvirt’s log-in does not end');
     answer = await ask(rpc, Program.remote, Procedure.saslStep, writeData(new XdrWriter(), reply));
   }
 }
@@ -89,8 +89,8 @@ async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn, ex
 async function proceed(exchange: SaslExchange, data: Uint8Array, isComplete: boolean): Promise<Uint8Array> {
   const step = await exchange.answer(data);
   if (step.ok) return step.bytes;
-  const when = isComplete ? 'it lets us in, but ' : '';
-  throw new LibvirtRefusal(`this is not the libvirt that the password is for: ${when}${step.problem}`);
+  const when = isComplete ? 'it accepted us, but ' : '';
+  throw new LibvirtRefusal(`this libvirt failed to prove that it knows the password: ${when}${step.problem}`);
 }
 
 function readStep(

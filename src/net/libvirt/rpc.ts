@@ -105,7 +105,7 @@ export class LibvirtRpc {
         this.#send(Program.keepAlive, PING, Type.message, 0, NOTHING);
       },
       (silence) => {
-        this.#end(`libvirtd has not answered for ${silence / 1000} s: its host or the way there may be down`);
+        this.#end(`libvirtd has not answered for ${silence / 1000} s: its host or the network may be down`);
       },
     );
   }
@@ -138,7 +138,7 @@ export class LibvirtRpc {
       if (rest.length < 4) return;
       const length = new XdrReader(rest).unsigned();
       if (length < HEADER_BYTES || length > MAX_MESSAGE_BYTES) {
-        this.#end('what answers there is no libvirt daemon');
+        this.#end('the peer is not a libvirt daemon');
         return;
       }
       if (rest.length < length) {

@@ -51,14 +51,14 @@ function plain({ name, password }: Credentials): SaslExchange {
  */
 export function chooseMechanism(offered: readonly string[], wire: Wire, wanted: string | null): Mechanism | string {
   const list = offered.join(', ') || 'nothing';
-  if (wanted !== null && !offered.includes(wanted)) return `it does not offer ${wanted}, but ${list}`;
+  if (wanted !== null && !offered.includes(wanted)) return `it does not offer ${wanted}, only ${list}`;
   const found = MECHANISMS.find(({ name }) => offered.includes(name) && (wanted === null || name === wanted));
   const known = `qmpmux knows ${MECHANISMS.map(({ name }) => name).join(', ')}`;
   if (found === undefined) return `it offers ${list}, and ${known}`;
   // As libvirt's own clients: who may write along would have the connection, and our proof to guess the password from.
-  if (wire === 'clear') return `${found.name} does not encrypt what comes behind it`;
+  if (wire === 'clear') return `${found.name} does not encrypt the connection`;
   if (found.tellsPassword && wire !== 'private') {
-    return `${found.name} would tell the password to whoever is there: use qemu+tls:// without no_verify`;
+    return `${found.name} would reveal the password to an unverified server: use qemu+tls:// without no_verify`;
   }
   return found;
 }

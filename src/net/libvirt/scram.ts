@@ -45,7 +45,7 @@ export class ScramExchange implements SaslExchange {
   async #prove(text: string): Promise<SaslStep> {
     const [, nonce = '', salt = '', rounds = ''] =
       /^r=([^,]+),s=([A-Za-z\d+/]+={0,2}),i=(\d{1,9})(?:,|$)/.exec(text) ?? [];
-    if (nonce === '') return problem('its challenge is not of SCRAM');
+    if (nonce === '') return problem('its challenge is not one of SCRAM');
     if (!nonce.startsWith(this.#nonce) || nonce.length === this.#nonce.length) return problem('its nonce is not ours');
     const count = Number(rounds);
     if (count < LEAST_ROUNDS || count > MOST_ROUNDS) return problem(`it asks for ${rounds} rounds of SCRAM`);
@@ -67,7 +67,7 @@ export class ScramExchange implements SaslExchange {
     this.isSatisfied = signature.length === expected.length && timingSafeEqual(signature, expected);
     if (this.isSatisfied) return { ok: true, bytes: new Uint8Array(0) };
     const [, error] = /^e=([^,]*)/.exec(text) ?? [];
-    return problem(error === undefined ? 'it does not know the password itself' : error);
+    return problem(error === undefined ? 'its proof is wrong' : error);
   }
 
   #hmac(key: Uint8Array, text: string): Buffer {

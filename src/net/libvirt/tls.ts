@@ -38,7 +38,7 @@ export interface TlsOutcome {
 
 /** What the daemon sends before all else when it has taken our certificate. */
 const ACCEPTED = 1;
-const NO_TLS = "what answers there does not speak TLS: is this libvirtd's port for it?";
+const NO_TLS = "the peer does not speak TLS: is this libvirtd's TLS port?";
 
 /** @param home of a user other than root; null for root */
 export function tlsPlaces(pki: string | null, home: string | null = userHome()): TlsPlaces {
@@ -117,7 +117,7 @@ export function openTls(target: TlsTarget, outcome: TlsOutcome): { readonly abor
       socket.off('error', failed);
       socket.off('end', ended);
       socket.off('close', ended);
-      if (word[0] !== ACCEPTED) fail('what answers there speaks TLS, but is no libvirt daemon');
+      if (word[0] !== ACCEPTED) fail('the peer speaks TLS, but is not a libvirt daemon');
       else
         finish(() => {
           outcome.connected(socket);
@@ -150,7 +150,7 @@ function readOptions(places: TlsPlaces, verifies: boolean): ConnectionOptions | 
   }
   const [ca, crl, cert, key] = ['ca', 'crl', 'cert', 'key'].map((what) => files.get(what));
   if (ca === undefined && verifies) {
-    return `there is no ${places.ca}, the certificate of who signs libvirtd's: put it there, or give its folder as pkipath=`;
+    return `there is no ${places.ca}, the certificate of the authority that signs libvirtd's: put it there, or give its folder as pkipath=`;
   }
   if ((cert === undefined) !== (key === undefined)) {
     const [there, absent] = cert === undefined ? [places.key, places.cert] : [places.cert, places.key];
@@ -191,8 +191,8 @@ function eachList(file: Buffer): Buffer[] {
 function refused({ cert }: TlsPlaces, how: string): string {
   const advice = existsSync(cert)
     ? `it must be signed by an authority that libvirtd trusts, and be on its tls_allowed_dn_list if there is one`
-    : `there is none, and libvirtd may ask for one`;
-  return `libvirtd does not take our certificate, ${cert} (${how}): ${advice}`;
+    : `libvirtd may ask for one, and there is none`;
+  return `libvirtd refuses our certificate, ${cert} (${how}): ${advice}`;
 }
 
 function isEnd(error: Error): boolean {
@@ -203,7 +203,7 @@ function describeTls(target: TlsTarget, places: TlsPlaces, error: Error): string
   const code = errorCode(error);
   switch (code) {
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
-      return `libvirtd's certificate is not for ${JSON.stringify(target.host)}: use a name that it has (${named(error)})`;
+      return `libvirtd's certificate is not for ${JSON.stringify(target.host)}: use one of its names (${named(error)})`;
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'UNABLE_TO_GET_ISSUER_CERT':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
@@ -213,7 +213,7 @@ function describeTls(target: TlsTarget, places: TlsPlaces, error: Error): string
       return `libvirtd's certificate is not signed by the authority in ${places.ca}`;
     case 'INVALID_CA':
     case 'INVALID_PURPOSE':
-      return "libvirtd's certificate is none of a server, or was signed by somebody who is no authority";
+      return "libvirtd's certificate is not a server certificate, or its signer is not an authority";
     case 'CERT_HAS_EXPIRED':
       return "libvirtd's certificate has expired";
     case 'CERT_NOT_YET_VALID':
@@ -221,14 +221,14 @@ function describeTls(target: TlsTarget, places: TlsPlaces, error: Error): string
     case 'CERT_REVOKED':
       return `libvirtd's certificate is revoked by ${places.crl}`;
     case 'UNABLE_TO_GET_CRL':
-      return `${places.crl} does not tell whether libvirtd's certificate is revoked: it must have a list of each authority from libvirtd's up`;
+      return `${places.crl} does not show whether libvirtd's certificate is revoked: it must have a list of each authority in libvirtd's chain`;
     case 'CRL_HAS_EXPIRED':
-      return `${places.crl} does not tell whether libvirtd's certificate is revoked any more: a list in it has expired, put a new one there`;
+      return `${places.crl} no longer shows whether libvirtd's certificate is revoked: a list in it has expired, put a new one there`;
     case 'CRL_NOT_YET_VALID':
       return `${places.crl}: a list in it is not valid yet: is the clock right?`;
     case 'ERR_SSL_UNSUPPORTED_PROTOCOL':
     case 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION':
-      return 'libvirtd does not speak TLS of version 1.2 or later';
+      return 'libvirtd does not speak TLS 1.2 or later';
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':

@@ -81,7 +81,7 @@ function look(): void {
     if (!isUnanswered(getsockopt, socket)) state.silence = -1;
     else state.silence = state.silence < 0 ? 0 : state.silence + LOOK;
     if (state.silence < state.time) continue;
-    socket.destroy(Object.assign(new Error('the peer acknowledges nothing'), { code: 'ETIMEDOUT' }));
+    socket.destroy(Object.assign(new Error('the peer acknowledges no data'), { code: 'ETIMEDOUT' }));
   }
 }
 

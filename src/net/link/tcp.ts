@@ -21,16 +21,16 @@ export function openTcp(host: string, port: number, family?: 4 | 6): Socket {
 export function describeTcp(host: string, error: Error): string {
   switch (errorCode(error)) {
     case 'ECONNREFUSED':
-      return 'connection refused: nobody listens on this port';
+      return 'connection refused: nothing listens on this port';
     case 'ENOTFOUND':
       return `the name ${host} is unknown`;
     case 'EAI_AGAIN':
-      return `the name ${host} cannot be looked up now`;
+      return `cannot look up the name ${host} now`;
     case 'ETIMEDOUT':
       return 'no answer';
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
-      return 'the host cannot be reached';
+      return 'the host is unreachable';
     default:
       return describeSystemError(error);
   }

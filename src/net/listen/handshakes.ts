@@ -44,7 +44,7 @@ export class Handshakes {
     if (this.#waiting.size >= most && oldest !== undefined) {
       const [name] = oldest;
       this.#giveUp(name);
-      failed('slow', `no TLS with ${name} yet, and ${most} others are at it`);
+      failed('slow', `dropped the TLS handshake with ${name}, the oldest of ${most} pending ones`);
     }
     const name = nameOf(socket);
     const deadline = new Countdown(HANDSHAKE_TIME, () => {
@@ -87,7 +87,7 @@ export class Handshakes {
     // OpenSSL's name for what is wrong with the certificate; it is typed as an error, and is a text.
     const fault: unknown = socket.authorizationError;
     let why = typeof reason === 'string' ? reason : error.message;
-    if (typeof fault === 'string') why = `its certificate is refused, ${fault}`;
+    if (typeof fault === 'string') why = `its certificate was refused: ${fault}`;
     this.#options.failed('refused', `no TLS with ${name}: ${why}`);
   }
 }

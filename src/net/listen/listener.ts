@@ -186,7 +186,7 @@ async function bindInherited(address: FdAddress, accept: Accept): Promise<readon
       if (where === null || typeof where !== 'object' || isLoopback(where.address)) continue;
       throw new ListenError(
         formatPlace(address),
-        `${where.address} can be reached from other machines, and TCP lets anyone in; write ListenStream=127.0.0.1:PORT`,
+        `${where.address} can be reached from other machines, and TCP does not authenticate clients; write ListenStream=127.0.0.1:PORT`,
       );
     }
   } catch (error) {
@@ -298,7 +298,7 @@ function describeTcpError(error: unknown, port: number): string {
     case 'EADDRNOTAVAIL':
       return 'this host has no such address';
     case 'EACCES':
-      return `permission denied; port ${port} is kept for privileged programs, choose one above 1023`;
+      return `permission denied; port ${port} is privileged, choose one above 1023`;
     default:
       return describeSystemError(error);
   }
@@ -314,7 +314,7 @@ async function addressesOf(address: TcpListenAddress): Promise<readonly string[]
       const found = await lookup(address.host, { all: true, family: address.family ?? 0 });
       for (const one of found) addresses.add(one.address);
     } catch (error) {
-      throw new ListenError(formatPlace(address), `the name ${address.host} is unknown here`, { cause: error });
+      throw new ListenError(formatPlace(address), `the host name ${address.host} is unknown`, { cause: error });
     }
   }
   for (const one of addresses) refuseOpen(address, one);
@@ -327,7 +327,7 @@ function refuseOpen(address: TcpListenAddress, ip: string): void {
   const named = ip === address.host ? ip : `${address.host} is ${ip}, which`;
   throw new ListenError(
     formatPlace(address),
-    `${named} can be reached from other machines, and TCP lets anyone in; listen on tcp:localhost:PORT ` +
+    `${named} can be reached from other machines, and TCP does not authenticate clients; listen on tcp:localhost:PORT ` +
       'or a unix socket, and reach it from elsewhere through ssh -L; or add tls=FOLDER (or insecure)',
   );
 }

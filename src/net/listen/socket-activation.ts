@@ -52,10 +52,10 @@ export function copyInherited(name: string): readonly number[] {
   names ??= takeNames(process.env);
   const found = inheritedDescriptors(name, names);
   if (found.length === 0) {
-    const others = names.length === 0 ? 'nor any other' : `only ${names.join(', ')}`;
+    const others = names.length === 0 ? 'there is none' : `only ${names.join(', ')}`;
     throw new ListenError(
       `fd:${name}`,
-      `no socket of this name was handed over, ${others}; systemd does that for a .socket unit with FileDescriptorName=${name} that is started before`,
+      `no socket of this name was inherited (${others}); start a systemd .socket unit with FileDescriptorName=${name} first`,
     );
   }
   const copies: number[] = [];
@@ -70,19 +70,19 @@ export function copyInherited(name: string): readonly number[] {
 
 function copyOf(fd: number, place: string): number {
   try {
-    if (!fstatSync(fd).isSocket()) throw new ListenError(place, 'it is no socket');
+    if (!fstatSync(fd).isSocket()) throw new ListenError(place, 'it is not a socket');
   } catch (error) {
     if (error instanceof ListenError) throw error;
-    throw new ListenError(place, `no such descriptor was handed over: ${describeSystemError(error)}`, { cause: error });
+    throw new ListenError(place, `no such descriptor was inherited: ${describeSystemError(error)}`, { cause: error });
   }
   try {
     fcntl ??= loadFcntl();
   } catch (error) {
-    throw new ListenError(place, 'koffi has no binary for this machine, which this needs', { cause: error });
+    throw new ListenError(place, 'this needs koffi, which has no binary for this machine', { cause: error });
   }
   // A copy that children do not get, and the flag by which they do not get the original.
   const copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) throw new ListenError(place, 'it cannot be copied: too many open files');
+  if (copy < 0) throw new ListenError(place, 'cannot duplicate it: too many open files');
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   return copy;
 }

@@ -58,7 +58,7 @@ function unknownAccount(address: UnixListenAddress, what: 'user' | 'group', name
   const file = what === 'user' ? '/etc/passwd' : '/etc/group';
   return new ListenError(
     formatPlace(address),
-    `there is no ${what} ${JSON.stringify(name)} in ${file}; a number works too`,
+    `there is no ${what} ${JSON.stringify(name)} in ${file}; write the name of another, or a number`,
   );
 }
 
@@ -79,7 +79,7 @@ export async function checkSocketPath(address: UnixListenAddress): Promise<void>
     const fd = openSync(probe, 'wx', 0o600);
     try {
       if (ownership.uid !== -1 || ownership.gid !== -1) {
-        what = 'to set its owner; without root a socket can only be given to a group that the account is in (id tells)';
+        what = 'to set its owner; without root, a socket can only be given to a group of this account (see id)';
         fchownSync(fd, ownership.uid, ownership.gid);
       }
     } finally {
@@ -147,7 +147,7 @@ export class MadeSocket {
     try {
       this.#handle = new FileHandle(address.path);
     } catch (error) {
-      throw new ListenError(formatPlace(address), `it was removed at once: ${describeSystemError(error)}`, {
+      throw new ListenError(formatPlace(address), `it disappeared at once: ${describeSystemError(error)}`, {
         cause: error,
       });
     }
@@ -157,7 +157,7 @@ export class MadeSocket {
     this.#handle.close();
     throw new ListenError(
       formatPlace(address),
-      `${kindOf(stat)} was put in its place at once; find out what writes to ${dirname(address.path)}`,
+      `${kindOf(stat)} replaced it at once; find out what writes to ${dirname(address.path)}`,
     );
   }
 
@@ -174,7 +174,7 @@ export class MadeSocket {
       if (mode !== undefined) chmodSync(path, mode);
       if (like === undefined) return;
       const model = lstatSync(like);
-      if (!model.isSocket()) throw new Error(`${kindOf(model)} is at ${like}, where the socket of QEMU was`);
+      if (!model.isSocket()) throw new Error(`${kindOf(model)} is at ${like}, where QEMU's socket was`);
       if (ownership.uid === -1 && ownership.gid === -1) chownSync(path, model.uid, model.gid);
       if (mode === undefined) chmodSync(path, model.mode & 0o777);
     } catch (error) {
@@ -228,10 +228,7 @@ async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
   let isStale = false;
   try {
     if (!file.stat.isSocket()) {
-      throw new ListenError(
-        place,
-        `${kindOf(file.stat)} is there, and qmpmux removes nothing but dead sockets; move it away`,
-      );
+      throw new ListenError(place, `${kindOf(file.stat)} is there, and qmpmux removes only dead sockets; move it away`);
     }
     const { code, owner } = await connectTo(file.path);
     switch (code) {
@@ -242,7 +239,7 @@ async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
         return { is: 'nobody' };
       case 'EACCES':
       case 'EPERM':
-        throw new ListenError(place, 'a socket is there that we may not open; it may be in use');
+        throw new ListenError(place, 'no permission to open the socket there, which may be in use');
       default:
         // It took the connection, or has too many waiting (EAGAIN), or is a datagram socket (EPROTOTYPE): somebody is there.
         throw new ListenError(place, `it is in use by ${owner ?? 'another program'}; ${remedy(owner)}`);
@@ -253,8 +250,8 @@ async function occupantOf(address: UnixListenAddress): Promise<Occupant> {
 }
 
 function remedy(owner: string | null): string {
-  if (owner?.startsWith('systemd (pid 1,') !== true) return 'stop that, or choose another path';
-  return 'that is a .socket unit: listen on fd:NAME, by its FileDescriptorName, or stop the unit';
+  if (owner?.startsWith('systemd (pid 1,') !== true) return 'stop it, or choose another path';
+  return 'it is a .socket unit: listen on fd:NAME, with its FileDescriptorName, or stop the unit';
 }
 
 /** @returns the code of the error with which connecting failed, or the empty string; and who listens there, if that can be told. */

@@ -39,12 +39,12 @@ export function checkFolders(address: UnixListenAddress): void {
       ? (mode & 0o020) !== 0 && gid !== 0 && !isSticky
         ? `group ${gid} can write to the folder ${folder} (${shown})`
         : null
-      : `the folder ${folder} is that of uid ${uid}`;
+      : `the folder ${folder} belongs to uid ${uid}`;
     if (problem === null) continue;
     throw new ListenError(
       formatPlace(address),
-      `${problem}, and qmpmux runs as root: who can write there can replace the socket; use a folder that only root can write to, ` +
-        'run qmpmux as an account of its own, or accept the risk with shared-folder=on behind the address',
+      `${problem}, and qmpmux runs as root: whoever can write there can replace the socket; use a folder that only root can write to, ` +
+        'run qmpmux under a separate account, or accept the risk by adding shared-folder=on to the address',
     );
   }
 }

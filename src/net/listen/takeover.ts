@@ -48,7 +48,7 @@ export function takeoverProblem(path: string): string | null {
   const excess = Buffer.byteLength(path + ENDING) - MAX_PATH_BYTES;
   if (excess <= 0) return null;
   return (
-    `its socket would be moved to ${path}${ENDING}, which is ${excess} ${excess === 1 ? 'byte' : 'bytes'} longer than the path of a socket may be ` +
+    `its socket would be moved to ${path}${ENDING}, ${excess} ${excess === 1 ? 'byte' : 'bytes'} longer than a socket's path may be ` +
     `(${MAX_PATH_BYTES}); give QEMU a shorter path`
   );
 }
@@ -75,21 +75,22 @@ export class Takeover {
     return this.#at(({ folder, aside, path }): Prepared => {
       const problem = takeoverProblem(this.path);
       if (problem !== null) {
-        const left = aside.is === 'nothing' ? '' : `; put back what an earlier version has moved there: --restore`;
+        const left = aside.is === 'nothing' ? '' : `; move back what an earlier version left there with --restore`;
         throw this.#fault(problem + left);
       }
       if (path.is === 'live') {
         if (aside.is === 'live') {
           throw this.#fault(
-            `two stand there: ${path.owner} at that path, and ${aside.owner} at ${this.aside}; end one of them, ` +
-              'and if no qmpmux runs, move the socket of the QEMU that is wanted to the first path',
+            `two programs listen: ${path.owner} at that path, and ${aside.owner} at ${this.aside}; stop one of them, ` +
+              'and if no qmpmux runs, move the socket of the QEMU you want to the first path',
           );
         }
         this.#move(folder, path, [this.path, this.aside], aside);
         return { ready: true, moved: true };
       }
       if (aside.is !== 'nothing') return { ready: true, moved: false };
-      const why = path.is === 'nothing' ? 'there is no such file' : 'a QEMU that has ended left this socket behind';
+      const why =
+        path.is === 'nothing' ? 'there is no such file' : 'this socket is left over from a QEMU that has ended';
       return { ready: false, why };
     });
   }
@@ -108,7 +109,7 @@ export class Takeover {
         return false;
       }
       if (path.is === 'live')
-        throw this.#fault(`${path.owner} stands there; end that first, and it may restore it by itself`);
+        throw this.#fault(`${path.owner} listens there; stop it first, and it may move the socket back itself`);
       this.#move(folder, aside, [this.aside, this.path], path);
       return true;
     });
@@ -168,7 +169,7 @@ export class Takeover {
     } catch (error) {
       throw this.#fault(`cannot rename ${from} to ${to}: ${describeSystemError(error)}`, error);
     }
-    throw this.#fault(`cannot rename ${from} to ${to}: somebody has just put another file at one of them`);
+    throw this.#fault(`cannot rename ${from} to ${to}: another file was just put at one of them`);
   }
 
   #fault(problem: string, cause?: unknown): ListenError {

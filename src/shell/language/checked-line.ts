@@ -62,7 +62,7 @@ function unknownCommand(reader: ShellLineReader, line: string): string | null {
     return null;
   if (schema.commands.has(name)) return null;
   if (LEAVING.has(name)) return `there is no command ${name}: Ctrl-D leaves the shell, quit ends QEMU`;
-  if (name === 'info') return 'info is of the human monitor: .hmp info …, or qmpmux shell -H';
+  if (name === 'info') return 'info is a command of the human monitor: .hmp info …, or qmpmux shell -H';
   if (schema.events.has(name)) return `${name} is an event, not a command: help ${name}`;
   return `there is no command ${name}${suggestion(name, schema.commands.keys())}`;
 }

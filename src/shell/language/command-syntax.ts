@@ -53,7 +53,7 @@ export function commandText(name: string, args: JsonObject, oob = false): string
 }
 
 /** A transaction is all or nothing. */
-const SPOILED = 'nothing of the transaction was sent, for an action in it is wrong; begin again with transaction(';
+const SPOILED = 'the transaction was not sent, because an action in it is wrong; begin again with transaction(';
 
 /** What a value `@NAME` stands for: the text of a file, or what is wrong with it. */
 export type ReadValue = (name: string) => { readonly problem: string | null; readonly text: string };
@@ -180,7 +180,7 @@ export class ShellLineReader {
       for (const [index, step] of steps.entries()) {
         const next = branch.get(step) ?? new Map<string, Leaf | Branch>();
         if (!(next instanceof Map))
-          return `${JSON.stringify(steps.slice(0, index + 1).join('.'))} has a value, and members too`;
+          return `${JSON.stringify(steps.slice(0, index + 1).join('.'))} has both a value and members`;
         branch.set(step, next);
         branch = next;
       }

@@ -97,7 +97,7 @@ class LiteralParser {
     if (name !== null) {
       const value = words.get(name);
       return value === undefined
-        ? new Malformed(this.#at - name.length, `${name} is no value: put text in quotes`)
+        ? new Malformed(this.#at - name.length, `${name} is not a value: put text in quotes`)
         : value;
     }
     return this.#number();
@@ -151,7 +151,7 @@ class LiteralParser {
       const code = this.#match(codePoint);
       if (code !== null) {
         const value = Number.parseInt(code.slice(1), 16);
-        if (value > 0x10ffff) return new Malformed(this.#at - code.length - 1, `\\${code} is no character`);
+        if (value > 0x10ffff) return new Malformed(this.#at - code.length - 1, `\\${code} is not a character`);
         text += code.startsWith('U') ? String.fromCodePoint(value) : String.fromCharCode(value);
         continue;
       }

@@ -97,7 +97,7 @@ describe('files', () => {
     assert.equal(told.length, 3);
     assert.match(
       told[0] ?? '',
-      /^QMPMUX_AUDIT_READ \/strange is no audit log: there is no record in its first 2 lines/,
+      /^QMPMUX_AUDIT_READ \/strange is not an audit log: there is no record in its first 2 lines/,
     );
     assert.match(told[1] ?? '', /^QMPMUX_AUDIT_READ \/folder cannot be read: EISDIR/);
     assert.match(told[2] ?? '', /^QMPMUX_AUDIT_READ \/absent cannot be read: ENOENT/);
@@ -408,7 +408,8 @@ describe('what is compressed', () => {
       eachLine(file, () => undefined),
       {
         code: 'QMPMUX_AUDIT_READ',
-        message: /compressed with xz, and there is no program xz here to unpack it: install xz, or give what "xz -dc /,
+        message:
+          /it is compressed with xz, and there is no program xz to unpack it: install xz, or pipe the output of "xz -dc /,
       },
     );
   });

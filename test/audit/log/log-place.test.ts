@@ -86,7 +86,10 @@ describe('an audit log', () => {
     const path = join(folder, 'a');
     writeFileSync(path, '', { mode: 0o600 });
     linkSync(path, join(folder, 'b'));
-    assert.throws(() => warnings(path), /has another name \(a hard link\), by which it can be changed; move it away/);
+    assert.throws(
+      () => warnings(path),
+      /has another name \(a hard link\) through which it can be changed; move it away/,
+    );
     symlinkSync('b', join(folder, 'c'));
     assert.throws(() => warnings(join(folder, 'c')));
     unlinkSync(join(folder, 'b'));
@@ -99,7 +102,7 @@ describe('an audit log', () => {
     chownSync(path, OTHER, OTHER);
     assert.throws(
       () => warnings(path),
-      /a is a file of uid 12345, who can change what is in it; move it away, or chown it/,
+      /a belongs to uid 12345, who can change its contents; move it away, or chown it/,
     );
   });
 
@@ -110,7 +113,7 @@ describe('an audit log', () => {
       const folder = folderOf(t, 0o755, OTHER);
       assert.throws(
         () => warnings(join(folder, 'a')),
-        /is that of uid 12345, who can replace the audit log, and qmpmux runs as root/,
+        /belongs to uid 12345, who can replace the audit log, and qmpmux runs as root/,
       );
       assert.equal(lstatSync(join(folder, 'a'), { throwIfNoEntry: false }), undefined);
       const path = join(folderOf(t, 0o775, -1, OTHER), 'a');

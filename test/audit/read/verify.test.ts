@@ -85,7 +85,7 @@ describe('a log that nobody has touched', () => {
     // Each file can also be looked at by itself: it says what it follows.
     const last = await verify([path]);
     assert.deepEqual(last.told, [
-      `remark 1 the log begins with record ${result.records - 49}; what came before was not given`,
+      `remark 1 the log begins with record ${result.records - 49}; earlier records were not given`,
     ]);
     const lost = await verify([`${path}.0`, path]);
     assert.equal(lost.problems, 1);
@@ -140,21 +140,21 @@ describe('tampering is found, and its place named', () => {
       },
       [
         /^problem 4 record 4 is missing before record 5$/,
-        /^problem 5 record 4 stands behind record 5: repeated, inserted, or out of order$/,
+        /^problem 5 record 4 comes after record 5: repeated, inserted, or out of order$/,
       ],
     ],
-    ['repeating a line', (lines) => lines.splice(4, 0, lines[2] ?? ''), [/^problem 5 record 3 stands behind record 4/]],
+    ['repeating a line', (lines) => lines.splice(4, 0, lines[2] ?? ''), [/^problem 5 record 3 comes after record 4/]],
     [
       'inserting a line',
       (lines) => lines.splice(4, 0, String(lines[4]).replace('"seq":5', '"seq":5')),
-      [/^problem 6 record 5 stands behind record 5/],
+      [/^problem 6 record 5 comes after record 5/],
     ],
     [
       'inserting what is no record',
       (lines) => lines.splice(4, 0, 'nothing to see here'),
-      [/^problem 5 this line is no audit record$/],
+      [/^problem 5 this line is not an audit record$/],
     ],
-    ['inserting an empty line', (lines) => lines.splice(4, 0, ''), [/^problem 5 this line is no audit record$/]],
+    ['inserting an empty line', (lines) => lines.splice(4, 0, ''), [/^problem 5 this line is not an audit record$/]],
     [
       'changing the first line',
       (lines) => {
@@ -176,7 +176,7 @@ describe('tampering is found, and its place named', () => {
       (lines) => {
         for (let i = 5; i < lines.length; i++) lines[i] = String(lines[i]).replace(/,"hash":"[0-9a-f]{64}"/, '');
       },
-      [/^problem 6 record 6 has no hash, though the one before it has$/],
+      [/^problem 6 record 6 has no hash, but the one before it has$/],
     ],
   ];
   for (const [what, tamper, told] of cases) {
@@ -205,7 +205,7 @@ describe('tampering is found, and its place named', () => {
     const other = await sampleLines(t, true);
     assert.match(
       (await verifyLines(t, other, head)).told[0] ?? '',
-      /^problem 10 record 10 is not the one of the saved head/,
+      /^problem 10 record 10 does not match the saved head/,
     );
     assert.deepEqual(parseHead(formatHead(head)), head);
     assert.deepEqual(parseHead('12'), { seq: 12, hash: null });
@@ -214,7 +214,7 @@ describe('tampering is found, and its place named', () => {
 
   test('a log that was thrown away and begun anew', async (t) => {
     const result = await verifyLines(t, [...(await sampleLines(t, true)), ...(await sampleLines(t, true))]);
-    assert.deepEqual(result.told, ['problem 11 the log is begun anew behind record 10']);
+    assert.deepEqual(result.told, ['problem 11 a new log begins after record 10']);
   });
 
   test('by anyone with sha256sum: the form of the hash is as documented', async (t) => {
@@ -239,7 +239,7 @@ describe('a torn line', () => {
       appendFileSync(path, torn);
       const before = await verify([path]);
       assert.deepEqual(before.told.length, 1);
-      assert.match(before.told[0] ?? '', /^remark 3 the last line is torn, and not marked yet/);
+      assert.match(before.told[0] ?? '', /^remark 3 the last line is torn and not marked yet/);
       await (await openTestLog(t, { chain: true }, path)).close();
       const after = await verify([path]);
       assert.equal(after.problems, 0, after.told.join('\n'));
@@ -263,7 +263,7 @@ describe('a torn line', () => {
     appendFileSync(path, '{"v":1,"se');
     await (await openTestLog(t, { chain: true }, path)).close();
     writeFileSync(path, readFileSync(path, 'utf8').replace('"se\n', '"sf\n'));
-    assert.deepEqual((await verify([path])).told, ['problem 3 this line is no audit record']);
+    assert.deepEqual((await verify([path])).told, ['problem 3 this line is not an audit record']);
   });
 });
 
@@ -279,7 +279,7 @@ describe('commands without an answer', () => {
     assert.deepEqual((await verify([log.path])).told, ['remark 2 command 2 ("stop") has no answer: the log ends']);
     await (await openTestLog(t, { chain: true }, log.path)).close();
     assert.deepEqual((await verify([log.path])).told, [
-      'remark 2 command 2 ("stop") has no answer: qmpmux was started anew',
+      'remark 2 command 2 ("stop") has no answer: qmpmux was restarted',
     ]);
     const silent = await openTestLog(t, { leftOut: { kinds: new Set(['reply']), events: new Set(), commands: [] } });
     silent.recorder.command(testCommand(testClient(), 'stop', '{"execute":"stop"}'));

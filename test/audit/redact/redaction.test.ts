@@ -380,7 +380,7 @@ describe('secrets do not reach the log', () => {
       [wire(JSON.stringify({ event: 'BLOCK_IO_ERROR', data: { reason: `cannot read ${name}` } }))],
       1,
     );
-    log.recorder.stray([wire(JSON.stringify({ return: name }))], 'an answer that nobody waits for');
+    log.recorder.stray([wire(JSON.stringify({ return: name }))], 'an answer that no client waits for');
     const records = await log.records();
     assert.deepEqual(
       records.slice(2, -1).map((record) => record['redacted']),

@@ -78,7 +78,7 @@ describe('the key of a log', () => {
     writeFileSync(keyPath(path), 'x', { mode: 0o600 });
     const log = await openTestLog(t, {}, path);
     log.recorder.command(testCommand(testClient(), 'set_password', setPassword('hush')));
-    assert.match(log.reports.join('\n'), /warn the key for redacted values cannot be kept beside the audit log/);
+    assert.match(log.reports.join('\n'), /warn cannot keep the key for redacted values beside the audit log/);
     const [start, command] = await log.records();
     assert.match(String(start?.['key']), /^[0-9a-f]{8}$/);
     assert.match(JSON.stringify(command?.['message']), /\[redacted 4 bytes #/);

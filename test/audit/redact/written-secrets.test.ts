@@ -387,12 +387,12 @@ test('an answer that comes when it was given up tells no secret of its command',
     command('qom-get', { path: '/objects/s', property: 'data' }),
     command('set_password', { protocol: 'vnc', password: SECRET }),
   ];
-  log.recorder.stray([wire('{"return": "before"}')], 'an answer that nobody waits for');
+  log.recorder.stray([wire('{"return": "before"}')], 'an answer that no client waits for');
   for (const raw of commands) {
     const sent = testCommand(client, nameOf(raw), raw);
     log.recorder.command(sent);
     log.recorder.unanswered(sent, 'connection reset');
-    log.recorder.stray([wire(`{"return": "${SECRET}"}`)], 'an answer that nobody waits for');
+    log.recorder.stray([wire(`{"return": "${SECRET}"}`)], 'an answer that no client waits for');
   }
   const strays = (await log.records()).filter((record) => record['kind'] === 'stray');
   assert.deepEqual(strays[0]?.['message'], { return: 'before' });

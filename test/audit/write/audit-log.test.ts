@@ -43,7 +43,7 @@ function run(log: TestLog, name = 'stop'): string | null {
 
 /** Waits until commands are recorded again. */
 async function recovered(log: TestLog): Promise<void> {
-  for (let i = 0; log.reports.every((report) => !report.includes('is written again')); i++) {
+  for (let i = 0; log.reports.every((report) => !report.includes('can be written again')); i++) {
     assert.ok(i < 1000, `it does not recover: ${log.reports.join('\n')}`);
     await delay(20);
   }
@@ -96,10 +96,12 @@ describe('a command', () => {
     );
     assert.equal(records.filter((record) => record['kind'] === 'denied').length, 52);
     assert.equal(records.filter((record) => record['kind'] === 'event').length, 1);
-    assert.ok(log.reports.some((report) => /^error the audit log .* commands are refused until it can$/.test(report)));
+    assert.ok(
+      log.reports.some((report) => /^error the audit log .* commands are refused until it can be$/.test(report)),
+    );
     assert.ok(
       log.reports.some((report) =>
-        /^warn the audit log .* is written again after .*commands refused: 52, records lost: 0$/.test(report),
+        /^warn the audit log .* can be written again, after .*commands refused: 52, records lost: 0$/.test(report),
       ),
     );
   });
@@ -137,7 +139,7 @@ describe('a command', () => {
     const free = small.fill();
     for (let i = 0; i < 6000; i++) assert.equal(run(log), null);
     assert.ok(
-      log.reports.some((report) => /^error .* commands go on unrecorded$/.test(report)),
+      log.reports.some((report) => /^error .* commands continue unrecorded$/.test(report)),
       log.reports.join(),
     );
     free();
@@ -174,7 +176,7 @@ describe('a command', () => {
     const records = await log.records();
     assert.ok(Number(records[0]?.['seq']) > 1, 'the new file does not go on where the lost one has ended');
     assert.ok(records.some((record) => record['action'] === 'resumed'));
-    assert.ok(log.reports.some((report) => report.includes('was removed; a new file has been begun')));
+    assert.ok(log.reports.some((report) => report.includes('was removed; a new file was created')));
   });
 
   test('goes into a new file where only the file was removed', async (t) => {
@@ -257,7 +259,7 @@ describe('the file', () => {
   test('is left alone when it holds something else', async (t) => {
     const path = join(scratch(t), 'notes');
     writeFileSync(path, 'dear diary\n');
-    await assert.rejects(openTestLog(t, {}, path), { message: /holds something else than audit records/ });
+    await assert.rejects(openTestLog(t, {}, path), { message: /holds something other than audit records/ });
     assert.equal(readFileSync(path, 'utf8'), 'dear diary\n');
   });
 
@@ -355,7 +357,7 @@ describe('the file', () => {
     renameSync(folder, moved);
     log.audit.reopen();
     assert.equal(run(log), null);
-    assert.ok(log.reports.some((report) => report.includes('no new one can be had')));
+    assert.ok(log.reports.some((report) => report.includes('a new one cannot be created')));
     assert.deepEqual(kinds(readFileSync(join(moved, 'audit.log'), 'utf8')), ['daemon', 'command']);
     mkdirSync(folder);
     for (let i = 0; !existsSync(path); i++) {

@@ -113,7 +113,7 @@ describe('a fault of the redactor', () => {
     recorder.negotiated(client, [], Buffer.from('{"execute":"qmp_capabilities"}'));
     recorder.malformed(client, Buffer.from('{'), wire('{"error": {}}'));
     recorder.event('STOP', [wire('{"event": "STOP"}')], 1);
-    recorder.stray([wire('{"return": {}}')], 'an answer that nobody waits for');
+    recorder.stray([wire('{"return": {}}')], 'an answer that no client waits for');
     const all = records();
     assert.deepEqual(
       all.map((record) => record['kind']),
@@ -182,7 +182,7 @@ describe('a message', () => {
       },
     });
     recorder.command(broken);
-    assert.match(recorder.flush() ?? '', /could not be put into the audit log/);
+    assert.match(recorder.flush() ?? '', /cannot write a command to the audit log/);
     assert.equal(recorder.flush(), null);
   });
 

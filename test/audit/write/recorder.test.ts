@@ -61,7 +61,7 @@ describe('a record', () => {
     recorder.denied(testCommand(client, 'quit', '{"execute":"quit"}'), 'read-only', wire('{"error": {}}'));
     recorder.malformed(client, Buffer.from('{"execute":'), wire('{"error": {}}'));
     recorder.event('STOP', [wire('{"timestamp": {}, "event": "STOP"}')], 3);
-    recorder.stray([wire('{"return": {}, "id": 99}')], 'an answer that nobody waits for');
+    recorder.stray([wire('{"return": {}, "id": 99}')], 'an answer that no client waits for');
     recorder.disconnected(client, 'client closed');
     recorder.upstream({ name: 'lost', reason: 'connection reset' });
     audit.reloaded();
@@ -319,7 +319,7 @@ describe('what is left out', () => {
     }
     assert.throws(
       () => parseLeftOut(['replies']),
-      /"replies" is no kind of record, no event, and no command that is known to only read; /,
+      /"replies" is not a kind of record, an event, or a command known to only read; /,
     );
   });
 });

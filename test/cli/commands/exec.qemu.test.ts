@@ -150,7 +150,7 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
       [[' ', 'id=x'], /^the name of the command is empty/],
       [['transaction(', '', ')'], /^the name of the command is empty/],
       [['--hmp', ''], /^the command is empty/],
-      [['{"execute":"stop"'], /^the JSON ends too early: a \} is missing/],
+      [['{"execute":"stop"'], /^the JSON is incomplete: a \} is missing/],
       [['{"execute":}'], /^JSON parse error, expecting value/],
       [['info', 'block'], /^info is a command of the human monitor: qmpmux hmp/],
       [['stop', 'now'], /^arguments are written KEY=VALUE, but "now" has no =/],

@@ -182,7 +182,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
     service('policy=bakup', '[policy.backup]\nrules = []\n'),
     /no policy "bakup"; did you mean "?backup"?/,
   ],
-  ['a policy without a file', service('policy=learn:'), /the file is missing behind learn:/],
+  ['a policy without a file', service('policy=learn:'), /a file name is missing after learn:/],
   ['a pattern that is none', service('events=BLOCK/*'), /is no pattern of event names/],
   ['an event in small letters', service('events=block_*'), /in capitals: events=BLOCK_\*/],
   ['an empty option', service('events='), /"events" needs a value/],
@@ -192,7 +192,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a uid on tcp',
     '[monitor.vm]\nupstream = "/q"\nlisten = ["tcp:localhost:0,allow-uid=0"]\n',
-    /TCP does not tell who connects/,
+    /TCP does not identify users/,
   ],
   ['neither on nor off', service('fds=yes'), /"fds" is on or off/],
   [
@@ -210,7 +210,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
     `${service('mode=0600')}[monitor.vm.limits]\nqueued-commands = 0\n`,
     /must be at least 1; this limit cannot be disabled/,
   ],
-  ['a size that is none', `${service('mode=0600')}[monitor.vm.limits]\nmemory = "much"\n`, /"much" is no size/],
+  ['a size that is none', `${service('mode=0600')}[monitor.vm.limits]\nmemory = "much"\n`, /"much" is not a size/],
   ['a time to warn that is none', service('mode=0600', 'warn-after = "x"\n'), /warn-after: must be a time/],
   ['a time to probe that is none', service('mode=0600', 'probe-after = "x"\n'), /probe-after: must be a time/],
   ['a time to give up that is none', service('mode=0600', 'probe-timeout = "x"\n'), /probe-timeout: must be a time/],
@@ -283,7 +283,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a takeover of a path that is too long',
     `[monitor.vm]\nupstream="/${'q'.repeat(102)}"\ntakeover=true`,
-    /^f\.toml:3: monitor\.vm\.takeover: its socket would be moved to .* 1 byte longer than the path of a socket may be/,
+    /^f\.toml:3: monitor\.vm\.takeover: its socket would be moved to .* 1 byte longer than a socket's path may be/,
   ],
   [
     'a key that moves the cursor of a terminal',
@@ -304,7 +304,7 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a mode that is no mode',
     `${vm}listen=[{address="/a",mode="rw"}]`,
-    /^f\.toml:3: monitor\.vm\.listen\[0\]: address "\/a,mode=rw", column 9: mode is octal/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]: address "\/a,mode=rw", column 9: mode must be octal/,
   ],
   ['a mode given twice', `${vm}listen=[{address="/a,mode=0600",mode="0660"}]`, /"mode" is given twice/],
   [
@@ -459,7 +459,7 @@ describe('the audit table', () => {
       () => audit('to = "a"\nwithout = ["command"]'),
       /audit: records of kind "command" cannot be left out/,
     );
-    assert.throws(() => audit('to = "a"\nmax-message = "lots"'), /audit: 'lots' is no size/);
+    assert.throws(() => audit('to = "a"\nmax-message = "lots"'), /audit: 'lots' is not a size/);
     assert.throws(() => audit('to = "a"\non-error = "retry"'), /audit\.on-error: must be "refuse" or "continue"/);
   });
 });

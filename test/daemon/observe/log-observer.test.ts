@@ -86,7 +86,7 @@ test('the log tells of commands that will not be answered, and shows the start o
   const [stray, unanswered, ...more] = log.shown;
   assert.deepEqual(more, []);
   assert.equal(stray?.level, 'warn');
-  assert.equal(stray?.text, 'QEMU sent a message that belongs to nobody; see what else writes to its monitor');
+  assert.equal(stray?.text, 'QEMU sent a message that no client waits for; check what else uses its monitor');
   assert.match(String(stray?.fields['message']), /^\{"return": \{\}, "id": "stale x+…$/);
   assert.ok(String(stray?.fields['message']).length <= 201);
   assert.deepEqual(unanswered, {

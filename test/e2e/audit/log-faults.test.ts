@@ -179,7 +179,7 @@ for (const format of ['json', 'pretty']) {
       await fillLog(served, 60);
       await isServed(served);
       truncateSync(file);
-      const read = await readFrom(file, /lines of this log were lost: they could not be written.*\n/);
+      const read = await readFrom(file, /lines of this log were lost because they could not be written.*\n/);
       assert.match(read, /"lines":[1-9]\d*.*EFBIG|EFBIG.*"lines":[1-9]/);
       await isServed(served);
       await isEnded(served);

@@ -175,7 +175,7 @@ describe('several logs', () => {
     ];
     const { code, output, errors } = await audit(['show', '--command', '*', ...files]);
     assert.equal(code, 66);
-    assert.match(errors, /^qmpmux: .*passwd is no audit log: there is no record in its first 50 lines\n$/);
+    assert.match(errors, /^qmpmux: .*passwd is not an audit log: there is no record in its first 50 lines\n$/);
     assert.deepEqual(
       output
         .split('\n')

@@ -222,9 +222,9 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
     await vm.qemu.execute('cont');
     assert.match(await client.readLine(), /"event": "RESUME"/);
     assert.match(written(await vm.qemu.execute('query-status')), /"running": true/);
-    await vm.daemon.logged((line) => line.level === 50 && line.msg.includes('commands are refused until it can'));
+    await vm.daemon.logged((line) => line.level === 50 && line.msg.includes('commands are refused until it can be'));
     free();
-    await vm.daemon.logged((line) => line.msg.includes('is written again'));
+    await vm.daemon.logged((line) => line.msg.includes('can be written again'));
     await client.write('{"execute":"stop","id":"d"}\n');
     await client.readLinesUntil((line) => line === '{"return": {}, "id": "d"}');
     await vm.daemon.stop();
@@ -309,8 +309,8 @@ describe('a VM with an audit log', { skip: missing('qemu') }, () => {
     assert.deepEqual(await refused.exited, { code: 69, signal: null });
     assert.equal(
       refused.errors,
-      `qmpmux: the audit log ${path} cannot be opened: another program writes it (pid ${vm.daemon.pid}): ` +
-        'give each qmpmux a log of its own\n',
+      `qmpmux: the audit log ${path} cannot be opened: another program is writing it (pid ${vm.daemon.pid}): ` +
+        'give each qmpmux its own log\n',
     );
     // Nor by a log that was rotated away under it.
     renameSync(path, `${path}.1`);

@@ -42,7 +42,9 @@ for (const kind of ['simulated', 'real'] as const) {
       const path = await pathOf(demo);
       assert.match(
         demo.output,
-        kind === 'real' ? /^Shared: a real VM, paused\./ : /^Shared: a simulated VM, which says what a QEMU 7\./,
+        kind === 'real'
+          ? /^Shared: a real VM, paused\./
+          : /^Shared: a simulated VM with the recorded answers of QEMU 7\./,
       );
       const own = (what: string) => new RegExp(`^ {2}(\\S.* ${what}\\S* ?.*)$`, 'm').exec(demo.output)?.[1] ?? '';
       assert.match(await typed(own('exec')), /"status": "prelaunch"/);
@@ -131,7 +133,7 @@ describe('qmpmux demo', () => {
     assert.equal((await demo.exited).code, 69);
     assert.match(
       demo.errors,
-      /^qmpmux: qemu-system-x86_64 is not installed; without --real the demo takes a simulated VM\n$/,
+      /^qmpmux: qemu-system-x86_64 is not installed; without --real the demo simulates a VM\n$/,
     );
     assert.deepEqual(readdirSync(folder), []);
   });

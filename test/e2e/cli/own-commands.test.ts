@@ -113,7 +113,7 @@ describe('qmpmux status', { skip: missing('qemu') }, () => {
     assert.match(await said('status', '/nowhere', '--check', '--warning', '2m'), /longer than --critical/);
     assert.match(await said('status', '/nowhere', '--jsno'), /did you mean --json/);
     assert.match(await said('kill', '/nowhere'), /name the clients by their numbers/);
-    assert.match(await said('kill', '/nowhere', 'nc'), /"nc" is no number of a client/);
+    assert.match(await said('kill', '/nowhere', 'nc'), /"nc" is not a client number/);
     assert.match(await said('stauts', '/nowhere'), /did you mean "status"/);
   });
 });
@@ -155,7 +155,7 @@ describe('qmpmux clients and kill', { skip: missing('qemu') }, () => {
 describe('qmpmux queue', { skip: missing('qemu') }, () => {
   it('shows whose command QEMU is busy with, and who waits', async (context) => {
     const { control, mux } = await serve(context);
-    assert.equal((await runQmpmux(['queue', control])).output, 'no command waits\n');
+    assert.equal((await runQmpmux(['queue', control])).output, 'no command is waiting\n');
     const blocked = await blockage(context);
     const [blocker, other] = [await RawClient.negotiated(mux), await RawClient.negotiated(mux)];
     // While there are several, each has its share upstream, and no more.

@@ -253,7 +253,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
   test('says at once where JSON can never become whole, and takes the next line', async (t) => {
     const terminal = await startShell(t, vm.target);
     await terminal.enter('{"execute" "query-name"');
-    await terminal.shows(/\(QEMU\) \{"execute" "query-name"\nthis is no JSON: : is expected, not "\n\(QEMU\)$/);
+    await terminal.shows(/\(QEMU\) \{"execute" "query-name"\nthis is not JSON: : is expected, not "\n\(QEMU\)$/);
     await terminal.enter('query-name');
     await terminal.shows(/\{\n {2}"name": "vm"\n\}\n\(QEMU\)$/);
   });
@@ -286,7 +286,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.enter('block-dirty-bitmap-add nod=disk0 name=t1');
     await terminal.shows(/nod is unexpected; did you mean "node"\?\nTRANS>$/);
     await terminal.enter(')');
-    await terminal.shows(/\nnothing of the transaction was sent[^]*\n\(QEMU\)$/);
+    await terminal.shows(/\nthe transaction was not sent[^]*\n\(QEMU\)$/);
     for (const line of ['transaction(', 'block-dirty-bitmap-add node=disk0 name=t0']) await terminal.enter(line);
     await terminal.enter('block-dirty-bitmap-add node=disk0 name=t1');
     await terminal.enter(')');
@@ -346,7 +346,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await terminal.shows('(QEMU) query-na^C\n(QEMU)');
     await terminal.enter('query-name');
     await terminal.press('C-c');
-    await terminal.shows('\nNo longer waiting; QEMU still finishes what it has begun.\n(QEMU)');
+    await terminal.shows('\nStopped waiting; QEMU still finishes the command.\n(QEMU)');
     await terminal.press('C-d');
     assert.equal(await terminal.exited(), 0);
   });
@@ -385,7 +385,7 @@ describe('a shell in a terminal', { skip: missing('qemu', 'tmux') }, () => {
     await first.stop();
     await terminal.shows(/the server closed the connection; trying to reach it again\n\(QEMU\) query-na$/);
     await terminal.enter('me');
-    await terminal.shows(/not connected to unix:.*; nothing was sent[^]*\n\(QEMU\)$/);
+    await terminal.shows(/not connected to unix:.*; the line was not sent[^]*\n\(QEMU\)$/);
     await startDaemon(t, words).ready();
     await terminal.shows(/Connected to QEMU .*, again\n\(QEMU\)$/);
     await terminal.enter('query-name');

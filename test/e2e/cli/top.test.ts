@@ -129,7 +129,7 @@ describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
       [[join(qemu.folder, 'nothing')], 69, /no such socket/],
       [['/nowhere', '--interval', '0.01'], 64, /100 ms is the shortest/],
       [['/nowhere', '--interval', 'x'], 64, /--interval: a time such as/],
-      [['/nowhere', '--count', '0'], 64, /--count: a number from 1/],
+      [['/nowhere', '--count', '0'], 64, /--count must be a number from 1/],
     ] as const) {
       const ended = await runQmpmux(['top', ...words]);
       assert.equal(ended.code, code);

@@ -101,7 +101,7 @@ describe('a module that is loaded into the daemon', { skip: missing('qemu'), tim
       daemon.kill('SIGHUP');
       await daemon.logged((line) => line.msg.startsWith(msg));
     };
-    await reload(`"${mux}", "/nowhere/mux"`, 'the config cannot be used');
+    await reload(`"${mux}", "/nowhere/mux"`, 'cannot use the new config');
     await reload(`"${mux},policy=read-only"`, 'config reloaded');
     await client.readToEnd();
     await daemon.stop();

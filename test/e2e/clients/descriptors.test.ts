@@ -216,7 +216,7 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     const { daemon, targets } = await serve(t, [',fds=off']);
     const client = await negotiated(t, targets[0] ?? '');
     const fd = opened(t, '/etc/passwd');
-    const refusal = failed('qmpmux takes no file descriptors on this socket; write fds=on behind its address');
+    const refusal = failed('this socket takes no file descriptors; add fds=on to its address');
     // Once before the files are counted: a daemon opens some of its own when it is new.
     assert.equal(await ask(client, 'getfd', { fdname: 'x' }, [fd]), refusal);
     const files = openFiles(daemon.pid);
@@ -229,7 +229,7 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     // Alone, it is told too.
     sendWith(client.socket, ' ', [fd]);
     const told = await daemon.logged(({ msg }) => msg === 'could not keep a file descriptor that a client sent');
-    assert.match(told.reason ?? '', /takes no file descriptors on this socket/);
+    assert.match(told.reason ?? '', /this socket takes no file descriptors/);
     await fewerOpenFiles(daemon.pid, files);
   });
 
@@ -244,7 +244,7 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     // More than once, so that what has come cannot wait for something that never takes it.
     for (let i = 0; i < 20; i++) sendWith(client.socket, 'info name\n', [fd, fd]);
     sendWith(client.socket, 'getfd x\n', [fd]);
-    const refusal = 'qmpmux takes no file descriptors on a socket of the human monitor; use one with protocol=qmp';
+    const refusal = 'a socket of the human monitor takes no file descriptors; use one with protocol=qmp';
     await client.readLinesUntil((line) => line.includes(`Error: ${refusal}`));
     await fewerOpenFiles(daemon.pid, files);
     const told = await daemon.logged(({ msg }) => msg === 'could not keep a file descriptor that a client sent');
@@ -298,7 +298,7 @@ describe('a listener', { skip: missing('qemu'), concurrency: 1 }, () => {
     const files = openFiles(shared.daemon.pid);
     assert.match(
       await ask(client, 'getfd', { fdname: 'x' }, [opened(t, '/etc/passwd')]),
-      /qmpmux reaches this QEMU by a way that carries no file descriptors/,
+      /the connection to this QEMU carries no file descriptors/,
     );
     assert.equal(await ask(client, 'getfd', { fdname: 'x' }), NONE);
     assert.equal(openFiles(shared.daemon.pid), files);

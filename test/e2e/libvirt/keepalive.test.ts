@@ -41,7 +41,7 @@ describe('a libvirt on another host', { skip, concurrency: 1 }, () => {
       });
       process.kill(libvirt.pid, 'SIGSTOP');
       t.after(() => process.kill(libvirt.pid, 'SIGCONT'));
-      assert.equal(await closed, 'libvirtd has not answered for 0.4 s: its host or the way there may be down');
+      assert.equal(await closed, 'libvirtd has not answered for 0.4 s: its host or the network may be down');
     });
   }
 

@@ -175,7 +175,7 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
     await libvirt.stopDaemon();
     assert.equal((await daemon.logged(isLost)).reason, 'libvirtd closed the connection');
     await client.readToEnd();
-    assert.match(String((await daemon.logged(isWaiting)).reason), /^libvirtd does not run: /);
+    assert.match(String((await daemon.logged(isWaiting)).reason), /^libvirtd is not running: /);
     await libvirt.start();
     await daemon.ready();
     const again = await negotiated(t, mux);
@@ -232,7 +232,7 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
     const { daemon } = share(t, 'web1?mode=legacy');
     assert.equal(
       (await daemon.logged(isWaiting)).reason,
-      'libvirt knows no domain "web1?mode=legacy"; what is behind its name goes into a URI: libvirt:DOMAIN?uri=URI',
+      'libvirt knows no domain "web1?mode=legacy"; write what follows its name into a URI: libvirt:DOMAIN?uri=URI',
     );
   });
 
@@ -263,7 +263,7 @@ describe('a VM that libvirt owns', { skip, concurrency: 1 }, () => {
     );
     assert.match(
       await ask(client, `{"execute":"query-name","arguments":{"a":"${'x'.repeat(4 * 1024 * 1024)}"},"id":2}`),
-      /^\{"id": 2, "error": \{"class": "GenericError", "desc": "libvirt passes commands of 4194304 bytes at most/,
+      /^\{"id": 2, "error": \{"class": "GenericError", "desc": "libvirt passes commands of at most 4194304 bytes/,
     );
     assert.match(await ask(client, '{"execute":"query-status","id":3}'), /^\{"return": .*"id": 3\}$/);
   });

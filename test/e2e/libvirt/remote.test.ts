@@ -70,7 +70,7 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
     await daemon.ready();
     assert.match(
       await refusal(t, 'no-such-name'),
-      /^"no-such-name" is no libvirt URI, and none of the uri_aliases in /,
+      /^"no-such-name" is neither a libvirt URI nor one of the uri_aliases in /,
     );
   });
 
@@ -84,12 +84,12 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
     await negotiated(t, mux);
     assert.deepEqual(warnings(daemon), [
       'lost: libvirtd closed the connection',
-      'waiting: connection refused: nobody listens on this port',
+      'waiting: connection refused: nothing listens on this port',
     ]);
   });
 
   test('that nobody knows by that name, or at that port, is told as such', async (t) => {
-    const refused = 'connection refused: nobody listens on this port';
+    const refused = 'connection refused: nothing listens on this port';
     assert.equal(await refusal(t, `qemu+tcp://localhost:${await freePort()}/session`), refused);
     assert.equal(await refusal(t, `qemu://localhost:${await freePort()}/session?pkipath=${remote.pki}`), refused);
     assert.match(await refusal(t, 'qemu+tcp://nobody.invalid/session'), /^the name nobody\.invalid /);
@@ -102,7 +102,7 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
     );
     assert.equal(
       await refusal(t, `qemu+tls://localhost:${remote.tcpPort}/session?pkipath=${remote.pki}`),
-      "what answers there does not speak TLS: is this libvirtd's port for it?",
+      "the peer does not speak TLS: is this libvirtd's TLS port?",
     );
   });
 
@@ -137,7 +137,7 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
     other.sign('client', '/CN=stranger', 'DNS:stranger');
     assert.equal(
       await refusal(t, remote.tls('no_verify=1', 'localhost', folder)),
-      `libvirtd does not take our certificate, ${folder}/clientcert.pem (it closed the connection): it must be signed by an authority that libvirtd trusts, and be on its tls_allowed_dn_list if there is one`,
+      `libvirtd refuses our certificate, ${folder}/clientcert.pem (it closed the connection): it must be signed by an authority that libvirtd trusts, and be on its tls_allowed_dn_list if there is one`,
     );
     rmSync(join(folder, 'clientkey.pem'));
     assert.equal(
@@ -147,7 +147,7 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
     rmSync(join(folder, 'clientcert.pem'));
     assert.match(
       await refusal(t, remote.tls('no_verify=1', 'localhost', folder)),
-      /^libvirtd does not take our certificate, .*: there is none, and libvirtd may ask for one$/,
+      /^libvirtd refuses our certificate, .*: libvirtd may ask for one, and there is none$/,
     );
   });
 
@@ -256,7 +256,10 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
   test('whose authority is not there, or is no certificate, is told with the file', async (t) => {
     const folder = scratch(t);
     const uri = remote.tls('', 'localhost', folder);
-    assert.match(await refusal(t, uri), /^there is no .*\/cacert\.pem, the certificate of who signs libvirtd's: /);
+    assert.match(
+      await refusal(t, uri),
+      /^there is no .*\/cacert\.pem, the certificate of the authority that signs libvirtd's: /,
+    );
     writeFileSync(join(folder, 'cacert.pem'), '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
     assert.match(await refusal(t, uri), /^the certificates cannot be used \(.*\/cacert\.pem\): /);
     rmSync(join(folder, 'cacert.pem'));

@@ -22,7 +22,7 @@ describe('a domain of libvirt’s', { skip, concurrency: 1 }, () => {
     assert.match(await ask(client, dump(200_000)), /^\{"return": "0{16}: 0x.{3200000,}, "id": 1\}$/);
     assert.equal(
       await ask(client, dump(300_000)),
-      '{"id": 1, "error": {"class": "GenericError", "desc": "libvirt cannot pass on the reply (Unable to encode message payload): it takes 4194304 bytes at most. The command was executed"}}',
+      '{"id": 1, "error": {"class": "GenericError", "desc": "libvirt cannot pass on the reply (Unable to encode message payload): the limit is 4194304 bytes. The command was executed"}}',
     );
     for (const each of [client, other]) {
       assert.match(await ask(each, '{"execute":"query-status","id":2}'), /^\{"return": .*, "id": 2\}$/);

@@ -126,13 +126,13 @@ describe('a libvirt that asks for a password', { skip: skip || missing('openssl'
     await libvirt.start();
     await daemon.ready();
     await daemon.stop();
-    const told = daemon.log.filter(({ msg }) => msg.startsWith('others can read'));
+    const told = daemon.log.filter(({ msg }) => msg.startsWith('other users can read'));
     assert.deepEqual(
       told.map(({ level, msg, file, mode }) => ({ level, msg, file, mode })),
       [
         {
           level: 40,
-          msg: 'others can read the file with the password for libvirt; take that right from them by chmod',
+          msg: 'other users can read the file with the password for libvirt; chmod 0600 it',
           file: path,
           mode: '0644',
         },
@@ -155,14 +155,14 @@ describe('a libvirt that asks for a password', { skip: skip || missing('openssl'
   test('is not told a password in the clear when it may be another one', async (t) => {
     assert.equal(
       await refusal(t, remote.tls(`no_verify=1&auth=sasl.plain&authfile=${credentials(t)}`)),
-      'libvirt asks for a log-in by SASL: PLAIN would tell the password to whoever is there: use qemu+tls:// without no_verify',
+      'libvirt asks for a log-in by SASL: PLAIN would reveal the password to an unverified server: use qemu+tls:// without no_verify',
     );
   });
 
   test('wants, without TLS, a mechanism that encrypts, and the log says what to use', async (t) => {
     assert.equal(
       await refusal(t, remote.tcp(`authfile=${credentials(t)}`)),
-      'libvirt asks for a log-in by SASL: it offers DIGEST-MD5, and qmpmux knows SCRAM-SHA-512, SCRAM-SHA-384, SCRAM-SHA-256, SCRAM-SHA-224, SCRAM-SHA-1, PLAIN; without TLS libvirt wants one that encrypts: use qemu+tls:// or qemu+ssh://',
+      'libvirt asks for a log-in by SASL: it offers DIGEST-MD5, and qmpmux knows SCRAM-SHA-512, SCRAM-SHA-384, SCRAM-SHA-256, SCRAM-SHA-224, SCRAM-SHA-1, PLAIN; without TLS, libvirt demands one that encrypts: use qemu+tls:// or qemu+ssh://',
     );
   });
 

@@ -246,7 +246,7 @@ describe('under a real systemd', {
     assert.notEqual(system.run('systemctl', 'start', 'qmpmux@odd').status, 0);
     assert.match(
       system.must('journalctl', '--no-pager', '--output=cat', '--unit=qmpmux@odd'),
-      /it is in use by systemd \(pid 1, root\); that is a \.socket unit: listen on fd:NAME/,
+      /it is in use by systemd \(pid 1, root\); it is a \.socket unit: listen on fd:NAME/,
     );
     system.must('systemctl', 'stop', 'qmpmux@odd.socket', 'qmpmux@odd.service');
     system.must('rm', '/etc/qmpmux/odd.toml');
@@ -254,7 +254,7 @@ describe('under a real systemd', {
 
   test('one daemon serves every file of a folder, and a file that is written adds a VM', async () => {
     system.must('systemctl', 'start', 'qmpmux.service');
-    assert.equal(unit('qmpmux', 'StatusText'), 'no monitor: the config has none');
+    assert.equal(unit('qmpmux', 'StatusText'), 'the config has no monitor');
     const text = '[monitor.db1]\nupstream = "/run/qmpmux/db1.qmp"\nlisten = ["/run/qmpmux/db1.all"]\n';
     system.write('/etc/qmpmux/conf.d/db1.toml.new', text);
     system.must('mv', '/etc/qmpmux/conf.d/db1.toml.new', '/etc/qmpmux/conf.d/db1.toml');

@@ -61,10 +61,10 @@ describe('a folder with a config that cannot be used', { skip: missing('qemu', '
     const manager = await DatagramReceiver.open(t, notify);
     const daemon = startDaemon(t, ['--config-dir', configs, '--watch'], { NOTIFY_SOCKET: notify });
     assert.deepEqual(await daemon.ready(), [`unix:${at('good')}`]);
-    const said = await daemon.logged(({ msg }) => msg === 'a config file cannot be used, and is left out');
+    const said = await daemon.logged(({ msg }) => msg === 'skipped a config file that cannot be used');
     assert.equal(said['file'], join(configs, 'zz.toml'));
     assert.match(said.reason ?? '', /zz\.toml:1: monitor\.zz\.upstream: is missing$/);
-    await manager.until(/READY=1\nSTATUS=left out: \S+zz\.toml:1: monitor\.zz\.upstream: is missing; good: /);
+    await manager.until(/READY=1\nSTATUS=skipped: \S+zz\.toml:1: monitor\.zz\.upstream: is missing; good: /);
     assert.match(await scrape(join(folder, 'metrics')), /^qmpmux_config_errors 1$/m);
     assert.ok(await greets(at('good')));
 
@@ -81,7 +81,7 @@ describe('a folder with a config that cannot be used', { skip: missing('qemu', '
     assert.deepEqual(await daemon.ready(), [`unix:${at('more')}`]);
     // One that worked goes on when it is broken.
     put(join(configs, 'more.toml'), '[monitor.more]\n');
-    await daemon.logged(({ msg }) => msg === 'the config cannot be used; all goes on as before');
+    await daemon.logged(({ msg }) => msg === 'cannot use the new config; the old one stays in effect');
     assert.match(await scrape(join(folder, 'metrics')), /^qmpmux_config_errors 2$/m);
     assert.ok(await greets(at('more')));
     put(join(configs, 'more.toml'), monitor('more', second.monitor));
@@ -117,9 +117,7 @@ describe('a folder with a config that cannot be used', { skip: missing('qemu', '
     );
     const daemon = startDaemon(t, ['--config-dir', configs]);
     assert.deepEqual(await daemon.ready(), [`unix:${at('a')}`]);
-    const said = await daemon.logged(
-      ({ msg, monitor }) => monitor === 'b' && msg.startsWith('a socket cannot be made'),
-    );
+    const said = await daemon.logged(({ msg, monitor }) => monitor === 'b' && msg.startsWith('cannot create a socket'));
     assert.match(said.reason ?? '', /the folder .*later does not exist; make it first/);
     mkdirSync(join(folder, 'later'));
     assert.deepEqual(await daemon.ready(), [`unix:${join(folder, 'later', 'b.mux')}`]);

@@ -35,7 +35,7 @@ interface Case {
 }
 
 const DISCONNECTED = 'disconnected a client that reached a limit';
-const NOT_LET_IN = 'did not let a client in';
+const NOT_LET_IN = 'refused a connection';
 const SLOWER = 'client paused: too many unanswered commands';
 
 async function deaf({ open }: Reached): Promise<RawClient> {
@@ -102,7 +102,7 @@ const cases: readonly Case[] = [
     counter: 'paused',
     log: SLOWER,
     record: 'paused',
-    reason: /has \d+ bytes of answers to read first/,
+    reason: /has \d+ bytes of answers left to read/,
   },
   {
     limit: 'output-grace',
@@ -179,14 +179,14 @@ const cases: readonly Case[] = [
     counter: 'memory',
     log: DISCONNECTED,
     record: 'disconnect',
-    reason: /holds \d+ bytes, the most, while all clients hold more than 262144/,
+    reason: /holds \d+ bytes, the most of all clients, which together hold more than 262144/,
   },
   {
     limit: 'command-timeout',
     options: ',command-timeout=300ms',
     reach: (reached) => pileUp(reached, '{"execute":"query-name"}'),
     counter: 'timedOut',
-    log: 'gave a client an error for a command that takes too long',
+    log: 'a command timed out; its client got an error',
     record: 'error',
     reason: /no answer from QEMU within 0\.3 s/,
   },

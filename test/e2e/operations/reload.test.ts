@@ -88,12 +88,12 @@ describe('a folder of configs that is watched', { skip: missing('qemu'), timeout
     await daemon.ready();
     const one = await client(`${folder}/web.mux`);
     renameSync(configs, `${configs}.old`);
-    await daemon.logged(({ msg }) => msg.startsWith('the folder of the config cannot be watched'));
+    await daemon.logged(({ msg }) => msg.startsWith('cannot watch the config folder'));
     // As it is not there, it cannot be read either, and all goes on.
     assert.equal(await ask(one, 'query-name'), '{"return": {"name": "web"}}');
     mkdirSync(configs);
     put(join(configs, 'web.toml'), monitor('web', qemu.monitor, `${folder}/web.mux`, `${folder}/new.mux`));
-    await daemon.logged(({ msg }) => msg === 'the folder of the config is there again');
+    await daemon.logged(({ msg }) => msg === 'the config folder exists again');
     await until(() => existsSync(`${folder}/new.mux`));
     put(join(configs, 'web.toml'), monitor('web', qemu.monitor, `${folder}/web.mux`));
     await until(() => !existsSync(`${folder}/new.mux`));
@@ -110,7 +110,8 @@ describe('a folder of configs that is watched', { skip: missing('qemu'), timeout
     const daemon = startDaemon(t, ['--config-dir', configs, '--watch']);
     await daemon.ready();
     const one = await client(`${folder}/web.mux`);
-    const failed = (line: { readonly msg: string }) => line.msg === 'the config cannot be used; all goes on as before';
+    const failed = (line: { readonly msg: string }) =>
+      line.msg === 'cannot use the new config; the old one stays in effect';
 
     put(join(configs, 'other.toml'), '[monitor.other]\nupstream = 7\n');
     assert.match(
@@ -362,7 +363,7 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     for (const to of ['"/nowhere/audit.log"', `["${log}", "transport:no-such-transport"]`]) {
       put(file, audited(`to = ${to}`));
       daemon.kill('SIGHUP');
-      await daemon.logged((line) => line.msg === 'the config cannot be used; all goes on as before');
+      await daemon.logged((line) => line.msg === 'cannot use the new config; the old one stays in effect');
       assert.match(await ask(one, 'query-name'), /"web"/);
     }
     await one.close();

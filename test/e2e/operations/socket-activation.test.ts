@@ -117,7 +117,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
     const daemon = activate(t, [['clients', clients]], ['--upstream', join(folder, 'q'), '--listen', 'fd:backup']);
     const client = await RawClient.soon(clients);
     assert.deepEqual(await daemon.exited, { code: 69, signal: null });
-    assert.match(daemon.errors, /cannot listen on fd:backup: no socket of this name was handed over, only clients;/);
+    assert.match(daemon.errors, /cannot listen on fd:backup: no socket of this name was inherited \(only clients\);/);
     await client.close();
   });
 
@@ -157,7 +157,7 @@ describe('socket activation', { skip: missing('qemu', 'systemd-socket-activate')
     ] as const;
     const daemon = activate(t, sockets, ['--upstream', qemu.monitor, '--listen', 'fd:b']);
     const client = await RawClient.soon(join(folder, 'a'));
-    const line = await daemon.logged(({ msg }) => msg === 'a socket could not be made');
+    const line = await daemon.logged(({ msg }) => msg === 'cannot create a socket');
     assert.match(line.reason ?? '', /0\.0\.0\.0 can be reached from other machines/);
     await client.close();
   });

@@ -94,7 +94,7 @@ describe('a crowd', { skip: missing('qemu', 'openssl') }, () => {
       if (greeting.startsWith('{"QMP"')) served++;
       known.destroy();
     }
-    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    const line = await daemon.logged(({ msg }) => msg === 'refused a connection');
     assert.equal(line['limit'], 'unnegotiated');
   });
 
@@ -109,9 +109,9 @@ describe('a crowd', { skip: missing('qemu', 'openssl') }, () => {
       ca: tlsOptions(folder, false).ca,
     });
     stranger.on('error', () => {});
-    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    const line = await daemon.logged(({ msg }) => msg === 'refused a connection');
     assert.equal(line['limit'], 'refusedByOwner');
-    assert.match(String(line['what']), /^no TLS with 127\.0\.0\.1 port \d+: its certificate is refused/);
+    assert.match(String(line['what']), /^no TLS with 127\.0\.0\.1 port \d+: its certificate was refused/);
     stranger.destroy();
   });
 });

@@ -153,7 +153,7 @@ describe('extension commands', { skip: missing('qemu') }, () => {
     const daemon = startDaemon(context, ['--config', file]);
     const client = await RawClient.negotiated((await daemon.ready())[0] ?? '');
     writeFileSync(file, config(false));
-    assert.match(await asked(client, own('reload')), /this monitor ends before the command is done/);
+    assert.match(await asked(client, own('reload')), /this monitor stopped before the command was done/);
     await client.readToEnd();
     await daemon.ready();
   });

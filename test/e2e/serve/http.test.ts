@@ -85,6 +85,6 @@ describe('HTTP on a TCP listener', { skip: missing('qemu') }, () => {
     const listen = `unix:${join(qemu.folder, 'mux')},http=pass`;
     const daemon = startDaemon(t, ['--upstream', qemu.monitor, '--listen', listen]);
     await daemon.exited;
-    assert.match(daemon.errors, /"http" is for TCP: no web page reaches a unix socket/);
+    assert.match(daemon.errors, /"http" works only on TCP: no web page reaches a unix socket/);
   });
 });

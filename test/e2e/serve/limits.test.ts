@@ -95,7 +95,7 @@ describe('a client of the daemon', { skip: missing('qemu') }, () => {
       (await third.readToEnd()).toString(),
       /^\{"error": .*qmpmux has too many clients on this socket \(limit 2\)/,
     );
-    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    const line = await daemon.logged(({ msg }) => msg === 'refused a connection');
     assert.equal(line['limit'], 'refusedByListener');
     await first?.close();
     for (;;) {
@@ -163,7 +163,7 @@ describe('a daemon with few descriptors', { skip: missing('qemu') }, () => {
     const first = await Promise.all(clients.map((client) => client.readLine()));
     assert.equal(first.filter((line) => line.startsWith('{"QMP"')).length, 8);
     assert.equal(first.filter((line) => line.includes('too many open files, try again later')).length, 12);
-    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    const line = await daemon.logged(({ msg }) => msg === 'refused a connection');
     assert.equal(line['limit'], 'refusedByDescriptors');
     await Promise.all(clients.map((client) => client.close()));
     for (;;) {

@@ -105,7 +105,7 @@ describe('the listeners of qmpmux serve', { skip: missing('qemu', 'socat') }, ()
     const client = await RawClient.negotiated(mux);
     const { ino } = lstatSync(other);
     rmSync(mux);
-    await daemon.logged(({ msg }) => msg === 'the file of a socket was removed; it is made anew');
+    await daemon.logged(({ msg }) => msg === 'the file of a socket was removed; creating it again');
     while (!existsSync(mux)) await new Promise(setImmediate);
     assert.equal(lstatSync(mux).mode & 0o777, 0o660);
     await greets(mux);
@@ -127,7 +127,7 @@ describe('the listeners of qmpmux serve', { skip: missing('qemu', 'socat') }, ()
     await daemon.logged((line) => line.msg === 'waiting for QEMU');
     writeFileSync(join(folder, 'mux'), 'precious');
     await startQemu(t, { monitors: [], extraArgs: ['-qmp', `unix:${join(folder, 'qmp')},server=on,wait=off`] });
-    const line = await daemon.logged((logged) => logged.msg === 'a socket could not be made');
+    const line = await daemon.logged((logged) => logged.msg === 'cannot create a socket');
     assert.match(line.reason ?? '', /a regular file is there/);
     assert.equal(readFileSync(join(folder, 'mux'), 'utf8'), 'precious');
     assert.equal(daemon.output, '');

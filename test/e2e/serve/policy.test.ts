@@ -179,7 +179,7 @@ describe('a listener', { skip: missing('qemu') }, () => {
       all.toString(),
       `{"error": {"class": "GenericError", "desc": "qmpmux refused this connection: uid ${uid}, gid ${gid} is not allowed on this socket"}}\r\n`,
     );
-    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    const line = await daemon.logged(({ msg }) => msg === 'refused a connection');
     assert.equal(line['limit'], 'refusedByOwner');
   });
 });

@@ -48,7 +48,7 @@ describe('a QEMU that says nothing', { skip: missing('qemu') }, () => {
   it('because it is stopped is silent, is asked once, and answers when it goes on', async (context) => {
     const { qemu, daemon, target, audit } = await served(context);
     process.kill(qemu.pid, 'SIGSTOP');
-    await daemon.logged(says('QEMU gives no sign'));
+    await daemon.logged(says('QEMU does not respond'));
     assert.match(await statusOf(target), /, no sign of it for /);
     process.kill(qemu.pid, 'SIGCONT');
     await daemon.logged(says('QEMU answers again'));
@@ -106,10 +106,10 @@ describe('a QEMU that says nothing', { skip: missing('qemu') }, () => {
     }
     const client = await RawClient.negotiated(target);
     await qemu.execute('object-del', { id: 'compat_monitor0' });
-    await daemon.logged(says('QEMU gives no sign'));
+    await daemon.logged(says('QEMU does not respond'));
     await client.write('{"execute":"query-name"}');
     const lost = await daemon.logged(says('lost QEMU'));
-    assert.match(String(lost.reason), /^no sign of QEMU for \d+ s \(probe-timeout\)/);
+    assert.match(String(lost.reason), /^QEMU has not responded for \d+ s \(probe-timeout\)/);
     await client.readToEnd();
     await qemu.execute('object-add', { 'qom-type': 'monitor-qmp', id: 'again', chardev: 'compat_monitor0' });
     await daemon.logged(says('connected to QEMU'));

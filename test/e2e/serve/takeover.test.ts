@@ -154,7 +154,7 @@ describe('qmpmux serve --takeover', { skip: missing('qemu') }, () => {
       await daemon.ready();
       await assertTakenOver(qemu);
       await daemon.stop();
-      assert.ok(daemon.log.some(({ msg }) => msg === 'put the socket of QEMU back'));
+      assert.ok(daemon.log.some(({ msg }) => msg === "moved QEMU's socket back"));
       await assertRestored(qemu, ino);
     });
   }
@@ -165,12 +165,12 @@ describe('qmpmux serve --takeover', { skip: missing('qemu') }, () => {
     await first.ready();
     const second = takeOver(context, qemu);
     assert.equal((await second.exited).code, 69);
-    assert.match(second.errors, /two stand there: qmpmux serve \(pid \d+, [^()]+\) at that path, and qemu-system/);
+    assert.match(second.errors, /two programs listen: qmpmux serve \(pid \d+, [^()]+\) at that path, and qemu-system/);
     const restore = startDaemon(context, ['--upstream', qemu.monitor, '--restore']);
     assert.equal((await restore.exited).code, 69);
     assert.match(
       restore.errors,
-      new RegExp(`qmpmux serve \\(pid ${first.pid}, [^()]+\\) stands there; end that first`),
+      new RegExp(`qmpmux serve \\(pid ${first.pid}, [^()]+\\) listens there; stop it first`),
     );
     await assertTakenOver(qemu);
   });
@@ -191,7 +191,7 @@ describe('qmpmux serve --takeover', { skip: missing('qemu') }, () => {
     await daemon.ready();
     writeFileSync(file, config([mux, taken], true));
     daemon.kill('SIGHUP');
-    await daemon.logged(({ msg }) => msg === 'the config cannot be used; all goes on as before');
+    await daemon.logged(({ msg }) => msg === 'cannot use the new config; the old one stays in effect');
     assert.equal(lstatSync(qemu.monitor).ino, ino);
     assert.ok(!existsSync(`${qemu.monitor}.qemu`));
     assert.equal(await named(mux), '{"return": {"name": "vm"}}');

@@ -65,7 +65,7 @@ describe('the upstream of qmpmux serve', { skip: missing('qemu', 'socat') }, () 
     const lost = await daemon.logged((line) => line.msg.startsWith('lost QEMU'));
     assert.equal(lost.reason, '"socat" exited with status 0');
     const waiting = await daemon.logged((line) => line.msg === 'waiting for QEMU');
-    assert.equal(waiting.reason, '"socat" exited with status 1, before QMP was agreed on');
+    assert.equal(waiting.reason, '"socat" exited with status 1, before the QMP handshake was done');
     const said = daemon.log.filter((line) => line.msg === 'upstream command wrote to stderr');
     assert.match(String(said[0]?.['line']), /socat.*Connection refused/);
     await daemon.stop();
@@ -112,6 +112,6 @@ describe('the upstream of qmpmux serve', { skip: missing('qemu', 'socat') }, () 
     writeFileSync(path, 'precious');
     const { daemon } = share(t, path);
     const line = await daemon.logged((logged) => logged.msg === 'waiting for QEMU');
-    assert.equal(line.reason, 'it is not a socket but a regular file');
+    assert.equal(line.reason, 'it is a regular file, not a socket');
   });
 });

@@ -217,7 +217,7 @@ describe('extension commands', () => {
     world.mux.upstreamClosed('QEMU has ended');
     world.settle();
     const lines = client.take();
-    assert.match(lines[0] ?? '', /"id": 1, "error".*not known whether/);
+    assert.match(lines[0] ?? '', /"id": 1, "error".*may have been executed/);
     assert.equal(JSON.parse(lines[1] ?? '').return.upstream.state, 'lost');
     assert.equal(JSON.parse(lines[1] ?? '').return.upstream.reason, 'QEMU has ended');
     assert.match(lines[2] ?? '', /"id": 3, "error".*not executed/);
@@ -562,7 +562,7 @@ describe('reload', () => {
   it('is an error where there is no config', () => {
     const world = worldWith();
     assert.deepEqual(operator(world).send(message('reload')), [
-      errorLine('qmpmux was started without a config file: there is nothing to be read again'),
+      errorLine('qmpmux was started without a config file: there is nothing to reload'),
     ]);
   });
 
@@ -596,7 +596,7 @@ describe('reload', () => {
     world.mux.drain('the config was changed');
     world.settle();
     const [first, second] = client.take();
-    assert.match(first ?? '', /ends before the command is done, its outcome is in the log: the config was changed/);
+    assert.match(first ?? '', /stopped before the command was done; the log has its outcome: the config was changed/);
     assert.match(second ?? '', /this monitor is ending: the config was changed/);
     assert.equal(world.mux.sessionCount, 0);
   });

@@ -347,7 +347,7 @@ describe('a descriptor is closed when', () => {
     const file = new FakeDescriptor('/x');
     client.writeWith(getfd('x', 1), [file]);
     world.settle();
-    assert.match(client.take().join(), /reaches this QEMU by a way that carries no file descriptors/);
+    assert.match(client.take().join(), /the connection to this QEMU carries no file descriptors/);
     assert.ok(file.isClosed);
     // Without one QEMU says what it says.
     client.send(getfd('x', 2));

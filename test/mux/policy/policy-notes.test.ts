@@ -72,7 +72,7 @@ describe('notes on a policy', () => {
   }
 
   it('say that no rule over names of files is a fence', () => {
-    assert.match(notes(['deny blockdev-add **.filename=/etc/*'], false).join(), /is no fence: links, mounts/);
+    assert.match(notes(['deny blockdev-add **.filename=/etc/*'], false).join(), /does not confine: links, mounts/);
     assert.deepEqual(notes(['allow blockdev-add **.driver=file **.filename=/vm/*'], false), []);
   });
 

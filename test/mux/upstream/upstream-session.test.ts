@@ -385,7 +385,7 @@ describe('the handshake', () => {
     alone.say(GREETING);
     alone.say('{"id": "nonce", "error": null}\r\n');
     const { state } = alone.monitor;
-    assert.equal(state.name === 'lost' && state.reason, 'QEMU refused the handshake: without a word');
+    assert.equal(state.name === 'lost' && state.reason, 'QEMU refused the handshake: without a reason');
   });
 
   it('forgets the words of the QEMU before', () => {

@@ -37,8 +37,8 @@ test('an unfinished quote and an empty command are refused', () => {
   assert.match(problem(`a 'b`), /^2: /);
   assert.match(problem('a "b'), /^2: /);
   assert.match(problem('a \\'), /^2: /);
-  assert.match(problem(''), /^0: no command/);
-  assert.match(problem('   '), /^0: no command/);
+  assert.match(problem(''), /^0: the command is missing/);
+  assert.match(problem('   '), /^0: the command is missing/);
   assert.match(problem(`'' a`), /^0: /);
   assert.match(problem('a\0'), /^1: .*NUL/);
   assert.match(problem("a '\0'"), /NUL/);

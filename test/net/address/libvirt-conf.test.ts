@@ -32,7 +32,7 @@ test('a name of libvirt.conf stands for its URI', (t) => {
   const file = conf(t, EXAMPLE);
   assert.equal(resolve('hail', file), 'qemu+ssh://root@hail.example/system');
   assert.equal(resolve('sleet', file), 'qemu+tls://sleet.example/system?pkipath=/a=b');
-  assert.equal(resolve('rain', file), `problem: "rain" is no libvirt URI, and none of the uri_aliases in ${file}`);
+  assert.equal(resolve('rain', file), `problem: "rain" is neither a libvirt URI nor one of the uri_aliases in ${file}`);
 });
 
 test('without a URI, the one of virsh is meant: of the environment, of libvirt.conf, of the user', (t) => {
@@ -45,9 +45,9 @@ test('without a URI, the one of virsh is meant: of the environment, of libvirt.c
   assert.equal(resolve('qemu:///session', file), 'qemu:///session');
 });
 
-test('a libvirt.conf that is not understood is told with the line, where it is needed', (t) => {
+test('a libvirt.conf that cannot be parsed is told with the line, where it is needed', (t) => {
   const file = conf(t, 'uri_default = "x"\n\n?!\n');
-  assert.equal(resolve('hail', file), `problem: ${file}: line 3 is not understood`);
+  assert.equal(resolve('hail', file), `problem: ${file}: line 3 cannot be parsed`);
   assert.equal(resolve('qemu:///system', file), 'qemu:///system');
   const other = conf(t, 'uri_aliases = ["hail"]\n');
   assert.equal(resolve('hail', other), `problem: ${other}: the alias "hail" is not NAME=URI`);

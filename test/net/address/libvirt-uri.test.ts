@@ -157,19 +157,19 @@ test('nothing of a URI means anything to the shell of the other host', () => {
 });
 
 for (const [uri, problem] of [
-  ['web1', /no libvirt URI/],
+  ['web1', /not a libvirt URI/],
   ['xen:///system', /"xen" is not QEMU's driver/],
   ['qemu:///embed?root=/x', /\/system or \/session/],
-  ['qemu+tcp://me@host/system', /a user is for ssh only/],
-  ['qemu+tls://host:0/system', /the port is 1 to 65535/],
-  ['qemu+tls://ho st/system', /no HOST\[:PORT\]/],
-  ['qemu+tls://host/system?tls_priority=NORMAL', /words of GnuTLS/],
+  ['qemu+tcp://me@host/system', /a user works only with ssh/],
+  ['qemu+tls://host:0/system', /the port must be 1 to 65535/],
+  ['qemu+tls://ho st/system', /not HOST\[:PORT\]/],
+  ['qemu+tls://host/system?tls_priority=NORMAL', /this is for GnuTLS/],
   ['qemu+libssh://host/system?known_hosts_verify=maybe', /normal, auto or ignore/],
   ['qemu+libssh://host/system?known_hosts=/a b', /"known_hosts" is a path of letters/],
   ['qemu+libssh2://host/system?sshauth=agent', /~\/\.ssh\/config/],
   ['qemu+ext:///system', /takes a program, as command=/],
   ['qemu+tls://host/system?name=xen:///system', /"name" is qemu/],
-  ['qemu+carrier-pigeon://host/system', /no libvirt URI/],
+  ['qemu+carrier-pigeon://host/system', /not a libvirt URI/],
   ['qemu+vsock:///system', /transport "vsock" is not supported/],
   ['qemu:///system?sockt=/x', /unknown parameter "sockt" \(known: socket/],
   ['qemu:///system?socket=x', /begins with \//],
@@ -181,8 +181,8 @@ for (const [uri, problem] of [
   ['qemu+tls://host/system?no_verify', /"no_verify" is 0 or 1, not ""/],
   ['qemu+ssh://host/system?no_verify=false', /"no_verify" is 0 or 1, not "false"/],
   ['qemu:///system?mode=fast', /auto, direct or legacy/],
-  ['qemu+ssh://host/session?proxy=netcat', /give its socket/],
-  ['qemu+ssh:///system', /is no \[USER@\]HOST/],
+  ['qemu+ssh://host/session?proxy=netcat', /add socket=/],
+  ['qemu+ssh:///system', /is not \[USER@\]HOST/],
 ] as const) {
   test(`${uri} is refused: ${problem.source}`, () => {
     const parsed = parseLibvirtUri(uri, environment);

@@ -71,8 +71,8 @@ for (const [what, lines, problem] of [
     ['[auth-libvirt-host]', 'credentials=x', '[credentials-x]', 'authname=a'],
     ': [credentials-x] has no line password=…',
   ],
-  ['a line that means nothing', ['# x', '', `password: ${SECRET}`], ': line 3 is no [group], name=value or # comment'],
-  ['a value outside of groups', [`password=${SECRET}`], ': line 1 is no [group], name=value or # comment'],
+  ['a line that means nothing', ['# x', '', `password: ${SECRET}`], ': line 3 is not [group], name=value or # comment'],
+  ['a value outside of groups', [`password=${SECRET}`], ': line 1 is not [group], name=value or # comment'],
 ] as const) {
   test(`a file with ${what} is told as such, without what may be secret`, (t) => {
     const path = file(t, ...lines);

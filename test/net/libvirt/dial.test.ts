@@ -45,7 +45,7 @@ test('a daemon that ends in nonsense right behind its last answer is not taken f
     socket.write(Buffer.concat([reply(call, usualAnswer(call)), Buffer.alloc(28)]));
     return true;
   });
-  assert.equal(await greeting(t, uri), 'what answers there is no libvirt daemon');
+  assert.equal(await greeting(t, uri), 'the peer is not a libvirt daemon');
 });
 
 test('answers that come a byte at a time are put together', async (t) => {
@@ -63,10 +63,7 @@ test('who says more by itself than a daemon would is left', async (t) => {
     flood(socket, event);
     return true;
   });
-  assert.equal(
-    await greeting(t, uri),
-    'what answers there says more by itself than a libvirt daemon does before it is asked to',
-  );
+  assert.equal(await greeting(t, uri), 'the peer is not a libvirt daemon: it sends too much unasked');
 });
 
 test('what is said to be wrong is told as far as a line of a log is read', async (t) => {

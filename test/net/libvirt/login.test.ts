@@ -67,25 +67,25 @@ function challenge(words: string): string {
   return `r=${/r=(.*)$/.exec(words)?.[1] ?? ''}more,s=QSXCR+Q6sek8bf92,i=4096`;
 }
 
-const another = 'this is not the libvirt that the password is for: ';
+const another = 'this libvirt failed to prove that it knows the password: ';
 
 for (const [what, steps, problem] of [
-  ['at once', [() => [null, true]], `${another}it lets us in, but its challenge is not of SCRAM`],
-  ['with its challenge', [(words) => [challenge(words), true]], 'libvirt’s log-in does not end as it should'],
+  ['at once', [() => [null, true]], `${another}it accepted us, but its challenge is not one of SCRAM`],
+  ['with its challenge', [(words) => [challenge(words), true]], 'libvirt’s log-in does not end'],
   [
     'without its proof',
     [(words) => [challenge(words), false], () => [null, true]],
-    `${another}it lets us in, but it does not know the password itself`,
+    `${another}it accepted us, but its proof is wrong`,
   ],
   [
     'with a proof of something else',
     [(words) => [challenge(words), false], () => [`v=${Buffer.alloc(32).toString('base64')}`, true]],
-    `${another}it lets us in, but it does not know the password itself`,
+    `${another}it accepted us, but its proof is wrong`,
   ],
   [
     'with a second challenge',
     [(words) => [challenge(words), false], (words) => [challenge(words), false]],
-    `${another}it does not know the password itself`,
+    `${another}its proof is wrong`,
   ],
 ] as readonly (readonly [string, readonly ((words: string) => Step)[], string])[]) {
   test(`a server that lets us in ${what} is none that we talk to`, async (t) => {
@@ -95,7 +95,7 @@ for (const [what, steps, problem] of [
 }
 
 test('a server that never has enough is left', async (t) => {
-  assert.equal(await outcome(t, 'PLAIN', () => [null, false]), 'libvirt’s log-in does not end as it should');
+  assert.equal(await outcome(t, 'PLAIN', () => [null, false]), 'libvirt’s log-in does not end');
 });
 
 test('the name and the password are told by PLAIN as its RFC has it', async (t) => {

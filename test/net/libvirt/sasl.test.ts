@@ -50,8 +50,8 @@ for (const [what, challenge, problem] of [
   ['without rounds', `r=${SHA1.nonce}x,s=QSXCR+Q6sek8bf92,i=0`, 'it asks for 0 rounds of SCRAM'],
   ['of too few rounds', `r=${SHA1.nonce}x,s=QSXCR+Q6sek8bf92,i=4095`, 'it asks for 4095 rounds of SCRAM'],
   ['of endless rounds', `r=${SHA1.nonce}x,s=QSXCR+Q6sek8bf92,i=999999999`, 'it asks for 999999999 rounds of SCRAM'],
-  ['of nothing', '', 'its challenge is not of SCRAM'],
-  ['of something else', 'm=x,r=a,s=QSXCR+Q6sek8bf92,i=1', 'its challenge is not of SCRAM'],
+  ['of nothing', '', 'its challenge is not one of SCRAM'],
+  ['of something else', 'm=x,r=a,s=QSXCR+Q6sek8bf92,i=1', 'its challenge is not one of SCRAM'],
 ] as const) {
   test(`a challenge ${what} is not answered`, async () => {
     assert.equal(await tell(exchange(SHA1), challenge), `problem: ${problem}`);
@@ -59,9 +59,9 @@ for (const [what, challenge, problem] of [
 }
 
 for (const [what, proof, problem] of [
-  ['a wrong proof', 'v=AAAApqV8S7suAoZWja4dJRkFsKQ=', 'it does not know the password itself'],
-  ['a short proof', 'v=rmF9', 'it does not know the password itself'],
-  ['no proof', '', 'it does not know the password itself'],
+  ['a wrong proof', 'v=AAAApqV8S7suAoZWja4dJRkFsKQ=', 'its proof is wrong'],
+  ['a short proof', 'v=rmF9', 'its proof is wrong'],
+  ['no proof', '', 'its proof is wrong'],
   ['an error', 'e=invalid-proof', 'invalid-proof'],
 ] as const) {
   test(`a server with ${what} is not believed`, async () => {
@@ -80,16 +80,16 @@ test('the best mechanism is taken, and a password is told only to whom it is saf
   const all = ['PLAIN', 'GSSAPI', 'SCRAM-SHA-1', 'SCRAM-SHA-256'];
   assert.equal(name(all, 'unverified', null), 'SCRAM-SHA-256');
   assert.equal(name(all, 'private', 'PLAIN'), 'PLAIN');
-  assert.match(name(all, 'unverified', 'PLAIN'), /^PLAIN would tell the password to whoever is there: /);
-  assert.match(name(['PLAIN'], 'unverified', null), /^PLAIN would tell the password to whoever is there: /);
+  assert.match(name(all, 'unverified', 'PLAIN'), /^PLAIN would reveal the password to an unverified server: /);
+  assert.match(name(['PLAIN'], 'unverified', null), /^PLAIN would reveal the password to an unverified server: /);
   assert.equal(name(['PLAIN'], 'private', null), 'PLAIN');
-  assert.equal(name(all, 'private', 'SCRAM-SHA-512'), `it does not offer SCRAM-SHA-512, but ${all.join(', ')}`);
+  assert.equal(name(all, 'private', 'SCRAM-SHA-512'), `it does not offer SCRAM-SHA-512, only ${all.join(', ')}`);
   assert.match(
     name(['GSSAPI', 'DIGEST-MD5'], 'private', null),
     /^it offers GSSAPI, DIGEST-MD5, and qmpmux knows SCRAM-/,
   );
   for (const wanted of [null, 'PLAIN', 'SCRAM-SHA-1']) {
-    assert.match(name(all, 'clear', wanted), /^[\w-]+ does not encrypt what comes behind it$/);
+    assert.match(name(all, 'clear', wanted), /^[\w-]+ does not encrypt the connection$/);
   }
   assert.match(name([], 'private', null), /^it offers nothing, /);
 });

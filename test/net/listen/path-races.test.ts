@@ -153,7 +153,7 @@ describe('as root, a socket', { skip: !isRoot && 'needs root' }, () => {
       0o755,
       OTHER,
       0,
-      /: the folder \S+ is that of uid 12345, and qmpmux runs as root: .* shared-folder=on/,
+      /: the folder \S+ belongs to uid 12345, and qmpmux runs as root: .* shared-folder=on/,
     ],
     [
       'that a group may write to',
@@ -162,7 +162,7 @@ describe('as root, a socket', { skip: !isRoot && 'needs root' }, () => {
       OTHER,
       /: group 12345 can write to the folder \S+ \(mode 0775\), and qmpmux runs as root/,
     ],
-    ['of another user, with the sticky bit', 0o1777, OTHER, 0, /is that of uid 12345/],
+    ['of another user, with the sticky bit', 0o1777, OTHER, 0, /belongs to uid 12345/],
     ['that anyone may write to', 0o757, 0, 0, /anyone can write to the folder/],
   ];
   for (const [what, mode, uid, gid, why] of refused) {
@@ -180,9 +180,9 @@ describe('as root, a socket', { skip: !isRoot && 'needs root' }, () => {
     const folder = shared(t, 0o755, OTHER, 0);
     const safe = scratch(t);
     symlinkSync(safe, join(folder, 'link'));
-    await assert.rejects(newListener(join(folder, 'link', 's')).open(), /is that of uid 12345/);
+    await assert.rejects(newListener(join(folder, 'link', 's')).open(), /belongs to uid 12345/);
     symlinkSync(join(folder, 'link'), join(safe, 'first'));
-    await assert.rejects(newListener(join(safe, 'first', 's')).open(), /is that of uid 12345/);
+    await assert.rejects(newListener(join(safe, 'first', 's')).open(), /belongs to uid 12345/);
   });
 
   test('is made there with shared-folder=on, and in a folder of root’s group, or one that is sticky', async (t) => {
@@ -205,7 +205,7 @@ describe('as root, a socket', { skip: !isRoot && 'needs root' }, () => {
     // Nothing can be said before there is a QEMU; it is asked again when there is.
     await newListener(join(folder, 'q'), aside).check();
     makeDeadSocket(aside);
-    await assert.rejects(newListener(join(folder, 'q'), aside).open(), /is that of uid 12345/);
+    await assert.rejects(newListener(join(folder, 'q'), aside).open(), /belongs to uid 12345/);
     chownSync(aside, OTHER, OTHER);
     const listener = newListener(join(folder, 'q'), aside);
     assert.equal(await listener.open(), true);
@@ -238,7 +238,7 @@ describe('a socket whose place aside would be too long', () => {
       const server = createServer();
       await new Promise<void>((resolve) => server.listen(path, resolve));
       t.after(() => server.close());
-      await assert.rejects(new Takeover(path).prepare(), new RegExp(`is ${excess} than the path of a socket may be`));
+      await assert.rejects(new Takeover(path).prepare(), new RegExp(`${excess} than a socket's path may be`));
       assert.ok(lstatSync(path).isSocket());
       assert.equal(lstatSync(`${path}.qemu`, { throwIfNoEntry: false }), undefined);
     }
@@ -261,7 +261,7 @@ describe('a socket whose place aside would be too long', () => {
     t.after(() => server.close());
     const { ino } = lstatSync(path);
     renameSync(path, `${path}.qemu`);
-    await assert.rejects(new Takeover(path).prepare(), /put back what an earlier version has moved there: --restore/);
+    await assert.rejects(new Takeover(path).prepare(), /move back what an earlier version left there with --restore/);
     assert.equal(await new Takeover(path).restore(), true);
     assert.equal(lstatSync(path).ino, ino);
     assert.equal(lstatSync(`${path}.qemu`, { throwIfNoEntry: false }), undefined);

@@ -36,11 +36,11 @@ describe('a socket that was handed over', () => {
   });
 
   it('that is not there, or no socket, is refused', (context) => {
-    assert.throws(() => copyInherited('nameless'), /no socket of this name was handed over/);
-    assert.throws(() => copyInherited('999'), /no such descriptor was handed over/);
+    assert.throws(() => copyInherited('nameless'), /no socket of this name was inherited/);
+    assert.throws(() => copyInherited('999'), /no such descriptor was inherited/);
     const file = openSync('/dev/null', 'r');
     context.after(() => closeSync(file));
-    assert.throws(() => copyInherited(String(file)), /it is no socket/);
+    assert.throws(() => copyInherited(String(file)), /it is not a socket/);
   });
 
   it('is listened on, left without being closed, and listened on again: nobody is refused meanwhile', async (context) => {

@@ -52,7 +52,7 @@ describe('before each attempt to dial', () => {
       if (outcome === 'refuse') {
         await assert.rejects(
           takeover.prepare(),
-          /two stand there: takeover\.test\.js \(pid \d+, [^()]+\) at that path, and takeover\.test\.js .* end one of them/,
+          /two programs listen: takeover\.test\.js \(pid \d+, [^()]+\) at that path, and takeover\.test\.js .* stop one of them/,
         );
       } else {
         const prepared = await takeover.prepare();
@@ -89,7 +89,7 @@ describe('putting QEMU’s socket back', () => {
     it(`${aside} aside and ${path} at the path: ${outcome}`, async (context) => {
       const takeover = await make(context, aside, path);
       const [asideBefore, pathBefore] = [inode(takeover.aside), inode(takeover.path)];
-      if (outcome === 'refuse') await assert.rejects(takeover.restore(), /stands there; end that first/);
+      if (outcome === 'refuse') await assert.rejects(takeover.restore(), /listens there; stop it first/);
       else assert.equal(await takeover.restore(), outcome === 'back');
       if (outcome === 'back') assert.deepEqual([inode(takeover.aside), inode(takeover.path)], [null, asideBefore]);
       else if (outcome === 'clear') assert.deepEqual([inode(takeover.aside), inode(takeover.path)], [null, pathBefore]);

@@ -77,7 +77,7 @@ describe('a line held against the schema', () => {
       'type cannot be "bock-dirty-bitmap-add"; did you mean "block-dirty-bitmap-add"?',
     ]);
     assert.equal(readChecked(reader, 'block-dirty-bitmap-add node=d name=b').kind, 'action');
-    assert.match(problems(')', reader)[0] ?? '', /^nothing of the transaction was sent/);
+    assert.match(problems(')', reader)[0] ?? '', /^the transaction was not sent/);
   });
 
   it('without a schema is taken as it is', () => {

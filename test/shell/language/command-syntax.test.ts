@@ -145,7 +145,7 @@ describe('a command line', () => {
     assert.equal(args('a =1'), 'there is no name in "=1" before a dot or the =');
     assert.equal(args('a b..c=1'), 'there is no name in "b..c=1" before a dot or the =');
     assert.equal(args('a b=1 b=2'), '"b" is set twice');
-    assert.equal(args('a b=1 b.c=2'), '"b" has a value, and members too');
+    assert.equal(args('a b=1 b.c=2'), '"b" has both a value and members');
     assert.equal(args('a b.c.d=1 b.c=2'), '"b.c" has members, and a value too');
   });
 
@@ -278,7 +278,7 @@ describe('a transaction', () => {
     reader.readLine('transaction( a b=1');
     assert.equal(reader.readLine('c d').kind, 'malformed');
     assert.ok(reader.inTransaction);
-    assert.match(complaint(')', reader), /^nothing of the transaction was sent/);
+    assert.match(complaint(')', reader), /^the transaction was not sent/);
     assert.ok(!reader.inTransaction);
   });
 
@@ -330,7 +330,7 @@ describe('with a schema, a word', () => {
     });
     assert.match(
       complaint("blockdev-add driver=qcow2 file={'driver':nbd}"),
-      /^file: nbd is no value: put text in quotes, at "nbd\}"/,
+      /^file: nbd is not a value: put text in quotes, at "nbd\}"/,
     );
     assert.match(complaint('send-key keys=[{]'), /^keys: the name of a member, in quotes, is missing/);
   });
@@ -367,11 +367,11 @@ describe('a literal', () => {
       ['{"a" 1}', 5, /a colon is missing/],
       ['{a: 1}', 1, /the name of a member, in quotes/],
       ['{"a": 1', 7, /a comma or \} is missing/],
-      ['[yes]', 1, /yes is no value/],
+      ['[yes]', 1, /yes is not a value/],
       ['"x', 0, /closing quote/],
       ['[1] 2', 4, /something follows/],
       ['[1e999]', 1, /too large/],
-      ['"\\U00110000"', 1, /no character/],
+      ['"\\U00110000"', 1, /not a character/],
       ['[-]', 1, /a value is missing/],
       ['['.repeat(2000), 1025, /too deeply/],
     ] as const) {

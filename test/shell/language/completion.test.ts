@@ -143,6 +143,6 @@ describe('a fault in words', () => {
       'keys[0].data cannot be "ctlr"; did you mean "ctrl"?',
       'keys[1] must be an object',
     ]);
-    assert.deepEqual(faults('blockdev-add driver=qcow2 file=[1]'), ['file is of a wrong type']);
+    assert.deepEqual(faults('blockdev-add driver=qcow2 file=[1]'), ['file is of the wrong type']);
   });
 });

@@ -66,7 +66,7 @@ export class OwnCommands {
     if (error.class !== 'CommandNotFound') return error;
     const { text } = this.target;
     return new NotThereError(
-      `${text} does not offer qmpmux's own commands: it is QEMU itself, or a socket without extensions=on;  ` +
+      `${text} does not offer qmpmux's own commands: it is QEMU itself, or a socket without extensions=on; ` +
         'add one to qmpmux serve: --listen unix:/PATH,extensions=on',
     );
   }

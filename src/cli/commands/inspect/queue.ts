@@ -13,7 +13,7 @@ export const queue = subcommand({
     ['$0 queue /run/vm.ctl --json | jq \'.["waiting-count"]\'', 'how many wait'],
   ],
   notes: [
-    'STATE: running (QEMU executes it and all others wait for it), sent (QEMU has it too), waiting (in qmpmux). AGE counts from when the client sent it.  ' +
+    'STATE: running (QEMU executes it and all others wait for it), sent (QEMU has it too), waiting (in qmpmux). AGE counts from when the client sent it. ' +
       'Arguments are not shown, because they may hold secrets.',
     OWN_COMMANDS_NOTE,
     'Exit codes: 0, 1 qmpmux refused it, 64 wrong command line, 69 no answer.',

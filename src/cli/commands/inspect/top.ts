@@ -30,7 +30,7 @@ export const top = subcommand({
     ['$0 top /run/vm.ctl --count 1', 'one report, over a second'],
   ],
   notes: [
-    'On a terminal it takes the whole screen: q or Ctrl-C quits, the space bar refreshes at once, h explains keys and columns. If qmpmux goes away, top waits for it to come back.  ' +
+    'On a terminal it takes the whole screen: q or Ctrl-C quits, the space bar refreshes at once, h explains keys and columns. If qmpmux goes away, top waits for it to come back. ' +
       'Without a terminal, it prints one report after another.',
     'Clients that have waited for a second or more come first, then those that send the most. LATENCY is the mean time from a command to its answer, ' +
       'since the last refresh; * marks top itself. Medians are estimates.',
