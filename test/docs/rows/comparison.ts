@@ -51,7 +51,7 @@ export const COMPARISON_TESTS: Readonly<Record<string, readonly [file: string, n
   'what is on the wire': ['e2e/cli/shell.test.ts', '-v shows the wire'],
   'save a result': ['e2e/cli/shell.test.ts', 'saves the last result to a file'],
   'give up waiting': ['e2e/cli/shell.test.ts', 'Ctrl-C cancels a line, and the waiting for an answer'],
-  'when QEMU is started anew': [
+  'when QEMU is restarted': [
     'e2e/cli/shell.test.ts',
     'says when the server is gone with QEMU, and goes on with the next QEMU at the same place',
   ],

@@ -18,7 +18,7 @@ export const HOSTILE_INPUT_TESTS: Readonly<Record<string, readonly string[]>> = 
     'that has too many arguments, or too long ones, is taken apart no further',
   ],
   'our own commands': ['are kept for a moment where the crowd is large, and new otherwise'],
-  "QEMU's messages, cut and told apart": ['by ${what} costs no more than in proportion'],
+  "QEMU's messages, cut and classified": ['by ${what} costs no more than in proportion'],
   "QEMU's greeting, and the answers to our handshake": [
     'greets with more than 64 KiB is no QMP server, and answers to the handshake of more than 4 MiB are nobody’s',
   ],
