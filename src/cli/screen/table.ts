@@ -1,5 +1,4 @@
-/** Tables on a terminal, or for a pipe: columns two blanks apart, no lines; by cli-table3. */
-import CliTable from 'cli-table3';
+/** Tables on a terminal, or for a pipe: columns two blanks apart, no lines. */
 import stringWidth from 'string-width';
 import { type Colour, colourOf } from './colour.js';
 
@@ -17,48 +16,44 @@ export interface TableOptions {
   readonly colour: Colour;
 }
 
-const GAP = 2;
+const GAP = '  ';
 /** No column is cut below this. */
 const NARROWEST = 8;
 
-const NO_LINES = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: ' '.repeat(GAP),
-};
-
-/** @returns the table's lines, the first with the heads. Cells may be coloured; nothing in them may steer the terminal: see `printable`. */
+/** @returns the table's lines, the first with the heads. Cells may be coloured where their column may not shrink; nothing in them may steer the terminal: see `printable`. */
 export function tableLines(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
   { width, colour }: TableOptions,
 ): string[] {
-  const table = new CliTable({
-    chars: NO_LINES,
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-    colAligns: columns.map(({ isNumber }) => (isNumber === true ? 'right' : 'left')),
-    colWidths: widthsOf(columns, rows, width),
-  });
-  table.push(
-    columns.map(({ head }) => (head === '' ? '' : colour('bold', head))),
-    ...rows.map((row) => [...row]),
-  );
-  return table
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd());
+  const widths = widthsOf(columns, rows, width);
+  const line = (cells: readonly string[], paint: (text: string) => string): string => {
+    const padded = columns.map(({ isNumber }, at) => {
+      const room = widths[at] ?? 0;
+      const text = cutTo(cells[at] ?? '', room);
+      const blank = ' '.repeat(room - stringWidth(text));
+      return isNumber === true ? blank + paint(text) : paint(text) + blank;
+    });
+    return padded.join(GAP).trimEnd();
+  };
+  const heads = columns.map(({ head }) => head);
+  return [
+    line(heads, (head) => (head === '' ? '' : colour('bold', head))),
+    ...rows.map((row) => line(row, (text) => text)),
+  ];
+}
+
+/** @returns as much of a text without colours as fits into so many columns of a terminal; coloured text that fits stays as it is */
+export function cutTo(text: string, columns: number): string {
+  if (stringWidth(text) <= columns) return text;
+  let width = 1;
+  let end = 0;
+  for (const character of text) {
+    width += stringWidth(character);
+    if (width > columns) break;
+    end += character.length;
+  }
+  return `${text.slice(0, end)}…`;
 }
 
 function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])[], width: number | null): number[] {
@@ -66,7 +61,7 @@ function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])
     Math.max(1, ...[head, ...rows.map((row) => row[at] ?? '')].map((cell) => stringWidth(cell))),
   );
   if (width === null) return widths;
-  let excess = widths.reduce((sum, each) => sum + each, GAP * (widths.length - 1)) - width;
+  let excess = widths.reduce((sum, each) => sum + each, GAP.length * (widths.length - 1)) - width;
   for (let at = columns.length - 1; at >= 0 && excess > 0; at--) {
     if (columns[at]?.mayShrink !== true) continue;
     const present = widths[at] ?? 0;

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { compare, type Sample } from '../../../dist/cli/commands/inspect/top-sample.js';
-import { cutTo, helpLines, rowsAboveKeys, topLines, withKeys } from '../../../dist/cli/commands/inspect/top-screen.js';
+import { helpLines, rowsAboveKeys, topLines, withKeys } from '../../../dist/cli/commands/inspect/top-screen.js';
 import { type Colour, plain } from '../../../dist/cli/screen/colour.js';
 import { Report } from '../../../dist/cli/screen/json-view.js';
+import { cutTo } from '../../../dist/cli/screen/table.js';
 
 interface Client {
   readonly id: number;

@@ -56,6 +56,9 @@ describe('a table', () => {
       colour: bold,
     });
     assert.deepEqual(lines, ['\x1b[1mA\x1b[22m    \x1b[1mB\x1b[22m', '\x1b[1mxyz\x1b[22m  q']);
+    // A head that is cut keeps its colour's end.
+    const [head] = tableLines([{ head: 'OLDEST COMMAND', mayShrink: true }], [['x']], { width: 8, colour: bold });
+    assert.equal(head, '\x1b[1mOLDEST …\x1b[22m');
   });
 
   it('shows nothing that a terminal would act on', () => {

@@ -1,8 +1,7 @@
 /** What `qmpmux top` shows of a frame: lines for a terminal of some size, or for a pipe. */
-import stringWidth from 'string-width';
 import { type Colour, plain } from '../../screen/colour.js';
 import { showBytes, showCount, showRate, showSize, showTime } from '../../screen/quantities.js';
-import { type Column, tableLines } from '../../screen/table.js';
+import { type Column, cutTo, tableLines } from '../../screen/table.js';
 import { clientNumber, peerText } from './client-table.js';
 import { LONG, upstreamText } from './status-report.js';
 import type { ClientLine, Frame } from './top-sample.js';
@@ -98,19 +97,6 @@ function styled(line: string, shown: ClientLine | undefined, colour: Colour): st
   if (shown === undefined) return line;
   if ((shown.oldest?.at('age').number ?? 0) >= LONG) return colour('yellow', line);
   return shown.client.at('self').isTrue ? colour('dim', line) : line;
-}
-
-/** @returns as much of a text without colours as fits into so many columns. */
-export function cutTo(text: string, columns: number): string {
-  if (stringWidth(text) <= columns) return text;
-  let width = 1;
-  let end = 0;
-  for (const character of text) {
-    width += stringWidth(character);
-    if (width > columns) break;
-    end += character.length;
-  }
-  return `${text.slice(0, end)}…`;
 }
 
 const KEYS = 'q quit   space refresh now   h help';

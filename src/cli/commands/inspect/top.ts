@@ -8,9 +8,10 @@ import { whenReaderLeaves } from '../../framework/output.js';
 import { subcommand, UsageError } from '../../framework/subcommand.js';
 import { colourOf, plain } from '../../screen/colour.js';
 import { FullScreen } from '../../screen/full-screen.js';
+import { cutTo } from '../../screen/table.js';
 import { OWN_COMMANDS_NOTE, type OwnCommands, onlyTarget, withOwnCommands } from './extension-client.js';
 import { compare, type Frame, type Sample, takeSample } from './top-sample.js';
-import { cutTo, helpLines, rowsAboveKeys, topLines, withKeys } from './top-screen.js';
+import { helpLines, rowsAboveKeys, topLines, withKeys } from './top-screen.js';
 
 /** More often than this would measure qmpmux answering, in milliseconds. */
 const SHORTEST = 100;
