@@ -1,5 +1,7 @@
 /**
- * The command line: finds the subcommand, loads it and nothing else, and turns what goes wrong into one line and an exit code.
+ * The program behind the command line: it finds the subcommand, loads it and nothing else, and turns an error into one line and an exit code.
+ * This room owns the list of subcommands (subcommands.ts) and the start of the process: the bundle, and V8's cache of it. Rooms below never
+ * import from here.
  */
 import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { isatty } from 'node:tty';

@@ -1,4 +1,8 @@
-/** Texts of others on their way to a person: safe where a terminal shows them, as they are where a program reads them. */
+/**
+ * Texts of others on their way to a person: safe where a terminal shows them, unchanged where a program reads them.
+ * This room owns what a person sees: tables, colours, quantities, JSON laid out, replies of QEMU, and the whole screen of `top`. It trusts no
+ * text from a server: whatever it shows on a terminal goes through `printable` first.
+ */
 import type { WriteStream } from 'node:tty';
 import { printable, printableLines } from '../../shared/printable.js';
 

@@ -1,4 +1,8 @@
-/** What the subcommands of `qmpmux audit` share: which files, which records, and how far the reading has come. */
+/**
+ * What the subcommands of `qmpmux audit` share: which files, which records, and how far the reading has come.
+ * This room owns the reading subcommands; src/audit/read has the records' meaning. A log is input from others: clients have chosen names and
+ * arguments in it, and somebody may have changed it.
+ */
 import { spawnSync } from 'node:child_process';
 import { fstatSync } from 'node:fs';
 import type { Options } from 'yargs';

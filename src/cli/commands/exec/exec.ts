@@ -1,4 +1,8 @@
-/** `qmpmux exec`: commands to a QMP server, and what it answers, byte for byte unless asked otherwise. */
+/**
+ * `qmpmux exec`: commands to a QMP server, and what it answers, byte for byte unless asked otherwise.
+ * This room owns how words and lines become commands (syntax.ts, in the language of src/shell) and the stream of `exec -`: many commands, a
+ * bounded number under way, answers in the order of the commands.
+ */
 import type { QmpClient } from '../../../client/qmp-client.js';
 import { isJsonArray, isJsonObject } from '../../../qmp/json/value.js';
 import { suggestion } from '../../../shared/spelling.js';

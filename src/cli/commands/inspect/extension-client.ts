@@ -1,4 +1,8 @@
-/** qmpmux's own commands, asked of a qmpmux; and what to say where they are not there. */
+/**
+ * qmpmux's own commands, sent to a qmpmux; and the error where a socket does not have them.
+ * This room owns the subcommands that look at a running qmpmux, or disconnect its clients: `status`, `clients`, `queue`, `top`, `kill`. A report
+ * may come from another version of qmpmux, so a member that is missing is no error (json-view.ts).
+ */
 import { QmpError } from '../../../client/errors.js';
 import { readError } from '../../../client/messages.js';
 import type { QmpClient } from '../../../client/qmp-client.js';
