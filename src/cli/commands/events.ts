@@ -45,18 +45,16 @@ export const events = subcommand({
     event: {
       type: 'string',
       array: true,
-      requiresArg: true,
       describe: 'only events of this name; may be repeated; * and ? are wildcards: BLOCK_JOB_*',
     },
     loop: {
       type: 'boolean',
       describe: 'keep printing until Ctrl-C or --timeout, instead of exiting after the first event',
     },
-    count: { type: 'string', requiresArg: true, describe: 'exit after N events' },
-    timeout: { type: 'string', requiresArg: true, describe: 'exit after this time, such as 60s' },
+    count: { type: 'string', describe: 'exit after N events' },
+    timeout: { type: 'string', describe: 'exit after this time, such as 60s' },
     since: {
       type: 'string',
-      requiresArg: true,
       describe:
         'print the events after this number (0: all that are kept), mark gaps, and exit unless --loop or --count is given; ' +
         'needs a qmpmux socket with extensions=on',

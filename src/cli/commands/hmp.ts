@@ -14,12 +14,10 @@ export const hmp = subcommand({
   options: {
     cpu: {
       type: 'string',
-      requiresArg: true,
       describe: 'the CPU for commands such as info registers (default 0)',
     },
     timeout: {
       type: 'string',
-      requiresArg: true,
       describe: 'give up after this time, such as 5s; QEMU still finishes a command it has started (default: never)',
     },
   },

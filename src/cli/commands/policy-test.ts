@@ -22,7 +22,6 @@ export const policyTest = subcommand({
   options: {
     policy: {
       type: 'string',
-      requiresArg: true,
       describe: 'the policy to test, if the config file has more than one',
     },
     hmp: { type: 'boolean', describe: 'COMMAND is a line of the human monitor' },

@@ -16,7 +16,7 @@ export const shell = subcommand({
       alias: 'N',
       describe: 'expect no greeting and do not negotiate: for qemu-ga, or to type qmp_capabilities by hand',
     },
-    logfile: { type: 'string', alias: 'l', requiresArg: true, describe: 'append every message to this file' },
+    logfile: { type: 'string', alias: 'l', describe: 'append every message to this file' },
   },
   examples: [
     ['$0 shell /run/vm.mux', 'Tab completes commands, arguments, values, and names in the VM'],

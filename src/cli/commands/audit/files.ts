@@ -19,32 +19,27 @@ import { UsageError } from '../../framework/subcommand.js';
 export const FILTERS = {
   monitor: {
     type: 'string',
-    requiresArg: true,
     describe: "only this VM, by its monitor's name; * and ? are wildcards",
   },
   client: {
     type: 'string',
-    requiresArg: true,
     describe: "only this client: a number (5), a number with its VM (web1#5), or a program's name",
   },
-  uid: { type: 'string', requiresArg: true, describe: 'only clients of this user, by name or number' },
+  uid: { type: 'string', describe: 'only clients of this user, by name or number' },
   command: {
     type: 'string',
-    requiresArg: true,
     describe: 'only this QMP command, verb of the human monitor, or action of a transaction; * and ? are wildcards',
   },
   match: {
     type: 'string',
-    requiresArg: true,
     describe: 'only records with this text in the command, answer or other members',
   },
   since: {
     type: 'string',
-    requiresArg: true,
     describe:
       'only from this time on (local time): 2026-01-31T23:59, 14:00 for the latest one, "yesterday 14:00", "Tuesday 14:00", or 5m, 2h, 1d, 1w ago',
   },
-  until: { type: 'string', requiresArg: true, describe: 'only up to this time; 14:00 is the first one after --since' },
+  until: { type: 'string', describe: 'only up to this time; 14:00 is the first one after --since' },
   utc: { type: 'boolean', describe: 'read and show times as UTC' },
   'read-all': {
     type: 'boolean',

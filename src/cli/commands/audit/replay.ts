@@ -23,12 +23,10 @@ export const auditReplay = subcommand({
     ...FILTERS,
     to: {
       type: 'string',
-      requiresArg: true,
       describe: 'the QMP monitor of the test VM: /path, unix:/path, tcp:HOST:PORT',
     },
     speed: {
       type: 'string',
-      requiresArg: true,
       default: 'full',
       describe:
         'full: as fast as the VM answers (default); recorded: at the recorded pace; a number N: N times as fast',
@@ -36,7 +34,6 @@ export const auditReplay = subcommand({
     ignore: {
       type: 'string',
       array: true,
-      requiresArg: true,
       describe: 'ignore this member of answers, such as return.*.timestamp; may be repeated',
     },
     json: { type: 'boolean', describe: 'print differences and the result as JSON, one object per line' },

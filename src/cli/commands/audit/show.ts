@@ -36,10 +36,9 @@ export const auditShow = subcommand({
     kind: {
       type: 'string',
       array: true,
-      requiresArg: true,
       describe: `only records of this kind; may be repeated: ${KINDS.join(', ')}`,
     },
-    slow: { type: 'number', requiresArg: true, describe: 'only commands that took at least this many milliseconds' },
+    slow: { type: 'number', describe: 'only commands that took at least this many milliseconds' },
     errors: {
       type: 'boolean',
       describe: 'only failures: errors, denials, malformed input, commands without an answer',

@@ -20,7 +20,6 @@ export const auditStats = subcommand({
     ...FILTERS,
     rows: {
       type: 'number',
-      requiresArg: true,
       default: DEFAULT_ROWS,
       describe: `show this many rows of each table (default ${DEFAULT_ROWS}; 0: all)`,
     },

@@ -32,10 +32,9 @@ export const auditVerify = subcommand({
   options: {
     head: {
       type: 'string',
-      requiresArg: true,
       describe: 'check that the log still has the record of this saved head: SEQ:HASH, or a file that holds one',
     },
-    'save-head': { type: 'string', requiresArg: true, describe: 'write the head to this file; keep it elsewhere' },
+    'save-head': { type: 'string', describe: 'write the head to this file; keep it elsewhere' },
     quiet: { type: 'boolean', alias: 'q', describe: 'print nothing and only set the exit code' },
     json: { type: 'boolean', describe: 'print findings and the result as JSON, one object per line' },
   },

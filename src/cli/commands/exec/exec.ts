@@ -32,7 +32,6 @@ export const exec = subcommand({
     'return-value': { type: 'boolean', describe: 'print only the value of "return"' },
     fields: {
       type: 'string',
-      requiresArg: true,
       describe:
         'print only these members of "return", such as device,inserted.file: one line per list item, fields separated by tabs',
     },
@@ -40,7 +39,6 @@ export const exec = subcommand({
     oob: { type: 'boolean', describe: 'execute out-of-band, ahead of commands that QEMU is busy with' },
     timeout: {
       type: 'string',
-      requiresArg: true,
       describe: 'give up after this time, such as 5s; QEMU still finishes a command it has started (default: never)',
     },
   },

@@ -27,7 +27,6 @@ export const JSON_OPTION = {
 
 export const TIMEOUT_OPTION = {
   type: 'string',
-  requiresArg: true,
   describe: 'give up after this time, such as 5s (default: never)',
 } as const;
 

@@ -27,13 +27,11 @@ export const status = subcommand({
     check: { type: 'boolean', describe: 'report the health in one line, as a plugin of Nagios or Icinga' },
     warning: {
       type: 'string',
-      requiresArg: true,
       describe: 'with --check: warning threshold for a command without an answer (default 10s)',
     },
-    critical: { type: 'string', requiresArg: true, describe: 'with --check: critical threshold (default 60s)' },
+    critical: { type: 'string', describe: 'with --check: critical threshold (default 60s)' },
     timeout: {
       type: 'string',
-      requiresArg: true,
       describe: `give up after this time, such as 5s (default: never; with --check ${CHECK_TIMEOUT}s)`,
     },
   },

@@ -22,8 +22,8 @@ export const top = subcommand({
   usage: 'top [OPTIONS] [ADDRESS]',
   operands: 'words',
   options: {
-    interval: { type: 'string', requiresArg: true, describe: 'refresh this often (default 1s)' },
-    count: { type: 'string', requiresArg: true, describe: 'exit after N refreshes' },
+    interval: { type: 'string', describe: 'refresh this often (default 1s)' },
+    count: { type: 'string', describe: 'exit after N refreshes' },
   },
   examples: [
     ['$0 top /run/vm.ctl', 'watch; q quits'],
