@@ -98,7 +98,8 @@ describe('the README', { skip: missing('qemu', 'bash', 'nc', 'socat', 'timeout')
     child.stdout?.setEncoding('utf8').on('data', (part: string) => {
       output += part;
     });
-    child.stdin?.write(input);
+    // A line that reads nothing may be over by now.
+    if (input !== '') child.stdin?.write(input);
     let isOver = false;
     child.once('close', () => {
       isOver = true;
