@@ -288,7 +288,6 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     this.#write(`${formatJson(message)}\n`);
     const answer = await this.#inFlight.wait(id, name, signal);
     // The type parameter is the caller's claim about the command, as documented.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     return returned(answer, name) as T;
   }
 

@@ -293,7 +293,8 @@ export class Daemon {
         'cannot stop a monitor after an internal error',
       );
     });
-    this.#beginAgain(service, pause, ended);
+    // It reports its failures itself.
+    void this.#beginAgain(service, pause, ended);
   }
 
   async #beginAgain(broken: MonitorService, pause: number, ended: Promise<void>): Promise<void> {

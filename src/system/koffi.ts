@@ -9,6 +9,5 @@ export type Koffi = typeof import('koffi');
 /** @throws Error where there is none for this machine */
 export function loadKoffi(): Koffi {
   // Typed by the module itself.
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return createRequire(import.meta.url)('koffi') as Koffi;
 }

@@ -199,8 +199,8 @@ describe('a fault of ours in one monitor', () => {
       t.after(() => good.close());
       const mend = break_();
       try {
-        if (how === 'leave') bad.close();
-        else if (how === 'connect') (await RawClient.connect(badPlace)).close();
+        if (how === 'leave') await bad.close();
+        else if (how === 'connect') await (await RawClient.connect(badPlace)).close();
         else await bad.write(how === '' ? '{"execute":"query-status"}' : how);
         if (how !== 'leave') await bad.readToEnd();
         await pair.faulted(1);

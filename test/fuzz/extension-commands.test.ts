@@ -141,7 +141,7 @@ it('extension commands among others are answered once and in order', () => {
               return { catch: () => undefined };
             },
           };
-          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only its `then` is used, and the `catch` of that
+          // Only its `then` is used, and the `catch` of that
           return promise as unknown as Promise<readonly string[]>;
         },
       };

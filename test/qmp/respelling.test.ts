@@ -93,7 +93,6 @@ test('any value comes to what QEMU would have written, through a writer that lea
       const { scanner } = read(JSON.stringify(value));
       const spelt = Buffer.from(qemuValue(scanner.bytes, scanner.tokens)).toString('latin1');
       // values are JSON by construction
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       assert.equal(spelt, formatJson(value as Parameters<typeof formatJson>[0], 'qemu'));
       assert.deepEqual(JSON.parse(spelt), value);
     }),

@@ -27,7 +27,7 @@ interface Compression {
 /** Node has it from 22.15 on. */
 function zstdOfNode(): ((chunkSize: number) => Duplex) | undefined {
   const make: unknown = Reflect.get(zlib, 'createZstdDecompress');
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the types are those of a Node that does not have it
+  // The types are those of a Node that does not have it
   return typeof make === 'function' ? (chunkSize) => make({ chunkSize }) as Duplex : undefined;
 }
 

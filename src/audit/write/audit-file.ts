@@ -154,7 +154,6 @@ export class AuditFile implements Sink {
     if (this.#file === null) return false;
     this.#error = null;
     // Typed for text only, but in this mode it takes bytes.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     this.#file.destination.write(bytes as unknown as string);
     if (this.#error !== null) return false;
     this.#size += bytes.length;

@@ -49,7 +49,6 @@ export class StreamSink implements Sink {
     if (this.#isBroken) return 'EPIPE: standard output has no reader any more';
     this.#error = null;
     // Typed for text only, but in this mode it takes bytes.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     this.#destination.write(bytes as unknown as string);
     return this.#error === null ? null : systemReason(this.#error);
   }

@@ -135,7 +135,12 @@ export class ClientListeners {
   }
 
   /** Makes the sockets, and tells when all are there; what cannot be made is tried again. */
-  async open(): Promise<void> {
+  open(): void {
+    // It settles every failure itself.
+    void this.#open();
+  }
+
+  async #open(): Promise<void> {
     const { log, ready } = this.#options;
     if (this.#again !== null) clearTimeout(this.#again);
     const results = await Promise.allSettled(this.#listeners.map(({ listener }) => listener.open()));

@@ -211,7 +211,8 @@ export class UpstreamConnector {
         isWanted = false;
       },
     };
-    this.#prepareAndDial(address, this.#prepare, () => isWanted, deadline);
+    // It goes on by itself, as far as it is wanted: its end is a state.
+    void this.#prepareAndDial(address, this.#prepare, () => isWanted, deadline);
   }
 
   async #prepareAndDial(
@@ -338,7 +339,8 @@ export class UpstreamConnector {
     this.#nextPause = Math.min(this.#nextPause * 2, this.#longestPause);
     const timer = new Countdown(pause, () => {
       // A command of the last attempt still holds the monitor; another one would only wait behind it.
-      Promise.all(this.#leftovers).then(() => {
+      // That a connection ends cannot fail.
+      void Promise.all(this.#leftovers).then(() => {
         if (this.#state.name === 'pausing' && this.#state.timer === timer) this.#attempt(address);
         return undefined;
       });

@@ -104,7 +104,8 @@ export class LibvirtConnection implements Connection {
     // An object of its own, so that `this` in its getter must be bound by hand.
     const backlog = () => this.#queuedBytes + this.#rpc.backlog;
     const leave = () => {
-      this.close(true);
+      // Who leaves by the link does not wait for the end.
+      void this.close(true);
     };
     return {
       // What waits there instead of here can be answered together with its like.
@@ -200,7 +201,8 @@ export class LibvirtConnection implements Connection {
       this.#isBusy = true;
       monitorCommand(this.#rpc, this.#domain, next.command, (reply) => {
         if (reply instanceof Uint8Array) this.#answered(next, reply);
-        else this.#failed(next, reply);
+        // Answers, or ends the connection, by itself.
+        else void this.#failed(next, reply);
       });
     }
   }

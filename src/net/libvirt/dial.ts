@@ -70,7 +70,8 @@ class Attempt {
   start(target: LibvirtTarget): void {
     const { reach } = target;
     const talk = (connection: Connection) => {
-      this.#talk(connection, target);
+      // It comes to its end by `fail` or `connected`.
+      void this.#talk(connection, target);
     };
     switch (reach.kind) {
       case 'unix':
@@ -165,7 +166,8 @@ class Attempt {
       },
     });
     this.#undo = () => {
-      rpc.close(true);
+      // Nobody waits for the end of an attempt that is undone.
+      void rpc.close(true);
     };
     try {
       await logIn(rpc, wish, (file, mode) => {

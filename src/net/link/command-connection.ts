@@ -67,7 +67,8 @@ export class CommandConnection implements Connection {
     const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     child.once('spawn', () => {
       connection = new CommandConnection(child, options);
-      if (aborted) connection.close(true);
+      // Nobody waits for the end of what nobody wants.
+      if (aborted) void connection.close(true);
       else options.started(connection);
     });
     child.once('error', (error) => {
@@ -83,7 +84,8 @@ export class CommandConnection implements Connection {
   attach(receiver: ConnectionReceiver): void {
     this.#receiver = receiver;
     const ended = () => {
-      this.#outputEnded();
+      // Reports the end by itself, when the command has had time to exit.
+      void this.#outputEnded();
     };
     this.#link.attach({
       receive: (chunk) => {

@@ -111,7 +111,7 @@ describe('a record', () => {
   test('has qmpmux’s own questions, before QEMU has them, with what became of each', async (t) => {
     const log = await openTestLog(t);
     const { recorder } = log;
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is the multiplexer's to give; here there is none
+    // The brand is the multiplexer's to give; here there is none
     const upstreamId = 1000 as ProbeView['upstreamId'];
     const raw = Buffer.from('{"exec-oob":"query-yank","id":1000}');
     const newProbe = (): ProbeView => ({ name: 'query-yank', oob: true, raw, upstreamId, sentAt: 0, auditSeq: 0 });

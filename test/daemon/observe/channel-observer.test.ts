@@ -9,7 +9,6 @@ import type { ClientId, UpstreamId } from '../../../dist/mux/ports/link.js';
 import type { ClientView, CommandView } from '../../../dist/mux/ports/observer.js';
 
 // a number a multiplexer would have counted
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion
 const client = {
   id: 7 as number as ClientId,
   listener: 'unix:/run/mux',
@@ -26,7 +25,6 @@ const command: CommandView = {
   idStart: 0,
   idEnd: 3,
   // the same
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   upstreamId: 3 as number as UpstreamId,
   receivedAt: 1000,
   sentAt: 3000,

@@ -6,7 +6,6 @@ import type { ClientView, CommandView } from '../../../dist/mux/ports/observer.j
 
 const ids: readonly number[] = [1, 2];
 // a number a multiplexer would have counted
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion
 const client: ClientView = {
   id: ids[0] as ClientId,
   listener: 'unix:/run/mux',

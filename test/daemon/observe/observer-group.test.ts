@@ -26,7 +26,6 @@ test('several observers are told all that any observer takes, in order, with wha
       },
     );
   // What a proxy is, no type can say.
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const all = new ObserverGroup([observer('a'), observer('b')] as Observer[]);
   assert.equal(all.wantsRaw, true);
   const methods = new Set([...methodsOf(Recorder), ...methodsOf(LogObserver)]);
@@ -34,7 +33,6 @@ test('several observers are told all that any observer takes, in order, with wha
   for (const method of methods) {
     told.length = 0;
     // The same.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const call = Reflect.get(all, method) as ((...args: unknown[]) => unknown) | undefined;
     assert.ok(call !== undefined, `${method} is not passed on`);
     const given = Array.from({ length: call.length }, (_, index) => `${method} ${index}`);

@@ -56,7 +56,6 @@ function returned(answer: string): unknown {
 /** The items of a list that has some, whose shape is QEMU's promise. */
 function listed(answer: string): readonly Entry[] {
   const items = returned(answer);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return Array.isArray(items) ? (items as Entry[]) : [];
 }
 

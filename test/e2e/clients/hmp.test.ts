@@ -42,7 +42,6 @@ describe('the human monitor for programs', { skip: missing('qemu') }, () => {
       extraArgs: ['-chardev', chardev, '-mon', 'chardev=tel,mode=readline'],
     });
     // query-chardev's answer has this shape (qapi/char.json)
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const devices = (await vm.qemu.execute('query-chardev')) as { label: string; filename: string }[];
     const filename = devices.find(({ label }) => label === 'tel')?.filename ?? '';
     unix = [vm.qemu.monitors[1] ?? '', `${folder}/hmp`];

@@ -352,7 +352,6 @@ scrape_configs:
       try {
         const response = await fetch(url);
         // the shape is Prometheus' promise
-        // oxlint-disable-next-line typescript/no-unsafe-type-assertion
         return (await response.json()) as QueryAnswer;
       } catch {
         return { status: 'not there yet' };
@@ -378,7 +377,6 @@ scrape_configs:
     const alerts = async (): Promise<readonly Alert[]> => {
       const response = await fetch(`http://127.0.0.1:${web}/api/v1/rules`);
       // the same
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       const { data } = (await response.json()) as { data: { groups: readonly { rules: readonly Alert[] }[] } };
       return data.groups.flatMap(({ rules }) => rules);
     };

@@ -9,7 +9,6 @@ interface Owner extends NameOwner {
 
 function client(): Owner {
   // The rest of a client is not looked at.
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return { isConnected: true } as Owner;
 }
 

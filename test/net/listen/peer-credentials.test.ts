@@ -21,7 +21,6 @@ describe('the peer of a Unix socket', () => {
     const child = spawn('socat', ['-', `UNIX-CONNECT:${path}`], { stdio: ['pipe', 'ignore', 'ignore'] });
     t.after(() => child.kill('SIGKILL'));
     // what net.Server's event 'connection' brings
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const [socket] = (await once(server, 'connection')) as [Socket];
     t.after(() => socket.destroy());
     const { user, unit, loginuid, login, ...peer } = peerFacts(unixPeer(socket));
@@ -53,7 +52,7 @@ describe('the peer of a Unix socket', () => {
     await once(server, 'listening');
     const child = spawn(process.execPath, [script, path, 'secret'], { stdio: 'ignore' });
     t.after(() => child.kill('SIGKILL'));
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
+    // As above
     const [socket] = (await once(server, 'connection')) as [Socket];
     t.after(() => socket.destroy());
     const peer = peerFacts(unixPeer(socket));
@@ -76,7 +75,6 @@ describe('the peer of a Unix socket', () => {
     const client = createConnection(path);
     t.after(() => client.destroy());
     // what net.Server's event 'connection' brings
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const [socket] = (await once(server, 'connection')) as [Socket];
     t.after(() => socket.destroy());
     const answer =

@@ -173,7 +173,6 @@ function monitorArguments(monitor: MonitorOptions, index: number, folder: string
 
 async function tcpTarget(control: Control, index: number): Promise<Target> {
   // query-chardev's answer has this shape (qapi/char.json)
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const devices = (await control.execute('query-chardev')) as { label: string; filename: string }[];
   const filename = devices.find((device) => device.label === `mon${index}`)?.filename ?? '';
   const port = /:(\d+),server/.exec(filename)?.[1];

@@ -104,7 +104,7 @@ export function testClient(
   number = 1,
   peer: Peer = { kind: 'unix', pid: 4711, uid: 1000, gid: 100, program: 'backup' },
 ): ClientView {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is the multiplexer's to give; here there is none
+  // The brand is the multiplexer's to give; here there is none
   return { id: number as ClientView['id'], listener: 'unix:/run/vm.mux', peer, isConnected: true };
 }
 
@@ -125,7 +125,7 @@ export function testCommand(
     idBytes: changes.id ?? null,
     idStart: 0,
     idEnd: changes.id?.length ?? 0,
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
+    // As above
     upstreamId: 3 as CommandView['upstreamId'],
     receivedAt: now - 500,
     sentAt: now - 400,

@@ -289,9 +289,9 @@ export const serve = subcommand({
 /** Rehearses soon, when the start is over. @returns what ends it */
 function beginRehearsal(log: Logger): { end(): void } {
   const ended = new AbortController();
-  const timer = setTimeout(async () => {
-    const { rehearse } = await import('../../../daemon/rehearsal.js');
-    await rehearse(log, ended.signal);
+  const timer = setTimeout(() => {
+    // Nobody waits for it; a failure is a fault, and ends qmpmux as any other.
+    void import('../../../daemon/rehearsal.js').then(({ rehearse }) => rehearse(log, ended.signal));
   }, REHEARSAL_DELAY_MS);
   if (process.env['QMPMUX_REHEARSAL'] === 'off') clearTimeout(timer);
   return {
