@@ -14,17 +14,18 @@ import { parseRecord } from '../../dist/audit/log/record.js';
 import { feed } from '../../dist/audit/read/feed.js';
 import { EVERYTHING, type Filter, matches, spellingsOf } from '../../dist/audit/read/filter.js';
 import { type Entry, Joiner } from '../../dist/audit/read/join-replies.js';
-import { LineLayout, type LineStyle } from '../../dist/audit/read/line-format.js';
 import { findLogs } from '../../dist/audit/read/log-files.js';
 import { Replay } from '../../dist/audit/read/replay.js';
 import { Stats } from '../../dist/audit/read/stats.js';
 import { Verifier } from '../../dist/audit/read/verify.js';
 import { csvRow } from '../../dist/cli/commands/audit/csv.js';
+import { LineLayout, type LineStyle } from '../../dist/cli/commands/audit/lines.js';
+import { plain } from '../../dist/cli/screen/colour.js';
 import { scratch } from '../support/files/scratch.js';
 import { fuzz } from '../support/text/fuzz.js';
 import { assertLinear } from '../support/text/work.js';
 
-const STYLE: LineStyle = { isColoured: false, width: 80, most: 2048, zone: 'local', isPrecise: false, hasLogs: true };
+const STYLE: LineStyle = { colour: plain, width: 80, most: 2048, zone: 'local', isPrecise: false, hasLogs: true };
 const FILTERS: readonly Filter[] = [
   EVERYTHING,
   { ...EVERYTHING, command: '*a*b*c', monitor: '*v*', client: 'vm1#3' },
@@ -39,7 +40,7 @@ function readEverything(lines: readonly string[]): number {
   let shown = 0;
   const entries: Entry[] = [];
   const layout = new LineLayout(STYLE);
-  const wide = new LineLayout({ ...STYLE, width: 0, most: 0, isColoured: false });
+  const wide = new LineLayout({ ...STYLE, width: 0, most: 0 });
   const joiner = new Joiner((entry) => {
     entries.push(entry);
     for (const filter of FILTERS) matches(filter, entry);

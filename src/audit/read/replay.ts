@@ -6,9 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../qmp/json/value.js';
 import { memberText } from '../log/member-text.js';
 import { type AuditRecord, exactMessage, numberOf, parseRecord, textOf } from '../log/record.js';
+import { brief } from './brief.js';
 import { type Filter, matches } from './filter.js';
 import { isStart } from './join-replies.js';
-import { brief } from './line-format.js';
 
 /** Where commands are sent: a QMP client. */
 export interface ReplayTarget {

@@ -1,10 +1,10 @@
 /** What a log comes to: for each monitor, client and command, how many, how many errors, how long, how many bytes. */
 
 import { messageLength, numberOf, textOf } from '../log/record.js';
+import { clientText } from './client-text.js';
 import { deedOf } from './deed.js';
 import { type Filter, matches } from './filter.js';
 import type { Entry } from './join-replies.js';
-import { clientText } from './line-format.js';
 
 export interface StatsRow {
   readonly name: string;

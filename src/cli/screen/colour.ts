@@ -7,13 +7,19 @@ export type Style = Parameters<typeof styleText>[0];
 /** Puts a style on a text, or leaves it as it is. */
 export type Colour = (style: Style, text: string) => string;
 
-export function hasColour(stream: WriteStream): boolean {
+function hasColour(stream: WriteStream): boolean {
   // NO_COLOR counts when it is set and not empty; hasColors looks for the other signs.
   return stream.isTTY && (process.env['NO_COLOR'] ?? '') === '' && stream.hasColors(16);
 }
 
 export function colourOf(stream: WriteStream): Colour {
-  return hasColour(stream) ? (style, text) => styleText(style, text) : plain;
+  return hasColour(stream) ? painted : plain;
+}
+
+/** Always with its style. */
+export function painted(style: Style, text: string): string {
+  // Without that, Node looks for itself whether standard output has colours, whatever the text is for.
+  return styleText(style, text, { validateStream: false });
 }
 
 /** Without any. */

@@ -8,9 +8,10 @@ import { exactMessage, messageLength, parseRecord } from '../../../dist/audit/lo
 import { EVERYTHING, type Filter, matches, parseKinds, spellingsOf } from '../../../dist/audit/read/filter.js';
 import { follow } from '../../../dist/audit/read/follow.js';
 import { type Entry, Joiner } from '../../../dist/audit/read/join-replies.js';
-import { formatDuration, LineLayout, type LineStyle } from '../../../dist/audit/read/line-format.js';
 import { type Difference, Replay } from '../../../dist/audit/read/replay.js';
 import { OTHERS, Stats } from '../../../dist/audit/read/stats.js';
+import { LineLayout, type LineStyle } from '../../../dist/cli/commands/audit/lines.js';
+import { painted, plain as unpainted } from '../../../dist/cli/screen/colour.js';
 import { type Scope, scratch } from '../../support/files/scratch.js';
 import { openTestLog, testClient, testCommand } from '../../support/text/audit.js';
 
@@ -167,7 +168,7 @@ describe('a filter', () => {
 
 describe('a line for people', () => {
   const show = (lines: readonly string[], style: Partial<LineStyle> = {}) => {
-    const plain: LineStyle = { isColoured: false, width: 0, most: 2048, zone: 'utc', isPrecise: false, hasLogs: false };
+    const plain: LineStyle = { colour: unpainted, width: 0, most: 2048, zone: 'utc', isPrecise: false, hasLogs: false };
     const layout = new LineLayout({ ...plain, ...style });
     const entries = joined(lines);
     layout.prepare(entries);
@@ -191,11 +192,11 @@ describe('a line for people', () => {
       recordLine(7, 'denied', { ...WHO, command: 'quit', rule: 'read-only', message: { execute: 'quit' }, reply: {} }),
     ]);
     assert.deepEqual(lines, [
-      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  query-status  ok         500 µs  {}',
-      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  device_add    error      1.23 s  driver="e1000" n=1 → no',
-      '2026-01-31 12:00:00Z  vm1                             * STOP        to 2               a=1',
+      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  query-status  ok         500µs  {}',
+      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  device_add    error       1.2s  driver="e1000" n=1 → no',
+      '2026-01-31 12:00:00Z  vm1                             * STOP        to 2              a=1',
       '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  quit          no answer',
-      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  quit          denied             read-only',
+      '2026-01-31 12:00:00Z  vm1#3 backup (pid 7, uid 1000)  quit          denied            read-only',
     ]);
   });
 
@@ -208,7 +209,7 @@ describe('a line for people', () => {
       assert.equal(lines.length, width < 110 ? 2 : 1);
       assert.equal(line.length, width);
       assert.ok(line.endsWith('…') && line.includes('a="yy'), line);
-      const coloured = show([long], { isColoured: true, width }).at(-1) ?? '';
+      const coloured = show([long], { colour: painted, width }).at(-1) ?? '';
       const plain = coloured
         .split('\u001b[')
         .map((piece, index) => (index === 0 ? piece : piece.replace(/^\d+m/, '')))
@@ -290,18 +291,6 @@ describe('a line for people', () => {
       `${command(1).slice(0, -1)},"message":{"execute":"x","arguments":{"n":18446744073709551615}}}`,
     ]);
     assert.ok(line.endsWith('n=18446744073709551615'), line);
-  });
-
-  test('says how long in the unit that fits', () => {
-    assert.deepEqual([0, 999, 1000, 12_345, 999_999, 1e6, 123_456_789].map(formatDuration), [
-      '0 µs',
-      '999 µs',
-      '1.00 ms',
-      '12.3 ms',
-      '1000.0 ms',
-      '1.00 s',
-      '123.5 s',
-    ]);
   });
 });
 

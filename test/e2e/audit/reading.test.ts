@@ -183,7 +183,7 @@ describe('several logs', () => {
         .map((line) => line.split(/ {2,}/).slice(1)),
       [
         ['hosta.audit', 'vm1#1 backup (pid 7, uid 1000)', 'system_reset', 'no answer'],
-        ['hostb.audit', 'vm1#1 backup (pid 7, uid 1000)', 'system_reset', 'ok', '500 µs', '"of b"'],
+        ['hostb.audit', 'vm1#1 backup (pid 7, uid 1000)', 'system_reset', 'ok', '500µs', '"of b"'],
       ],
     );
     const verified = await audit(['verify', files[0] ?? '', files[2] ?? '']);

@@ -5,12 +5,13 @@
 
 import type { Kind } from '../../../audit/log/kinds.js';
 import { numberOf, objectOf, textOf } from '../../../audit/log/record.js';
+import { brief } from '../../../audit/read/brief.js';
 import { argumentsOf } from '../../../audit/read/deed.js';
 import type { Entry } from '../../../audit/read/join-replies.js';
-import { brief, outcomeOf, whatOf } from '../../../audit/read/line-format.js';
 import { momentParts, type Zone } from '../../../audit/read/moment.js';
 import type { JsonValue } from '../../../qmp/json/value.js';
 import { printable } from '../../../shared/printable.js';
+import { outcomeOf, whatOf } from './outcome.js';
 
 const COLUMNS = [
   'time',

@@ -6,15 +6,16 @@ import { feed } from '../../../audit/read/feed.js';
 import { matches } from '../../../audit/read/filter.js';
 import { follow } from '../../../audit/read/follow.js';
 import { type Entry, Joiner } from '../../../audit/read/join-replies.js';
-import { LineLayout } from '../../../audit/read/line-format.js';
 import type { Log } from '../../../audit/read/log-files.js';
 import { seekTime } from '../../../audit/read/seek.js';
 import { printable } from '../../../shared/printable.js';
 import { EXIT } from '../../framework/exit-code.js';
 import { whenReaderLeaves } from '../../framework/output.js';
 import { subcommand, UsageError } from '../../framework/subcommand.js';
+import { colourOf, painted, plain } from '../../screen/colour.js';
 import { csvHead, csvRow } from './csv.js';
 import { FILTERS, logsOf, Meter, type Question, questionOf, ReadingSummary, rangeOf, tell } from './files.js';
+import { LineLayout } from './lines.js';
 
 /** How long a command's line waits for its answer while a log is followed, in milliseconds. */
 const ANSWER_WITHIN = 1000;
@@ -192,11 +193,9 @@ class Printer {
     this.#question = question;
     this.#flags = flags;
     this.#meter = meter;
-    const isColoured =
-      flags['no-color'] !== true &&
-      (flags.color === true || (this.#isTerminal && (process.env['NO_COLOR'] ?? '') === ''));
+    const usual = flags.color === true ? painted : colourOf(process.stdout);
     this.#layout = new LineLayout({
-      isColoured,
+      colour: flags['no-color'] === true ? plain : usual,
       zone: question.zone,
       width: this.#isTerminal && flags.full !== true ? process.stdout.columns : 0,
       most: this.#most,

@@ -2,12 +2,12 @@
 
 import { feed } from '../../../audit/read/feed.js';
 import { Joiner } from '../../../audit/read/join-replies.js';
-import { formatDuration } from '../../../audit/read/line-format.js';
 import type { Log } from '../../../audit/read/log-files.js';
 import { Stats, type StatsRow } from '../../../audit/read/stats.js';
 import { printable } from '../../../shared/printable.js';
 import { EXIT } from '../../framework/exit-code.js';
 import { subcommand } from '../../framework/subcommand.js';
+import { showTime } from '../../screen/quantities.js';
 import { FILTERS, logsOf, Meter, questionOf, ReadingSummary, rangeOf } from './files.js';
 
 const DEFAULT_ROWS = 20;
@@ -84,7 +84,7 @@ function table(what: string, rows: readonly StatsRow[], most: number): string {
       inShort(row.name),
       String(row.count),
       String(row.errors),
-      ...[row.p50, row.p99, row.max].map((time) => (time === null ? '-' : formatDuration(time))),
+      ...[row.p50, row.p99, row.max].map((time) => (time === null ? '-' : showTime(time / 1e6))),
       String(row.bytes),
     ]),
   ];
