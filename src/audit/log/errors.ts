@@ -15,14 +15,3 @@ export class AuditOpenError extends QmpmuxError {
 export class AuditReadError extends QmpmuxError {
   readonly code = 'QMPMUX_AUDIT_READ';
 }
-
-/** @returns what the system says of an error, without the name of the call: `ENOSPC: no space left on device`. */
-export function systemReason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.message.replace(/, [a-z]+(?: '.*')?$/s, '');
-}
-
-/** @returns the system's code of an error, such as `ENOENT`, or an empty text. */
-export function systemCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
-}

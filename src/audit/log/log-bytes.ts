@@ -2,13 +2,15 @@
  * The plain bytes of a log file, wherever they come from: a file, standard input, or what was compressed, which is known by its first
  * bytes, not by its name. gzip is unpacked here; zstd too where Node can; for the rest the usual program is asked.
  */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type FileHandle, open } from 'node:fs/promises';
 import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as zlib from 'node:zlib';
-import { AuditReadError, systemCode } from './errors.js';
+import { errorCode } from '../../system/system-error.js';
+import { AuditReadError } from './errors.js';
 
 /** Bytes read so far of a file, and how many it has on the disk. */
 export type Progress = (file: string, read: number, size: number) => void;
@@ -155,7 +157,7 @@ async function* unpackedByProgram(
     const code = await ended;
     if (code !== 0) throw new AuditReadError(`${program} -dc: ${complaint.trim() || `exit code ${code}`}`);
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
+    if (errorCode(error) !== 'ENOENT') throw error;
     const where = file === '-' ? 'it' : file;
     throw new AuditReadError(
       `it is compressed with ${name}, and there is no program ${program} to unpack it: install ${program}, or pipe the output of "${program} -dc ${where}" from another host, with - as the file`,

@@ -1,6 +1,8 @@
 /** The lines of log files, plain or compressed, in bounded memory. */
+
 import split2 from 'split2';
-import { AuditReadError, systemReason } from './errors.js';
+import { systemReason } from '../../system/system-error.js';
+import { AuditReadError } from './errors.js';
 import { LineGate, type LongLine, type Piece } from './line-gate.js';
 import { type BytesOptions, logBytes } from './log-bytes.js';
 import { memberText } from './member-text.js';

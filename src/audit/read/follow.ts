@@ -1,7 +1,9 @@
 /** The lines of a log that is being written, those that are there and those that come: `tail -F` that loses nothing when the file is rotated. */
+
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AuditReadError, systemCode, systemReason } from '../log/errors.js';
+import { errorCode, systemReason } from '../../system/system-error.js';
+import { AuditReadError } from '../log/errors.js';
 import { LineGate } from '../log/line-gate.js';
 import { LONGEST_LINE, unwrapped } from '../log/log-lines.js';
 
@@ -59,7 +61,7 @@ async function openIfThere(path: string): Promise<FileHandle | null> {
   try {
     return await open(path, 'r');
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return null;
+    if (errorCode(error) === 'ENOENT') return null;
     throw new AuditReadError(`${path} cannot be read: ${systemReason(error)}`, { cause: error });
   }
 }

@@ -2,11 +2,13 @@
  * Which files are one log, and in which order: a log and its rotated files, beside those of other logs. Told by their names
  * (`vm.audit`, `vm.audit.1`, `vm.audit-20260131.gz`), and by their numbers and hashes where names say nothing.
  */
+
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { isJsonObject } from '../../qmp/json/value.js';
+import { errorCode, systemReason } from '../../system/system-error.js';
 import type { Head } from '../log/chain.js';
-import { AuditReadError, systemCode, systemReason } from '../log/errors.js';
+import { AuditReadError } from '../log/errors.js';
 import { type Access, accessTo } from '../log/log-bytes.js';
 import { lineBatches } from '../log/log-lines.js';
 import { readLastHead } from '../log/log-tail.js';
@@ -53,7 +55,7 @@ export async function findLogs(paths: readonly string[], mayBeMissing = false): 
       if (!seen.has(identity)) files.push(file);
       seen.add(identity);
     } catch (error) {
-      if (mayBeMissing && systemCode(error) === 'ENOENT') {
+      if (mayBeMissing && errorCode(error) === 'ENOENT') {
         files.push({ path, size: 0, access: 'anywhere', first: null });
         continue;
       }

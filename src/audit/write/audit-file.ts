@@ -9,10 +9,11 @@
  * What must hold: the file ends with a whole line, or with the beginning of the line that is kept; that line is continued in the
  * same file, or written anew from its beginning in another one.
  */
+
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { pino } from 'pino';
-import { systemReason } from '../log/errors.js';
+import { systemReason } from '../../system/system-error.js';
 import { openLogFile } from '../log/log-place.js';
 import type { Reopened, Report, Sink, Trouble } from '../log/sink.js';
 import { FileLock } from './file-lock.js';

@@ -1,7 +1,9 @@
 /** The audit log of one daemon, from settings to observers. */
+
 import { closeSync, fstatSync } from 'node:fs';
+import { systemReason } from '../../system/system-error.js';
 import { EMPTY_HEAD, type Head } from '../log/chain.js';
-import { AuditOpenError, systemReason } from '../log/errors.js';
+import { AuditOpenError } from '../log/errors.js';
 import { openLogFile } from '../log/log-place.js';
 import { readPredecessor, readTail, type Tail } from '../log/log-tail.js';
 import type { Report, Sink, Tap } from '../log/sink.js';

@@ -2,8 +2,9 @@
  * Standard output as the audit log, for a supervisor that keeps it (journald under systemd). What is written is in the supervisor's pipe
  * or socket before a command goes upstream; what the supervisor makes of it is beyond us.
  */
+
 import { pino } from 'pino';
-import { systemCode, systemReason } from '../log/errors.js';
+import { errorCode, systemReason } from '../../system/system-error.js';
 import type { Reopened, Sink, Trouble } from '../log/sink.js';
 
 const NOTHING = Buffer.alloc(0);
@@ -20,7 +21,7 @@ export class StreamSink implements Sink {
     this.#destination = pino.destination({ fd, sync: true, contentMode: 'buffer', retryEAGAIN: () => false });
     this.#destination.on('error', (error: unknown) => {
       this.#error = error;
-      if (systemCode(error) === 'EPIPE') this.#isBroken = true;
+      if (errorCode(error) === 'EPIPE') this.#isBroken = true;
     });
   }
 

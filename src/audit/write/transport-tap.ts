@@ -6,9 +6,10 @@
  * what is beyond is lost and counted. One that fails is started again, later each time; what it had been given and not taken counts as lost.
  * What a transport takes and loses, nobody here can know.
  */
+
 import { hostname } from 'node:os';
 import { pino } from 'pino';
-import { systemReason } from '../log/errors.js';
+import { systemReason } from '../../system/system-error.js';
 import type { Kind } from '../log/kinds.js';
 import type { Report, Tap } from '../log/sink.js';
 import { transportFile } from './transport-file.js';

@@ -38,6 +38,7 @@
  * Monitors are tables by name, not a list, so that TOML itself refuses two of one name and a message can say which is meant.
  * The options of an address may stand in the address or beside it, as keys.
  */
+
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
 import { AuditSettingError } from '../../audit/log/errors.js';
@@ -47,11 +48,12 @@ import type { Limits } from '../../mux/ports/limits.js';
 import type { ListenAddress } from '../../net/address/address.js';
 import { parseListener, parseUpstream } from '../../net/address/address-parser.js';
 import { AddressError } from '../../net/address/address-text.js';
+import { ListenError } from '../../net/listen/listen-error.js';
 import { checkListenAddress } from '../../net/listen/listener.js';
 import { printable } from '../../shared/printable.js';
 import { suggestion } from '../../shared/spelling.js';
 import { DURATION_RULE, parseDuration } from '../../shared/units.js';
-import { describeSystemError, errorCode, ListenError } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../observe/log.js';
 import { AUDIT_KEYS, auditSettings } from './audit-config.js';
 import {

@@ -1,9 +1,10 @@
 /**
  * A folder of config files, as one config. A file that cannot be used is left out: it takes no other VM's monitor away.
  */
+
 import { opendirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { type DaemonConfig } from './config.js';
 import { ConfigError, type FileFault } from './config-error.js';
 import {

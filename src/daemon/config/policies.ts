@@ -4,12 +4,13 @@
  * A file of rules has one rule in a line (mux/policy-rule.ts has their form), `#` begins a comment, and a line `default allow` or
  * `default deny` says what happens to commands that no rule fits; deny if there is none.
  */
+
 import { closeSync, writeSync } from 'node:fs';
 import { openLogFile } from '../../audit/log/log-place.js';
 import { LearningPolicy, type Policy, RulePolicy, readOnlyPolicy } from '../../mux/policy/policy.js';
 import { parseRule, type Rule } from '../../mux/policy/policy-rule.js';
 import type { Log } from '../../shared/log.js';
-import { describeSystemError } from '../../system/listen-error.js';
+import { describeSystemError } from '../../system/system-error.js';
 import { ConfigError } from './config-error.js';
 import type { PolicyChoice } from './listener-settings.js';
 import { readTextFile } from './text-file.js';

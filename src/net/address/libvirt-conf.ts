@@ -1,8 +1,9 @@
 /** libvirt.conf of libvirt's clients: names for URIs (`uri_aliases`), and the one that is meant when none is given (`uri_default`). */
+
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 
 /** What a URI never looks like. */
 const ALIAS = /^[\w-]+$/;

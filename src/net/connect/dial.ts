@@ -1,8 +1,9 @@
 /** One attempt to reach QEMU, and why it failed, in words for the one who can mend it. */
+
 import { lstatSync, type Stats, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import type { DialAddress, TcpAddress, UnixAddress } from '../address/address.js';
 import { dialLibvirt } from '../libvirt/dial.js';
 import { CommandConnection } from '../link/command-connection.js';

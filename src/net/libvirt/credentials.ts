@@ -8,9 +8,10 @@
  *     [auth-libvirt-HOST]
  *     credentials=NAME
  */
+
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { userFolder } from '../address/libvirt-conf.js';
 import type { Credentials } from './sasl.js';
 

@@ -1,6 +1,7 @@
 /** One attempt to reach a domain of libvirt: the daemon, the log-in, the domain, its QEMU's version. */
+
 import { connect, type Socket } from 'node:net';
-import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import type { LibvirtAddress } from '../address/address.js';
 import { resolveLibvirtUri } from '../address/libvirt-conf.js';
 import { type LibvirtTarget, parseLibvirtUri } from '../address/libvirt-uri.js';

@@ -5,13 +5,14 @@
  * Where they are (virnettlscontext.c): in the folder of `pkipath`; else each of the authority and our own in ~/.pki/libvirt, for others
  * than root, where it is there; else in /etc/pki. They are read for each attempt, so renewed ones are used.
  */
+
 import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from 'node:tls';
-import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { describeTcp, openTcp } from '../link/tcp.js';
 
 export interface TlsTarget {

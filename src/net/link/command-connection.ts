@@ -4,10 +4,11 @@
  * The command runs in a session and process group of its own: a Ctrl-C at our terminal reaches it through us alone, and ending it
  * ends what it started. Its standard error is told line by line. Its end is the end of the connection.
  */
+
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import type { Link } from '../../mux/ports/link.js';
-import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import type { Connection, ConnectionReceiver } from './connection.js';
 import { SocketLink } from './socket-link.js';
 

@@ -1,6 +1,7 @@
 /** Connecting over TCP, and why it failed, in words for the one who can mend it. */
+
 import { connect, type Socket } from 'node:net';
-import { describeSystemError, errorCode } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { DEFAULT_KEEP_ALIVE, keepAliveDelay } from './tcp-watch.js';
 
 /** @param family 4 or 6 where only that one is wanted */

@@ -6,12 +6,13 @@
  * `open` resolves. TCP has no permissions at all, so it is kept to this machine unless told otherwise. A closed listener can be opened again; a port
  * the kernel picked (port 0) stays the same.
  */
+
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
-import { describeSystemError, errorCode, ListenError } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import {
   type FdAddress,
   formatPlace,
@@ -21,6 +22,7 @@ import {
 } from '../address/address.js';
 import { DEFAULT_KEEP_ALIVE, watchTcp } from '../link/tcp-watch.js';
 import { type HandshakeOptions, Handshakes } from './handshakes.js';
+import { ListenError } from './listen-error.js';
 import { copyInherited } from './socket-activation.js';
 import {
   checkSocketPath,

@@ -5,10 +5,12 @@
  * We listen on a copy and close only that. So while we do not listen, and while there is no qmpmux at all, whoever connects waits in
  * the kernel's queue and is refused by nobody.
  */
+
 import { closeSync, fstatSync } from 'node:fs';
 import { loadKoffi } from '../../system/koffi.js';
 import { F_DUPFD_CLOEXEC, F_SETFD, FD_CLOEXEC } from '../../system/linux.js';
-import { describeSystemError, ListenError } from '../../system/listen-error.js';
+import { describeSystemError } from '../../system/system-error.js';
+import { ListenError } from './listen-error.js';
 
 /** SD_LISTEN_FDS_START. */
 const FIRST = 3;

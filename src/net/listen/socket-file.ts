@@ -4,6 +4,7 @@
  * What must hold, also while others change what is in the folder: nothing but a dead socket, or our own, is removed, and nothing but our
  * own gets another owner or mode. So what was looked at is held by a descriptor (file-handle.ts) until it has been used.
  */
+
 import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
@@ -21,9 +22,10 @@ import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { peerText } from '../../shared/peer-text.js';
 import { FileHandle } from '../../system/file-handle.js';
-import { describeSystemError, errorCode, ListenError } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { formatPlace, type UnixListenAddress } from '../address/address.js';
 import { groupId, userId } from '../address/passwd-lookup.js';
+import { ListenError } from './listen-error.js';
 import { unixPeer } from './peer-credentials.js';
 import { checkFolders } from './socket-folder.js';
 

@@ -2,10 +2,12 @@
  * Whether a socket may be made in a folder: whoever may write there, or to a folder on the way there, can put a socket of their own in
  * its place and be taken for the VM. Where root makes it they could also have root act on a file of their choice, so there the rule is stricter.
  */
+
 import { lstatSync, readlinkSync, type Stats, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describeSystemError, ListenError } from '../../system/listen-error.js';
+import { describeSystemError } from '../../system/system-error.js';
 import { formatMode, formatPlace, type UnixListenAddress } from '../address/address.js';
+import { ListenError } from './listen-error.js';
 
 /** As many links as the kernel follows (path_resolution(7)). */
 const MOST_LINKS = 40;

@@ -18,11 +18,13 @@
  *
  * On the way back, `dead live` means that QEMU has its place already: the dead one is removed. Only sockets are ever touched.
  */
+
 import { lstatSync, realpathSync, renameSync, type Stats, unlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { FileHandle } from '../../system/file-handle.js';
-import { describeSystemError, errorCode, ListenError } from '../../system/listen-error.js';
+import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { MAX_PATH_BYTES } from '../address/address-parser.js';
+import { ListenError } from './listen-error.js';
 import { connectTo, kindOf } from './socket-file.js';
 
 /**

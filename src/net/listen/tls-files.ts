@@ -1,8 +1,10 @@
 /** The certificates of a TLS listener, in a folder and under names as QEMU's own `tls-creds-x509` has them. */
+
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { describeSystemError, ListenError } from '../../system/listen-error.js';
+import { describeSystemError } from '../../system/system-error.js';
+import { ListenError } from './listen-error.js';
 
 export interface TlsFiles {
   /** Who signs clients' certificates. */

@@ -16,8 +16,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { parseListener } from '../../../dist/net/address/address-parser.js';
+import { ListenError } from '../../../dist/net/listen/listen-error.js';
 import { Listener } from '../../../dist/net/listen/listener.js';
-import { ListenError } from '../../../dist/system/listen-error.js';
 import { scratch } from '../../support/files/scratch.js';
 
 interface Opened {

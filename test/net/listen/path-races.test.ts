@@ -1,4 +1,5 @@
 /** Whoever may write to a socket's folder cannot have us act on a file of their choice, however they change what the path names. */
+
 import assert from 'node:assert/strict';
 import {
   chmodSync,
@@ -15,9 +16,9 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { parseListener } from '../../../dist/net/address/address-parser.js';
+import { ListenError } from '../../../dist/net/listen/listen-error.js';
 import { Listener } from '../../../dist/net/listen/listener.js';
 import { Takeover } from '../../../dist/net/listen/takeover.js';
-import { ListenError } from '../../../dist/system/listen-error.js';
 import { makeDeadSocket } from '../../support/files/dead-socket.js';
 import { scratch } from '../../support/files/scratch.js';
 import { startRacer } from '../../support/world/racer.js';

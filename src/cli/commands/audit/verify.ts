@@ -1,7 +1,8 @@
 /** `qmpmux audit verify`: whether a log is whole. */
+
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { Head } from '../../../audit/log/chain.js';
-import { AuditReadError, systemReason } from '../../../audit/log/errors.js';
+import { AuditReadError } from '../../../audit/log/errors.js';
 import { lineBatches } from '../../../audit/log/log-lines.js';
 import {
   type Finding,
@@ -12,6 +13,7 @@ import {
   type VerifyResult,
 } from '../../../audit/read/verify.js';
 import { printable } from '../../../shared/printable.js';
+import { systemReason } from '../../../system/system-error.js';
 import { EXIT } from '../../framework/exit-code.js';
 import { subcommand, UsageError } from '../../framework/subcommand.js';
 import { logsOf, Meter } from './files.js';

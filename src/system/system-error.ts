@@ -1,15 +1,6 @@
-import { QmpmuxError } from '../shared/errors.js';
+/** Errors of system calls, in words. */
 
-/** A socket that cannot be made; the message names the address, the reason and the way out. */
-export class ListenError extends QmpmuxError {
-  readonly code = 'QMPMUX_LISTEN';
-
-  constructor(place: string, problem: string, options?: ErrorOptions) {
-    super(`cannot listen on ${place}: ${problem}`, options);
-  }
-}
-
-/** A system error in words; its own message names system calls. */
+/** @returns a system error in words, for people; its own message names system calls */
 export function describeSystemError(error: unknown): string {
   const code = errorCode(error);
   switch (code) {
@@ -30,6 +21,15 @@ export function describeSystemError(error: unknown): string {
     default:
       return error instanceof Error ? error.message || code : String(error);
   }
+}
+
+/**
+ * @returns what the system itself says of an error, with its code and without the name of the call: `ENOSPC: no space left on device`. For
+ *   records and refusals, which programs read too; `describeSystemError` is for people
+ */
+export function systemReason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message.replace(/, [a-z]+(?: '.*')?$/s, '');
 }
 
 /** @returns the `code` of a system error (`ENOENT`), or the empty string. */
