@@ -6,7 +6,7 @@ import type { RawReply } from './raw-command.js';
 export type CommandId = number | string;
 
 /** A raw command takes the reply's bytes, any other its value. */
-export type InFlightCommand = {
+type InFlightCommand = {
   readonly name: string;
   readonly failed: (reason: unknown) => void;
 } & (

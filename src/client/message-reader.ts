@@ -7,7 +7,7 @@
  */
 
 /** What `MessageReader.next` found. */
-export type Reading =
+type Reading =
   | { readonly kind: 'message'; readonly bytes: Buffer }
   /** All bytes so far are used up. */
   | { readonly kind: 'more' }

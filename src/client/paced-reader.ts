@@ -6,7 +6,7 @@
 import { MessageReader } from './message-reader.js';
 
 /** Who is given the messages. */
-export interface MessageTaker {
+interface MessageTaker {
   /** A message was read: told once for each, in order. */
   read(bytes: Buffer): void;
   /** The next message. It may be given back to `hold`, and comes again. */

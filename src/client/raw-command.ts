@@ -10,7 +10,7 @@ import { Token } from '../qmp/json/tokens.js';
 import { MalformedCommandError } from './errors.js';
 import { findMembers, type Member, withoutMember } from './reply-members.js';
 
-export interface RawCommand {
+interface RawCommand {
   /** What to send. */
   readonly bytes: Buffer;
   /** The command's name for messages to people; empty where it has none. */
@@ -95,7 +95,7 @@ function nesting(tokens: { kind(at: number): number }, first: number, end: numbe
 }
 
 /** A reply in outline, by which a raw one is told from the others without parsing it. */
-export interface ReplyOutline {
+interface ReplyOutline {
   readonly members: readonly Member[];
   /** Which of the members is the id; -1 for none. */
   readonly idIndex: number;

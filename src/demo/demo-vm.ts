@@ -24,7 +24,7 @@ export interface DemoVmEvents {
 }
 
 /** The VM of the demo cannot be started. */
-export class DemoVmError extends QmpmuxError {
+class DemoVmError extends QmpmuxError {
   readonly code = 'QMPMUX_DEMO_VM';
 }
 

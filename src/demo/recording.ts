@@ -14,7 +14,7 @@ import {
 import { Schema } from '../qmp/schema.js';
 
 /** A reply without its id: QEMU's JSON text of `return`'s value, or an error. */
-export type RecordedReply =
+type RecordedReply =
   | { readonly kind: 'return'; readonly value: string }
   | { readonly kind: 'error'; readonly class: string; readonly desc: string };
 

@@ -30,7 +30,7 @@ export interface SimulatedMonitorOptions {
 }
 
 /** One execution of a command that waits until it is told. */
-export interface Hold {
+interface Hold {
   /** Resolves when the command's turn has come. */
   readonly reached: Promise<void>;
   /** Lets it be executed and answered. */

@@ -8,13 +8,13 @@ import { type Fault, pathText, type SchemaCommand } from '../qmp/schema.js';
 import { Recording } from './recording.js';
 
 /** An event before its timestamp. */
-export interface VmEvent {
+interface VmEvent {
   readonly name: string;
   readonly data?: JsonObject;
 }
 
 /** JSON text of what `return` holds, or an error. */
-export type Outcome =
+type Outcome =
   | { readonly kind: 'return'; readonly value: string }
   | { readonly kind: 'error'; readonly class: string; readonly desc: string };
 
@@ -27,7 +27,7 @@ export interface Effect {
 }
 
 /** `prelaunch` is what a machine started with `-S`, or reset while it is paused, is in until it runs. */
-export type RunState = 'prelaunch' | 'running' | 'paused';
+type RunState = 'prelaunch' | 'running' | 'paused';
 
 /** What an HMP command does: as an effect, with text for the outcome. */
 interface HumanEffect {

@@ -7,7 +7,7 @@
 import { isBlankAt, skipBlanks } from './words.js';
 
 /** What a line would run. */
-export interface HmpLine {
+interface HmpLine {
   /** The command's first name, whichever of its names was written; empty for a line of blanks. */
   readonly verb: string;
   /** What follows `info`; empty where there is none, and for other verbs. */

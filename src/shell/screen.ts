@@ -14,7 +14,7 @@ import { CTRL_R, HistorySearch } from './history-search.js';
 import { KeyGate } from './key-gate.js';
 import { page, pagerCommand } from './pager.js';
 
-export type Answer =
+type Answer =
   | { readonly kind: 'line'; readonly text: string }
   /** Ctrl-C. */
   | { readonly kind: 'cancelled' }
@@ -22,7 +22,7 @@ export type Answer =
   | { readonly kind: 'end' };
 
 /** The end of the line up to the cursor is replaced by one of the candidates. */
-export type Completer = (line: string) => Promise<readonly [candidates: string[], replaced: string]>;
+type Completer = (line: string) => Promise<readonly [candidates: string[], replaced: string]>;
 
 const PASTE_MARKS_ON = '\x1b[?2004h';
 const PASTE_MARKS_OFF = '\x1b[?2004l';

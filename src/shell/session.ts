@@ -23,7 +23,7 @@ import { valueReader } from './language/value-file.js';
 import type { ShellLink } from './link.js';
 
 /** Where answers go. */
-export interface ShellOutput {
+interface ShellOutput {
   /** Columns there are. */
   readonly width: number;
   /** What QEMU answered, which is no error. */

@@ -2,6 +2,7 @@
  * What must hold for any bytes in a file that is read as an audit log: no reader of it ever fails but by an error that says so; what is
  * shown can move no terminal's cursor and is a line for each occurrence; and the work grows with the length alone.
  */
+
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,10 +10,10 @@ import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { KINDS } from '../../dist/audit/log/kinds.js';
 import { LineGate } from '../../dist/audit/log/line-gate.js';
-import { eachLine, unwrapped } from '../../dist/audit/log/log-lines.js';
+import { unwrapped } from '../../dist/audit/log/log-lines.js';
 import { parseRecord } from '../../dist/audit/log/record.js';
 import { feed } from '../../dist/audit/read/feed.js';
-import { EVERYTHING, type Filter, matches, spellingsOf } from '../../dist/audit/read/filter.js';
+import { type Filter, matches, spellingsOf } from '../../dist/audit/read/filter.js';
 import { type Entry, Joiner } from '../../dist/audit/read/join-replies.js';
 import { findLogs } from '../../dist/audit/read/log-files.js';
 import { Replay } from '../../dist/audit/read/replay.js';
@@ -23,6 +24,7 @@ import { LineLayout, type LineStyle } from '../../dist/cli/commands/audit/lines.
 import { plain } from '../../dist/cli/screen/colour.js';
 import { scratch } from '../support/files/scratch.js';
 import { fuzz } from '../support/text/fuzz.js';
+import { EVERYTHING, eachLine } from '../support/text/log-reading.js';
 import { assertLinear } from '../support/text/work.js';
 
 const STYLE: LineStyle = { colour: plain, width: 80, most: 2048, zone: 'local', isPrecise: false, hasLogs: true };

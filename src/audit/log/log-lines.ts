@@ -27,7 +27,7 @@ export interface LogLine {
 /** Longer lines are not read, in bytes: the longest command that QEMU takes is half as long, and cannot be longer in a record but by escapes. */
 export const LONGEST_LINE = 128 * 1024 * 1024;
 
-export interface ReadOptions extends BytesOptions {
+interface ReadOptions extends BytesOptions {
   /** Longer lines are not read, in bytes; `LONGEST_LINE` by default. */
   readonly longest?: number;
 }
@@ -95,11 +95,6 @@ class LineList {
     this.#lines = [];
     return lines;
   }
-}
-
-/** Reads all lines of a file. @param visit called for each line, in order. @throws AuditReadError */
-export async function eachLine(file: string, visit: (line: LogLine) => void, options: ReadOptions = {}): Promise<void> {
-  for await (const lines of lineBatches(file, options)) for (const line of lines) visit(line);
 }
 
 /** How a record begins. */

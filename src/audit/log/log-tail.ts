@@ -12,7 +12,7 @@ import { lineBatches } from './log-lines.js';
 import { recordOf } from './record.js';
 
 /** A line without an end. */
-export interface TornLine {
+interface TornLine {
   readonly length: number;
   readonly sha256: string;
 }
@@ -97,7 +97,7 @@ function describeTorn(fd: number, start: number, end: number): TornLine {
 }
 
 /** @returns what a line says about where the log stands, or null if it is no record. */
-export function readHead(line: string): Head | null {
+function readHead(line: string): Head | null {
   if (!line.startsWith('{"v":')) return null;
   let record: unknown;
   try {

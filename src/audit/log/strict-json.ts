@@ -14,7 +14,7 @@ export const Json = {
   /** One JSON value with line ends between its tokens. */
   Lines: 2,
 } as const;
-export type JsonVerdict = (typeof Json)[keyof typeof Json];
+type JsonVerdict = (typeof Json)[keyof typeof Json];
 
 /** The deepest nesting that is embedded: jq 1.6 gives up on a file at 256 levels, and the record itself is one of them. */
 export const MAX_DEPTH = 200;

@@ -14,7 +14,7 @@ import { type AuditRecord, objectOf, textOf } from '../log/record.js';
 const HMP = 'human-monitor-command';
 const TRANSACTION = 'transaction';
 
-export interface Deed {
+interface Deed {
   /** The command; of a line of the human monitor `hmp VERB`, or `hmp info TOPIC`. */
   readonly name: string;
   /** All names under which it is found: the command's, the verb's, those of a transaction's actions. */

@@ -27,19 +27,6 @@ export interface Filter {
   readonly errors: boolean;
 }
 
-export const EVERYTHING: Filter = {
-  client: null,
-  uid: null,
-  monitor: null,
-  command: null,
-  match: null,
-  kinds: null,
-  since: null,
-  until: null,
-  slow: null,
-  errors: false,
-};
-
 /** An occurrence: a record, and the one that answers it. */
 export interface Occurrence {
   readonly record: AuditRecord;

@@ -32,7 +32,7 @@ export interface Log {
   readonly files: readonly LogFile[];
 }
 
-export interface FoundLogs {
+interface FoundLogs {
   readonly logs: readonly Log[];
   /** What cannot be read, or is no log, in words. */
   readonly faults: readonly AuditReadError[];

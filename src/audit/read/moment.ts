@@ -15,7 +15,7 @@ const DAYS = ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 
 const FORMS = '2026-01-31T23:59, 2026-01-31, 14:00, "yesterday 14:00", "Tuesday 14:00", or 90s, 5m, 2h, 1d, 1w ago';
 
 /** A moment that was asked for. */
-export interface Moment {
+interface Moment {
   /** Milliseconds since 1970. */
   readonly time: number;
   /** Whether the words leave open which day is meant, so that it is worth saying. */

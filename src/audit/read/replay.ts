@@ -11,12 +11,12 @@ import { type Filter, matches } from './filter.js';
 import { isStart } from './join-replies.js';
 
 /** Where commands are sent: a QMP client. */
-export interface ReplayTarget {
+interface ReplayTarget {
   /** @returns the answer, without the end of its line. Fails when the connection has ended. */
   executeRaw(command: Uint8Array): Promise<{ readonly bytes: Uint8Array }>;
 }
 
-export interface ReplayOptions {
+interface ReplayOptions {
   readonly filter: Filter;
   /** How many times as fast as it was recorded; Infinity for as fast as the VM answers. */
   readonly speed: number;
@@ -35,7 +35,7 @@ export interface Difference {
   readonly where: readonly string[];
 }
 
-export interface ReplayResult {
+interface ReplayResult {
   readonly sent: number;
   readonly same: number;
   readonly different: number;

@@ -38,7 +38,7 @@ const COLON_ALONE = Buffer.from(':');
 /** Of members that say what the others are, or may hide it: where one is left out, nothing is kept. No object that QEMU accepts has so many members. */
 const TELLING_NAMES = ['qom', 'prop', '\\'];
 
-export interface AbridgedValue {
+interface AbridgedValue {
   readonly bytes: Uint8Array;
   /** What was left out or withheld, and where. */
   readonly paths: readonly string[];

@@ -16,7 +16,7 @@ import { isNear, isSecretName, lettersOf } from './secret-names.js';
 import { maySecretsBeIn } from './suspect-text.js';
 import { type Cut, cutOut, type SecretReader, secretsInOptions, secretsInText } from './text-redaction.js';
 
-export interface HmpRedaction {
+interface HmpRedaction {
   /** The line without its secrets. */
   readonly text: string;
   readonly cuts: readonly Cut[];

@@ -51,7 +51,7 @@ interface Member {
   readonly end: number;
 }
 
-export interface Outline {
+interface Outline {
   readonly bytes: Uint8Array;
   /** What was withheld. */
   readonly paths: readonly string[];

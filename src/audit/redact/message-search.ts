@@ -26,7 +26,7 @@ import {
   secretsInText,
 } from './text-redaction.js';
 
-export interface SearchOptions {
+interface SearchOptions {
   readonly marks: SecretMarks;
   readonly rules: CompiledRules;
   /** Rows for JSON within texts. */

@@ -59,7 +59,7 @@ export function isNameOfOpened(name: string): boolean {
 }
 
 /** A member that is judged. */
-export interface OpenedMember {
+interface OpenedMember {
   /** The name of the command, null in what QEMU sends. */
   readonly command: string | null;
   readonly name: string;

@@ -111,7 +111,7 @@ function concerns(pattern: string, name: string | null): boolean {
 }
 
 /** @returns the table's rows, and the user's, for the input of a command; for a null name, of every command. */
-export function compileRules(name: string | null, extra: readonly RedactionRule[]): CompiledRules {
+function compileRules(name: string | null, extra: readonly RedactionRule[]): CompiledRules {
   return new CompiledRules(
     [...REDACTION_RULES, ...extra].filter((rule) => !isAboutAnswers(rule) && concerns(rule.command, name)),
   );

@@ -8,7 +8,7 @@
 import { classOfName, isNear, lastPart, lettersOf, NameClass } from './secret-names.js';
 
 /** What is taken out at a row's place. */
-export type Removal =
+type Removal =
   /** The whole value. */
   | { readonly kind: 'value' }
   /** The value, if member `sibling` of the same object names a secret: see `isSecretProperty`. */
@@ -71,7 +71,7 @@ export const SECRET_COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ['guest-file-write', ['handle', 'count']],
 ]);
 /** Members that any object has. */
-export const COMMON_OBJECT_MEMBERS: readonly string[] = ['qom-type', 'id', 'props'];
+const COMMON_OBJECT_MEMBERS: readonly string[] = ['qom-type', 'id', 'props'];
 
 export const REDACTION_RULES: readonly RedactionRule[] = [
   {

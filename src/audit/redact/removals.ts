@@ -30,7 +30,7 @@ interface Edit {
 }
 
 /** What there was at a moment. */
-export interface RemovalState {
+interface RemovalState {
   readonly count: number;
   readonly edits: number;
   readonly paths: number;

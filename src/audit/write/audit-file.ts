@@ -31,7 +31,7 @@ interface OpenFile {
   readonly lock: FileLock;
 }
 
-export interface AuditFileOptions {
+interface AuditFileOptions {
   readonly path: string;
   /** As `openLogFile` returned it. */
   readonly fd: number;

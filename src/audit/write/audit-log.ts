@@ -18,7 +18,7 @@ import type { Report, Sink, Tap, Trouble } from '../log/sink.js';
 import { Clock, type TimeSource } from './clock.js';
 
 /** The version of the record's schema, in every record. */
-export const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 1;
 
 /** What has gone wrong since the log was opened. */
 export interface AuditFigures {
@@ -37,7 +37,7 @@ export interface AuditFigures {
 /** `refuse`: no command goes upstream unrecorded. `continue`: commands go on, and the loss is counted. */
 export type OnError = 'refuse' | 'continue';
 
-export interface AuditLogOptions {
+interface AuditLogOptions {
   /** Null when there are only taps: then nothing is guaranteed. */
   readonly sink: Sink | null;
   readonly taps?: readonly Tap[];

@@ -18,7 +18,7 @@ import { type AuditSettings, checkDestinations } from './settings.js';
 import { StreamSink } from './stream-sink.js';
 import { TransportTap } from './transport-tap.js';
 
-export interface AuditContext {
+interface AuditContext {
   /** Of the daemon, for the record of its start. */
   readonly version: string;
   readonly report: Report;

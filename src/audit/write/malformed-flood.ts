@@ -7,10 +7,10 @@ import type { ClientView } from '../../mux/ports/observer.js';
 /** Records in a row before sums are made. */
 export const MOST_IN_A_ROW = 10;
 /** Of a sum, and of the pause after which a row begins anew, in milliseconds. */
-export const SUM_INTERVAL = 1000;
+const SUM_INTERVAL = 1000;
 
 /** What a sum is about. */
-export interface MalformedSum {
+interface MalformedSum {
   count: number;
   /** Bytes in all. */
   length: number;

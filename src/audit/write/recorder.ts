@@ -18,7 +18,7 @@ import type { AnswerSecrets, Redacted, RedactedCommand, Redactor } from '../reda
 import { type AuditLog, kindMember } from './audit-log.js';
 import { MalformedFlood } from './malformed-flood.js';
 
-export interface RecorderOptions {
+interface RecorderOptions {
   readonly log: AuditLog;
   readonly monitor: string;
   /** Where QEMU is reached; told whenever it has been. */

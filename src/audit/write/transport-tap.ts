@@ -25,7 +25,7 @@ const WARN = 40;
 const warnings: ReadonlySet<string> = new Set<Kind>(['error', 'denied', 'malformed', 'unanswered', 'stray']);
 
 /** What waits for a transport, in bytes: some ten thousand records. */
-export const MOST_QUEUED = 8 * 1024 * 1024;
+const MOST_QUEUED = 8 * 1024 * 1024;
 /** A batch takes no further lines beyond this, in bytes. */
 const BATCH = 256 * 1024;
 /** Before one that failed is started again, in milliseconds. */

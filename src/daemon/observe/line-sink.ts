@@ -15,7 +15,7 @@ const END_PATIENCE = 500;
 const LINE_FEED = Buffer.from('\n');
 
 /** @returns the line that says how many lines were lost, and why the last of them was */
-export type DescribeLoss = (lines: number, reason: string) => string;
+type DescribeLoss = (lines: number, reason: string) => string;
 
 export class LineSink {
   /** Lines that were dropped, since the beginning. */

@@ -14,8 +14,8 @@ import { LineSink } from './line-sink.js';
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export const LOG_FORMATS = ['pretty', 'json'] as const;
 
-export type LogLevel = (typeof LOG_LEVELS)[number];
-export type LogFormat = (typeof LOG_FORMATS)[number];
+type LogLevel = (typeof LOG_LEVELS)[number];
+type LogFormat = (typeof LOG_FORMATS)[number];
 
 export interface LogSettings {
   readonly level: LogLevel;
@@ -23,7 +23,7 @@ export interface LogSettings {
   readonly format: LogFormat | 'auto';
 }
 
-export interface DaemonLog {
+interface DaemonLog {
   readonly logger: pino.Logger;
   /** Lines that could not be written, since the start. */
   readonly lost: () => number;

@@ -9,10 +9,10 @@ import type { UpstreamState } from '../../mux/ports/link.js';
 import type { ClientView, CommandView, Observer, ReplySource } from '../../mux/ports/observer.js';
 
 /** What became of a command. */
-export const OUTCOMES = ['ok', 'error', 'denied', 'unanswered', 'dropped', 'timeout'] as const;
-export type Outcome = (typeof OUTCOMES)[number];
+const OUTCOMES = ['ok', 'error', 'denied', 'unanswered', 'dropped', 'timeout'] as const;
+type Outcome = (typeof OUTCOMES)[number];
 
-export const OTHER = 'other';
+const OTHER = 'other';
 /** QEMU has about 250 commands and 70 events; a peer that has many more is none. */
 const MOST_NAMES = 600;
 const LONGEST_NAME = 64;
@@ -20,19 +20,19 @@ const LONGEST_NAME = 64;
 const LONGEST_ERROR = 64 * 1024;
 
 /** Takes durations, in seconds: a histogram of prom-client for one monitor. */
-export interface Durations {
+interface Durations {
   observe(seconds: number): void;
 }
 
 /** What is known of one command. */
-export interface CommandFigures {
+interface CommandFigures {
   readonly outcomes: Map<Outcome, number>;
   /** Time between going to QEMU and its answer, in seconds, of all that QEMU answered. */
   upstreamSeconds: number;
 }
 
 /** What is known of one listener. */
-export interface ListenerFigures {
+interface ListenerFigures {
   clients: number;
   connections: number;
   denials: number;

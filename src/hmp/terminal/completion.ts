@@ -26,10 +26,10 @@ export type HmpQuestion =
   | { readonly kind: 'query'; readonly command: string; readonly args: string; readonly list: HmpList };
 
 /** How names are found in an answer. */
-export type HmpList = 'block' | 'chardev' | 'ringbuf' | 'object' | 'capability' | 'name';
+type HmpList = 'block' | 'chardev' | 'ringbuf' | 'object' | 'capability' | 'name';
 
 /** A word that is being completed. */
-export interface HmpWord {
+interface HmpWord {
   /** What stands there already. */
   readonly start: string;
   readonly question: HmpQuestion;

@@ -14,7 +14,7 @@ export const LONGEST_LINE = 4095;
 const MOST_WORDS = 256;
 const SCREEN = 80;
 
-export const PROMPT = '(qemu) ';
+const PROMPT = '(qemu) ';
 export const PASSWORD_PROMPT = 'Password: ';
 
 /** What a byte asks of who owns the editor; `completed` or `prompt` is to be called when that is done. */

@@ -9,7 +9,7 @@ import { type HmpQuestion, helpNames, listedNames, schemaNames } from './complet
 export type Answer = { readonly returned: JsonValue } | { readonly error: string };
 
 /** How QEMU is asked. One question at a time. */
-export interface HmpAsker {
+interface HmpAsker {
   /** @param args a JSON object, or empty */
   ask(command: string, args: string, then: (answer: Answer) => void): void;
   /** Has it run a line of the human monitor. */

@@ -1,7 +1,7 @@
 /** The words of addresses: ours, and those of QEMU and socat that mean something else here, with what to write instead. */
 
 /** How an address is spelt: the -connect and -listen forms of socat say who dials. */
-export type Transport = 'unix' | 'unix-connect' | 'unix-listen' | 'tcp' | 'tcp-connect' | 'exec' | 'fd' | 'libvirt';
+type Transport = 'unix' | 'unix-connect' | 'unix-listen' | 'tcp' | 'tcp-connect' | 'exec' | 'fd' | 'libvirt';
 
 /** Every scheme in lower case, QEMU's and socat's spellings. */
 export const SCHEMES = new Map<string, { readonly transport: Transport; readonly family?: 4 | 6 }>([

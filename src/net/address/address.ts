@@ -92,7 +92,7 @@ export type ListenAddress = UnixListenAddress | TcpListenAddress | FdAddress;
 export type DialAddress = UnixAddress | TcpAddress | ExecAddress | LibvirtAddress;
 
 /** An upstream for which we listen: QEMU dials us. */
-export interface ServerAddress {
+interface ServerAddress {
   readonly kind: 'server';
   readonly listen: UnixListenAddress | TcpListenAddress;
 }

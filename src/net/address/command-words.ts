@@ -6,7 +6,7 @@
  * as they do in a shell when nothing matches.
  */
 
-export type CommandWords =
+type CommandWords =
   | { readonly ok: true; readonly words: readonly [string, ...string[]] }
   | {
       readonly ok: false;

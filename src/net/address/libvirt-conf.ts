@@ -15,9 +15,7 @@ interface LibvirtConf {
   readonly aliases: ReadonlyMap<string, string>;
 }
 
-export type ResolvedUri =
-  | { readonly ok: true; readonly uri: string }
-  | { readonly ok: false; readonly problem: string };
+type ResolvedUri = { readonly ok: true; readonly uri: string } | { readonly ok: false; readonly problem: string };
 
 /** @returns whether `text` may be the name of a URI in libvirt.conf. */
 export function isAlias(text: string): boolean {
@@ -30,7 +28,7 @@ export function userFolder(environment: NodeJS.ProcessEnv): string {
   return join(settings === '' ? join(environment['HOME'] ?? homedir(), '.config') : settings, 'libvirt');
 }
 
-export function libvirtConfFile(environment: NodeJS.ProcessEnv = process.env): string {
+function libvirtConfFile(environment: NodeJS.ProcessEnv = process.env): string {
   return process.getuid?.() === 0 ? '/etc/libvirt/libvirt.conf' : join(userFolder(environment), 'libvirt.conf');
 }
 

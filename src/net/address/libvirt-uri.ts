@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { HOST, isUnverified, type SshPlace, sshCommand } from './libvirt-ssh.js';
 
 /** Which way leads to a daemon. */
-export type LibvirtReach =
+type LibvirtReach =
   | {
       readonly kind: 'unix';
       /** Tried in this order. */
@@ -58,7 +58,7 @@ export interface LibvirtTarget {
   readonly logIn: LogIn;
 }
 
-export type ParsedLibvirtUri =
+type ParsedLibvirtUri =
   | { readonly ok: true; readonly target: LibvirtTarget }
   | { readonly ok: false; readonly problem: string };
 

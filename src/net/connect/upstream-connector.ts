@@ -19,7 +19,7 @@ import { RateLimit } from '../listen/rate-limit.js';
 import { dial } from './dial.js';
 
 /** What takes the connection: the upstream side of a `Multiplexer`. */
-export interface UpstreamReceiver {
+interface UpstreamReceiver {
   upstreamOpened(link: Link): void;
   upstreamReceive(chunk: Uint8Array): void;
   upstreamClosed(reason: string): void;

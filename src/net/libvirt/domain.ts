@@ -47,7 +47,7 @@ export interface Domain {
 }
 
 /** What the daemon tells of a domain by itself. */
-export type DomainMessage =
+type DomainMessage =
   | {
       readonly kind: 'event';
       readonly name: string;

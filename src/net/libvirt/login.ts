@@ -25,7 +25,7 @@ const MOST_DATA = 65_536;
 const MOST_STEPS = 10;
 
 /** Is told of a file with a password that others can read, too, and its mode. */
-export type Exposed = (file: string, mode: string) => void;
+type Exposed = (file: string, mode: string) => void;
 
 /** Logs in. Never resolves when the connection ends meanwhile. @throws LibvirtRefusal with the reason */
 export async function logIn(rpc: LibvirtRpc, wish: LogIn, exposed: Exposed): Promise<void> {

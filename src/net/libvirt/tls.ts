@@ -15,7 +15,7 @@ import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } 
 import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { describeTcp, openTcp } from '../link/tcp.js';
 
-export interface TlsTarget {
+interface TlsTarget {
   readonly host: string;
   readonly port: number;
   /** The folder of the certificates; libvirt's usual places when null. */
@@ -25,14 +25,14 @@ export interface TlsTarget {
 }
 
 /** Names of files. The list of revoked certificates and our own two may be absent. */
-export interface TlsPlaces {
+interface TlsPlaces {
   readonly ca: string;
   readonly crl: string;
   readonly cert: string;
   readonly key: string;
 }
 
-export interface TlsOutcome {
+interface TlsOutcome {
   connected(socket: TLSSocket): void;
   failed(reason: string): void;
 }

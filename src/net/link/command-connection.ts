@@ -20,7 +20,7 @@ const STATUS = 250;
 /** Of a line of its standard error. */
 const LINE_BYTES = 2000;
 
-export interface CommandOptions {
+interface CommandOptions {
   readonly command: readonly [string, ...string[]];
   /** A line of the command's standard error. */
   readonly said: (line: string, pid: number) => void;

@@ -17,7 +17,7 @@ import { ReceivedDescriptor } from './received-descriptor.js';
 import { type Receiver, SocketLink } from './socket-link.js';
 
 /** Who takes descriptors. */
-export interface DescriptorReceiver {
+interface DescriptorReceiver {
   /**
    * Descriptors came, at or behind `position` in what the client sends, and before its next closing brace; told before those bytes are.
    * @param descriptors as many as this process could take, in the order sent
@@ -28,7 +28,7 @@ export interface DescriptorReceiver {
   descriptorClosed(): void;
 }
 
-export interface ReceivingOptions {
+interface ReceivingOptions {
   /** Whether it matters which bytes descriptors came with; true by default. Not so where they are only refused. */
   readonly isExact?: boolean;
   /** As for `SocketLink`. */

@@ -35,7 +35,7 @@ type Place =
   | 'over';
 
 /** What may be passed on, or what the client speaks. */
-export type Judged = Uint8Array | Foreign;
+type Judged = Uint8Array | Foreign;
 
 const NOTHING = new Uint8Array(0);
 

@@ -38,7 +38,7 @@ import { readTlsFiles, type TlsFiles } from './tls-files.js';
 /** Connections that the kernel keeps until they are accepted (as far as net.core.somaxconn lets it): a thousand may come at once. */
 const BACKLOG = 4096;
 
-export interface ListenerOptions {
+interface ListenerOptions {
   readonly address: ListenAddress;
   /** Takes a connection; its socket allows half-open, is not read yet, and has no listener for errors yet. */
   readonly accept: (socket: Socket) => void;

@@ -6,7 +6,7 @@ import { closeSync, openSync, readlinkSync, readSync } from 'node:fs';
 import { userName } from '../address/passwd-lookup.js';
 import { programName } from './program-name.js';
 
-export interface ProcessFacts {
+interface ProcessFacts {
   readonly loginuid?: number;
   readonly login?: string;
   readonly program?: string;

@@ -6,7 +6,7 @@
  */
 import { basename } from 'node:path';
 
-export interface ProgramFacts {
+interface ProgramFacts {
   /** The process's name, of at most 15 bytes (/proc/PID/comm); null where it is not known. */
   readonly comm: string | null;
   /** The beginning of its command line, in pieces. */

@@ -30,7 +30,7 @@ import { unixPeer } from './peer-credentials.js';
 import { checkFolders } from './socket-folder.js';
 
 /** Who is to own a socket file; -1 leaves it as it is. */
-export interface Ownership {
+interface Ownership {
   readonly uid: number;
   readonly gid: number;
 }

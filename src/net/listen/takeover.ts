@@ -56,9 +56,7 @@ export function takeoverProblem(path: string): string | null {
 }
 
 /** What `prepare` found: QEMU's socket is aside and can be dialled, or it is not there, and why. */
-export type Prepared =
-  | { readonly ready: true; readonly moved: boolean }
-  | { readonly ready: false; readonly why: string };
+type Prepared = { readonly ready: true; readonly moved: boolean } | { readonly ready: false; readonly why: string };
 
 export class Takeover {
   readonly path: string;

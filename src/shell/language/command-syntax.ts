@@ -35,7 +35,7 @@ export type ParsedLine =
   | { readonly kind: 'malformed'; readonly message: string };
 
 /** A piece of a line between blanks. `start` is its offset. */
-export interface Word {
+interface Word {
   readonly text: string;
   readonly start: number;
 }

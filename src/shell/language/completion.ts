@@ -24,7 +24,7 @@ export interface Candidate {
   readonly isRequired?: true;
 }
 
-export type CompletionContext =
+type CompletionContext =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'command' }
   /** `arguments` are those that are there already: in a transaction, the action's. */

@@ -9,14 +9,14 @@ import { readHmpWord, skipBlanks } from '../../hmp/words.js';
 import type { Candidate } from './completion.js';
 import { isValueOf, type LiveSource, sourceOfWord } from './live-source.js';
 
-export interface HmpCommand {
+interface HmpCommand {
   readonly names: readonly string[];
   readonly parameters: string;
   readonly summary: string;
 }
 
 /** `source` is what only the VM knows, where it does. */
-export interface HmpCompletion {
+interface HmpCompletion {
   readonly from: number;
   readonly candidates: readonly Candidate[];
   readonly source: LiveSource | null;

@@ -6,7 +6,7 @@
 import type { JsonValue } from '../../qmp/json/value.js';
 
 /** What a text means. `at` is the offset of the fault, `reason` a phrase for people. */
-export type ParsedLiteral =
+type ParsedLiteral =
   | { readonly ok: true; readonly value: JsonValue }
   | { readonly ok: false; readonly at: number; readonly reason: string };
 

@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { LineGate } from '../../../dist/audit/log/line-gate.js';
-import { eachLine, type LogLine, lineBatches } from '../../../dist/audit/log/log-lines.js';
+import { type LogLine, lineBatches } from '../../../dist/audit/log/log-lines.js';
 import { parseRecord, recordOf, textOf } from '../../../dist/audit/log/record.js';
 import { type FeedOptions, feed } from '../../../dist/audit/read/feed.js';
-import { EVERYTHING } from '../../../dist/audit/read/filter.js';
 import { type Entry, Joiner } from '../../../dist/audit/read/join-replies.js';
 import { findLogs, stemOf } from '../../../dist/audit/read/log-files.js';
 import { isSetBack, seekTime } from '../../../dist/audit/read/seek.js';
@@ -17,6 +16,7 @@ import { type Finding, Verifier } from '../../../dist/audit/read/verify.js';
 import { missing } from '../../support/daemon/programs.js';
 import { LogText } from '../../support/files/log-file.js';
 import { scratch } from '../../support/files/scratch.js';
+import { EVERYTHING, eachLine } from '../../support/text/log-reading.js';
 
 const NOON = Date.parse('2026-01-31T12:00:00Z');
 

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import stringWidth from 'string-width';
 import { memberText } from '../../../dist/audit/log/member-text.js';
 import { exactMessage, messageLength, parseRecord } from '../../../dist/audit/log/record.js';
-import { EVERYTHING, type Filter, matches, parseKinds, spellingsOf } from '../../../dist/audit/read/filter.js';
+import { type Filter, matches, parseKinds, spellingsOf } from '../../../dist/audit/read/filter.js';
 import { follow } from '../../../dist/audit/read/follow.js';
 import { type Entry, Joiner } from '../../../dist/audit/read/join-replies.js';
 import { type Difference, Replay } from '../../../dist/audit/read/replay.js';
@@ -14,6 +14,7 @@ import { LineLayout, type LineStyle } from '../../../dist/cli/commands/audit/lin
 import { painted, plain as unpainted } from '../../../dist/cli/screen/colour.js';
 import { type Scope, scratch } from '../../support/files/scratch.js';
 import { openTestLog, testClient, testCommand } from '../../support/text/audit.js';
+import { EVERYTHING } from '../../support/text/log-reading.js';
 
 /** @returns a record's line. */
 function recordLine(seq: number, kind: string, members: object = {}): string {

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { Head } from '../../../dist/audit/log/chain.js';
-import { eachLine } from '../../../dist/audit/log/log-lines.js';
 import { findLogs } from '../../../dist/audit/read/log-files.js';
 import { type Finding, formatHead, parseHead, Verifier, type VerifyResult } from '../../../dist/audit/read/verify.js';
 import { type Scope, scratch } from '../../support/files/scratch.js';
 import { openTestLog, testClient, testCommand, wire } from '../../support/text/audit.js';
+import { eachLine } from '../../support/text/log-reading.js';
 
 interface Verified extends VerifyResult {
   readonly findings: readonly Finding[];

@@ -2,15 +2,16 @@
  * No command reaches the VM unrecorded: the daemon is killed at random moments under load, and the VM's own count of what it was sent
  * is held against the log. QMPMUX_KILLS says how often (200), QMPMUX_SEED which moments.
  */
+
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eachLine } from '../../../dist/audit/log/log-lines.js';
 import { Verifier } from '../../../dist/audit/read/verify.js';
 import { startDaemon } from '../../support/daemon/daemon.js';
 import { scratch } from '../../support/files/scratch.js';
+import { eachLine } from '../../support/text/log-reading.js';
 import { Load, Witness } from '../../support/world/witness.js';
 
 const KILLS = Number(process.env['QMPMUX_KILLS'] ?? 200);

@@ -5,7 +5,6 @@ import { userInfo } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eachLine } from '../../../dist/audit/log/log-lines.js';
 import { findLogs } from '../../../dist/audit/read/log-files.js';
 import { Verifier } from '../../../dist/audit/read/verify.js';
 import { SimulatedMonitor } from '../../../dist/demo/simulated-monitor.js';
@@ -18,6 +17,7 @@ import { scratch } from '../../support/files/scratch.js';
 import { written } from '../../support/qemu/qemu.js';
 import { shareVm } from '../../support/qemu/shared-vm.js';
 import { assertValid, type LooseRecord, parseLines } from '../../support/text/audit.js';
+import { eachLine } from '../../support/text/log-reading.js';
 import { RawClient, type Target } from '../../support/world/raw-client.js';
 import { Load, Witness } from '../../support/world/witness.js';
 
