@@ -3,7 +3,7 @@ import { type Fault, pathText } from '../qmp/schema.js';
 import { suggestion } from '../shared/spelling.js';
 
 /** So many names are told in full where none is near. */
-const FEW = 12;
+const MOST_NAMES_LISTED = 12;
 
 /** @param command whose arguments they are, where that is one command @returns one line, such as `file.drvier is unexpected; did you mean "driver"?` */
 export function faultText(fault: Fault, command?: string): string {
@@ -28,7 +28,7 @@ function alternatives(word: string, known: readonly string[]): string {
   const near = suggestion(word, known);
   if (near !== '') return near;
   if (known.length === 0) return '; nothing is allowed there';
-  return known.length <= FEW ? ` (known: ${known.join(', ')})` : '';
+  return known.length <= MOST_NAMES_LISTED ? ` (known: ${known.join(', ')})` : '';
 }
 
 function article(type: string): string {

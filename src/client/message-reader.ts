@@ -15,7 +15,7 @@ type Reading =
   | { readonly kind: 'malformed'; readonly reason: string };
 
 const MORE: Reading = { kind: 'more' };
-const NOTHING = Buffer.alloc(0);
+const NO_BYTES = Buffer.alloc(0);
 const SMALLEST_HOLD = 4096;
 
 const QUOTE = 0x22;
@@ -35,7 +35,7 @@ export class MessageReader {
   readonly #chunks: Buffer[] = [];
   #at = 0;
   /** The beginning of a message whose end is in a later chunk: `#held` bytes in a buffer that doubles. */
-  #hold = NOTHING;
+  #hold = NO_BYTES;
   #held = 0;
   #depth = 0;
   #inString = false;
@@ -100,7 +100,7 @@ export class MessageReader {
     this.#depth = 0;
     this.#inString = false;
     this.#escaped = false;
-    this.#hold = NOTHING;
+    this.#hold = NO_BYTES;
     this.#held = 0;
   }
 
@@ -164,7 +164,7 @@ export class MessageReader {
     if (this.#held === 0) return chunk.subarray(start, end);
     this.#keep(chunk, start, end);
     const bytes = this.#hold.subarray(0, this.#held);
-    this.#hold = NOTHING;
+    this.#hold = NO_BYTES;
     this.#held = 0;
     return bytes;
   }

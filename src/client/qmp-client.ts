@@ -32,13 +32,13 @@ const NO_GREETING: Greeting = { capabilities: [], version: {}, bytes: Buffer.all
 const SYNC = 'guest-sync-delimited';
 /** Resets the parser of the guest agent, as of QEMU: no message contains this byte. */
 const RESET = Buffer.of(0xff);
-const DEFAULT_TIMEOUT = 10_000;
+const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 /** What may come before the greeting, in messages and bytes. */
 const MOST_EARLY_MESSAGES = 1000;
 const MOST_EARLY_BYTES = 64 * 1024 * 1024;
 /** How long a server that has answered everything may take to close its side after we have closed ours, in milliseconds. */
-const CLOSE_GRACE = 1000;
+const CLOSE_GRACE_MS = 1000;
 
 /** Emits `event` (a QmpEvent) and, once, `close` (the ConnectionError, or null after `close()`). */
 export class QmpClient extends EventEmitter<ClientEvents> {
@@ -73,7 +73,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
    */
   static async connect(target: QmpTarget, options: ConnectOptions = {}): Promise<QmpClient> {
     const where = describeTarget(target);
-    const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+    const timeout = options.timeout ?? DEFAULT_TIMEOUT_MS;
     const expiry = new AbortController();
     const timer = Number.isFinite(timeout) ? setTimeout(() => expiry.abort(), timeout) : undefined;
     const abandon = () => expiry.abort();
@@ -432,7 +432,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   #closeWhenAnswered(): void {
     if (this.#inFlight.size > 0) return;
-    const timer = setTimeout(() => this.#end(null), CLOSE_GRACE);
+    const timer = setTimeout(() => this.#end(null), CLOSE_GRACE_MS);
     void this.closed.then(() => clearTimeout(timer));
   }
 

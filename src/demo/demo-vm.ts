@@ -30,7 +30,7 @@ class DemoVmError extends QmpmuxError {
 
 const QEMU = 'qemu-system-x86_64';
 /** Between looks for the socket of a QEMU that starts, in milliseconds. */
-const POLL = 20;
+const POLL_INTERVAL_MS = 20;
 
 /** @returns whether a program of that name is in PATH. */
 export function isInstalled(program: string): boolean {
@@ -106,7 +106,7 @@ export async function startRealVm(path: string, { ended, failed }: DemoVmEvents)
   };
   start();
   const listensOrEnded = (): boolean => existsSync(path) || qemu === null;
-  while (!listensOrEnded()) await setTimeout(POLL);
+  while (!listensOrEnded()) await setTimeout(POLL_INTERVAL_MS);
   return {
     description: 'a real VM, paused',
     stop: async () => {

@@ -39,7 +39,7 @@ interface HumanEffect {
 /** Says in the greeting what this is. */
 const PACKAGE = 'simulated by qmpmux';
 
-const NOTHING: Outcome = { kind: 'return', value: '{}' };
+const EMPTY_RETURN: Outcome = { kind: 'return', value: '{}' };
 
 export class SimulatedVm {
   runState: RunState = 'prelaunch';
@@ -89,7 +89,7 @@ export class SimulatedVm {
       case 'system_reset':
       case 'system_powerdown':
       case 'quit':
-        return { events: this.#act(name), outcome: NOTHING, quits: name === 'quit' };
+        return { events: this.#act(name), outcome: EMPTY_RETURN, quits: name === 'quit' };
       default:
         return just(
           this.#recording.reply(name, args) ?? {

@@ -66,12 +66,12 @@ export function bytesOf(view: DataView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-const NOTHING = new Uint8Array(0);
-const NO_VIEW = viewOf(NOTHING);
+const NO_BYTES = new Uint8Array(0);
+const NO_VIEW = viewOf(NO_BYTES);
 
 /** The view of the array that was asked about last: most questions are about the same one again. */
 export class LastView {
-  #bytes: Uint8Array = NOTHING;
+  #bytes: Uint8Array = NO_BYTES;
   #view: DataView = NO_VIEW;
 
   /** @returns `bytes` as `copyWords` and `ShortText` take them */
@@ -85,7 +85,7 @@ export class LastView {
 
   /** Keeps no array alive. */
   forget(): void {
-    this.#bytes = NOTHING;
+    this.#bytes = NO_BYTES;
     this.#view = NO_VIEW;
   }
 }

@@ -53,8 +53,8 @@ function isOtherForm(wanted: string, name: string): boolean {
 }
 
 /** Of more than this many words that begin with what was typed, no single one is likelier than the others. */
-const FEW = 3;
-const NEARLY = 2;
+const MOST_LIKELY_WORDS = 3;
+const MOST_MISSING_LETTERS = 2;
 
 /** `; did you mean "unix"?`, or the few words that it lacks a letter or two of, or nothing: the end of a message about an unknown word. */
 export function suggestion(word: string, known: Iterable<string>): string {
@@ -63,15 +63,15 @@ export function suggestion(word: string, known: Iterable<string>): string {
   if (near === null) return '';
   const wanted = word.toLowerCase();
   const beginnings = words.filter((name) => name.toLowerCase().startsWith(wanted));
-  const nearly = beginnings.filter((name) => name.length <= word.length + NEARLY);
-  if (nearly.length > 1 && nearly.length <= FEW) {
+  const nearly = beginnings.filter((name) => name.length <= word.length + MOST_MISSING_LETTERS);
+  if (nearly.length > 1 && nearly.length <= MOST_LIKELY_WORDS) {
     const [last = '', ...others] = nearly
       .sort()
       .map((name) => JSON.stringify(name))
       .toReversed();
     return `; did you mean ${others.toReversed().join(', ')} or ${last}?`;
   }
-  return beginnings.length <= FEW || near.length <= word.length + NEARLY
+  return beginnings.length <= MOST_LIKELY_WORDS || near.length <= word.length + MOST_MISSING_LETTERS
     ? `; did you mean ${JSON.stringify(near)}?`
-    : `; ${beginnings.length} begin with it: ${beginnings.sort().slice(0, FEW).join(', ')}, …`;
+    : `; ${beginnings.length} begin with it: ${beginnings.sort().slice(0, MOST_LIKELY_WORDS).join(', ')}, …`;
 }

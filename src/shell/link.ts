@@ -22,12 +22,12 @@ export interface LinkObserver {
 }
 
 /** Pauses between attempts to connect, in milliseconds. */
-const FIRST_PAUSE = 100;
-const LONGEST_PAUSE = 2000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 2000;
 /** How long the VM may take to answer what a completion asks, in milliseconds: a busy one must not hold the keyboard. */
-const PATIENCE = 1500;
+const COMPLETION_WAIT_MS = 1500;
 /** As long may a command wait for the schema, which comes first on the same connection. */
-const NOTHING: Vocabulary = { schema: null, names: [] };
+const NO_VOCABULARY: Vocabulary = { schema: null, names: [] };
 
 export class ShellLink {
   readonly #target: Target;
@@ -49,7 +49,7 @@ export class ShellLink {
     this.#options = options;
     this.#observer = observer;
     this.#client = client;
-    this.#vocabulary = Promise.resolve(NOTHING);
+    this.#vocabulary = Promise.resolve(NO_VOCABULARY);
     this.#attach(client);
   }
 
@@ -84,7 +84,7 @@ export class ShellLink {
   /** For questions of our own: null for every kind of failure, and where the answer takes too long. */
   readonly ask: Ask = async (command, args) => {
     try {
-      return await this.#client.execute(command, args, { signal: AbortSignal.timeout(PATIENCE) });
+      return await this.#client.execute(command, args, { signal: AbortSignal.timeout(COMPLETION_WAIT_MS) });
     } catch {
       return null;
     }
@@ -108,14 +108,14 @@ export class ShellLink {
     client.on('close', (error) => {
       if (this.#isClosing || error === null) return;
       this.#observer.lost(error);
-      this.#reconnect(FIRST_PAUSE);
+      this.#reconnect(FIRST_PAUSE_MS);
     });
     this.learn();
   }
 
   #reconnect(pause: number): void {
     this.#retry = setTimeout(() => {
-      this.#attempt().catch(() => this.#reconnect(Math.min(pause * 2, LONGEST_PAUSE)));
+      this.#attempt().catch(() => this.#reconnect(Math.min(pause * 2, LONGEST_PAUSE_MS)));
     }, pause);
   }
 

@@ -5,8 +5,8 @@
 import { performance } from 'node:perf_hooks';
 
 /** How often it is looked whether the process runs, while somebody counts; and when a look is so late that it did not. In milliseconds. */
-const LOOK = 500;
-const LATE = 2000;
+const LOOK_INTERVAL_MS = 500;
+const STOPPED_FROM_MS = 2000;
 /** A host on which the process hardly ever runs comes to the end of a limit, too: so many times it is prolonged. */
 const MOST_PROLONGED = 10;
 
@@ -18,14 +18,14 @@ let looks: NodeJS.Timeout | null = null;
 function look(): void {
   const now = performance.now();
   const passed = now - lookedAt;
-  if (passed > LATE) missed += passed - LOOK;
+  if (passed > STOPPED_FROM_MS) missed += passed - LOOK_INTERVAL_MS;
   lookedAt = now;
 }
 
 function begin(): void {
   if (counting++ > 0) return;
   lookedAt = performance.now();
-  looks = setInterval(look, LOOK).unref();
+  looks = setInterval(look, LOOK_INTERVAL_MS).unref();
 }
 
 function end(): void {

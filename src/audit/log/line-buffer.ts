@@ -9,9 +9,9 @@ const FIRST_SIZE = 64 * 1024;
 /** A buffer that one huge message has grown is not kept beyond this. */
 const LARGEST_KEPT = 4 * 1024 * 1024;
 /** From this length on a native copy beats a loop. */
-const SHORT = 24;
+const LOOP_BELOW_BYTES = 24;
 /** The same for a part of a chunk. */
-const SHORT_SLICE = 96;
+const LOOP_BELOW_SLICE_BYTES = 96;
 const QUOTED_PIECE = 64 * 1024;
 /** A message's line end, which is left out of records, is no longer than this. */
 const LINE_END_LENGTH = 2;
@@ -103,7 +103,7 @@ export class LineBuffer {
     const isWhole = chunk.length - length <= LINE_END_LENGTH && from === 0;
     this.reserve(isWhole ? chunk.length : length);
     const { bytes, end } = this;
-    if (length < (isWhole ? SHORT : SHORT_SLICE)) {
+    if (length < (isWhole ? LOOP_BELOW_BYTES : LOOP_BELOW_SLICE_BYTES)) {
       for (let i = 0; i < length; i++) bytes[end + i] = chunk[from + i] ?? 0;
     } else bytes.set(isWhole ? chunk : chunk.subarray(from, to), end);
     this.end = end + length;

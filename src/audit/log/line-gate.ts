@@ -34,7 +34,7 @@ export interface Piece {
 }
 
 const NEW_LINE = 0x0a;
-const BEGINNING = 4096;
+const BEGINNING_BYTES = 4096;
 const NEW_LINE_BYTES = Buffer.from('\n');
 
 export class LineGate {
@@ -138,8 +138,8 @@ export class LineGate {
 function beginningOf(parts: readonly Buffer[]): string {
   let bytes = Buffer.alloc(0);
   for (const part of parts) {
-    if (bytes.length >= BEGINNING) break;
-    bytes = Buffer.concat([bytes, part.subarray(0, BEGINNING - bytes.length)]);
+    if (bytes.length >= BEGINNING_BYTES) break;
+    bytes = Buffer.concat([bytes, part.subarray(0, BEGINNING_BYTES - bytes.length)]);
   }
   return bytes.toString('utf8');
 }

@@ -26,11 +26,11 @@ export interface Tail {
 }
 
 const NEW_LINE = 0x0a;
-const BLOCK = 64 * 1024;
+const BLOCK_BYTES = 64 * 1024;
 
 /** A longer line is a record by its beginning and its end, in bytes: it need not be in memory. */
-const LONG = 1024 * 1024;
-const BEGINNING = 4096;
+const LONGEST_PARSED_BYTES = 1024 * 1024;
+const BEGINNING_BYTES = 4096;
 
 /** Reads the end of an open log file. The work is in proportion to what stands behind its last record, whatever that is. */
 export function readTail(fd: number): Tail {
@@ -50,9 +50,9 @@ export function readTail(fd: number): Tail {
 }
 
 function headAt(fd: number, start: number, end: number): Head | null {
-  if (end - start <= LONG) return readHead(read(fd, start, end).toString('utf8'));
+  if (end - start <= LONGEST_PARSED_BYTES) return readHead(read(fd, start, end).toString('utf8'));
   const seq = /^\{"v":\d{1,3},"seq":(\d{1,15}),"time":"/.exec(
-    read(fd, start, start + BEGINNING).toString('latin1'),
+    read(fd, start, start + BEGINNING_BYTES).toString('latin1'),
   )?.[1];
   if (seq === undefined || Number(seq) === 0 || read(fd, end - 1, end).toString() !== '}') return null;
   return { seq: Number(seq), hash: hashAtEnd(read(fd, end - HASH_PART, end)) };
@@ -72,7 +72,7 @@ class LinesFromEnd {
   endBefore(position: number): number {
     for (let end = position; end > 0; ) {
       if (end <= this.#start || end > this.#start + this.#block.length) {
-        this.#start = Math.max(0, end - BLOCK);
+        this.#start = Math.max(0, end - BLOCK_BYTES);
         this.#block = read(this.#fd, this.#start, end);
         if (this.#block.length < end - this.#start) return 0;
       }
@@ -92,7 +92,7 @@ function read(fd: number, start: number, end: number): Buffer {
 
 function describeTorn(fd: number, start: number, end: number): TornLine {
   const hash = createHash('sha256');
-  for (let at = start; at < end; at += BLOCK) hash.update(read(fd, at, Math.min(end, at + BLOCK)));
+  for (let at = start; at < end; at += BLOCK_BYTES) hash.update(read(fd, at, Math.min(end, at + BLOCK_BYTES)));
   return { length: end - start, sha256: hash.digest('hex') };
 }
 

@@ -17,9 +17,9 @@ export interface AuditRecord {
 }
 
 /** A longer line is looked through before it is parsed, in characters. */
-const LONG = 1024 * 1024;
+const LONGEST_UNCHECKED = 1024 * 1024;
 /** A parsed value takes up to 64 bytes for each of these in its text. QEMU takes no message with more than half as many. */
-const MOST_STRUCTURE = 4 * 1024 * 1024;
+const MOST_VALUES = 4 * 1024 * 1024;
 
 /**
  * @returns the record that a line of a log is, or null. Of one with more values in it than QEMU takes only the members before its
@@ -27,7 +27,8 @@ const MOST_STRUCTURE = 4 * 1024 * 1024;
  */
 export function parseRecord(line: string): AuditRecord | null {
   if (!line.startsWith('{"v":')) return null;
-  if (line.length > LONG && structureOf(line) > MOST_STRUCTURE) return beginningOfRecord(line, Buffer.byteLength(line));
+  if (line.length > LONGEST_UNCHECKED && structureOf(line) > MOST_VALUES)
+    return beginningOfRecord(line, Buffer.byteLength(line));
   const members = parseLoosely(line);
   return members === null ? null : asRecord(members);
 }

@@ -31,24 +31,24 @@ export interface FeedOptions {
 }
 
 /** From so many logs on, files are not kept open between the pieces that are read of them. */
-const MANY = 100;
+const MOST_LOGS_KEPT_OPEN = 100;
 /** What is held of all logs together, in bytes, where there are many. */
 const MOST_HELD = 64 * 1024 * 1024;
 const SMALLEST_CHUNK = 8 * 1024;
 /** Answers are looked for so far behind the end of a range, in bytes. */
 const MOST_AWAITED = 16 * 1024 * 1024;
 /** A file that is smaller is not searched. */
-const SMALL = 1024 * 1024;
+const LARGEST_UNSEARCHED_BYTES = 1024 * 1024;
 /** Items are handed over together. */
-const BATCH = 1000;
+const BATCH_ITEMS = 1000;
 
 /** @throws AuditReadError by the iterator */
 export async function* feed(logs: readonly Log[], options: FeedOptions = {}): AsyncGenerator<readonly FeedItem[]> {
-  const isMany = logs.length > MANY;
+  const isMany = logs.length > MOST_LOGS_KEPT_OPEN;
   const byProgram = logs.filter(({ files }) => files.some(({ access }) => access === 'by program')).length;
-  if (byProgram > MANY) {
+  if (byProgram > MOST_LOGS_KEPT_OPEN) {
     throw new AuditReadError(
-      `${byProgram} logs need other programs to unpack them (xz, zstd, bzip2): name at most ${MANY} of them, or unpack them first`,
+      `${byProgram} logs need other programs to unpack them (xz, zstd, bzip2): name at most ${MOST_LOGS_KEPT_OPEN} of them, or unpack them first`,
     );
   }
   const chunk = isMany ? Math.max(SMALLEST_CHUNK, Math.floor(MOST_HELD / logs.length)) : CHUNK;
@@ -69,7 +69,7 @@ export async function* feed(logs: readonly Log[], options: FeedOptions = {}): As
       }
       cursor.take(waiting.first?.key ?? Number.POSITIVE_INFINITY, items);
       waiting.push(cursor);
-      if (items.length < BATCH) continue;
+      if (items.length < BATCH_ITEMS) continue;
       yield items;
       items = [];
     }
@@ -181,7 +181,8 @@ class Cursor {
         return null;
       }
     }
-    const isSearched = since !== null && !readsAll && file.access === 'anywhere' && file.size > SMALL;
+    const isSearched =
+      since !== null && !readsAll && file.access === 'anywhere' && file.size > LARGEST_UNSEARCHED_BYTES;
     const start = isSearched ? await seekTime(file.path, since) : 0;
     const options = { start, progress, chunk: this.#chunk, letsGo: this.#letsGo };
     return { file, batches: lineBatches(file.path, options), awaited: 0 };

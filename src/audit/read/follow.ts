@@ -8,8 +8,8 @@ import { LineGate } from '../log/line-gate.js';
 import { LONGEST_LINE, unwrapped } from '../log/log-lines.js';
 
 /** How often it is looked for more, in milliseconds. */
-const LOOK_EVERY = 100;
-const CHUNK = 64 * 1024;
+const LOOK_INTERVAL_MS = 100;
+const CHUNK_BYTES = 64 * 1024;
 
 /**
  * @param path of the log; it need not be there yet
@@ -27,8 +27,8 @@ export async function* follow(path: string, signal: AbortSignal, idle: () => voi
   try {
     while (!signal.aborted) {
       // What is kept of a line that goes on must not be overwritten.
-      const chunk = Buffer.allocUnsafe(CHUNK);
-      const { bytesRead } = handle === null ? { bytesRead: 0 } : await handle.read(chunk, 0, CHUNK, position);
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const { bytesRead } = handle === null ? { bytesRead: 0 } : await handle.read(chunk, 0, CHUNK_BYTES, position);
       if (bytesRead > 0) {
         position += bytesRead;
         for (const { bytes } of gate.push(chunk.subarray(0, bytesRead))) {
@@ -50,7 +50,7 @@ export async function* follow(path: string, signal: AbortSignal, idle: () => voi
         continue;
       }
       idle();
-      await delay(LOOK_EVERY, undefined, { signal }).catch(() => undefined);
+      await delay(LOOK_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
     }
   } finally {
     await handle?.close();

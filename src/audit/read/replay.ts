@@ -48,7 +48,7 @@ interface ReplayResult {
 }
 
 /** So many commands are unanswered at a time: below what QEMU queues. */
-const WINDOW = 7;
+const MOST_IN_FLIGHT = 7;
 /** Commands whose recorded answer has not been met; a log without answers would have no end of them. */
 const MOST_OPEN = 10_000;
 /** So many differences of one answer are told. */
@@ -136,7 +136,7 @@ export class Replay {
       return;
     }
     await this.#wait(record.mono);
-    while (this.#running.size >= WINDOW) await Promise.race(this.#running);
+    while (this.#running.size >= MOST_IN_FLIGHT) await Promise.race(this.#running);
     const key = `${record.seq} ${log}`;
     const sent: Sent = {
       seq: record.seq,

@@ -8,10 +8,10 @@ import { timeOf } from './moment.js';
 /** How far the clock may have been set back while the log was written, in milliseconds. */
 export const MARGIN = 60_000;
 
-const BLOCK = 64 * 1024;
+const BLOCK_BYTES = 64 * 1024;
 /** A line's time stands at its beginning; where a transport has wrapped it, behind the names of host and program. */
-const LINE_START = 2048;
-const LAST_PART = 1024 * 1024;
+const LINE_START_BYTES = 2048;
+const LAST_PART_BYTES = 1024 * 1024;
 const NEW_LINE = 0x0a;
 const TIMES = /"time":"(\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d))","mono":(\d{1,16})[,}]/;
 
@@ -41,13 +41,15 @@ export async function lastPlace(path: string): Promise<Place | null> {
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
-    const start = Math.max(0, size - LAST_PART);
-    const bytes = Buffer.alloc(Math.min(size, LAST_PART));
+    const start = Math.max(0, size - LAST_PART_BYTES);
+    const bytes = Buffer.alloc(Math.min(size, LAST_PART_BYTES));
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, start);
     for (let end = bytesRead; end > 0; ) {
       const at = bytes.lastIndexOf(NEW_LINE, end - 1);
       const place =
-        at < 0 && start > 0 ? null : placeOf(bytes.toString('latin1', at + 1, at + 1 + LINE_START), start + at + 1);
+        at < 0 && start > 0
+          ? null
+          : placeOf(bytes.toString('latin1', at + 1, at + 1 + LINE_START_BYTES), start + at + 1);
       if (place !== null || at < 0) return place;
       end = at;
     }
@@ -80,7 +82,7 @@ export async function seekTime(
 class Search {
   readonly #handle: FileHandle;
   readonly #count: (bytes: number) => void;
-  readonly #block = Buffer.allocUnsafe(BLOCK);
+  readonly #block = Buffer.allocUnsafe(BLOCK_BYTES);
 
   constructor(handle: FileHandle, count: (bytes: number) => void) {
     this.#handle = handle;
@@ -93,7 +95,7 @@ class Search {
     let late: Place | null = null;
     let low = 0;
     let high = size;
-    while (high - low > BLOCK) {
+    while (high - low > BLOCK_BYTES) {
       const middle = Math.floor((low + high) / 2);
       const place = await this.#placeBehind(middle, high);
       if (place === null) {
@@ -120,7 +122,7 @@ class Search {
       const { bytesRead } = await this.#handle.read(
         this.#block,
         0,
-        Math.min(BLOCK, end + LINE_START - position),
+        Math.min(BLOCK_BYTES, end + LINE_START_BYTES - position),
         position,
       );
       this.#count(bytesRead);
@@ -135,10 +137,10 @@ class Search {
           continue;
         }
         // Its beginning may lie in the next block.
-        if (bytesRead - from < LINE_START && bytesRead === BLOCK) break;
+        if (bytesRead - from < LINE_START_BYTES && bytesRead === BLOCK_BYTES) break;
         const lineStart = position + from;
         if (lineStart >= end) return null;
-        const text = this.#block.toString('latin1', from, Math.min(bytesRead, from + LINE_START));
+        const text = this.#block.toString('latin1', from, Math.min(bytesRead, from + LINE_START_BYTES));
         const place = placeOf(text.split('\n', 1)[0] ?? '', lineStart);
         if (place !== null) return place;
         isWithin = true;

@@ -9,13 +9,13 @@ import { isDeed } from './opened-places.js';
 import type { SecretMarks } from './secret-mark.js';
 
 /** So many elements or members are kept of each list or object; more while what is kept is small. */
-const FEW = 64;
-const MANY = 1024;
+const FEWEST_ITEMS_KEPT = 64;
+const MOST_ITEMS_KEPT = 1024;
 /** What is kept of a text while what is kept of all is small, and then. In bytes. */
-const LONG = 4096;
-const SHORT = 1024;
+const LONGEST_TEXT_BYTES = 4096;
+const SHORT_TEXT_BYTES = 1024;
 /** What is kept of all is small so long. In bytes. */
-const SMALL = 64 * 1024;
+const SMALL_SUM_BYTES = 64 * 1024;
 /** No element is begun when so much is kept. In bytes. */
 const MOST_KEPT = 160 * 1024;
 /** A longer name of a member is withheld, with its value. In bytes. */
@@ -24,7 +24,7 @@ const LONGEST_NAME = 256;
 const MOST_PATHS = 32;
 const LONGEST_PATH = 256;
 /** What a text begins with, as far as that says whether it is executed. In bytes. */
-const TELLING = 64;
+const TELLING_BYTES = 64;
 
 const BRACE = 0x7b;
 const BRACKET = 0x5b;
@@ -160,7 +160,9 @@ class Abridgement {
   }
 
   #keepsMoreOf({ count }: Frame): boolean {
-    return this.#length < SMALL ? count < MANY : count < FEW && this.#length < MOST_KEPT;
+    return this.#length < SMALL_SUM_BYTES
+      ? count < MOST_ITEMS_KEPT
+      : count < FEWEST_ITEMS_KEPT && this.#length < MOST_KEPT;
   }
 
   /** Leaves out what follows in a list or an object. @returns the place of what closes it */
@@ -180,12 +182,12 @@ class Abridgement {
   #text(start: number): number {
     const raw = this.#raw;
     const end = stringEnd(raw, start);
-    const longest = this.#length < SMALL ? LONG : SHORT;
+    const longest = this.#length < SMALL_SUM_BYTES ? LONGEST_TEXT_BYTES : SHORT_TEXT_BYTES;
     if (end - start <= longest) {
       this.#keep(raw.subarray(start, end));
       return end;
     }
-    const beginning = decodedName(raw.toString('latin1', start + 1, start + TELLING));
+    const beginning = decodedName(raw.toString('latin1', start + 1, start + TELLING_BYTES));
     if (!isDeed(this.#context.command, this.#member(), beginning)) return this.#withhold(start, end);
     const cut = textCut(raw, start + 1, start + longest);
     this.#note('');
@@ -197,7 +199,7 @@ class Abridgement {
   /** A number, or `true` and the like. */
   #word(start: number): number {
     const end = valueEnd(this.#raw, start);
-    if (end - start > SHORT) return this.#withhold(start, end);
+    if (end - start > SHORT_TEXT_BYTES) return this.#withhold(start, end);
     this.#keep(this.#raw.subarray(start, end));
     return end;
   }

@@ -5,7 +5,7 @@
  */
 
 /** Within so many bytes a string's end is looked for here: that takes less than to ask for it. */
-const NEAR = 64;
+const SEARCHED_HERE_BYTES = 64;
 
 const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
@@ -42,7 +42,7 @@ export function skipBlanks(raw: Buffer, from: number): number {
 export function stringEnd(raw: Buffer, start: number): number {
   const quote = raw[start] ?? DOUBLE;
   let at = start + 1;
-  for (const near = at + NEAR; at < near && raw[at] !== quote; ) at += raw[at] === BACKSLASH ? 2 : 1;
+  for (const near = at + SEARCHED_HERE_BYTES; at < near && raw[at] !== quote; ) at += raw[at] === BACKSLASH ? 2 : 1;
   // A long text without escapes is passed over natively.
   const first = raw[at] === quote ? at : raw.indexOf(quote, at);
   if (first < 0) return raw.length;

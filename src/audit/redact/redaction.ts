@@ -53,9 +53,9 @@ for (const byte of [BRACE, AT, QUESTION_MARK, BACKSLASH, EQUALS, BRACKET]) tellt
 /** A name of QEMU's; another may be a line that was meant for HMP. */
 const PLAIN_NAME = /^[\w.-]*$/;
 /** Longer commands without arguments are none of QEMU's. */
-const SHORT = 256;
+const LONGEST_BARE_COMMAND = 256;
 const NO_VALUES: readonly string[] = [];
-const NOTHING = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 /** A larger answer is not searched. In bytes. */
 const LONGEST_ANSWER_SEARCHED = 1024 * 1024;
 /** A larger answer is not looked through for words that make it suspect, but withheld where it may hold a secret. In bytes. */
@@ -93,7 +93,7 @@ export class Redactor {
   command(name: string, raw: Uint8Array): RedactedCommand | null {
     // Without a second object there are no arguments: true for most commands, and quickly seen.
     const isPlainName = PLAIN_NAME.test(name);
-    if (isPlainName && raw.length < SHORT && isBare(raw)) return null;
+    if (isPlainName && raw.length < LONGEST_BARE_COMMAND && isBare(raw)) return null;
     if (raw.length > LONGEST_SEARCHED) return this.#large(name, raw);
     const rules = this.#rules.forCommand(name);
     if (isPlainName && this.#harmless.isCommand(name, raw, rules)) return null;
@@ -175,7 +175,7 @@ export class Redactor {
    * @param before the end of the input before it, if that could not be read either: it may be the beginning of this
    * @returns null when there is nothing to remove
    */
-  malformed(raw: Uint8Array, before: Uint8Array = NOTHING): Redacted | null {
+  malformed(raw: Uint8Array, before: Uint8Array = NO_BYTES): Redacted | null {
     if (raw.length > LONGEST_SEARCHED) return this.withheld(raw);
     const search = this.#search(this.#rules.forCommand(null), '');
     let isCommand = false;

@@ -16,7 +16,7 @@ const LONGEST_NAME = 64;
 const MOST_REMEMBERED = 1024;
 
 /** Whole names, without hyphens, underscores and digits, and how many letters may be wrong. */
-const NEAR: readonly (readonly [name: string, errors: number])[] = [
+const NEAR_NAMES: readonly (readonly [name: string, errors: number])[] = [
   ['password', 2],
   ['passphrase', 2],
   ['passwd', 1],
@@ -110,7 +110,9 @@ function judge(name: string): boolean {
   if (letters.length < 2) return false;
   if (isNear(letters, 'secret', 1)) return true;
   if (REFERENCE.some((end) => letters.endsWith(end))) return false;
-  return NEAR.some(([near, errors]) => isNear(letters, near, errors)) || WITHIN.some((part) => letters.includes(part));
+  return (
+    NEAR_NAMES.some(([near, errors]) => isNear(letters, near, errors)) || WITHIN.some((part) => letters.includes(part))
+  );
 }
 
 /** @returns the letters of `name`, in lower case. */

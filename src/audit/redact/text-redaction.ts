@@ -43,7 +43,7 @@ const TELLTALE = /:\/\/|json:|rbd:/i;
 const NEARLY_URL = /^\s{0,8}(?:https?|ftps?)(?::\/?|\/\/)(?!\/)/i;
 const NO_OPTIONS: ReadonlySet<string> = new Set();
 /** Shorter texts hold none of what is looked for. */
-const SHORTEST = 7;
+const SHORTEST_TEXT = 7;
 const LONGEST_SCHEME = 32;
 /** Schemes under which QEMU's block drivers, and those of other builds, reach a server. What begins with one is an URL to its end. */
 const NETWORK_SCHEMES: ReadonlySet<string> = new Set(
@@ -60,7 +60,7 @@ const MOST_CUTS = 1024;
 
 /** @returns whether a text may hold any of the secrets that `secretsInText` finds. */
 export function mayHoldSecrets(text: string): boolean {
-  if (text.length < SHORTEST || isPlainName(text)) return false;
+  if (text.length < SHORTEST_TEXT || isPlainName(text)) return false;
   return TELLTALE.test(text) || NEARLY_URL.test(text.slice(0, LONGEST_SCHEME)) || isBracketed(text);
 }
 
@@ -229,7 +229,7 @@ function valueEnd(text: string, start: number): number {
 
 /** Finds the secrets in file names and URLs between `from` and `end`, which hold no JSON. */
 function secretsInNames(text: string, from: number, end: number, cuts: Cut[]): void {
-  if (end - from < SHORTEST) return;
+  if (end - from < SHORTEST_TEXT) return;
   const part = from === 0 && end === text.length ? text : text.slice(from, end);
   const found: Cut[] = [];
   const rbd = part.search(/rbd:/i);

@@ -44,7 +44,7 @@ interface AuditFileOptions {
 
 const NEW_LINE = 0x0a;
 /** How often it is looked whether the file still has a name, in microseconds. One look costs about a microsecond. */
-const LOOK_EVERY = 20_000;
+const NAME_CHECK_INTERVAL_US = 20_000;
 
 export class AuditFile implements Sink {
   readonly name: string;
@@ -240,7 +240,7 @@ export class AuditFile implements Sink {
   #look(): Trouble | null {
     const now = this.#options.now();
     if (now < this.#nextLook) return null;
-    this.#nextLook = now + LOOK_EVERY;
+    this.#nextLook = now + NAME_CHECK_INTERVAL_US;
     if (this.#file === null) return 'the file is not open';
     try {
       if (fs.fstatSync(this.#file.fd).nlink > 0) return null;

@@ -54,10 +54,10 @@ interface AuditLogOptions {
 /** Records that wait for a disk that is full: about as many as a busy minute makes. */
 const MOST_KEPT = 1024 * 1024;
 /** How long a record that nothing waits for may wait for others to be written with, in milliseconds. */
-const SOON = 5;
+const WRITE_DELAY_MS = 5;
 /** Retries, in milliseconds. */
-const FIRST_RETRY = 50;
-const LONGEST_RETRY = 1000;
+const FIRST_RETRY_MS = 50;
+const LONGEST_RETRY_MS = 1000;
 
 type State =
   | { readonly name: 'writing' }
@@ -231,7 +231,7 @@ export class AuditLog {
     this.#lineStart = line.end;
     if (this.#isWriteDue) return;
     this.#isWriteDue = true;
-    setTimeout(this.#writeSoon, SOON);
+    setTimeout(this.#writeSoon, WRITE_DELAY_MS);
   }
 
   /**
@@ -359,8 +359,8 @@ export class AuditLog {
       name: 'failing',
       trouble,
       since: this.clock.now(),
-      delay: FIRST_RETRY,
-      timer: setTimeout(this.#retry, FIRST_RETRY).unref(),
+      delay: FIRST_RETRY_MS,
+      timer: setTimeout(this.#retry, FIRST_RETRY_MS).unref(),
     };
   }
 
@@ -369,7 +369,7 @@ export class AuditLog {
     if (state.name !== 'failing') return;
     const trouble = this.#sink?.retry() ?? null;
     if (trouble !== null) {
-      const delay = Math.min(LONGEST_RETRY, state.delay * 2);
+      const delay = Math.min(LONGEST_RETRY_MS, state.delay * 2);
       this.#state = { ...state, trouble, delay, timer: setTimeout(this.#retry, delay).unref() };
       return;
     }
@@ -404,7 +404,7 @@ export class AuditLog {
         );
         setTimeout(() => {
           if (this.#isReopenDue && this.#state.name === 'writing') this.reopen();
-        }, LONGEST_RETRY).unref();
+        }, LONGEST_RETRY_MS).unref();
     }
   }
 }

@@ -19,8 +19,8 @@ export const systemTime: TimeSource = {
 };
 
 /** How far the wall clock may be off before we follow it; its source is only good to a millisecond. */
-const TOLERANCE = 1500;
-const CHECK_EVERY = 1_000_000;
+const TOLERANCE_US = 1500;
+const CHECK_INTERVAL_US = 1_000_000;
 
 const MONO = Buffer.from('Z","mono":');
 
@@ -37,16 +37,16 @@ export class Clock {
     this.#source = source;
     const now = source.monotonic();
     this.#offset = source.wall() - now;
-    this.#nextCheck = now + CHECK_EVERY;
+    this.#nextCheck = now + CHECK_INTERVAL_US;
   }
 
   /** @returns the monotonic time, in microseconds. */
   now(): number {
     const now = this.#source.monotonic();
     if (now >= this.#nextCheck) {
-      this.#nextCheck = now + CHECK_EVERY;
+      this.#nextCheck = now + CHECK_INTERVAL_US;
       const wall = this.#source.wall();
-      if (Math.abs(wall - (now + this.#offset)) > TOLERANCE) this.#offset = wall - now;
+      if (Math.abs(wall - (now + this.#offset)) > TOLERANCE_US) this.#offset = wall - now;
     }
     return now;
   }

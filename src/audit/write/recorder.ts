@@ -75,7 +75,7 @@ interface Unread {
   readonly end: Uint8Array;
 }
 
-const NOTHING = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 /** In place of an id, in a record that could not be put together with it. */
 const NO_ID = Buffer.from('"[withheld]"');
 const OF = textOf(',"of":');
@@ -579,7 +579,7 @@ export class Recorder implements Observer {
 
   /** @param whole null when it is too long to be one; then it is withheld */
   #putChunks(whole: Uint8Array | null, redacted: Redacted | null, limit = this.#maxMessage): void {
-    const message = whole ?? NOTHING;
+    const message = whole ?? NO_BYTES;
     this.#put(MESSAGE, message, lengthWithoutLineEnd(message), redacted, limit);
   }
 

@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { errorCode, systemReason } from '../../system/system-error.js';
 import type { Reopened, Sink, Trouble } from '../log/sink.js';
 
-const NOTHING = Buffer.alloc(0);
+const NO_BYTES = Buffer.alloc(0);
 
 export class StreamSink implements Sink {
   readonly name = 'stdout';
@@ -31,7 +31,7 @@ export class StreamSink implements Sink {
   }
 
   retry(): Trouble | null {
-    return this.#pass(NOTHING);
+    return this.#pass(NO_BYTES);
   }
 
   sync(): Trouble | null {

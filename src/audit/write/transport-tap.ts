@@ -27,12 +27,12 @@ const warnings: ReadonlySet<string> = new Set<Kind>(['error', 'denied', 'malform
 /** What waits for a transport, in bytes: some ten thousand records. */
 const MOST_QUEUED = 8 * 1024 * 1024;
 /** A batch takes no further lines beyond this, in bytes. */
-const BATCH = 256 * 1024;
+const BATCH_BYTES = 256 * 1024;
 /** Before one that failed is started again, in milliseconds. */
-const FIRST_PAUSE = 1000;
-const LONGEST_PAUSE = 60_000;
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 60_000;
 /** At the end, for what still waits, in milliseconds. */
-const LAST_WAIT = 5000;
+const END_WAIT_MS = 5000;
 
 interface Batch {
   readonly bytes: Buffer;
@@ -58,7 +58,7 @@ export class TransportTap implements Tap {
   /** How many of these the log has been told of. */
   #told = 0;
   #isLosing = false;
-  #pause = FIRST_PAUSE;
+  #pause = FIRST_PAUSE_MS;
   #timer: NodeJS.Timeout | null = null;
   /** Who waits for the end of the queue. */
   #emptied: ((isEmpty: boolean) => void) | null = null;
@@ -152,7 +152,7 @@ export class TransportTap implements Tap {
     if (stream === null || this.#handed > 0) return;
     const pieces: Buffer[] = [];
     let length = 0;
-    while (length < BATCH) {
+    while (length < BATCH_BYTES) {
       const next = this.#queue.shift();
       if (next === undefined) break;
       pieces.push(next.bytes);
@@ -178,7 +178,7 @@ export class TransportTap implements Tap {
 
   #taken(): void {
     this.#handed = 0;
-    this.#pause = FIRST_PAUSE;
+    this.#pause = FIRST_PAUSE_MS;
     if (this.#isLosing && this.#queuedBytes < MOST_QUEUED / 2) {
       this.#isLosing = false;
       this.#report('warn', `${this.name} takes audit records again; lost: ${this.#lost - this.#told}`);
@@ -202,7 +202,7 @@ export class TransportTap implements Tap {
         this.#report('error', `${this.name} cannot be restarted: ${systemReason(error)}`);
       }
     }, this.#pause).unref();
-    this.#pause = Math.min(LONGEST_PAUSE, this.#pause * 2);
+    this.#pause = Math.min(LONGEST_PAUSE_MS, this.#pause * 2);
   }
 
   #lose(records: number, why: string): void {
@@ -229,7 +229,7 @@ async function inTime(done: Promise<boolean>): Promise<boolean> {
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(() => {
       resolve(false);
-    }, LAST_WAIT);
+    }, END_WAIT_MS);
   });
   try {
     return await Promise.race([done, late]);

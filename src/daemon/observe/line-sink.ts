@@ -8,10 +8,10 @@ import { type SteadyWrite, steadyWriter } from './steady-writer.js';
 /** So many bytes of lines wait for a stream that takes nothing. */
 export const MOST_WAITING = 1024 * 1024;
 /** Between attempts to write, unless a line comes sooner; in milliseconds. */
-const FIRST_PAUSE = 20;
-const LONGEST_PAUSE = 2000;
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 2000;
 /** How long the end waits for a stream that takes nothing, in milliseconds. */
-const END_PATIENCE = 500;
+const END_WAIT_MS = 500;
 const LINE_FEED = Buffer.from('\n');
 
 /** @returns the line that says how many lines were lost, and why the last of them was */
@@ -34,7 +34,7 @@ export class LineSink {
   /** Whether the stream ends with a line whose rest is lost. */
   #isTorn = false;
   #timer: NodeJS.Timeout | undefined;
-  #pause = FIRST_PAUSE;
+  #pause = FIRST_PAUSE_MS;
   readonly #flush = () => {
     this.#drain();
   };
@@ -67,10 +67,10 @@ export class LineSink {
     let left = this.#waitingBytes;
     for (let since = performance.now(); !this.#drain(); ) {
       if (this.#waitingBytes < left) since = performance.now();
-      else if (performance.now() - since > END_PATIENCE) break;
+      else if (performance.now() - since > END_WAIT_MS) break;
       left = this.#waitingBytes;
       await new Promise((resolve) => {
-        setTimeout(resolve, FIRST_PAUSE);
+        setTimeout(resolve, FIRST_PAUSE_MS);
       });
     }
     clearTimeout(this.#timer);
@@ -97,7 +97,7 @@ export class LineSink {
         this.#toldBy = 0;
       }
       clearTimeout(this.#timer);
-      this.#pause = FIRST_PAUSE;
+      this.#pause = FIRST_PAUSE_MS;
     } catch (error) {
       this.#isTorn ||= this.#isFirstBegun;
       this.#isFirstBegun = false;
@@ -147,7 +147,7 @@ export class LineSink {
   #later(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#flush, this.#pause).unref();
-    this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
+    this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
   }
 }
 

@@ -7,8 +7,8 @@ import type { Log } from '../../shared/log.js';
 /** A message that is shown in the log is cut here. */
 const SHOWN_BYTES = 200;
 /** The same thing is told so often at once, and then once in this time with how often it was, in milliseconds. */
-const TOLD_AT_ONCE = 10;
-const TOLD_EVERY = 10_000;
+const MOST_ALIKE_AT_ONCE = 10;
+const COUNT_INTERVAL_MS = 10_000;
 
 export class LogObserver implements Observer {
   readonly wantsRaw = false;
@@ -171,10 +171,10 @@ export class LogObserver implements Observer {
     }
     told.count++;
     this.#lastCount = {};
-    if (told.count <= TOLD_AT_ONCE) return false;
-    if (now - told.since < TOLD_EVERY) return true;
-    this.#lastCount = { times: told.count - TOLD_AT_ONCE };
-    told.count = TOLD_AT_ONCE;
+    if (told.count <= MOST_ALIKE_AT_ONCE) return false;
+    if (now - told.since < COUNT_INTERVAL_MS) return true;
+    this.#lastCount = { times: told.count - MOST_ALIKE_AT_ONCE };
+    told.count = MOST_ALIKE_AT_ONCE;
     told.since = now;
     return false;
   }

@@ -12,7 +12,7 @@ import type { ClientView, CommandView, Observer, ReplySource } from '../../mux/p
 const OUTCOMES = ['ok', 'error', 'denied', 'unanswered', 'dropped', 'timeout'] as const;
 type Outcome = (typeof OUTCOMES)[number];
 
-const OTHER = 'other';
+const OTHER_LABEL = 'other';
 /** QEMU has about 250 commands and 70 events; a peer that has many more is none. */
 const MOST_NAMES = 600;
 const LONGEST_NAME = 64;
@@ -87,9 +87,9 @@ export class MetricsObserver implements Observer {
   limited(client: ClientView | null, _listener: string, limit: keyof Counters): void {
     if (client === null || limit === 'paused' || limit === 'oversized') return;
     // `disconnected` has been told in words of many forms.
-    const others = this.disconnects.get(OTHER) ?? 0;
-    if (others > 1) this.disconnects.set(OTHER, others - 1);
-    else this.disconnects.delete(OTHER);
+    const others = this.disconnects.get(OTHER_LABEL) ?? 0;
+    if (others > 1) this.disconnects.set(OTHER_LABEL, others - 1);
+    else this.disconnects.delete(OTHER_LABEL);
     this.disconnects.set(limit, (this.disconnects.get(limit) ?? 0) + 1);
   }
 
@@ -141,7 +141,7 @@ export class MetricsObserver implements Observer {
   }
 
   event(name: string): void {
-    const label = this.events.has(name) || (this.events.size < MOST_NAMES && isShort(name)) ? name : OTHER;
+    const label = this.events.has(name) || (this.events.size < MOST_NAMES && isShort(name)) ? name : OTHER_LABEL;
     this.events.set(label, (this.events.get(label) ?? 0) + 1);
   }
 
@@ -171,7 +171,7 @@ export class MetricsObserver implements Observer {
   #figures(name: string, isKnown: boolean): CommandFigures {
     const known = this.commands.get(name);
     if (known !== undefined) return known;
-    const label = isKnown && isShort(name) && this.commands.size < MOST_NAMES ? name : OTHER;
+    const label = isKnown && isShort(name) && this.commands.size < MOST_NAMES ? name : OTHER_LABEL;
     let figures = this.commands.get(label);
     if (figures === undefined) {
       figures = { outcomes: new Map(), upstreamSeconds: 0 };
@@ -186,7 +186,7 @@ function add(figures: CommandFigures, outcome: Outcome): void {
 }
 
 function isShort(name: string): boolean {
-  return name !== OTHER && name.length <= LONGEST_NAME;
+  return name !== OTHER_LABEL && name.length <= LONGEST_NAME;
 }
 
 /** @returns whether an error says so, or is too long to be looked into. */
@@ -209,6 +209,6 @@ function reasonWord(reason: string): string {
     case 'the config was changed':
       return 'config';
     default:
-      return reason.startsWith('qmpmux is ended') || reason === 'the start failed' ? 'shutdown' : OTHER;
+      return reason.startsWith('qmpmux is ended') || reason === 'the start failed' ? 'shutdown' : OTHER_LABEL;
   }
 }

@@ -60,7 +60,7 @@ type State =
   | { readonly name: 'stopped' };
 
 /** A connection that has run for as long as this was a success: the next pause is the first one again. In milliseconds. */
-const STABLE = 1000;
+const STABLE_AFTER_MS = 1000;
 /** Lines of a failing command that are remembered, in order to write each once. */
 const REMEMBERED_LINES = 100;
 /** So many of them are written a second, in the long run; twice as many at once. */
@@ -313,7 +313,7 @@ export class UpstreamConnector {
     const before = this.#state;
     if (before.name === 'greeting') before.deadline.stop();
     if (before.name === 'running') {
-      if (performance.now() - before.since >= STABLE) this.#nextPause = this.#firstPause;
+      if (performance.now() - before.since >= STABLE_AFTER_MS) this.#nextPause = this.#firstPause;
       this.#log.warn({ upstream: this.#place, reason }, this.#lostText);
     } else {
       this.#report(reason);

@@ -33,8 +33,8 @@ import type { XdrReader } from './xdr.js';
 const LONGEST_COMMAND = 4 * 1024 * 1024;
 
 /** How long the domain's end is waited for when libvirt seems to have lost its monitor, and how often that is asked; in milliseconds. */
-const END_WITHIN = 30_000;
-const ASK_EVERY = 100;
+const DOMAIN_END_WAIT_MS = 30_000;
+const DOMAIN_ASK_INTERVAL_MS = 100;
 
 interface Waiting {
   /** As it is to come back, or null. */
@@ -58,7 +58,7 @@ export class LibvirtConnection implements Connection {
   #replies = new Scanner();
   readonly #parser = new Parser();
   readonly #waiting: Waiting[] = [];
-  #isBusy = false;
+  #awaitsReply = false;
   #isNegotiated = false;
   #queuedBytes = 0;
   #receiver: ConnectionReceiver | null = null;
@@ -189,7 +189,7 @@ export class LibvirtConnection implements Connection {
 
   /** Sends what can be sent. */
   #proceed(): void {
-    while (!this.#isBusy) {
+    while (!this.#awaitsReply) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
       this.#queuedBytes -= next.command?.length ?? 0;
@@ -198,7 +198,7 @@ export class LibvirtConnection implements Connection {
         if (next.answer !== null) this.#deliver(next.answer);
         continue;
       }
-      this.#isBusy = true;
+      this.#awaitsReply = true;
       monitorCommand(this.#rpc, this.#domain, next.command, (reply) => {
         if (reply instanceof Uint8Array) this.#answered(next, reply);
         // Answers, or ends the connection, by itself.
@@ -233,7 +233,7 @@ export class LibvirtConnection implements Connection {
 
   /** @returns whether QEMU still answers libvirt; until one or the other is certain, libvirt may take its time. */
   async #goesOn(): Promise<boolean> {
-    for (let waited = 0; waited < END_WITHIN; waited += ASK_EVERY) {
+    for (let waited = 0; waited < DOMAIN_END_WAIT_MS; waited += DOMAIN_ASK_INTERVAL_MS) {
       if (this.#ended !== null) return false;
       if (!(await isSameRun(this.#rpc, this.#domain))) {
         this.#ended ??= 'the domain has stopped';
@@ -241,7 +241,7 @@ export class LibvirtConnection implements Connection {
       }
       const answer = await askVersion(this.#rpc, this.#domain);
       if (answer instanceof Uint8Array) return true;
-      if (this.#ended === null) await this.#endWithin(ASK_EVERY);
+      if (this.#ended === null) await this.#endWithin(DOMAIN_ASK_INTERVAL_MS);
     }
     return false;
   }
@@ -259,7 +259,7 @@ export class LibvirtConnection implements Connection {
 
   /** The command that libvirt had is dealt with. */
   #settled(): void {
-    this.#isBusy = false;
+    this.#awaitsReply = false;
     if (this.#ended === null) this.#proceed();
     else this.#end(this.#ended);
   }
@@ -269,7 +269,7 @@ export class LibvirtConnection implements Connection {
     if (message === null) return;
     if (message.kind === 'stopped') {
       // libvirt tells of the end of QEMU and of its last answer from two threads. An answer, or an error, always comes.
-      if (this.#isBusy) {
+      if (this.#awaitsReply) {
         this.#ended ??= message.reason;
         this.#awaitsEnd();
       } else this.#end(message.reason);

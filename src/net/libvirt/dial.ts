@@ -19,7 +19,7 @@ import { openTls } from './tls.js';
 
 /** Of what a daemon tells by itself until the domain is found: an event or two, as a rule. And what each costs besides its bytes. */
 const MOST_EARLY_BYTES = 8 * 1024 * 1024;
-const EARLY_COST = 256;
+const EARLY_MESSAGE_COST_BYTES = 256;
 /** Of a reason, in characters: some of it is the other side's words. */
 const LONGEST_REASON = 2000;
 
@@ -158,7 +158,7 @@ class Attempt {
     let room = MOST_EARLY_BYTES;
     const rpc = new LibvirtRpc(connection, {
       message: (program, procedure, body) => {
-        room -= body.length + EARLY_COST;
+        room -= body.length + EARLY_MESSAGE_COST_BYTES;
         if (room < 0) this.fail('the peer is not a libvirt daemon: it sends too much unasked');
         else early.push([program, procedure, body.copy()]);
       },

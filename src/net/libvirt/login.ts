@@ -20,9 +20,9 @@ const Procedure = {
 const KEEP_ALIVE_FEATURE = 10;
 const Auth = { none: 0, sasl: 1, polkit: 2 } as const;
 /** REMOTE_AUTH_SASL_DATA_MAX. */
-const MOST_DATA = 65_536;
+const MOST_SASL_BYTES = 65_536;
 /** More than any mechanism has. */
-const MOST_STEPS = 10;
+const MOST_SASL_STEPS = 10;
 
 /** Is told of a file with a password that others can read, too, and its mode. */
 type Exposed = (file: string, mode: string) => void;
@@ -81,7 +81,7 @@ async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn, ex
     if (isComplete && exchange.isSatisfied) return;
     const reply = await proceed(exchange, data, isComplete);
     if (isComplete && exchange.isSatisfied) return;
-    if (isComplete || steps === MOST_STEPS) throw new LibvirtRefusal('libvirt’s log-in does not end');
+    if (isComplete || steps === MOST_SASL_STEPS) throw new LibvirtRefusal('libvirt’s log-in does not end');
     answer = await ask(rpc, Program.remote, Procedure.saslStep, writeData(new XdrWriter(), reply));
   }
 }
@@ -120,5 +120,5 @@ function writeData(body: XdrWriter, data: Uint8Array): XdrWriter {
 }
 
 function readData(body: XdrReader): Uint8Array {
-  return Uint8Array.from({ length: Math.min(body.unsigned(), MOST_DATA) }, () => body.int() & 0xff);
+  return Uint8Array.from({ length: Math.min(body.unsigned(), MOST_SASL_BYTES) }, () => body.int() & 0xff);
 }

@@ -17,7 +17,7 @@ const HEADER_BYTES = 28;
 /** VIR_NET_MESSAGE_MAX and the length word. */
 const MAX_MESSAGE_BYTES = 32 * 1024 * 1024 + 4;
 const Type = { call: 0, reply: 1, message: 2 } as const;
-const NOTHING = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 const PING = 1;
 const PONG = 2;
 /** Who leaves so many bytes of ours unread is not told that we are there; otherwise its questions alone could fill our memory. */
@@ -49,7 +49,7 @@ export class LibvirtRpc {
   #owner: RpcOwner;
   #serial = 0;
   /** Of the next message's length word, what has come while it is not whole. */
-  #head: Uint8Array = NOTHING;
+  #head: Uint8Array = NO_BYTES;
   /** The message of which a part has come, so many bytes; it has its memory at once, so that small pieces cost no more than large ones. */
   #partial: Buffer | null = null;
   #filled = 0;
@@ -102,7 +102,7 @@ export class LibvirtRpc {
     this.#keepAlive ??= new KeepAlive(
       options,
       () => {
-        this.#send(Program.keepAlive, PING, Type.message, 0, NOTHING);
+        this.#send(Program.keepAlive, PING, Type.message, 0, NO_BYTES);
       },
       (silence) => {
         this.#end(`libvirtd has not answered for ${silence / 1000} s: its host or the network may be down`);
@@ -134,7 +134,7 @@ export class LibvirtRpc {
         continue;
       }
       if (this.#head.length > 0) rest = Buffer.concat([this.#head, rest]);
-      this.#head = rest.length < 4 ? rest : NOTHING;
+      this.#head = rest.length < 4 ? rest : NO_BYTES;
       if (rest.length < 4) return;
       const length = new XdrReader(rest).unsigned();
       if (length < HEADER_BYTES || length > MAX_MESSAGE_BYTES) {
@@ -171,7 +171,7 @@ export class LibvirtRpc {
     if (version !== VERSION) return;
     if (type === Type.message) {
       if (program !== Program.keepAlive) this.#owner.message(program, procedure, body);
-      else if (procedure === PING && this.backlog <= MOST_UNREAD) this.#send(program, PONG, Type.message, 0, NOTHING);
+      else if (procedure === PING && this.backlog <= MOST_UNREAD) this.#send(program, PONG, Type.message, 0, NO_BYTES);
       return;
     }
     const done = this.#calls.get(serial);

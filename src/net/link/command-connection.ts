@@ -13,10 +13,10 @@ import type { Connection, ConnectionReceiver } from './connection.js';
 import { SocketLink } from './socket-link.js';
 
 /** How long a command may take to end by itself when its input and output are closed, then by SIGTERM; in milliseconds. */
-const LINGER = 500;
-const TERMINATE = 2000;
+const EXIT_WAIT_MS = 500;
+const SIGTERM_WAIT_MS = 2000;
 /** How long its exit status is waited for after its output has ended, to be able to name it. */
-const STATUS = 250;
+const STATUS_WAIT_MS = 250;
 /** Of a line of its standard error. */
 const LINE_BYTES = 2000;
 
@@ -100,15 +100,15 @@ export class CommandConnection implements Connection {
   async close(atOnce: boolean): Promise<void> {
     this.#receiver = null;
     this.#link.destroy();
-    if (!atOnce && (await this.#exitsWithin(LINGER))) return;
+    if (!atOnce && (await this.#exitsWithin(EXIT_WAIT_MS))) return;
     this.#signal('SIGTERM');
-    if (await this.#exitsWithin(TERMINATE)) return;
+    if (await this.#exitsWithin(SIGTERM_WAIT_MS)) return;
     this.#signal('SIGKILL');
     await this.#exited;
   }
 
   async #outputEnded(): Promise<void> {
-    await this.#exitsWithin(STATUS);
+    await this.#exitsWithin(STATUS_WAIT_MS);
     const receiver = this.#receiver;
     this.#receiver = null;
     receiver?.closed(`${JSON.stringify(this.#name)} ${this.#status ?? 'closed its output'}`);

@@ -47,14 +47,14 @@ interface Handle {
 }
 
 /** A buffer without room, and what is read at EOF. */
-const NOTHING = Buffer.alloc(0);
+const NO_BYTES = Buffer.alloc(0);
 const BRACE = 0x7d;
 /** The most calls in a row for one client. */
 const MOST_PIECES = 256;
 /** So many bytes are several commands, or a large one, and looking at them costs more than asking the kernel. */
-const MANY = 256;
+const SEVERAL_COMMANDS_BYTES = 256;
 /** The most bytes that are read at once where no descriptors come with them. */
-const MOST_BYTES = 256 * 1024;
+const MOST_READ_BYTES = 256 * 1024;
 
 export class ReceivingLink extends SocketLink {
   readonly #socket: Socket;
@@ -85,7 +85,7 @@ export class ReceivingLink extends SocketLink {
     this.#fd = handle.fd;
     this.#calls = calls;
     this.#isExact = isExact;
-    handle.useUserBuffer(NOTHING);
+    handle.useUserBuffer(NO_BYTES);
     handle.onread = () => {
       this.#readable();
     };
@@ -154,12 +154,12 @@ export class ReceivingLink extends SocketLink {
       const plain = this.#hadMany ? this.#plainBytes(fd) : 0;
       if (plain > 0) return this.#readPlain(fd, plain);
       length = calls.peek(fd, CALL_BYTES);
-      if (length <= 0) return length === 0 ? NOTHING : length;
+      if (length <= 0) return length === 0 ? NO_BYTES : length;
       if (calls.touchesDescriptors) return this.#readApart(fd, length);
     }
     length = calls.receive(fd, length);
-    if (length <= 0) return length === 0 ? NOTHING : length;
-    this.#hadMany = length >= MANY;
+    if (length <= 0) return length === 0 ? NO_BYTES : length;
+    this.#hadMany = length >= SEVERAL_COMMANDS_BYTES;
     return this.#taken(length);
   }
 
@@ -169,19 +169,19 @@ export class ReceivingLink extends SocketLink {
    */
   #plainBytes(fd: number): number {
     const unread = this.#calls.unread(fd);
-    this.#hadMany = unread >= MANY;
+    this.#hadMany = unread >= SEVERAL_COMMANDS_BYTES;
     if (!this.#hadMany) return 0;
     if (this.#queued === undefined) {
       this.#queued = QueuedDescriptors.of(fd, this.#calls);
       this.#socket.once('close', () => this.#queued?.close());
     }
-    return this.#queued?.isEmpty === true ? Math.min(unread, MOST_BYTES) : 0;
+    return this.#queued?.isEmpty === true ? Math.min(unread, MOST_READ_BYTES) : 0;
   }
 
   #readPlain(fd: number, length: number): Uint8Array | number {
     const chunk = Buffer.allocUnsafe(length);
     const received = this.#calls.receiveBytes(fd, chunk);
-    if (received <= 0) return received === 0 ? NOTHING : received;
+    if (received <= 0) return received === 0 ? NO_BYTES : received;
     this.#position += received;
     return received === length ? chunk : chunk.subarray(0, received);
   }

@@ -5,7 +5,7 @@
  */
 import type { OnReadOpts } from 'node:net';
 
-const SIZE = 256 * 1024;
+const BUFFER_BYTES = 256 * 1024;
 /** Nobody keeps what lies here: it is copied before the next read of anyone. */
 let shared: Buffer | null = null;
 
@@ -17,7 +17,7 @@ export class SharedReader {
   #early: Uint8Array[] = [];
 
   constructor() {
-    shared ??= Buffer.allocUnsafeSlow(SIZE);
+    shared ??= Buffer.allocUnsafeSlow(BUFFER_BYTES);
     const buffer = shared;
     this.options = {
       buffer,

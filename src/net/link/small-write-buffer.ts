@@ -3,7 +3,7 @@
  * memory that it is a part of: a client that does not read its short answers would take several times what is counted for it.
  * So small pieces are copied together, and the stream gets them as one.
  */
-const SIZE = 8 * 1024;
+const BUFFER_BYTES = 8 * 1024;
 /** Larger pieces are worth an object of their own, and may be shared with other clients. */
 const COLLECT_BELOW = 4 * 1024;
 
@@ -18,8 +18,8 @@ export class SmallWriteBuffer {
   /** @returns whether the piece was taken; if not, it is too large, or there is no room before `give` is called */
   take(bytes: Uint8Array, start: number, end: number): boolean {
     const length = end - start;
-    if (length >= COLLECT_BELOW || this.#length + length > SIZE) return false;
-    this.#bytes ??= Buffer.allocUnsafeSlow(SIZE);
+    if (length >= COLLECT_BELOW || this.#length + length > BUFFER_BYTES) return false;
+    this.#bytes ??= Buffer.allocUnsafeSlow(BUFFER_BYTES);
     this.#bytes.set(bytes.subarray(start, end), this.#length);
     this.#length += length;
     return true;

@@ -36,7 +36,7 @@ export interface Receiver {
 const SALVAGE_BYTES = 8 * 1024 * 1024;
 const SALVAGE_CHUNK = 64 * 1024;
 /** After `end`: how long a peer may take nothing of what is still to be sent, or keep its side open. In milliseconds. */
-const LINGER = 5000;
+const LINGER_MS = 5000;
 
 export class SocketLink implements Link {
   readonly #writable: Writable;
@@ -61,7 +61,7 @@ export class SocketLink implements Link {
    * @param linger how long a peer may stand still after `end`, in milliseconds.
    * @param reader what the socket was made to be read by; null for the stream
    */
-  constructor(writable: Writable, readable: Readable, linger: number = LINGER, reader: SharedReader | null = null) {
+  constructor(writable: Writable, readable: Readable, linger: number = LINGER_MS, reader: SharedReader | null = null) {
     this.#writable = writable;
     this.#readable = readable;
     this.#linger = linger;

@@ -21,9 +21,9 @@ export const DEFAULT_KEEP_ALIVE = 30_000;
 export const SHORTEST_KEEP_ALIVE = 15_000;
 export const LONGEST_KEEP_ALIVE = 3_600_000;
 /** How long the kernel asks: TCP_KEEPCNT times TCP_KEEPINTVL, as libuv sets them. */
-const ASKING = 10_000;
+const KERNEL_PROBING_MS = 10_000;
 /** How often it is looked. */
-const LOOK = 2000;
+const LOOK_INTERVAL_MS = 2000;
 
 /** The beginning of struct tcp_info (linux/tcp.h), which only ever grew at its end: bytes and 32-bit words, the same on every architecture. */
 const INFO_BYTES = 60;
@@ -50,7 +50,7 @@ const length = new Uint32Array(1);
 
 /** The milliseconds of silence after which the kernel asks, for a peer that is to be given up after `time`. */
 export function keepAliveDelay(time: number): number {
-  return Math.max(1000, time - ASKING);
+  return Math.max(1000, time - KERNEL_PROBING_MS);
 }
 
 /**
@@ -71,7 +71,7 @@ export function watchTcp(socket: Socket, time: number): void {
     clearInterval(looks);
     looks = null;
   });
-  looks ??= setInterval(look, LOOK).unref();
+  looks ??= setInterval(look, LOOK_INTERVAL_MS).unref();
 }
 
 function look(): void {
@@ -79,7 +79,7 @@ function look(): void {
   if (getsockopt === null) return;
   for (const [socket, state] of watched) {
     if (!isUnanswered(getsockopt, socket)) state.silence = -1;
-    else state.silence = state.silence < 0 ? 0 : state.silence + LOOK;
+    else state.silence = state.silence < 0 ? 0 : state.silence + LOOK_INTERVAL_MS;
     if (state.silence < state.time) continue;
     socket.destroy(Object.assign(new Error('the peer acknowledges no data'), { code: 'ETIMEDOUT' }));
   }
@@ -92,7 +92,7 @@ function isUnanswered(ask: GetSockOpt, socket: Socket): boolean {
   length[0] = INFO_BYTES;
   if (ask(fd, IPPROTO_TCP, TCP_INFO, info, length) !== 0 || (length[0] ?? 0) < INFO_BYTES) return false;
   const isOnItsWay = (words[UNACKED / 4] ?? 0) > 0 || (info[PROBES] ?? 0) > 0;
-  return isOnItsWay && (words[LAST_ACK_RECEIVED / 4] ?? 0) >= LOOK;
+  return isOnItsWay && (words[LAST_ACK_RECEIVED / 4] ?? 0) >= LOOK_INTERVAL_MS;
 }
 
 /** @returns libc's getsockopt, or null where koffi has no binary for this machine, or this is no Linux. */

@@ -13,7 +13,7 @@ const METHODS = new Set(
 );
 const LONGEST_METHOD = 16;
 /** So much of what comes first is looked at. */
-const MOST_BYTES = 64 * 1024;
+const MOST_HEAD_BYTES = 64 * 1024;
 const HOST = 'host:';
 const VERSION = ' HTTP/';
 const LINE_FEED = 0x0a;
@@ -37,7 +37,7 @@ type Place =
 /** What may be passed on, or what the client speaks. */
 type Judged = Uint8Array | Foreign;
 
-const NOTHING = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 
 export class HttpGuard {
   #place: Place = 'start';
@@ -70,7 +70,7 @@ export class HttpGuard {
     const held = this.#held;
     this.#held = '';
     this.#place = 'over';
-    return held === '' ? NOTHING : Uint8Array.from(held, (letter) => letter.charCodeAt(0));
+    return held === '' ? NO_BYTES : Uint8Array.from(held, (letter) => letter.charCodeAt(0));
   }
 
   get #isOver(): boolean {
@@ -78,7 +78,7 @@ export class HttpGuard {
   }
 
   #read(byte: number): Foreign | null {
-    if (++this.#seen > MOST_BYTES) this.#place = 'over';
+    if (++this.#seen > MOST_HEAD_BYTES) this.#place = 'over';
     switch (this.#place) {
       case 'start':
         this.#begin(byte);

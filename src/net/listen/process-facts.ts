@@ -19,7 +19,7 @@ const MOST_READ = 4096;
 /** Words of a command line that are looked at. */
 const MOST_WORDS = 32;
 /** Of a path or a unit, in characters. */
-const LONGEST = 256;
+const LONGEST_TEXT = 256;
 /** The loginuid of what nobody logged in for. */
 const NOBODY = 0xffff_ffff;
 /** Types of unit that have processes (systemd.unit(5)). */
@@ -65,7 +65,7 @@ export function readStart(path: string): string | null {
 /** The kernel tells root, and those who run as the same user. */
 function executable(folder: string): string | null {
   try {
-    return readlinkSync(`${folder}/exe`).slice(0, LONGEST);
+    return readlinkSync(`${folder}/exe`).slice(0, LONGEST_TEXT);
   } catch {
     return null;
   }
@@ -86,5 +86,5 @@ export function unitOf(cgroups: string): string | null {
   // `..`: the process lies outside of the part of the tree that we see.
   const first = parts.find((part) => part !== '..' && !part.endsWith('.slice')) ?? '';
   // systemd puts `_` before names that would clash with the kernel's files.
-  return UNIT.test(first) ? first.replace(/^_/, '').slice(0, LONGEST) : null;
+  return UNIT.test(first) ? first.replace(/^_/, '').slice(0, LONGEST_TEXT) : null;
 }

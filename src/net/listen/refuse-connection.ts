@@ -3,23 +3,23 @@ import type { Socket } from 'node:net';
 import { Countdown } from '../../system/countdown.js';
 
 /** How long a client may take to read why it was refused, in milliseconds. */
-const PATIENCE = 1000;
+const REFUSAL_READ_MS = 1000;
 /** With so many being refused, the next one is not waited for: each has a descriptor. */
-const MOST = 16;
+const MOST_REFUSED_AT_ONCE = 16;
 
 let waitedFor = 0;
 
 /** @param message what it is told; nothing when empty */
 export function refuseSocket(socket: Socket, message: Uint8Array): void {
   socket.on('error', () => undefined);
-  if (waitedFor >= MOST) {
+  if (waitedFor >= MOST_REFUSED_AT_ONCE) {
     // A unix socket's peer can read it all the same; one on TCP that has sent something may not.
     socket.end(message);
     socket.destroySoon();
     return;
   }
   waitedFor++;
-  const timer = new Countdown(PATIENCE, () => {
+  const timer = new Countdown(REFUSAL_READ_MS, () => {
     socket.destroy();
   }).unref();
   socket.once('close', () => {

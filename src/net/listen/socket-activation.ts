@@ -13,7 +13,7 @@ import { describeSystemError } from '../../system/system-error.js';
 import { ListenError } from './listen-error.js';
 
 /** SD_LISTEN_FDS_START. */
-const FIRST = 3;
+const FIRST_DESCRIPTOR = 3;
 
 type Fcntl = (fd: number, command: number, argument: number) => number;
 let fcntl: Fcntl | null = null;
@@ -36,7 +36,7 @@ export function takeNames(environment: NodeJS.ProcessEnv): readonly string[] {
 /** @returns the descriptors that `name` (a number, or systemd's name) stands for: those of one .socket unit share a name. */
 export function inheritedDescriptors(name: string, known: readonly string[]): readonly number[] {
   if (/^\d{1,9}$/.test(name)) return [Number(name)];
-  return known.flatMap((each, index) => (each === name ? [FIRST + index] : []));
+  return known.flatMap((each, index) => (each === name ? [FIRST_DESCRIPTOR + index] : []));
 }
 
 /**
@@ -45,7 +45,7 @@ export function inheritedDescriptors(name: string, known: readonly string[]): re
  */
 export function unusedSockets(used: ReadonlySet<string>): readonly string[] {
   names ??= takeNames(process.env);
-  const unused = names.filter((name, index) => !used.has(name) && !used.has(String(FIRST + index)));
+  const unused = names.filter((name, index) => !used.has(name) && !used.has(String(FIRST_DESCRIPTOR + index)));
   return [...new Set(unused)];
 }
 

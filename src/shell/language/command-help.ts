@@ -7,10 +7,10 @@ import { isJsonObject, type JsonObject, type JsonValue } from '../../qmp/json/va
 import type { Schema, SchemaMember, SchemaType } from '../../qmp/schema.js';
 
 /** So deep are members of members told; deeper ones are reached with arguments: `help blockdev-add driver=qcow2 file.driver=nbd`. */
-const DEEPEST = 3;
+const DEEPEST_MEMBERS = 3;
 /** Members of one type that are told where they lie inside another; who has more is told by its type alone. */
-const MANY = 30;
-const NARROWEST = 40;
+const MOST_MEMBERS_WITHIN = 30;
+const NARROWEST_COLUMNS = 40;
 
 interface Row {
   readonly name: string;
@@ -23,7 +23,7 @@ interface Row {
  * @returns null for a name that is neither a command nor an event
  */
 export function commandHelp(schema: Schema, name: string, args: JsonObject = {}, width = 80): string | null {
-  const columns = Math.max(width, NARROWEST);
+  const columns = Math.max(width, NARROWEST_COLUMNS);
   const command = schema.commands.get(name);
   const event = schema.events.get(name);
   if (command === undefined && event === undefined) return null;
@@ -114,9 +114,9 @@ function rowsOf(
     const given = isJsonObject(value) && Object.hasOwn(value, member.name) ? value[member.name] : undefined;
     const inner = elementOf(schema, memberType);
     const isTold = inner.kind === 'object' || (inner.kind === 'alternate' && isJsonObject(given));
-    if (!isTold || around.includes(inner) || (given === undefined && depth >= DEEPEST)) return [row];
+    if (!isTold || around.includes(inner) || (given === undefined && depth >= DEEPEST_MEMBERS)) return [row];
     const below = rowsOf(schema, inner, given, `${name}${listMark(memberType)}.`, depth + 1, [...around, type, inner]);
-    return [row, ...(below.length <= MANY || given !== undefined ? below : [])];
+    return [row, ...(below.length <= MOST_MEMBERS_WITHIN || given !== undefined ? below : [])];
   });
 }
 

@@ -39,7 +39,7 @@ type CompletionContext =
       readonly arguments: JsonObject;
     };
 
-const NOTHING = { kind: 'nothing' } as const;
+const NO_CONTEXT = { kind: 'nothing' } as const;
 
 /**
  * @param line what has been typed
@@ -54,7 +54,7 @@ export function complete(
 ): Completion {
   const typed = line.slice(0, cursor);
   const words = splitLine(typed);
-  if (typeof words === 'string') return { from: cursor, candidates: [], context: NOTHING };
+  if (typeof words === 'string') return { from: cursor, candidates: [], context: NO_CONTEXT };
   const isNewWord = typed === '' || /\s$/.test(typed);
   const current = isNewWord ? { text: '', start: cursor } : (words.pop() ?? { text: '', start: cursor });
   const before = words.map(({ text }) => text);
@@ -63,7 +63,7 @@ export function complete(
   if (opens || actions !== null) return completeAction(schema, opens ? [] : (actions ?? []), before, current);
   const [name, ...rest] = before;
   if (name === undefined) {
-    if (current.text.startsWith('{')) return { from: cursor, candidates: [], context: NOTHING };
+    if (current.text.startsWith('{')) return { from: cursor, candidates: [], context: NO_CONTEXT };
     const names = [...schema.commands.keys(), 'transaction('].sort();
     return { from: current.start, candidates: wholeWords(names, current.text), context: { kind: 'command' } };
   }

@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import type { ReadValue } from './command-syntax.js';
 
 /** No secret is longer, in bytes. */
-const MOST = 1024 * 1024;
+const MOST_SECRET_BYTES = 1024 * 1024;
 const STDIN = 0;
 
 /** @param hasInput whether standard input is free, for `@-` @returns what reads such values: their text, without a line feed at its end */
@@ -13,7 +13,7 @@ export function valueReader(hasInput: boolean): ReadValue {
     if (name === '-' && !hasInput) return wrong('standard input already holds the commands; name a file');
     try {
       const bytes = name === '-' ? readAll(STDIN) : readFile(name);
-      if (bytes.length > MOST) return wrong(`${name} is longer than ${MOST} bytes`);
+      if (bytes.length > MOST_SECRET_BYTES) return wrong(`${name} is longer than ${MOST_SECRET_BYTES} bytes`);
       const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
       return { problem: null, text: text.replace(/\r?\n$/, '') };
     } catch (error) {
@@ -39,7 +39,7 @@ function readFile(name: string): Buffer {
 
 /** Reads to the end, or a little more than may be. */
 function readAll(fd: number): Buffer {
-  const bytes = Buffer.alloc(MOST + 1);
+  const bytes = Buffer.alloc(MOST_SECRET_BYTES + 1);
   let length = 0;
   while (length < bytes.length) {
     const read = readSync(fd, bytes, length, bytes.length - length, null);
