@@ -142,7 +142,10 @@ export class TransportTap implements Tap {
       this.#fail(stream, systemReason(error));
     });
     stream.on('close', () => {
-      this.#fail(stream, 'it ended');
+      // The error that it ended with may come right behind it, and is the better reason.
+      setImmediate(() => {
+        this.#fail(stream, 'it ended');
+      });
     });
     this.#pump();
   }

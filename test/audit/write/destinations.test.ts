@@ -187,19 +187,43 @@ describe('a pino transport', () => {
       },
       join(folder, 'audit.log'),
     );
-    for (
-      let i = 0;
-      !log.reports.some((report) => /^error transport .* has failed \(no server\); restarting it in 1 s/.test(report));
-      i++
-    ) {
-      assert.ok(i < 500, log.reports.join('\n'));
+    // The thread is started by a write, and fails whenever the machine gets to it.
+    while (!log.reports.some((report) => report.includes(' has failed '))) {
       log.recorder.command(testCommand(testClient(), 'stop', '{"execute":"stop"}'));
       assert.equal(log.recorder.flush(), null);
       await setTimeout(10);
     }
+    assert.match(
+      log.reports.find((report) => report.includes(' has failed ')) ?? '',
+      /^error transport .* has failed \(no server\); restarting it in 1 s/,
+    );
     log.recorder.event('STOP', [wire('{}')], 0);
     await log.close();
     assert.ok(log.reports.some((report) => /did not get: \d+$/.test(report)));
+  });
+
+  test('that fails is reported with its reason, also where its thread has ended before anyone looks', async (t) => {
+    const folder = scratch(t);
+    const target = join(folder, 'transport.cjs');
+    const gone = join(folder, 'gone');
+    writeFileSync(
+      target,
+      `module.exports = () => {
+        require('fs').writeFileSync(${JSON.stringify(gone)}, '');
+        throw new Error("no server");
+      };`,
+    );
+    const path = join(folder, 'audit.log');
+    const destinations = [
+      { kind: 'file', path },
+      { kind: 'transport', target, options: {} },
+    ] as const;
+    const log = await openTestLog(t, { destinations }, path);
+    // This thread looks away until the other one is at its end, so that its error and its end are both there.
+    while (!existsSync(gone)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    while (!log.reports.some((report) => report.includes(' has failed '))) await setTimeout(5);
+    assert.match(log.reports.find((report) => report.includes(' has failed ')) ?? '', / has failed \(no server\)/);
   });
 
   test('that fails is started again, and gets what waited for it', async (t) => {
