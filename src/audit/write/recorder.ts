@@ -1,6 +1,6 @@
 /**
- * The observer that writes the audit log: one for each monitor, all into one log. It puts each record together in the log's
- * buffer, in the order and with the members that record.schema.json gives.
+ * The observer that writes the audit log: one for each monitor, all into one log. It says what a record holds, and
+ * what of that the redactor objects to; record-writer.ts puts it together.
  *
  * What must hold: a command has its record before `flush` returns, or `flush` fails; nothing that the redactor objects to is put into a
  * record; and no message, whatever is in it, makes more of this fail than its own record: then it is withheld.
@@ -9,14 +9,14 @@
 import type { Descriptor, UpstreamState } from '../../mux/ports/link.js';
 import type { ClientView, CommandView, Observer, ProbeView, ReplySource } from '../../mux/ports/observer.js';
 import { ShortText } from '../../shared/bytes.js';
-import type { Kind } from '../log/kinds.js';
 import { LeftOutCounts, type LeftOutSum } from '../log/left-out.js';
-import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from '../log/message-field.js';
+import { lengthWithoutLineEnd, MESSAGE, REPLY } from '../log/message-field.js';
 import type { Report } from '../log/sink.js';
 import { MessageJudge } from '../redact/message-judge.js';
 import type { AnswerSecrets, Redacted, RedactedCommand, Redactor } from '../redact/redaction.js';
-import { type AuditLog, kindMember } from './audit-log.js';
+import type { AuditLog } from './audit-log.js';
 import { MalformedFlood } from './malformed-flood.js';
+import { MOST_KEPT, RecordWriter, textOf } from './record-writer.js';
 
 interface RecorderOptions {
   readonly log: AuditLog;
@@ -38,11 +38,6 @@ const UNRECORDED = 'audit';
 const LOST = -1;
 /** That of one that is left out, and counted. */
 const LEFT_OUT = -2;
-/** Names of commands come from clients: no more are remembered than this, and no longer ones. */
-const MOST_NAMES = 512;
-const LONGEST_NAME = 64;
-/** A message with more bytes than this is withheld: QEMU takes none, and nobody reads such a line. */
-const MOST_KEPT = 128 * 1024 * 1024;
 const SOURCES: Readonly<Record<ReplySource, ShortText>> = {
   upstream: textOf(',"source":"upstream"'),
   cached: textOf(',"source":"cached"'),
@@ -75,32 +70,18 @@ interface Unread {
   readonly end: Uint8Array;
 }
 
-const NO_BYTES = new Uint8Array(0);
-/** In place of an id, in a record that could not be put together with it. */
-const NO_ID = Buffer.from('"[withheld]"');
-const OF = textOf(',"of":');
-const UPSTREAM = textOf(',"upstream":');
-const LATENCY = textOf(',"latency":');
 const QUEUED = textOf(',"queued":');
 
 export class Recorder implements Observer {
   readonly wantsRaw = true;
   readonly #log: AuditLog;
-  readonly #monitor: string;
   readonly #redactor: Redactor;
   readonly #judge: MessageJudge;
+  readonly #writer: RecordWriter;
   readonly #maxMessage: number;
   /** What to take from the log's clock to have the multiplexer's. */
   readonly #clockDifference: number;
-  /** For each client the members, from `kind` on, that its records of a kind share. */
-  readonly #clients = new WeakMap<ClientView, Map<Kind, Uint8Array>>();
-  /** The same for records about the VM. */
-  readonly #vmMembers = new Map<Kind, Uint8Array>();
   readonly #address: string | null;
-  readonly #names = new Map<string, ShortText>();
-  /** The name that was put last, and its member. */
-  #lastName: string | null = null;
-  #lastNameMember: ShortText = textOf('');
   /** By the number of its record: what a command tells about the answer that is still due. */
   readonly #answers = new Map<number, AnswerSecrets>();
   /** For clients whose last input could not be read its end: what follows may belong to it. */
@@ -108,67 +89,70 @@ export class Recorder implements Observer {
   /** Whether any client has been among them; hardly ever. */
   #hasUnread = false;
   readonly #flood = new MalformedFlood((client, { count, length }) => {
-    this.#record('malformed', client, () => {
-      this.#putCount(',"count":', count);
-      this.#putCount(',"length":', length);
+    this.#writer.record('malformed', client, () => {
+      this.#writer.putCount(',"count":', count);
+      this.#writer.putCount(',"length":', length);
     });
   });
   readonly #leftOut: LeftOutCounts;
   readonly #now: () => number;
-  /** Whether the record that is put together now shows no message: it could not be put together with them. */
-  #isWithholding = false;
-  /** Why a command has no record, until `flush` has said so. */
-  #unrecorded: string | null = null;
-  #lastClient: ClientView | null = null;
-  #lastClientMembers = new Map<Kind, Uint8Array>();
 
   constructor(options: RecorderOptions) {
     this.#log = options.log;
     this.#leftOut = new LeftOutCounts((client, sum) => {
       this.#putSum(client, sum);
     }, options.log.pending);
-    this.#monitor = `,"monitor":${JSON.stringify(options.monitor)}`;
     this.#redactor = options.redactor;
     this.#judge = new MessageJudge(options.redactor, options.report ?? (() => undefined));
     this.#maxMessage = options.maxMessage;
     this.#clockDifference = options.log.clock.now() - options.now();
     this.#address = options.address;
     this.#now = options.now;
+    this.#writer = new RecordWriter({
+      log: options.log,
+      monitor: options.monitor,
+      redactor: options.redactor,
+      maxMessage: options.maxMessage,
+      clockDifference: this.#clockDifference,
+      faulted: (error) => {
+        this.#judge.fault(error, 0);
+      },
+    });
   }
 
   connected(client: ClientView): void {
-    this.#record('connect', client, () => undefined);
+    this.#writer.record('connect', client, () => undefined);
   }
 
   negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void {
     this.#flood.flush(client);
     const redacted = this.#judge.guard(() => this.#redactor.malformed(raw), raw);
-    this.#record('negotiated', client, () => {
+    this.#writer.record('negotiated', client, () => {
       const { line } = this.#log;
       line.putAscii(',"capabilities":');
       line.putAscii(JSON.stringify(capabilities));
-      this.#put(MESSAGE, raw, raw.length, redacted, 0);
+      this.#writer.put(MESSAGE, raw, raw.length, redacted, 0);
     });
   }
 
   disconnected(client: ClientView, reason: string): void {
     this.#flood.flush(client);
     this.#leftOut.flush(client);
-    this.#record('disconnect', client, () => {
-      this.#putText(',"reason":', reason);
+    this.#writer.record('disconnect', client, () => {
+      this.#writer.putText(',"reason":', reason);
     });
   }
 
   descriptors(client: ClientView, descriptors: readonly Descriptor[], fault: string | null): void {
-    this.#record('descriptors', client, () => {
+    this.#writer.record('descriptors', client, () => {
       const { line } = this.#log;
-      this.#putCount(',"count":', descriptors.length);
+      this.#writer.putCount(',"count":', descriptors.length);
       for (const [index, descriptor] of descriptors.entries()) {
         line.putAscii(index === 0 ? ',"descriptors":[' : ',');
-        this.#putDescriptor(descriptor);
+        this.#writer.putDescriptor(descriptor);
       }
       if (descriptors.length > 0) line.putAscii(']');
-      if (fault !== null) this.#putText(',"reason":', fault);
+      if (fault !== null) this.#writer.putText(',"reason":', fault);
     });
   }
 
@@ -196,13 +180,13 @@ export class Recorder implements Observer {
   }
 
   #putSum(client: ClientView, { since, commands, errors, unanswered }: LeftOutSum): void {
-    this.#record('left-out', client, () => {
+    this.#writer.record('left-out', client, () => {
       // Records of one turn share their time, which may be that of its begin.
       const first = Math.min(Math.round(since + this.#clockDifference), this.#log.startedAt);
-      this.#putCount(',"since":', Math.max(0, first));
+      this.#writer.putCount(',"since":', Math.max(0, first));
       this.#log.line.putAscii(`,"commands":${JSON.stringify(Object.fromEntries(commands))}`);
-      if (errors > 0) this.#putCount(',"errors":', errors);
-      if (unanswered > 0) this.#putCount(',"unanswered":', unanswered);
+      if (errors > 0) this.#writer.putCount(',"errors":', errors);
+      if (unanswered > 0) this.#writer.putCount(',"unanswered":', unanswered);
     });
   }
 
@@ -220,17 +204,17 @@ export class Recorder implements Observer {
       whole === null
         ? this.#redactor.withheld(...reply)
         : this.#judge.guard(() => this.#redactor.answer(command.name, secrets, whole), whole);
-    this.#record(kind, command.client, () => {
+    this.#writer.record(kind, command.client, () => {
       const { line } = this.#log;
-      this.#putOf(of);
-      this.#putIds(command, secrets);
-      this.#putLatency(command);
+      this.#writer.putOf(of);
+      this.#writer.putIds(command, secrets);
+      this.#writer.putLatency(command.receivedAt);
       if (source === 'upstream') {
         line.putText(QUEUED);
         line.putNumber(Math.max(0, command.sentAt - command.receivedAt));
       }
       line.putText(SOURCES[source]);
-      this.#putChunks(whole, redacted, isError ? undefined : this.#mostOf(command.name));
+      this.#writer.putChunks(whole, redacted, isError ? undefined : this.#mostOf(command.name));
     });
   }
 
@@ -240,12 +224,12 @@ export class Recorder implements Observer {
       return;
     }
     // What is secret in the answer is remembered: it may still come.
-    this.#record('error', command.client, () => {
-      this.#putOf(command.auditSeq);
-      this.#putIds(command, this.#answers.get(command.auditSeq) ?? null);
-      this.#putLatency(command);
+    this.#writer.record('error', command.client, () => {
+      this.#writer.putOf(command.auditSeq);
+      this.#writer.putIds(command, this.#answers.get(command.auditSeq) ?? null);
+      this.#writer.putLatency(command.receivedAt);
       this.#log.line.putText(SOURCES.local);
-      this.#put(MESSAGE, reply, lengthWithoutLineEnd(reply), this.#judgeReply(command, reply), this.#maxMessage);
+      this.#writer.put(MESSAGE, reply, lengthWithoutLineEnd(reply), this.#judgeReply(command, reply), this.#maxMessage);
     });
   }
 
@@ -253,14 +237,14 @@ export class Recorder implements Observer {
     if (client !== null) {
       // Who was disconnected has a record of that, with the reason, and what was too large one of its own.
       if (limit !== 'paused') return;
-      this.#record('paused', client, () => {
-        this.#putText(',"reason":', what);
+      this.#writer.record('paused', client, () => {
+        this.#writer.putText(',"reason":', what);
       });
       return;
     }
-    this.#record('refused', null, () => {
-      this.#putText(',"listener":', listener);
-      this.#putText(',"reason":', what);
+    this.#writer.record('refused', null, () => {
+      this.#writer.putText(',"listener":', listener);
+      this.#writer.putText(',"reason":', what);
     });
   }
 
@@ -276,10 +260,10 @@ export class Recorder implements Observer {
     const of = command.auditSeq === 0 ? this.#putCommand(command) : command.auditSeq;
     const secrets = this.#takeSecrets(of);
     if (secrets !== null) this.#judge.giveUp(secrets);
-    this.#record('unanswered', command.client, () => {
-      this.#putOf(of);
-      this.#putIds(command, secrets);
-      this.#putText(',"reason":', reason);
+    this.#writer.record('unanswered', command.client, () => {
+      this.#writer.putOf(of);
+      this.#writer.putIds(command, secrets);
+      this.#writer.putText(',"reason":', reason);
     });
   }
 
@@ -294,11 +278,11 @@ export class Recorder implements Observer {
     let redacted = this.#judge.guard(() => this.#redactor.malformed(raw, before?.end), raw);
     if (redacted === null && before?.isSuspect === true) redacted = this.#redactor.withheld(raw);
     this.#unread.set(client, { isSuspect: redacted?.paths.includes('*') ?? false, end });
-    this.#record('malformed', client, () => {
-      this.#put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
+    this.#writer.record('malformed', client, () => {
+      this.#writer.put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
       // QEMU's errors quote what they complain of.
       const redactedReply = redacted === null ? null : this.#redactor.withheld(reply);
-      this.#put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, this.#maxMessage);
+      this.#writer.put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, this.#maxMessage);
     });
   }
 
@@ -313,13 +297,13 @@ export class Recorder implements Observer {
     const redacted = this.#judgeCommand(command);
     const redactedReply =
       redacted === null ? null : this.#judge.guard(() => this.#redactor.answer(name, redacted.answer, reply), reply);
-    this.#record('denied', client, () => {
-      this.#putOf(of);
-      this.#putName(redacted?.name ?? name);
-      this.#putIds(command, redacted?.answer ?? null);
-      this.#putText(',"rule":', rule);
-      this.#put(MESSAGE, raw, raw.length, redacted?.message ?? null, 0);
-      this.#put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, 0);
+    this.#writer.record('denied', client, () => {
+      this.#writer.putOf(of);
+      this.#writer.putName(redacted?.name ?? name);
+      this.#writer.putIds(command, redacted?.answer ?? null);
+      this.#writer.putText(',"rule":', rule);
+      this.#writer.put(MESSAGE, raw, raw.length, redacted?.message ?? null, 0);
+      this.#writer.put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, 0);
     });
   }
 
@@ -327,30 +311,30 @@ export class Recorder implements Observer {
     if (this.#log.leftOut.events.has(name) || this.#log.leftOut.kinds.has('event')) return;
     const whole = joined(message);
     const redacted = this.#judge.other(whole, message);
-    this.#record('event', null, () => {
-      this.#putText(',"event":', name);
-      this.#putCount(',"receivers":', receivers);
-      this.#putChunks(whole, redacted);
+    this.#writer.record('event', null, () => {
+      this.#writer.putText(',"event":', name);
+      this.#writer.putCount(',"receivers":', receivers);
+      this.#writer.putChunks(whole, redacted);
     });
   }
 
   upstream(state: UpstreamState): void {
-    this.#record('upstream', null, () => {
-      this.#putText(',"state":', state.name);
+    this.#writer.record('upstream', null, () => {
+      this.#writer.putText(',"state":', state.name);
       if (state.name === 'running') {
-        this.#putText(',"version":', state.version);
-        if (this.#address !== null) this.#putText(',"address":', this.#address);
+        this.#writer.putText(',"version":', state.version);
+        if (this.#address !== null) this.#writer.putText(',"address":', this.#address);
       }
-      if (state.name === 'lost') this.#putText(',"reason":', state.reason);
+      if (state.name === 'lost') this.#writer.putText(',"reason":', state.reason);
     });
   }
 
   stray(message: readonly Uint8Array[], why: string): void {
     const whole = joined(message);
     const redacted = this.#judge.stray(whole) ?? this.#judge.other(whole, message);
-    this.#record('stray', null, () => {
-      this.#putText(',"reason":', why);
-      this.#putChunks(whole, redacted);
+    this.#writer.record('stray', null, () => {
+      this.#writer.putText(',"reason":', why);
+      this.#writer.putChunks(whole, redacted);
     });
   }
 
@@ -362,30 +346,28 @@ export class Recorder implements Observer {
   probeAnswered(probe: ProbeView, reply: readonly Uint8Array[], isError: boolean): void {
     const whole = joined(reply);
     const redacted = this.#judge.other(whole, reply);
-    this.#record('probe', null, () => {
-      const { line, startedAt } = this.#log;
-      this.#putOf(probe.auditSeq);
+    this.#writer.record('probe', null, () => {
+      const { line } = this.#log;
+      this.#writer.putOf(probe.auditSeq);
       line.putAscii(`,"outcome":"${isError ? 'error' : 'ok'}"`);
-      line.putText(LATENCY);
-      line.putNumber(Math.max(0, startedAt - this.#clockDifference - probe.sentAt));
-      this.#putChunks(whole, redacted);
+      this.#writer.putLatency(probe.sentAt);
+      this.#writer.putChunks(whole, redacted);
     });
   }
 
   probeUnanswered(probe: ProbeView, reason: string): void {
     // Neither asked, nor said to have been asked.
     if (probe.auditSeq === 0 && this.#log.isRefusing) return;
-    this.#record('probe', null, () => {
-      this.#putOf(probe.auditSeq);
+    this.#writer.record('probe', null, () => {
+      this.#writer.putOf(probe.auditSeq);
       this.#log.line.putAscii(',"outcome":"unanswered"');
-      this.#putText(',"reason":', reason);
+      this.#writer.putText(',"reason":', reason);
     });
   }
 
   flush(): string | null {
-    const trouble = this.#log.flush() ?? this.#unrecorded;
-    this.#unrecorded = null;
-    return trouble;
+    const unrecorded = this.#writer.takeUnrecorded();
+    return this.#log.flush() ?? unrecorded;
   }
 
   /** Records a command. @returns its number, or 0 when it could not be kept */
@@ -393,17 +375,17 @@ export class Recorder implements Observer {
     const { client } = command;
     this.#endUnread(client);
     const redacted = this.#judgeCommand(command);
-    const seq = this.#record('command', client, () => {
+    const seq = this.#writer.record('command', client, () => {
       const { line } = this.#log;
-      this.#putName(redacted?.name ?? command.name);
+      this.#writer.putName(redacted?.name ?? command.name);
       if (command.oob) line.putAscii(',"oob":true');
       if (command.descriptor !== undefined && command.descriptor !== null) {
         line.putAscii(',"descriptor":');
-        this.#putDescriptor(command.descriptor);
+        this.#writer.putDescriptor(command.descriptor);
       }
-      this.#putIds(command, redacted?.answer ?? null);
+      this.#writer.putIds(command, redacted?.answer ?? null);
       // What was asked of the VM is not cut.
-      this.#put(MESSAGE, command.raw, command.raw.length, redacted?.message ?? null, 0);
+      this.#writer.put(MESSAGE, command.raw, command.raw.length, redacted?.message ?? null, 0);
     });
     if (seq > 0 && redacted?.answer != null) this.#answers.set(seq, redacted.answer);
     return seq;
@@ -411,13 +393,12 @@ export class Recorder implements Observer {
 
   /** Records a command of our own. @returns its record's number, or 0 when it could not be kept */
   #putProbe({ name, oob, upstreamId, raw }: ProbeView): number {
-    return this.#record('probe', null, () => {
+    return this.#writer.record('probe', null, () => {
       const { line } = this.#log;
-      this.#putName(name);
+      this.#writer.putName(name);
       if (oob) line.putAscii(',"oob":true');
-      line.putText(UPSTREAM);
-      line.putNumber(upstreamId);
-      this.#put(MESSAGE, raw, raw.length, null, 0);
+      this.#writer.putUpstreamId(upstreamId);
+      this.#writer.put(MESSAGE, raw, raw.length, null, 0);
     });
   }
 
@@ -446,166 +427,12 @@ export class Recorder implements Observer {
     return this.#judge.guard(() => this.#redactor.answer(command.name, secrets, reply), reply);
   }
 
-  /**
-   * Makes a record about a client or about the VM.
-   * @param put puts what it holds; when that fails, once more with every message withheld
-   * @returns its number, or 0 when there is none
-   */
-  #record(kind: Kind, client: ClientView | null, put: () => void): number {
-    let seq = this.#begin(kind, client);
-    if (seq === 0) return 0;
-    try {
-      put();
-    } catch (error) {
-      this.#log.abandon();
-      this.#judge.fault(error, 0);
-      seq = this.#recordWithheld(kind, client, put);
-      if (seq === 0) return 0;
-    }
-    this.#log.end();
-    return seq;
-  }
-
-  #recordWithheld(kind: Kind, client: ClientView | null, put: () => void): number {
-    const seq = this.#begin(kind, client);
-    this.#isWithholding = true;
-    try {
-      if (seq > 0) put();
-      return seq;
-    } catch {
-      this.#log.abandon();
-      if (kind === 'command') this.#unrecorded = 'cannot write a command to the audit log';
-      return 0;
-    } finally {
-      this.#isWithholding = false;
-    }
-  }
-
-  /** Begins a record, about a client or about the VM. @returns its number, or 0 when there is to be none */
-  #begin(kind: Kind, client: ClientView | null): number {
-    const log = this.#log;
-    if (log.leftOut.kinds.has(kind)) return 0;
-    const seq = log.begin(kind);
-    if (seq === 0) return 0;
-    const known = client === null ? this.#vmMembers : this.#membersOf(client);
-    let members = known.get(kind);
-    if (members === undefined) {
-      members = Buffer.from(kindMember(kind) + this.#monitor + (client === null ? '' : describeClient(client, kind)));
-      known.set(kind, members);
-    }
-    log.line.putBytes(members);
-    return seq;
-  }
-
-  /** @returns what is known of the members that a client's records share. */
-  #membersOf(client: ClientView): Map<Kind, Uint8Array> {
-    if (client === this.#lastClient) return this.#lastClientMembers;
-    let members = this.#clients.get(client);
-    if (members === undefined) {
-      members = new Map();
-      this.#clients.set(client, members);
-    }
-    this.#lastClient = client;
-    this.#lastClientMembers = members;
-    return members;
-  }
-
-  #putLatency(command: CommandView): void {
-    const { line, startedAt } = this.#log;
-    line.putText(LATENCY);
-    line.putNumber(Math.max(0, startedAt - this.#clockDifference - command.receivedAt));
-  }
-
-  /** Puts the number of the command that a record is about, if the command has a record. */
-  #putOf(of: number): void {
-    if (of <= 0) return;
-    const { line } = this.#log;
-    line.putText(OF);
-    line.putNumber(of);
-  }
-
-  #putName(name: string): void {
-    if (name.length > LONGEST_NAME) {
-      this.#putText(',"command":', name);
-      return;
-    }
-    if (name !== this.#lastName) {
-      this.#lastName = name;
-      this.#lastNameMember = this.#memberOf(name);
-    }
-    this.#log.line.putText(this.#lastNameMember);
-  }
-
-  #memberOf(name: string): ShortText {
-    let member = this.#names.get(name);
-    if (member === undefined) {
-      member = textOf(`,"command":${JSON.stringify(name)}`);
-      if (this.#names.size >= MOST_NAMES) this.#names.clear();
-      this.#names.set(name, member);
-    }
-    return member;
-  }
-
-  #putIds(command: CommandView, secrets: AnswerSecrets | null): void {
-    const { line } = this.#log;
-    const { idBytes } = command;
-    const mark = this.#isWithholding ? NO_ID : (secrets?.id ?? null);
-    if (mark !== null) {
-      if (idBytes !== null) putMessage(line, ID, mark, 0, mark.length, 0);
-    } else if (idBytes !== null) putMessage(line, ID, idBytes, command.idStart, command.idEnd, 0);
-    if (command.upstreamId >= 0) {
-      line.putText(UPSTREAM);
-      line.putNumber(command.upstreamId);
-    }
-  }
-
-  #putText(member: string, text: string): void {
-    const { line } = this.#log;
-    line.putAscii(member);
-    line.putString(text);
-  }
-
-  #putDescriptor({ type, path }: Pick<Descriptor, 'type' | 'path'>): void {
-    this.#putText('{"type":', type);
-    if (path !== null) this.#putText(',"path":', path);
-    this.#log.line.putAscii('}');
-  }
-
-  #putCount(member: string, count: number): void {
-    const { line } = this.#log;
-    line.putAscii(member);
-    line.putNumber(count);
-  }
-
-  /** @param whole null when it is too long to be one; then it is withheld */
-  #putChunks(whole: Uint8Array | null, redacted: Redacted | null, limit = this.#maxMessage): void {
-    const message = whole ?? NO_BYTES;
-    this.#put(MESSAGE, message, lengthWithoutLineEnd(message), redacted, limit);
-  }
-
   /** @returns how many bytes are kept of an answer; 0 for all */
   #mostOf(name: string): number {
     const most = this.#maxMessage;
     if (!SELF_DESCRIPTIONS.has(name)) return most;
     return most === 0 ? MOST_OF_DESCRIPTION : Math.min(most, MOST_OF_DESCRIPTION);
   }
-
-  #put(names: MessageNames, message: Uint8Array, length: number, redacted: Redacted | null, limit: number): void {
-    const { line } = this.#log;
-    const isShown = redacted === null && !this.#isWithholding && length <= MOST_KEPT;
-    if (isShown) {
-      putMessage(line, names, message, 0, length, limit);
-      return;
-    }
-    const { bytes, paths } = this.#isWithholding || redacted === null ? this.#redactor.withheld(message) : redacted;
-    putMessage(line, names, bytes, 0, length === message.length ? bytes.length : lengthWithoutLineEnd(bytes), limit);
-    line.putAscii(names === REPLY ? ',"reply_redacted":' : ',"redacted":');
-    line.putAscii(JSON.stringify(paths).replace(/[^\x20-\x7e]/g, escapeUnit));
-  }
-}
-
-function textOf(text: string): ShortText {
-  return new ShortText(Buffer.from(text));
 }
 
 /** @returns the message whose pieces these are, or null when it is too long to be kept. */
@@ -613,14 +440,4 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array | null {
   const [first] = chunks;
   if (chunks.reduce((sum, chunk) => sum + chunk.length, 0) > MOST_KEPT) return null;
   return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
-}
-
-function escapeUnit(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
-
-/** @returns the members about a client; of its peer only what is known, and what takes room only where it connects. */
-function describeClient({ listener, id, peer }: ClientView, kind: Kind): string {
-  const shown = kind === 'connect' || peer.kind !== 'unix' ? peer : { ...peer, exe: undefined, unit: undefined };
-  return `,"listener":${JSON.stringify(listener)},"client":${id},"peer":${JSON.stringify(shown)}`;
 }
