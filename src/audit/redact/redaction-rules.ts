@@ -3,15 +3,25 @@
  * not about one name anywhere (`**.password`) are followed along the path, from member to member: each has a set of the segments that the
  * path so far may have matched, as bits of a number.
  */
+import { Glob, matchesGlob } from '../../shared/glob.js';
 import { ANSWER_RULES, REDACTION_RULES, type RedactionRule } from './redaction-table.js';
 import { lastPart } from './secret-names.js';
 
 /** The most segments of a path: they are bits of one number, and one bit stands for all. */
 export const MOST_SEGMENTS = 30;
 
+/** A part of a path: a pattern for one member or element, as in a policy. */
+interface Segment {
+  /** Whether it is `**`: any number of members and elements. */
+  readonly isAnyNumber: boolean;
+  readonly name: Glob;
+  /** The same in lower case: a last part is found whatever the case of the member. */
+  readonly inLowerCase: Glob;
+}
+
 interface Followed {
   readonly rule: RedactionRule;
-  readonly segments: readonly string[];
+  readonly segments: readonly Segment[];
 }
 
 /** Which segments of the followed rows the path to an object or a list may have matched; one number a row. */
@@ -36,12 +46,12 @@ export class CompiledRules {
     for (const rule of rules) {
       const segments = rule.path.split('.');
       const [first, name, ...others] = segments;
-      if (first === '**' && name !== undefined && others.length === 0 && !name.includes('*')) {
+      if (first === '**' && name !== undefined && others.length === 0 && !/[*?]/.test(name)) {
         const key = name.toLowerCase();
         const same = this.#anywhere.get(key);
         if (same === undefined) this.#anywhere.set(key, [rule]);
         else same.push(rule);
-      } else this.#followed.push({ rule, segments: segments.slice(0, MOST_SEGMENTS) });
+      } else this.#followed.push({ rule, segments: segments.slice(0, MOST_SEGMENTS).map(segmentOf) });
     }
     this.start = this.#followed.map(({ segments }) => closure(segments, 1));
     // A number may be an element's of a list.
@@ -69,45 +79,45 @@ export class CompiledRules {
   }
 }
 
+function segmentOf(part: string): Segment {
+  return { isAnyNumber: part === '**', name: new Glob(part), inLowerCase: new Glob(part.toLowerCase()) };
+}
+
 /** @returns the segments that may be next after `name`. @param last what a last segment is compared with too, whatever its case */
-function step(segments: readonly string[], progress: number, name: string, last: string): number {
+function step(segments: readonly Segment[], progress: number, name: string, last: string): number {
   if (progress === 0) return 0;
   let next = 0;
   for (let i = 0; i < segments.length; i++) {
     if ((progress & (1 << i)) === 0) continue;
     const segment = segments[i];
-    if (segment === '**') next |= 1 << i;
-    else if (segment === '*' || segment === name) next |= 1 << (i + 1);
-    else if (i === segments.length - 1 && segment?.toLowerCase() === last.toLowerCase()) next |= 1 << (i + 1);
+    if (segment === undefined) break;
+    if (segment.isAnyNumber) next |= 1 << i;
+    else if (segment.name.matches(name)) next |= 1 << (i + 1);
+    else if (i === segments.length - 1 && segment.inLowerCase.matches(last.toLowerCase())) next |= 1 << (i + 1);
   }
   return closure(segments, next);
 }
 
 /** Adds what follows `**`, which may stand for nothing. */
-function closure(segments: readonly string[], progress: number): number {
+function closure(segments: readonly Segment[], progress: number): number {
   let all = progress;
-  for (let i = 0; i < segments.length; i++) if ((all & (1 << i)) !== 0 && segments[i] === '**') all |= 1 << (i + 1);
+  for (let i = 0; i < segments.length; i++)
+    if ((all & (1 << i)) !== 0 && segments[i]?.isAnyNumber === true) all |= 1 << (i + 1);
   return all;
+}
+
+/** @returns the longest run of characters in a pattern that are what they are */
+function longestWord(pattern: string): string {
+  return pattern.split(/[*?]/).reduce((longest, word) => (word.length > longest.length ? word : longest));
 }
 
 function isAboutAnswers(rule: RedactionRule): boolean {
   return /^(?:return|error)(?:\.|$)/.test(rule.path);
 }
 
-/** @returns whether `pattern`, in which `*` stands for any text, is about the command `name`; a null name is any. */
+/** @returns whether a row is about the command `name`; a null name is any */
 function concerns(pattern: string, name: string | null): boolean {
-  if (pattern === '*' || name === null) return true;
-  const [first = '', ...rest] = pattern.split('*');
-  const last = rest.pop();
-  if (last === undefined) return name === pattern;
-  if (!name.startsWith(first) || !name.endsWith(last)) return false;
-  let at = first.length;
-  for (const piece of rest) {
-    const found = name.indexOf(piece, at);
-    if (found < 0) return false;
-    at = found + piece.length;
-  }
-  return at + last.length <= name.length;
+  return name === null || matchesGlob(pattern, name);
 }
 
 /** @returns the table's rows, and the user's, for the input of a command; for a null name, of every command. */
@@ -136,7 +146,7 @@ export class RuleSet {
   constructor(extra: readonly RedactionRule[]) {
     this.#extra = extra;
     this.#answerRules = extra.filter(isAboutAnswers);
-    this.userWords = extra.map((rule) => lastPart(rule.path).toLowerCase()).filter((word) => /[^*]/.test(word));
+    this.userWords = extra.map(({ path }) => longestWord(lastPart(path).toLowerCase())).filter((word) => word !== '');
     this.forTexts = compileRules(null, []);
     const rows = [...REDACTION_RULES, ...extra].filter(({ path }) => path.startsWith('**.'));
     this.#names = new Set(rows.map(({ path }) => lastPart(path).toLowerCase()));

@@ -431,6 +431,18 @@ describe('secrets do not reach the log', () => {
     assert.ok(!(await log.close()).includes(SECRET));
     assert.throws(() => parseRedaction('arguments.keys'), { code: 'QMPMUX_AUDIT_SETTING' });
   });
+
+  test('nor where a pattern of the config matches, as it would in a policy', () => {
+    const redactor = new Redactor(['x-*:arguments.zone?', 'x-*:**.*-door'].map(parseRedaction));
+    const pathsOf = (args: object) => {
+      const [name, raw] = command('x-open', args);
+      return redactor.command(name, Buffer.from(raw))?.message?.paths ?? [];
+    };
+    assert.deepEqual(pathsOf({ zone1: SECRET, zone: 'a', zone12: 'b' }), ['arguments.zone1']);
+    assert.deepEqual(pathsOf({ at: { 'Back-Door': SECRET }, 'door-x': 'c' }), ['arguments.at.Back-Door']);
+    // Input that cannot be read is suspect where it has the word of a pattern in it.
+    assert.ok(redactor.malformed(Buffer.from(`{"my-door" ${SECRET}`)) !== null);
+  });
 });
 
 describe('what is no secret stays, byte for byte', () => {
