@@ -9,6 +9,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as zlib from 'node:zlib';
+import { isSameFile } from '../../system/file-identity.js';
 import { errorCode } from '../../system/system-error.js';
 import { AuditReadError } from './errors.js';
 
@@ -119,8 +120,7 @@ async function* fileBytes(file: string, start: number, options: BytesOptions): A
       yield chunk.subarray(0, bytesRead);
       if (!letsGo) continue;
       handle = await open(file, 'r');
-      const { dev, ino } = await handle.stat();
-      if (dev !== first.dev || ino !== first.ino) {
+      if (!isSameFile(first, await handle.stat())) {
         throw new AuditReadError('it was rotated during reading: try again, or name fewer logs at once');
       }
     }

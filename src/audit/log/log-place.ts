@@ -5,8 +5,10 @@
  * Refused: folders open to all, a file of another user, one with a second name; as root also folders of other users, who could have root write
  * into a file of their choice. Said loudly: a mode beyond 0640, a folder that a group may write to.
  */
+
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
+import { isSameFile } from '../../system/file-identity.js';
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = fs.constants;
 const STICKY = 0o1000;
@@ -41,7 +43,7 @@ function checkFile(path: string, found: fs.Stats, what: string, warn: (problem: 
   }
   // One look tells both, so that a second name cannot come and go in between.
   const named = fs.lstatSync(path);
-  if (named.ino !== found.ino || named.dev !== found.dev) throw new Error(`${path} was replaced just now`);
+  if (!isSameFile(named, found)) throw new Error(`${path} was replaced just now`);
   if (named.nlink > 1)
     throw new Error(`${path} has another name (a hard link) through which it can be changed; move it away`);
   if ((mode & TOO_WIDE) === 0) return;

@@ -2,6 +2,7 @@
 
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isSameFile } from '../../system/file-identity.js';
 import { errorCode, systemReason } from '../../system/system-error.js';
 import { AuditReadError } from '../log/errors.js';
 import { LineGate } from '../log/line-gate.js';
@@ -73,7 +74,7 @@ async function successor(path: string, handle: FileHandle | null, position: numb
   if (handle === null) return await openIfThere(path);
   const old = await handle.stat({ bigint: true });
   // The same, unless somebody has emptied it.
-  if (old.ino === now.ino && old.dev === now.dev) return now.size < BigInt(position) ? await openIfThere(path) : null;
+  if (isSameFile(old, now)) return now.size < BigInt(position) ? await openIfThere(path) : null;
   // The new file has a record that was written after the last one of the old: look at that once more.
   if (now.size === 0n || old.size > BigInt(position)) return null;
   return await openIfThere(path);

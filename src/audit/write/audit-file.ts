@@ -13,17 +13,13 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { pino } from 'pino';
+import { type FileIdentity, isSameFile } from '../../system/file-identity.js';
 import { systemReason } from '../../system/system-error.js';
 import { openLogFile } from '../log/log-place.js';
 import type { Reopened, Report, Sink, Trouble } from '../log/sink.js';
 import { FileLock } from './file-lock.js';
 
 type Destination = ReturnType<typeof pino.destination>;
-
-interface FileIdentity {
-  readonly device: bigint;
-  readonly inode: bigint;
-}
 
 interface OpenFile {
   readonly fd: number;
@@ -52,7 +48,7 @@ export class AuditFile implements Sink {
   /** Null while it cannot be written. */
   #file: OpenFile | null;
   /** The file that was written last, and how long it is if nobody else writes into it. */
-  #last: FileIdentity = { device: 0n, inode: 0n };
+  #last: FileIdentity<bigint> = { dev: 0n, ino: 0n };
   #size: number;
   #nextLook = 0;
   /** Whole lines that are not in the file yet, but for the first `#keptFrom` bytes of them, which are. */
@@ -125,7 +121,7 @@ export class AuditFile implements Sink {
     try {
       const fd = openLogFile(this.name, this.#warn);
       const stat = fs.fstatSync(fd, { bigint: true });
-      if (isSame(this.#last, stat)) {
+      if (isSameFile(this.#last, stat)) {
         fs.closeSync(fd);
         return { kind: 'same' };
       }
@@ -195,10 +191,10 @@ export class AuditFile implements Sink {
     try {
       const fd = openLogFile(this.name, this.#warn);
       const stat = fs.fstatSync(fd, { bigint: true });
-      if (isSame(this.#last, stat) && Number(stat.size) === this.#size) this.#file = this.#wrap(fd, stat);
+      if (isSameFile(this.#last, stat) && Number(stat.size) === this.#size) this.#file = this.#wrap(fd, stat);
       else {
         // A new file may have got the old one's number.
-        const isLess = !isSame(this.#last, stat) || Number(stat.size) < this.#size;
+        const isLess = !isSameFile(this.#last, stat) || Number(stat.size) < this.#size;
         this.#adopt(fd, stat);
         this.#keptFrom = 0;
         if (isLess) this.#options.report('warn', `the audit log ${this.name} was removed; a new file was created`);
@@ -228,7 +224,7 @@ export class AuditFile implements Sink {
     if (this.#options.sync && stat.size === 0n) syncDirectory(dirname(this.name));
     try {
       const lock = new FileLock(fd);
-      this.#last = { device: stat.dev, inode: stat.ino };
+      this.#last = { dev: stat.dev, ino: stat.ino };
       return { fd, destination, lock };
     } catch (error) {
       destination.destroy();
@@ -258,10 +254,6 @@ export class AuditFile implements Sink {
 function letGo(file: OpenFile | null): void {
   file?.destination.destroy();
   file?.lock.release();
-}
-
-function isSame(file: FileIdentity, stat: fs.BigIntStats): boolean {
-  return stat.dev === file.device && stat.ino === file.inode;
 }
 
 function syncDirectory(path: string): void {

@@ -9,9 +9,11 @@
  * one ends and the other begins. So each read is looked at first (MSG_PEEK); where it would bring descriptors, it is made in pieces.
  * Looking costs for every message in the queue, so where there are many the kernel is asked whether the queue has descriptors at all.
  */
+
 import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { CALL_BYTES, EAGAIN, type MessageCalls } from './message-calls.js';
+import { nodeHandle } from './node-handle.js';
 import { QueuedDescriptors } from './queued-descriptors.js';
 import { ReceivedDescriptor } from './received-descriptor.js';
 import { type Receiver, SocketLink } from './socket-link.js';
@@ -235,12 +237,12 @@ export class ReceivingLink extends SocketLink {
 }
 
 function handleOf(socket: Socket): Handle | null {
-  const handle: unknown = Reflect.get(socket, '_handle');
+  const handle = nodeHandle(socket);
   return isHandle(handle) ? handle : null;
 }
 
-function isHandle(handle: unknown): handle is Handle {
-  if (typeof handle !== 'object' || handle === null) return false;
+function isHandle(handle: object | null): handle is Handle {
+  if (handle === null) return false;
   const fd: unknown = Reflect.get(handle, 'fd');
   if (typeof fd !== 'number' || fd < 0) return false;
   return ['readStart', 'readStop', 'useUserBuffer'].every((name) => typeof Reflect.get(handle, name) === 'function');

@@ -9,9 +9,10 @@ import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import type { Descriptor } from '../../mux/ports/link.js';
 import { EAGAIN, messageCalls } from './message-calls.js';
+import { descriptorOf } from './node-handle.js';
 import { ReceivedDescriptor } from './received-descriptor.js';
 import type { SharedReader } from './shared-reader.js';
-import { descriptorOf, SocketLink } from './socket-link.js';
+import { SocketLink } from './socket-link.js';
 
 interface Held {
   readonly bytes: Uint8Array;

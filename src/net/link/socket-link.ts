@@ -11,12 +11,14 @@
  *
  * Nothing is allocated per message but what Node's streams allocate; callbacks are bound once per connection.
  */
+
 import { readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { Link } from '../../mux/ports/link.js';
 import { Countdown } from '../../system/countdown.js';
+import { descriptorOf, handleProperty } from './node-handle.js';
 import type { SharedReader } from './shared-reader.js';
 import { SmallWriteBuffer } from './small-write-buffer.js';
 
@@ -290,15 +292,6 @@ function describeLoss(error: NodeJS.ErrnoException): string {
   return error.message;
 }
 
-/**
- * @returns the descriptor of a connected socket, or null when it has none (any more). Node has no public name for it; where this
- * one is missing, we are left with what Node does by itself.
- */
-export function descriptorOf(socket: Socket): number | null {
-  const fd = handleProperty(socket, 'fd');
-  return fd !== null && fd >= 0 ? fd : null;
-}
-
 /** @returns the descriptor to which what is written goes as it is, or -1. */
 function plainDescriptorOf(writable: Writable): number {
   return writable instanceof Socket && !(writable instanceof TLSSocket) ? (descriptorOf(writable) ?? -1) : -1;
@@ -329,11 +322,4 @@ function unsentBytes(writable: Writable): number {
 function beneath(writable: Writable): Writable {
   const parent: unknown = writable instanceof TLSSocket ? Reflect.get(writable, '_parent') : null;
   return parent instanceof Socket ? parent : writable;
-}
-
-function handleProperty(stream: Writable, name: string): number | null {
-  const handle: unknown = Reflect.get(stream, '_handle');
-  if (typeof handle !== 'object' || handle === null) return null;
-  const value: unknown = Reflect.get(handle, name);
-  return typeof value === 'number' ? value : null;
 }

@@ -13,7 +13,7 @@
 import type { Socket } from 'node:net';
 import { loadKoffi } from '../../system/koffi.js';
 import { IPPROTO_TCP, TCP_INFO } from '../../system/linux.js';
-import { descriptorOf } from './socket-link.js';
+import { descriptorOf } from './node-handle.js';
 
 /** How long a peer may be silent that is asked something, unless said otherwise. In milliseconds. */
 export const DEFAULT_KEEP_ALIVE = 30_000;

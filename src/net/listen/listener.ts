@@ -12,6 +12,7 @@ import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import type { FileIdentity } from '../../system/file-identity.js';
 import { describeSystemError, errorCode } from '../../system/system-error.js';
 import {
   type FdAddress,
@@ -28,7 +29,6 @@ import {
   checkSocketPath,
   clearSocketPath,
   closeKeepingOthers,
-  type FileIdentity,
   isGone,
   MadeSocket,
   ownershipOf,

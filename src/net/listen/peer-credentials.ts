@@ -6,6 +6,7 @@
  * socket to, and what /proc tells is that of the process that has the number now. Where Linux gives a descriptor of the process itself
  * (6.5 and later), what was read of one that has ended is thrown away.
  */
+
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
@@ -13,6 +14,7 @@ import type { Peer } from '../../mux/ports/link.js';
 import { loadKoffi } from '../../system/koffi.js';
 import { linuxNumbers } from '../../system/linux.js';
 import { userName } from '../address/passwd-lookup.js';
+import { descriptorOf } from '../link/node-handle.js';
 import { processFacts, readStart as read } from './process-facts.js';
 
 /** struct ucred: pid_t, uid_t, gid_t. */
@@ -67,7 +69,7 @@ export function peerOf(socket: Socket): Peer {
  */
 export function unixPeer(socket: Socket, ask?: AskKernel): Peer {
   const fd = descriptorOf(socket);
-  if (fd < 0) return { kind: 'unix' };
+  if (fd === null) return { kind: 'unix' };
   if (ask === undefined) preparePeerCredentials();
   const question = ask ?? askKernel;
   if (question === null || question === undefined) return { kind: 'unix' };
@@ -117,11 +119,4 @@ export function certificateName(socket: Socket): string | null {
     typeof certificate === 'object' && certificate !== null ? Reflect.get(certificate, 'subject') : null;
   const name: unknown = typeof subject === 'object' && subject !== null ? Reflect.get(subject, 'CN') : null;
   return typeof name === 'string' ? name : null;
-}
-
-function descriptorOf(socket: Socket): number {
-  // Node keeps the descriptor on its handle, and nowhere official.
-  const handle: unknown = Reflect.get(socket, '_handle');
-  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
-  return typeof fd === 'number' ? fd : -1;
 }

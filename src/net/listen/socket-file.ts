@@ -22,6 +22,7 @@ import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { peerText } from '../../shared/peer-text.js';
 import { FileHandle } from '../../system/file-handle.js';
+import { type FileIdentity, isSameFile } from '../../system/file-identity.js';
 import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { formatPlace, type UnixListenAddress } from '../address/address.js';
 import { groupId, userId } from '../address/passwd-lookup.js';
@@ -33,12 +34,6 @@ import { checkFolders } from './socket-folder.js';
 interface Ownership {
   readonly uid: number;
   readonly gid: number;
-}
-
-/** Which file a path named when we looked. */
-export interface FileIdentity {
-  readonly dev: number;
-  readonly ino: number;
 }
 
 /** A stale socket comes with a handle, which keeps its inode number from being given to another; to be closed. */
@@ -286,9 +281,8 @@ function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-function isFile(path: string, { dev, ino }: FileIdentity): boolean {
-  const now = lstatSync(path, { throwIfNoEntry: false });
-  return now !== undefined && now.dev === dev && now.ino === ino;
+function isFile(path: string, file: FileIdentity): boolean {
+  return isSameFile(file, lstatSync(path, { throwIfNoEntry: false }));
 }
 
 /** What is in the way, for a message. */

@@ -22,6 +22,7 @@
 import { lstatSync, realpathSync, renameSync, type Stats, unlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { FileHandle } from '../../system/file-handle.js';
+import { isSameFile } from '../../system/file-identity.js';
 import { describeSystemError, errorCode } from '../../system/system-error.js';
 import { MAX_PATH_BYTES } from '../address/address-parser.js';
 import { ListenError } from './listen-error.js';
@@ -196,8 +197,7 @@ function find(folder: FileHandle, path: string): Stats | null {
 }
 
 function isStill(folder: FileHandle, path: string, { stat }: FileHandle): boolean {
-  const now = find(folder, path);
-  return now?.dev === stat.dev && now.ino === stat.ino;
+  return isSameFile(stat, find(folder, path));
 }
 
 async function occupant(path: string, file: FileHandle): Promise<Occupant> {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { descriptorOf } from '../../../dist/net/link/socket-link.js';
+import { descriptorOf } from '../../../dist/net/link/node-handle.js';
 import { type Daemon, startDaemon } from '../../support/daemon/daemon.js';
 import { fewerOpenFiles, openFiles, sendWith } from '../../support/daemon/descriptors.js';
 import { type Scope, scratch, suiteScope } from '../../support/files/scratch.js';

@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { messageCalls } from '../../../dist/net/link/message-calls.js';
-import { descriptorOf } from '../../../dist/net/link/socket-link.js';
+import { descriptorOf } from '../../../dist/net/link/node-handle.js';
 
 /** Sends bytes in one sendmsg with these descriptors, which stay open here. Nothing may be left to be written by Node. */
 export function sendWith(socket: Socket, bytes: string, descriptors: readonly number[]): void {
