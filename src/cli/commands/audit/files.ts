@@ -15,6 +15,7 @@ import { MARGIN } from '../../../audit/read/seek.js';
 import { userId } from '../../../net/address/passwd-lookup.js';
 import { printable } from '../../../shared/printable.js';
 import { UsageError } from '../../framework/subcommand.js';
+import { showBytes } from '../../screen/quantities.js';
 
 export const FILTERS = {
   monitor: {
@@ -232,7 +233,7 @@ export class Meter {
     this.#nextShow = passed + SHOW_EVERY;
     this.#isShown = true;
     const share = size === 0 ? 100 : Math.min(100, Math.floor((read / size) * 100));
-    process.stderr.write(`\r\u001b[K${printable(file)}: ${share} % of ${megabytes(size)} MB`);
+    process.stderr.write(`\r\u001b[K${printable(file)}: ${share} % of ${showBytes(size)}`);
   };
 
   readonly clear = (): void => {
@@ -247,8 +248,4 @@ function isPipe(): boolean {
   } catch {
     return false;
   }
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
 }
