@@ -15,8 +15,9 @@ import { formatJson, isJsonObject, type JsonObject, type JsonValue, parseJson } 
 import { describeTarget, openStream, type QmpTarget } from './connect.js';
 import { ConnectionError, type ConnectionErrorCode, OobUnavailableError } from './errors.js';
 import { EventStreams } from './event-streams.js';
+import { GreetingWait } from './greeting-wait.js';
 import { type CommandId, InFlight } from './in-flight.js';
-import { type Greeting, type QmpEvent, readEvent, readGreeting, returned } from './messages.js';
+import { type Greeting, type QmpEvent, readEvent, returned } from './messages.js';
 import type { ClientState, CommandOptions, ConnectOptions, EventsOptions } from './options.js';
 import { PacedReader } from './paced-reader.js';
 import { outlineReply, prepareCommand, type RawReply, restoreReply } from './raw-command.js';
@@ -34,9 +35,6 @@ const SYNC = 'guest-sync-delimited';
 const RESET = Buffer.of(0xff);
 const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
-/** What may come before the greeting, in messages and bytes. */
-const MOST_EARLY_MESSAGES = 1000;
-const MOST_EARLY_BYTES = 64 * 1024 * 1024;
 /** How long a server that has answered everything may take to close its side after we have closed ours, in milliseconds. */
 const CLOSE_GRACE_MS = 1000;
 
@@ -55,13 +53,10 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   readonly #handshakeId = `c${randomBytes(6).toString('hex')}`;
   #state: ClientState = { name: 'greeting' };
   #greeting: Greeting | null = null;
-  #greeted: ((greeting: Greeting) => void) | null = null;
+  readonly #greetingWait = new GreetingWait();
   #oob = false;
   /** What the guest agent is asked to return, so that its answer is known even without an id. */
   readonly #syncNumber = randomInt(2 ** 47);
-  /** What came before the greeting. */
-  #earlyMessages = 0;
-  #earlyBytes = 0;
   #lastId = 0;
   #corked = false;
   #resolveClosed: (error: ConnectionError | null) => void = () => {};
@@ -242,7 +237,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
       return;
     }
     const greeting = await new Promise<Greeting>((resolve, reject) => {
-      this.#greeted = resolve;
+      void this.#greetingWait.greeting.then(resolve);
       void this.closed.then((error) => reject(error ?? this.#closedError('before its greeting')));
     });
     greeted();
@@ -322,24 +317,9 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   }
 
   #greet(message: JsonObject, bytes: Buffer): void {
-    const greeting = readGreeting(message, bytes);
-    if (greeting === null) this.#passOver(message, bytes);
-    else if (this.#greeted === null) return;
-    else {
-      this.#greeted(greeting);
-      this.#reader.hold();
-    }
-  }
-
-  /** QEMU sends who comes next what it had for an earlier client: events, and answers. */
-  #passOver(message: JsonObject, bytes: Buffer): void {
-    this.#earlyMessages++;
-    this.#earlyBytes += bytes.length;
-    if (!('event' in message || 'return' in message || 'error' in message)) {
-      this.#malformed('its first message is not a greeting');
-    } else if (this.#earlyMessages > MOST_EARLY_MESSAGES || this.#earlyBytes > MOST_EARLY_BYTES) {
-      this.#malformed(`${this.#earlyMessages} messages, and no greeting`);
-    }
+    const problem = this.#greetingWait.take(message, bytes);
+    if (problem !== null) this.#malformed(problem);
+    else if (this.#greetingWait.isOver) this.#reader.hold();
   }
 
   /** @returns whether the message answers a raw command. */
