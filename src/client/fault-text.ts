@@ -2,7 +2,7 @@
 import { type Fault, pathText } from '../qmp/schema.js';
 import { suggestion } from '../shared/spelling.js';
 
-/** So many names are told in full where none is near. */
+/** Where no name is near, up to this many are all listed. */
 const MOST_NAMES_LISTED = 12;
 
 /** @param command whose arguments they are, where that is one command @returns one line, such as `file.drvier is unexpected; did you mean "driver"?` */

@@ -94,7 +94,7 @@ function nesting(tokens: { kind(at: number): number }, first: number, end: numbe
   return deepest;
 }
 
-/** A reply in outline, by which a raw one is told from the others without parsing it. */
+/** A reply in outline, which distinguishes a raw one from the others without parsing it. */
 interface ReplyOutline {
   readonly members: readonly Member[];
   /** Which of the members is the id; -1 for none. */

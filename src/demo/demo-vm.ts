@@ -83,7 +83,7 @@ export async function startRealVm(path: string, { ended, failed }: DemoVmEvents)
   const start = (): void => {
     const monitor = `unix:${path.replaceAll(',', ',,')},server=on,wait=off`;
     const args = ['-machine', 'q35', '-S', '-display', 'none', '-nodefaults', '-name', 'demo', '-qmp', monitor];
-    // In a process group of its own, for Ctrl-C is meant for us.
+    // In its own process group: Ctrl-C is meant for us.
     const child = spawn(QEMU, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
     qemu = child;
     let errors = '';

@@ -29,7 +29,7 @@ export interface SimulatedMonitorOptions {
   readonly dialect?: Dialect;
 }
 
-/** One execution of a command that waits until it is told. */
+/** One execution of a command that waits until it is released. */
 interface Hold {
   /** Resolves when the command's turn has come. */
   readonly reached: Promise<void>;
@@ -51,7 +51,7 @@ type Request =
   | { readonly kind: 'fault'; readonly id: Uint8Array | null; readonly fault: QmpFault }
   | { readonly kind: 'command'; readonly id: Uint8Array | null; readonly name: string; readonly args: JsonObject };
 
-/** QMP_REQ_QUEUE_LEN_MAX: so many commands wait in QEMU before it stops reading, with oob; without, it reads one at a time. */
+/** QMP_REQ_QUEUE_LEN_MAX: how many commands wait in QEMU before it stops reading, with oob; without, it reads one at a time. */
 const QUEUE_LIMIT = 8;
 /** Bytes taken from a client beyond what may be read now. */
 const READ_AHEAD = 65536;

@@ -1,6 +1,6 @@
 /**
  * The arguments of a line of the human monitor, split as QEMU splits them (monitor/hmp.c, `monitor_parse_arguments`): by the types in the
- * command's row of the table. What is told is where each argument begins and ends. Whether a number is in range, a register or a device
+ * command's row of the table. It says where each argument begins and ends. Whether a number is in range, a register or a device
  * exists, and options have a sense, QEMU finds out later; here it does not matter.
  */
 import { HMP_COMMANDS } from './commands.js';

@@ -25,7 +25,7 @@ const OTHER_NAMES = new Map([
   ['c', 'cont'],
 ]);
 
-/** QEMU keeps so many bytes of a name, of which no command has as many. */
+/** How many bytes of a name QEMU keeps; no command's name has as many. */
 const LONGEST_NAME = 255;
 const SLASH = 0x2f;
 

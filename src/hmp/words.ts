@@ -19,7 +19,7 @@ export interface HmpWord {
 
 /** Bytes of a word that QEMU keeps. */
 const LONGEST_WORD = 1023;
-/** QEMU reads so many words of a line when it completes one. */
+/** How many words of a line QEMU reads when it completes one. */
 const MOST_COMPLETED = 16;
 
 /** Characters that become text in one call. */

@@ -90,7 +90,7 @@ export class LastView {
   }
 }
 
-/** From so many bytes on two arrays and a native copy take less time than words do. */
+/** From this many bytes on, two arrays and a native copy take less time than words do. */
 const WORDS_BELOW = 256;
 
 /**
@@ -120,7 +120,7 @@ export class ShortText {
     this.length = bytes.length;
   }
 
-  /** Whether all of the text lies in `bytes` at `at`. The caller has seen to it that there are so many bytes. */
+  /** Whether all of the text lies in `bytes` at `at`. The caller has made sure that there are enough bytes. */
   isAt(bytes: DataView, at: number): boolean {
     const { view, length } = this;
     let i = 0;

@@ -55,7 +55,7 @@ export class ShellHistory {
 
   /**
    * @param file null for none
-   * @param tell is told, once, why there is no history
+   * @param tell called once, with the reason, where there is no history
    */
   constructor(file: string | null, tell: (problem: string) => void = () => undefined) {
     this.#file = file;

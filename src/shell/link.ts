@@ -1,5 +1,5 @@
 /**
- * The shell's connection, which is made again when it is lost; and what the server says about itself, asked anew each time, for
+ * The shell's connection, which is made again when it is lost; and what the server says about itself, asked each time, for
  * another QEMU may have come.
  */
 

@@ -19,7 +19,7 @@ const CODES: Readonly<Record<Outcome, number>> = {
 const WIDTH = 100;
 
 /**
- * Executes one line after the other; what is wrong with one is told with its number, and the next is executed all the same.
+ * Executes one line after the other; a mistake is reported with the line's number, and the next line is executed all the same.
  * @returns the exit code: the gravest. @throws what QmpClient.connect throws
  */
 export async function runPiped(open: Open, { hmp, pretty, verbose }: ShellFlags): Promise<number> {

@@ -78,7 +78,7 @@ export class ShellScreen {
     this.gone = new Promise((resolve) => {
       let isGone = false;
       const end = () => {
-        // To give the terminal back fails as well, and is told here again.
+        // Giving the terminal back fails as well, and comes here again.
         if (isGone) return;
         isGone = true;
         input.emit('end');
@@ -255,7 +255,7 @@ export class ShellScreen {
     this.#settle({ kind: 'cancelled' });
   }
 
-  /** The terminal has wrapped the line anew, but readline goes up as many rows as there were. */
+  /** The terminal has wrapped the line again, but readline goes up as many rows as there were. */
   #resized(): void {
     if (this.#answer === null || this.#held !== null) return;
     const { rows } = this.#readline.getCursorPos();

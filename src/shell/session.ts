@@ -185,7 +185,7 @@ export class ShellSession {
   /** One command of the human monitor. */
   async #human(line: string): Promise<Outcome> {
     const cpu = /^cpu\s+(\d{1,9})$/.exec(line)?.[1];
-    // A command gets a monitor of its own, so it is for us to remember which CPU was chosen.
+    // Each command gets its own monitor, so we remember which CPU was chosen.
     if (cpu !== undefined) return this.#chooseCpu(Number(cpu));
     const text = await this.#askHuman(line, this.#cpu);
     if (text === null) return 'unanswered';

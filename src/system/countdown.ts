@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 /** How often it is looked whether the process runs, while somebody counts; and when a look is so late that it did not. In milliseconds. */
 const LOOK_INTERVAL_MS = 500;
 const STOPPED_FROM_MS = 2000;
-/** A host on which the process hardly ever runs comes to the end of a limit, too: so many times it is prolonged. */
+/** How often a limit is prolonged: it ends also on a host where the process hardly ever runs. */
 const MOST_PROLONGED = 10;
 
 let missed = 0;

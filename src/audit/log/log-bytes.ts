@@ -64,7 +64,7 @@ export interface BytesOptions {
   readonly progress?: Progress | undefined;
   /** How much is read at once; `CHUNK` by default. */
   readonly chunk?: number;
-  /** Opens the file anew for each piece, so that any number of them can be read beside each other. */
+  /** Opens the file again for each piece, so that any number of them can be read beside each other. */
   readonly letsGo?: boolean;
 }
 
@@ -135,7 +135,7 @@ async function* unpacked(packed: AsyncGenerator<Buffer>, unpack: Duplex): AsyncG
   for await (const chunk of unpack) yield chunk as Buffer; // zlib's streams give buffers
 }
 
-/** What a program complains of is told, not all of it. */
+/** What is shown of a program's complaint, in characters. */
 const MOST_COMPLAINT = 500;
 
 async function* unpackedByProgram(

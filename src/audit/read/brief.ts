@@ -5,7 +5,7 @@ import { isJsonArray, isJsonObject, type JsonValue } from '../../qmp/json/value.
 const DEEPEST = 1100;
 
 /**
- * @param most about so many characters of it, which are all the work that it makes
+ * @param most about how many characters of it are shown; the work is in proportion to them
  * @returns a value as JSON, or its beginning and `…`
  */
 export function brief(value: JsonValue, most: number): string {

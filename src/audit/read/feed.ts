@@ -30,7 +30,7 @@ export interface FeedOptions {
   readonly progress?: Progress | undefined;
 }
 
-/** From so many logs on, files are not kept open between the pieces that are read of them. */
+/** With more logs than this, files are not kept open between the pieces that are read of them. */
 const MOST_LOGS_KEPT_OPEN = 100;
 /** What is held of all logs together, in bytes, where there are many. */
 const MOST_HELD = 64 * 1024 * 1024;

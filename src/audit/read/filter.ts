@@ -21,7 +21,7 @@ export interface Filter {
   /** Milliseconds since 1970. */
   readonly since: number | null;
   readonly until: number | null;
-  /** Only commands whose answer took at least so many microseconds. */
+  /** Only commands whose answer took at least this long, in microseconds. */
   readonly slow: number | null;
   /** Only what went wrong. */
   readonly errors: boolean;
@@ -35,7 +35,7 @@ export interface Occurrence {
   /** Their lines, for what looks for texts in them. */
   readonly line: string;
   readonly answerLine: string | null;
-  /** The run of the daemon within what is read of its log, from 1. Clients are counted anew in each. */
+  /** The run of the daemon within what is read of its log, from 1. Clients are counted from 1 in each. */
   readonly run: number;
 }
 

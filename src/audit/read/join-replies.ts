@@ -35,7 +35,7 @@ interface LogState {
   seq: number;
 }
 
-/** So many occurrences wait behind a command without an answer, and so many characters of them. */
+/** How many occurrences wait behind a command without an answer, and how many characters of them. */
 const MOST_WAITING = 2048;
 const MOST_HELD = 32 * 1024 * 1024;
 
@@ -100,7 +100,7 @@ export class Joiner {
     return state;
   }
 
-  /** Another run of the daemon, unless it has only begun to record anew. */
+  /** Another run of the daemon, unless it has only started to record again. */
   #begin(state: LogState, record: AuditRecord): void {
     const pid = numberOf(record, 'pid');
     if (state.seq > 0 && (pid === null || pid !== state.pid)) state.run++;

@@ -131,7 +131,7 @@ export function stemOf(path: string): string {
   return stem.replace(DATE_WITHIN, '');
 }
 
-/** By the numbers of their first records; by their times where two begin with the same number: the log was begun anew. */
+/** By the numbers of their first records; by their times where two begin with the same number: the log was started again. */
 function inOrder(files: readonly LogFile[]): LogFile[] {
   const numbers = files.flatMap(({ first }) => (first === null ? [] : [first.seq]));
   const isAnew = new Set(numbers).size < numbers.length;

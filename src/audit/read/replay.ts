@@ -51,7 +51,7 @@ interface ReplayResult {
 const MOST_IN_FLIGHT = 7;
 /** Commands whose recorded answer has not been met; a log without answers would have no end of them. */
 const MOST_OPEN = 10_000;
-/** So many differences of one answer are told. */
+/** How many differences of one answer are reported. */
 const MOST_TOLD = 4;
 /** Answers are compared so deep; QEMU's own are never deeper. */
 const DEEPEST = 1100;

@@ -1,6 +1,6 @@
 /**
  * Whether a log is whole: each record follows the one before by number and, where there is a chain, by hash; torn lines are marked; commands
- * have answers. What is wrong is told with its place. One pass, in memory bounded by the commands in flight.
+ * have answers. Each problem is reported with its place. One pass, in memory bounded by the commands in flight.
  */
 import { createHash } from 'node:crypto';
 import { checkLink, FIRST_HASH, HASH_LENGTH, type Head, type LinkVerdict } from '../log/chain.js';
@@ -284,7 +284,7 @@ export class Verifier {
   }
 }
 
-/** Names are told, not messages. */
+/** Names are shown, not messages; a longer one is cut, in characters. */
 const LONGEST_NAME = 100;
 
 /** @returns a text of the log as JSON in ASCII, cut where it is long. */

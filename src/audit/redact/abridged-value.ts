@@ -14,7 +14,7 @@ const MOST_ITEMS_KEPT = 1024;
 /** What is kept of a text while what is kept of all is small, and then. In bytes. */
 const LONGEST_TEXT_BYTES = 4096;
 const SHORT_TEXT_BYTES = 1024;
-/** What is kept of all is small so long. In bytes. */
+/** Up to here, what is kept of the whole message is small. In bytes. */
 const SMALL_SUM_BYTES = 64 * 1024;
 /** No element is begun when so much is kept. In bytes. */
 const MOST_KEPT = 160 * 1024;
@@ -35,7 +35,7 @@ const BACKSLASH = 0x5c;
 const LOWER_U = 0x75;
 const COMMA_ALONE = Buffer.from(',');
 const COLON_ALONE = Buffer.from(':');
-/** Of members that say what the others are, or may hide it: where one is left out, nothing is kept. No object that QEMU accepts has so many members. */
+/** Of members that say what the others are, or may hide it: where one is left out, nothing is kept. No object that QEMU accepts has this many members. */
 const TELLING_NAMES = ['qom', 'prop', '\\'];
 
 interface AbridgedValue {

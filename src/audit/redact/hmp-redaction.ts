@@ -49,7 +49,7 @@ const CONNECTED = /^(?:keep|fail|disconnect)$/;
 const PLAIN_VERB = /^[A-Za-z][\w-]{0,31}$/;
 /** A longer line that QEMU does not run is not searched: it may hold anything. That of a terminal has 4095 bytes at most. */
 const MOST_SEARCHED = 4096;
-/** What is behind so many characters of an argument is not searched, and so not kept; of a word QEMU keeps 1023 bytes. */
+/** An argument is searched up to here, in characters; what follows is not kept. Of a word QEMU keeps 1023 bytes. */
 const MOST_SEARCHED_WORD = 64 * 1024;
 
 /**

@@ -4,7 +4,7 @@
  * What must hold: a byte is looked at once, and no token costs more than its bytes.
  */
 
-/** Within so many bytes a string's end is looked for here: that takes less than to ask for it. */
+/** Up to this length a loop finds a string's end faster than a native search. */
 const SEARCHED_HERE_BYTES = 64;
 
 const COMMA = 0x2c;

@@ -48,7 +48,7 @@ interface SearchOptions {
 
 /** JSON texts within JSON texts that are looked into, and how deep they may be nested in all: QEMU's own limit for one message. */
 const MOST_LEVELS = 8;
-/** After so many removals a text that may hold a secret is removed as a whole. */
+/** After this many removals a text that may hold a secret is removed as a whole. */
 const MOST_REMOVALS = 4096;
 /** JSON texts within the texts of one message that are looked into. */
 export const MOST_JSON_TEXTS = 1024;

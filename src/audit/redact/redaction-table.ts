@@ -17,7 +17,7 @@ type Removal =
   | { readonly kind: 'value-unless'; readonly pattern: RegExp }
   /** The value is a text `NAME=VALUE`, and goes from the `=` on if its name says that it is a secret. */
   | { readonly kind: 'assignment' }
-  /** The value is a line of HMP, with secrets of its own: see hmp-redaction.ts. */
+  /** The value is a line of HMP, whose secrets hmp-redaction.ts finds. */
   | { readonly kind: 'hmp' }
   /** The value is what HMP answers, which may list properties: `name = value`. */
   | { readonly kind: 'hmp-answer' };

@@ -4,7 +4,7 @@ import type { SecretMarks } from './secret-mark.js';
 /** A message without its secrets. */
 export interface Redacted {
   readonly bytes: Uint8Array;
-  /** Where something was removed, `*` for everything; after a `!`, what within a text that has a syntax of its own. */
+  /** Where something was removed, `*` for everything; after a `!`, what within a text with its own syntax. */
   readonly paths: readonly string[];
 }
 

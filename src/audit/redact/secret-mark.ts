@@ -14,7 +14,7 @@ import { basename, dirname, join } from 'node:path';
 const KEY_LENGTH = 32;
 /** Hexadecimal digits of a mark's hash. */
 const HASH_DIGITS = 8;
-/** What a hash is made over at most, in bytes: longer values are told apart by their beginning and their length. */
+/** What a hash is made over at most, in bytes: longer values are distinguished by their beginning and their length. */
 const MOST_HASHED = 1024 * 1024;
 
 /** @returns what stands in place of a secret, a text decoded as QEMU decodes it. */

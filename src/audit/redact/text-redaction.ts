@@ -55,7 +55,7 @@ const NETWORK_SCHEMES: ReadonlySet<string> = new Set(
 const LONGEST_PASSWORD = 4096;
 const LONGEST_EMBEDDED = 256;
 const LONGEST_PARAMETER = 128;
-/** A text with more secrets than this is removed as a whole: no name of a file or a server has so many. */
+/** A text with more secrets than this is removed as a whole: no name of a file or a server has as many. */
 const MOST_CUTS = 1024;
 
 /** @returns whether a text may hold any of the secrets that `secretsInText` finds. */

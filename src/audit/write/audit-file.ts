@@ -7,7 +7,7 @@
  * is read off the file's size, and the rest is kept here.
  *
  * What must hold: the file ends with a whole line, or with the beginning of the line that is kept; that line is continued in the
- * same file, or written anew from its beginning in another one.
+ * same file, or written again from its beginning in another one.
  */
 
 import * as fs from 'node:fs';
@@ -186,7 +186,7 @@ export class AuditFile implements Sink {
     return reason;
   }
 
-  /** Opens the file anew. If it is not as it was left, a line that was begun begins again. */
+  /** Opens the file again. If it is not as it was left, a line that was begun begins again. */
   #open(): Trouble | null {
     try {
       const fd = openLogFile(this.name, this.#warn);

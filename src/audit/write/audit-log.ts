@@ -330,7 +330,7 @@ export class AuditLog {
     return trouble;
   }
 
-  /** Begins anew behind the end of the last line. */
+  /** Starts a new batch behind the end of the last line. */
   #startBatch(): void {
     const { line } = this;
     line.bytes.copyWithin(0, line.end - TAIL_LENGTH, line.end);

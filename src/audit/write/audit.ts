@@ -215,7 +215,7 @@ async function openFile(path: string, sync: boolean, report: Report): Promise<Op
     const isEmpty = fstatSync(fd).size === 0;
     const head = tail.head ?? (isEmpty ? await readPredecessor(path) : EMPTY_HEAD);
     const sink = new AuditFile({ path, fd, sync, report, now: () => systemTime.monotonic() });
-    // The torn line is ended, so that what follows begins a line of its own.
+    // The torn line is ended, so that what follows begins a new line.
     if (tail.torn !== null) sink.write(Buffer.from('\n'));
     return { sink, head, torn: tail.torn };
   } finally {

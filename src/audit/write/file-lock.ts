@@ -36,7 +36,7 @@ export class FileLock {
       return;
     }
     flock ??= loadFlock();
-    // The lock belongs to an opening of the file: the log's own is closed and opened anew.
+    // The lock belongs to an opening of the file: the log's own is closed and opened again.
     const own = opened(fd);
     if (own === null) return;
     if (flock !== null && flock(own, LOCK_EX | LOCK_NB) === EWOULDBLOCK) {

@@ -1,12 +1,12 @@
 /**
  * Keeps garbage from filling the log: of a client's input that cannot be read, the first pieces in a row have a record each, and what
- * follows within a second has one in all. A client that keeps still for a second begins anew.
+ * follows within a second has one in all. After a second without any, the count starts again.
  */
 import type { ClientView } from '../../mux/ports/observer.js';
 
 /** Records in a row before sums are made. */
 export const MOST_IN_A_ROW = 10;
-/** Of a sum, and of the pause after which a row begins anew, in milliseconds. */
+/** Of a sum, and of the pause after which the count starts again, in milliseconds. */
 const SUM_INTERVAL = 1000;
 
 /** What a sum is about. */
@@ -37,7 +37,7 @@ export class MalformedFlood {
    * Counts a piece of input.
    * @param length its bytes
    * @param now microseconds
-   * @returns whether it has a record of its own
+   * @returns whether it gets its own record
    */
   admits(client: ClientView, length: number, now: number): boolean {
     const row = this.#rows.get(client) ?? { last: now, length: 0 };

@@ -235,7 +235,7 @@ export class Recorder implements Observer {
 
   limited(client: ClientView | null, listener: string, limit: string, what: string): void {
     if (client !== null) {
-      // Who was disconnected has a record of that, with the reason, and what was too large one of its own.
+      // A disconnect has a record with its reason, and input that was too large has its own.
       if (limit !== 'paused') return;
       this.#writer.record('paused', client, () => {
         this.#writer.putText(',"reason":', what);

@@ -1,5 +1,5 @@
 /**
- * Audit records for a pino transport: a package of that kind, or a module of the user's, run by pino in a thread of its own. Each record
+ * Audit records for a pino transport: a package of that kind, or a module of the user's, run by pino in its own thread. Each record
  * goes out as a line of pino's, in which it is the member `audit`, so that transports find the level and time they expect.
  *
  * Nothing waits for a transport. It gets one batch at a time, the next when it has taken that; what waits for it has a bound in bytes, and
@@ -55,7 +55,7 @@ export class TransportTap implements Tap {
   /** Records that the transport was given and has not taken yet. */
   #handed = 0;
   #lost = 0;
-  /** How many of these the log has been told of. */
+  /** How many of these have been reported. */
   #told = 0;
   #isLosing = false;
   #pause = FIRST_PAUSE_MS;

@@ -26,7 +26,7 @@ export class LineSink {
   readonly #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #isFirstBegun = false;
-  /** Lines that were dropped and not told of yet. */
+  /** Lines that were dropped and not reported yet. */
   #untold = 0;
   /** How many lost lines the first of those that wait tells of; 0 where it is a line of the log. */
   #toldBy = 0;

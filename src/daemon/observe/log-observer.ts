@@ -6,7 +6,7 @@ import type { Log } from '../../shared/log.js';
 
 /** A message that is shown in the log is cut here. */
 const SHOWN_BYTES = 200;
-/** The same thing is told so often at once, and then once in this time with how often it was, in milliseconds. */
+/** The same thing is logged up to this many times at once, and then once in this time, in milliseconds, with a count. */
 const MOST_ALIKE_AT_ONCE = 10;
 const COUNT_INTERVAL_MS = 10_000;
 
@@ -14,7 +14,7 @@ export class LogObserver implements Observer {
   readonly wantsRaw = false;
   readonly #log: Log;
   readonly #now: () => number;
-  /** By what is told: how often since when. */
+  /** By what is logged: how often since when. */
   readonly #told = new Map<string, { count: number; since: number }>();
   /** Commands that were reported to take long. */
   readonly #stuck = new WeakSet<CommandView>();
@@ -156,7 +156,7 @@ export class LogObserver implements Observer {
     return null;
   }
 
-  /** How often what is told now has happened since it was told last, if more than once. */
+  /** How often what is logged now has happened since it was logged last, if more than once. */
   #lastCount: { readonly times?: number } = {};
 
   /** Whether the same was told often enough lately. */

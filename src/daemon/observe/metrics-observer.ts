@@ -59,8 +59,8 @@ export class MetricsObserver implements Observer {
 
   /**
    * @param now the multiplexer's clock, in microseconds
-   * @param waiting is told how long commands waited from being read whole to going upstream
-   * @param answering is told how long they took from there to the answer
+   * @param waiting called with how long commands waited from being read whole to going upstream
+   * @param answering called with how long they took from there to the answer
    */
   constructor(now: () => number, waiting: Durations, answering: Durations) {
     this.#now = now;

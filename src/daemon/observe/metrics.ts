@@ -85,7 +85,7 @@ export class Metrics {
   }
 
   /**
-   * Begins with a monitor, or goes on with one that begins anew.
+   * Begins with a monitor, or goes on with one that starts again.
    * @param figures tells how it stands, or null when it is not there; called when Prometheus asks
    * @param now the multiplexer's clock, in microseconds
    * @returns its observer

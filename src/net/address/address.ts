@@ -65,7 +65,7 @@ export interface TcpListenAddress extends TcpAddress {
   readonly tls?: string;
   /** Whether anyone who can reach the port may connect, unencrypted. */
   readonly insecure?: boolean;
-  /** Whether clients are told by the telnet protocol to send each key as it is typed, and what they say of it is left out. */
+  /** Whether clients are asked by the telnet protocol to send each key as it is typed, and their telnet answers are left out. */
   readonly telnet?: boolean;
 }
 
@@ -146,7 +146,7 @@ function formatLines(lines: boolean | undefined): string {
   return lines === undefined ? '' : `,lines=${lines ? 'on' : 'off'}`;
 }
 
-/** The address without its options: what a client is told to connect to. */
+/** The address without its options: what a client connects to. */
 export function formatPlace(address: UnixAddress | TcpAddress | FdAddress): string {
   if (address.kind === 'fd') return `fd:${address.name}`;
   if (address.kind === 'unix') return `unix:${doubleCommas(address.path)}`;

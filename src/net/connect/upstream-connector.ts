@@ -83,11 +83,11 @@ export class UpstreamConnector {
   #nextPause: number;
   /** What the log said last about our not being connected. */
   #reported: string | null = null;
-  /** Whether the log has told of a second QEMU that dialled us since the first one is there. */
+  /** Whether a second QEMU that dialled us while the first one is connected has been logged. */
   #hasRefused = false;
   readonly #linesSaid = new Set<string>();
   readonly #lineRate = new RateLimit(LINES_A_SECOND, performance.now());
-  /** Files with a password, and their modes, that the log has told of. */
+  /** Files with a password, and their modes, that have been logged. */
   readonly #exposed = new Set<string>();
   /** What is left of earlier connections. */
   readonly #leftovers = new Set<Promise<void>>();
@@ -280,7 +280,7 @@ export class UpstreamConnector {
         if (kept.length > 0) this.#receiver.upstreamReceive(kept);
       },
       unsent: (code) => {
-        // With EPIPE QEMU is gone, and that is told.
+        // With EPIPE QEMU is gone, which is reported by itself.
         if (code === 'EPIPE') return;
         const fields = { upstream: this.#place, error: code };
         this.#log.error(fields, "cannot pass a descriptor to QEMU; its client gets QEMU's error that there is none");

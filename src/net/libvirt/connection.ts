@@ -1,7 +1,7 @@
 /**
  * The monitor of a libvirt domain, presented as QEMU's own: a greeting, commands with ids, replies and events in QEMU's bytes.
  *
- * libvirt owns the real monitor. It puts ids of its own into commands, one at a time, and reads and writes all JSON again. So here
+ * libvirt owns the real monitor. It puts its own ids into commands, one at a time, and reads and writes all JSON again. So here
  * - a command goes without its id, in JSON that any strict reader takes, when the one before it is answered;
  * - its reply gets the id back, and QEMU's spelling (see qmp/respelling.ts);
  * - `qmp_capabilities` is answered here, since libvirt has negotiated long ago; before it nothing but errors is passed on, as by QEMU.
@@ -62,7 +62,7 @@ export class LibvirtConnection implements Connection {
   #isNegotiated = false;
   #queuedBytes = 0;
   #receiver: ConnectionReceiver | null = null;
-  /** The domain's end: it is told when somebody listens, and after the answer that is still due. */
+  /** The domain's end: it is reported when somebody listens, and after the answer that is still due. */
   #ended: string | null = null;
   /** Wakes who waits for that. */
   #awaitsEnd: () => void = () => undefined;
@@ -101,7 +101,7 @@ export class LibvirtConnection implements Connection {
   }
 
   #newLink(): Link {
-    // An object of its own, so that `this` in its getter must be bound by hand.
+    // A separate object, so that `this` in its getter must be bound by hand.
     const backlog = () => this.#queuedBytes + this.#rpc.backlog;
     const leave = () => {
       // Who leaves by the link does not wait for the end.

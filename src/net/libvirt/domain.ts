@@ -76,7 +76,7 @@ export function describeSilence(fault: LibvirtFault): string {
     : problem;
 }
 
-/** @returns whether the fault may mean that QEMU is gone; then the domain's end is told soon. */
+/** @returns whether the fault may mean that QEMU is gone; then libvirt reports the domain's end soon. */
 export function mayBeLoss(fault: LibvirtFault): boolean {
   return LOSSES.has(fault.code);
 }

@@ -24,7 +24,7 @@ const MOST_SASL_BYTES = 65_536;
 /** More than any mechanism has. */
 const MOST_SASL_STEPS = 10;
 
-/** Is told of a file with a password that others can read, too, and its mode. */
+/** Called with a file that holds a password and that others can read too, and with its mode. */
 type Exposed = (file: string, mode: string) => void;
 
 /** Logs in. Never resolves when the connection ends meanwhile. @throws LibvirtRefusal with the reason */

@@ -20,7 +20,7 @@ const Type = { call: 0, reply: 1, message: 2 } as const;
 const NO_BYTES = new Uint8Array(0);
 const PING = 1;
 const PONG = 2;
-/** Who leaves so many bytes of ours unread is not told that we are there; otherwise its questions alone could fill our memory. */
+/** While this many bytes of ours are unread, the other side's pings get no answer: they alone could fill our memory. */
 const MOST_UNREAD = 64 * 1024;
 /** Of what a daemon says went wrong, in characters: it goes into logs. */
 const LONGEST_FAULT = 1500;
@@ -50,7 +50,7 @@ export class LibvirtRpc {
   #serial = 0;
   /** Of the next message's length word, what has come while it is not whole. */
   #head: Uint8Array = NO_BYTES;
-  /** The message of which a part has come, so many bytes; it has its memory at once, so that small pieces cost no more than large ones. */
+  /** The message of which a part has come, and its length; it has its memory at once, so that small pieces cost no more than large ones. */
   #partial: Buffer | null = null;
   #filled = 0;
   #isOpen = true;
@@ -69,7 +69,7 @@ export class LibvirtRpc {
     });
   }
 
-  /** Who is told, from now on. */
+  /** Who gets the messages from now on. */
   set owner(owner: RpcOwner) {
     this.#owner = owner;
   }
@@ -110,7 +110,7 @@ export class LibvirtRpc {
     );
   }
 
-  /** Ends the connection; nobody is told. */
+  /** Ends the connection, without calling anyone. */
   close(atOnce: boolean): Promise<void> {
     this.#isOpen = false;
     this.#keepAlive?.stop();

@@ -1,8 +1,8 @@
 /**
  * QMP over the standard input and output of a command (`exec:ssh host socat - UNIX:/run/vm.qmp`).
  *
- * The command runs in a session and process group of its own: a Ctrl-C at our terminal reaches it through us alone, and ending it
- * ends what it started. Its standard error is told line by line. Its end is the end of the connection.
+ * The command has its own session and process group: a Ctrl-C at our terminal reaches it through us alone, and ending it
+ * ends what it started. Its standard error is reported line by line. Its end is the end of the connection.
  */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';

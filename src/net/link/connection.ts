@@ -20,7 +20,7 @@ export interface Connection {
   attach(receiver: ConnectionReceiver): void;
   /**
    * Ends it. `receiver.closed` is not called any more.
-   * @param atOnce whether whatever carries it is told to go, instead of being given the time to go by itself.
+   * @param atOnce whether to end what carries it, instead of giving it the time to end by itself.
    * @returns a promise that resolves when all that belonged to it is gone.
    */
   close(atOnce: boolean): Promise<void>;

@@ -181,7 +181,7 @@ export class MessageCalls {
     const most = Math.min(bytes.length, CALL_BYTES);
     this.data.set(bytes.subarray(0, most));
     const length = this.#headBytes + INT * descriptors.length;
-    // CMSG_SPACE and CMSG_LEN of so many ints.
+    // CMSG_SPACE and CMSG_LEN of that number of ints.
     this.#setSize(VECTOR + this.#wordBytes, most);
     this.#setSize(SENDING + 5 * this.#wordBytes, descriptors.length === 0 ? 0 : this.#align(length));
     this.#setSize(CONTROL, length);
@@ -231,7 +231,7 @@ export class MessageCalls {
 
   #error(): number {
     const error = this.#errno();
-    // Nothing was done; whoever asks is told again when there is something.
+    // Nothing was done; the caller is called again when there is something.
     return error === EINTR ? -EAGAIN : -error;
   }
 }

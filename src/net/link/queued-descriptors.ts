@@ -6,7 +6,7 @@
 import { closeSync, openSync } from 'node:fs';
 import type { MessageCalls } from './message-calls.js';
 
-/** Each costs an open file, of which the process has a limited number; so many for those who send the most are enough. */
+/** Each costs an open file, of which the process has a limited number; this many, for those that send the most, are enough. */
 const MOST_WATCHED = 256;
 let watched = 0;
 
@@ -22,7 +22,7 @@ export class QueuedDescriptors {
 
   /**
    * @param fd a socket; `close` is to be called before another file can have its number
-   * @returns null where nothing is told of it
+   * @returns null where nothing is known of it
    */
   static of(fd: number, calls: MessageCalls): QueuedDescriptors | null {
     if (watched >= MOST_WATCHED) return null;

@@ -1,6 +1,6 @@
 /**
  * Connections of one listener that have not agreed on TLS yet. Nobody knows who they are, and each has a descriptor: there are
- * only so many, and when one more comes, the one that has taken longest goes. Who means it takes milliseconds.
+ * only a limited number, and when one more comes, the one that has taken longest goes. An honest client takes milliseconds.
  */
 import { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -53,7 +53,7 @@ export class Handshakes {
     });
     this.#waiting.set(name, { socket, deadline });
     socket.once('close', () => {
-      // Why it came to nothing is told after that.
+      // Its failure is reported after that.
       setImmediate(() => {
         if (this.#waiting.get(name)?.socket === socket) this.#forget(name);
       });
@@ -81,7 +81,7 @@ export class Handshakes {
     // A socket that is gone has no address; the one beneath it was asked in time. Node has no public name for that.
     const beneath: unknown = Reflect.get(socket, '_parent');
     const name = nameOf(beneath instanceof Socket ? beneath : socket);
-    // One that had to go was told of then.
+    // One that had to go was reported then.
     if (!this.#forget(name)) return;
     const reason: unknown = Reflect.get(error, 'reason');
     // OpenSSL's name for what is wrong with the certificate; it is typed as an error, and is a text.

@@ -17,7 +17,7 @@ interface ProgramFacts {
 
 /** Of a name, in characters. */
 export const LONGEST_PROGRAM = 64;
-/** The kernel cuts a process's name at so many bytes. */
+/** The kernel cuts a process's name at this many bytes. */
 const COMM_BYTES = 15;
 /** What the main thread of Node 24 and later is called. */
 const MAIN_THREAD = 'MainThread';

@@ -4,12 +4,12 @@ import { Countdown } from '../../system/countdown.js';
 
 /** How long a client may take to read why it was refused, in milliseconds. */
 const REFUSAL_READ_MS = 1000;
-/** With so many being refused, the next one is not waited for: each has a descriptor. */
+/** While this many are being refused, the next one is closed at once: each has a descriptor. */
 const MOST_REFUSED_AT_ONCE = 16;
 
 let waitedFor = 0;
 
-/** @param message what it is told; nothing when empty */
+/** @param message what it is sent; nothing when empty */
 export function refuseSocket(socket: Socket, message: Uint8Array): void {
   socket.on('error', () => undefined);
   if (waitedFor >= MOST_REFUSED_AT_ONCE) {

@@ -75,7 +75,7 @@ function foldersTo(folder: string): ReadonlySet<string> {
     try {
       target = lstatSync(next).isSymbolicLink() ? readlinkSync(next) : null;
     } catch {
-      // That it is not there is told where the socket's path is looked at.
+      // A folder that is missing is reported where the socket's path is looked at.
       return passed;
     }
     if (target === null) {

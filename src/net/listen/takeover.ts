@@ -182,7 +182,7 @@ function resolved(folder: string): string {
   try {
     return realpathSync(folder);
   } catch {
-    // What is wrong with it is told where it is opened.
+    // Opening it reports what is wrong with it.
     return folder;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A line of a shell, read and held against the schema before it is sent: an unknown command, argument or word is told with the
- * nearest that there is, and costs no round trip. A line in JSON is QEMU's to judge, if it is JSON.
+ * A line of a shell, read and held against the schema before it is sent: an unknown command, argument or word is reported with
+ * the nearest known one, and costs no round trip. A line in JSON is QEMU's to judge, if it is JSON.
  */
 
 import { MalformedCommandError } from '../../client/errors.js';
@@ -76,7 +76,7 @@ function checkJson(text: string): CheckedLine {
   }
 }
 
-/** What is wrong with an action is told at once, and its transaction is not sent. */
+/** A mistake in an action is reported at once, and its transaction is not sent. */
 function checkAction(reader: ShellLineReader): CheckedLine {
   const { schema, actions } = reader;
   const command = schema?.commands.get('transaction');

@@ -8,7 +8,7 @@ import type { Schema, SchemaMember, SchemaType } from '../../qmp/schema.js';
 
 /** So deep are members of members told; deeper ones are reached with arguments: `help blockdev-add driver=qcow2 file.driver=nbd`. */
 const DEEPEST_MEMBERS = 3;
-/** Members of one type that are told where they lie inside another; who has more is told by its type alone. */
+/** Up to this many members of a type are listed inside another; of a larger type only its name. */
 const MOST_MEMBERS_WITHIN = 30;
 const NARROWEST_COLUMNS = 40;
 

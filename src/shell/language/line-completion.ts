@@ -20,7 +20,7 @@ export interface Vocabulary {
   readonly names: readonly string[];
 }
 
-/** Words of a shell of its own that stand where a command would. */
+/** Words of the shell itself that stand where a command would. */
 export const HELP = 'help';
 
 /**
