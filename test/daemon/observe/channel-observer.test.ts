@@ -30,7 +30,9 @@ const command: CommandView = {
   sentAt: 3000,
   auditSeq: 0,
 };
-const names = Object.values(channels).map((one) => String(Reflect.get(one, 'name')));
+const names = Object.values(channels).flatMap((one) =>
+  typeof one === 'function' ? [] : [String(Reflect.get(one, 'name'))],
+);
 const ofClient = { monitor: 'vm', client: 7, listener: 'unix:/run/mux' };
 const ofCommand = { ...ofClient, command: 'query-name', oob: false, id: '"a"' };
 const reply = Buffer.from('{"return": {}}\r\n');
