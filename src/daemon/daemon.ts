@@ -16,6 +16,7 @@ import { OpenFileBudget } from './listeners/open-file-budget.js';
 import { MonitorService, multiplexerTime, stackOf } from './monitor-service.js';
 import type { Metrics } from './observe/metrics.js';
 import type { MetricsServer } from './observe/metrics-server.js';
+import { Ticker } from './ticker.js';
 
 /** So many monitors each have words of their own in the status. */
 const FEW = 4;
@@ -49,6 +50,7 @@ export class Daemon {
   readonly #descriptors: OpenFileBudget;
   /** By the monitor's name. */
   readonly #services = new Map<string, MonitorService>();
+  readonly #ticker = new Ticker();
   #audit: Audit | null = null;
   #metrics: Metrics | null = null;
   #metricsServer: MetricsServer | null = null;
@@ -256,6 +258,7 @@ export class Daemon {
     const { name } = monitor;
     const { log, ready } = this.#options;
     const service = new MonitorService({
+      ticker: this.#ticker,
       config: monitor,
       log: log.child({ monitor: monitor.name }),
       audit: this.#audit?.recorder(name, formatAddress(monitor.upstream)) ?? null,

@@ -26,6 +26,7 @@ import { LogObserver } from './observe/log-observer.js';
 import type { MonitorFigures } from './observe/monitor-figures.js';
 import { ObserverGroup } from './observe/observer-group.js';
 import { TakenPlace } from './taken-place.js';
+import type { Ticked, Ticker } from './ticker.js';
 
 export interface MonitorServiceOptions {
   readonly config: MonitorConfig;
@@ -40,6 +41,8 @@ export interface MonitorServiceOptions {
   readonly policies: ReadonlyMap<string, PolicyRules>;
   /** How long commands in flight may take when the service stops, in milliseconds. */
   readonly drainTime: number;
+  /** Of all monitors of the daemon. */
+  readonly ticker: Ticker;
   /** Clients are accepted, for the first time or again; with the places where. */
   readonly ready: (places: readonly string[]) => void;
   /** There was a fault in the monitor's code: it is to be ended, by `abandon`. */
@@ -48,16 +51,12 @@ export interface MonitorServiceOptions {
   readonly reload: (() => Promise<readonly string[]>) | null;
 }
 
-/** How often the multiplexer looks at what has a time limit, in milliseconds. */
-const TICK = 500;
-/** When the next look comes later than this, the process was stopped, or the host asleep, and saw nothing of the time between. In milliseconds. */
-const LONGEST_TICK = 2000;
 /** How often it is looked whether all is answered when the service stops, in milliseconds. */
 const DRAIN_LOOK = 10;
 /** How long clients may take for the rest of what they are due when the service stops, in milliseconds. */
 const FAREWELL = 1000;
 
-export class MonitorService {
+export class MonitorService implements Ticked {
   readonly name: string;
   /** QEMU's address, as configured. */
   readonly upstream: string;
@@ -76,7 +75,7 @@ export class MonitorService {
   readonly #takenPlace: TakenPlace | null;
   /** How long commands in flight may take when the service stops, in milliseconds. */
   drainTime: number;
-  #ticker: NodeJS.Timeout | null = null;
+  readonly #ticker: Ticker;
   /** Resolves when all is ended after a fault; null where there was none. */
   #abandoned: Promise<void> | null = null;
   #isAudited = false;
@@ -88,6 +87,7 @@ export class MonitorService {
     this.name = config.name;
     this.upstream = formatAddress(config.upstream);
     this.#log = log;
+    this.#ticker = options.ticker;
     this.#faults = new FaultGuard(options.failed);
     this.#ownObservers = [new ChannelObserver(config.name, multiplexerTime), new LogObserver(log)];
     this.#metrics = options.metrics;
@@ -224,22 +224,20 @@ export class MonitorService {
     this.#multiplexer.replaceObserver(this.#newObserver(observer));
   }
 
+  get isIdle(): boolean {
+    return this.#multiplexer.isIdle;
+  }
+
+  tick(missed: number): void {
+    this.#faults.run(() => {
+      this.#multiplexer.tick(missed);
+      this.#listeners.look();
+    });
+  }
+
   /** Begins to reach for QEMU. @throws ListenError when QEMU is to dial us and we cannot listen; it may be called again then */
   async start(): Promise<void> {
-    let before = multiplexerTime();
-    this.#ticker ??= setInterval(() => {
-      const now = multiplexerTime();
-      const passed = now - before;
-      before = now;
-      const missed = passed > LONGEST_TICK * 1000 ? passed - TICK * 1000 : 0;
-      // What has come is read first: if this process was stopped for a while, nobody is late who is not.
-      setImmediate(() => {
-        this.#faults.run(() => {
-          this.#multiplexer.tick(missed);
-          this.#listeners.look();
-        });
-      });
-    }, TICK);
+    this.#ticker.add(this);
     await this.#upstream.start();
   }
 
@@ -252,7 +250,7 @@ export class MonitorService {
     try {
       this.#listeners.close();
       await this.#drain(reason);
-      if (this.#ticker !== null) clearInterval(this.#ticker);
+      this.#ticker.remove(this);
       await this.#takeLeave(reason);
     } finally {
       // QEMU's socket, above all.
@@ -269,7 +267,7 @@ export class MonitorService {
   async #abandon(reason: string): Promise<void> {
     try {
       this.#listeners.close();
-      if (this.#ticker !== null) clearInterval(this.#ticker);
+      this.#ticker.remove(this);
       try {
         // So that what clients have left is released, and the observers know of their end.
         this.#multiplexer.close(reason);
@@ -312,6 +310,7 @@ export class MonitorService {
       now: multiplexerTime,
       epoch: () => Date.now() * 1000,
       schedule: () => {
+        this.#ticker.wake();
         this.#turn.schedule();
       },
       nonce: () => randomBytes(12).toString('hex'),

@@ -226,6 +226,13 @@ export class Multiplexer {
     this.#clients.flush();
   }
 
+  /** Whether no client waits for anything, and none has yet to negotiate: no time limit is near. */
+  get isIdle(): boolean {
+    const { name } = this.state;
+    const isSettled = name === 'running' || name === 'lost' || name === 'connecting';
+    return isSettled && this.inFlight.length === 0 && this.waitingCount === 0 && this.#clients.areIdle;
+  }
+
   /**
    * Time has passed; to be called about once a second. What has a time limit is looked at here.
    * @param missed how much of that time this process could not do anything in, since it was stopped; in microseconds

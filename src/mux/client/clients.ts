@@ -53,6 +53,13 @@ export class Clients implements ClientRegistry<Session> {
     return this.#sessions.size;
   }
 
+  /** Whether all have negotiated, and nothing is held for any of them. */
+  get areIdle(): boolean {
+    if (this.#memory.bytes > 0) return false;
+    for (const session of this.#sessions.values()) if (!session.isNegotiated) return false;
+    return true;
+  }
+
   /** Bytes held for all clients: what they are writing, what waits, what they have not read. */
   get heldBytes(): number {
     return this.#memory.bytes;
