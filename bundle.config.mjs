@@ -16,7 +16,7 @@ const DIST = join(ROOT, 'dist');
 const FOLDER = join(DIST, 'bundle');
 
 /** Not in the bundle: what has machine code, and what only a terminal, a config file, logs and metrics need. */
-const OUTSIDE = ['koffi', 'pino-pretty', 'prom-client', 'smol-toml', 'split2', 'valibot'];
+const OUTSIDE = ['koffi', 'pino-pretty', 'prom-client', 'smol-toml', 'split2'];
 
 /** The modules ask where they lie, to find files beside them. */
 const places = {

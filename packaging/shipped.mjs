@@ -12,8 +12,7 @@ const BILL = join(ROOT, 'dist/sbom.cdx.json');
 const LICENCES = join(ROOT, 'dist/licences.txt');
 
 /**
- * Those that are installed here, so of the packages with machine code this machine's alone. Optional peers are not (npm counts TypeScript,
- * which valibot knows how to use, among what is needed).
+ * Those that are installed here, so of the packages with machine code this machine's alone. Optional peers are not.
  */
 export function shippedPackages() {
   const { packages } = JSON.parse(readFileSync(LOCK, 'utf8'));

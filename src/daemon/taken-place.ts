@@ -5,7 +5,7 @@ import { joinCommand } from '../net/address/command-words.js';
 import { Takeover } from '../net/listen/takeover.js';
 import type { Log } from '../shared/log.js';
 import type { ListenerConfig } from './config/config.js';
-import { DEFAULT_LISTENER } from './config/listener-settings.js';
+import { DEFAULT_LISTENER } from './config/options/listener.js';
 
 export class TakenPlace {
   readonly #takeover: Takeover;

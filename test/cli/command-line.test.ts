@@ -46,11 +46,15 @@ describe('a wrong command line', () => {
     ['serve --upstream /a --listen /b --audit /b', 64, /^unix:\/b is the audit log already/],
     ['serve --upstream /a --listen /a', 64, /^unix:\/a is the upstream of a already/],
     ['serve --upstream /a --listen /b --name a/b', 64, /^the name "a\/b" cannot be used: a name has letters/],
-    ['serve --upstream /a --listen /b --log-level loud', 64, /^--log-level: unknown value "loud" \(known: trace, /],
+    [
+      'serve --upstream /a --listen /b --log-level loud',
+      64,
+      /^--log-level: must be one of trace, .*, not "loud" \(see/,
+    ],
     [
       'serve --upstream /a --listen /b --log-format jsn',
       64,
-      /^--log-format: unknown value "jsn"; did you mean "json"\?/,
+      /^--log-format: must be one of pretty, json, auto, not "jsn"; did you mean "json"\?/,
     ],
     ['serve --config /a --listen /b', 64, /^--config and --listen cannot be combined/],
     ['serve --config /a --no-cache', 64, /^--config and --no-cache cannot be combined/],
@@ -177,7 +181,7 @@ describe('help', () => {
     assert.deepEqual(await loadedBy(t, ['--help']), always);
     assert.deepEqual(
       await loadedBy(t, ['serve', '--help']),
-      [...always, 'commands/serve/serve', 'commands/serve/serve-config'].sort(),
+      [...always, 'commands/serve/serve', 'commands/serve/serve-config', 'commands/serve/serve-flags'].sort(),
     );
   });
 });

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { LIMIT_NAMES, parseLimits } from '../../dist/daemon/config/limit-settings.js';
-import { DEFAULT_LIMITS } from '../../dist/mux/ports/limits.js';
+import { LIMITS } from '../../dist/daemon/config/options/limits.js';
+import { namesOf, rowNamed } from '../../dist/daemon/config/options/row.js';
 import { testsNamed } from '../support/text/named-tests.js';
 import { quoted, root, tableRows } from '../support/text/pages.js';
 import { FAULT_TESTS } from './rows/faults.js';
@@ -48,16 +48,12 @@ describe('the table of faults', () => {
 
 describe('the table of limits', () => {
   it('has every limit, with its default', () => {
-    const table = rows('reference/limits.md').filter(([name]) =>
-      Object.hasOwn(LIMIT_NAMES, name?.replaceAll('`', '') ?? ''),
-    );
-    const names = table.map(([name = '']) => name.replaceAll('`', ''));
-    assert.deepEqual(names.sort(), Object.keys(LIMIT_NAMES).sort());
-    for (const [name = '', value = ''] of table) {
-      const parsed = parseLimits([[name.replaceAll('`', ''), value]]);
-      for (const [key, number] of Object.entries(parsed)) {
-        assert.equal(number, Object.entries(DEFAULT_LIMITS).find(([other]) => other === key)?.[1], name);
-      }
+    const plain = (name: string | undefined) => name?.replaceAll('`', '') ?? '';
+    const table = rows('reference/limits.md').filter(([name]) => namesOf(LIMITS).includes(plain(name)));
+    assert.deepEqual(table.map(([name]) => plain(name)).sort(), [...namesOf(LIMITS)].sort());
+    for (const [name, value = ''] of table) {
+      const row = rowNamed(LIMITS, plain(name))?.[1];
+      assert.deepEqual(row?.type.fromText(value), { value: row?.default }, name);
     }
   });
 });

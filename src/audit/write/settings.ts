@@ -1,6 +1,5 @@
 /** What a user says about the audit log, from the config file or from flags, and the few forms it has as text. */
 
-import { parseByteSize } from '../../shared/units.js';
 import { AuditSettingError } from '../log/errors.js';
 import type { LeftOut } from '../log/kinds.js';
 import { MOST_SEGMENTS } from '../redact/redaction-rules.js';
@@ -140,14 +139,4 @@ export function parseRedaction(text: string): RedactionRule {
     throw new AuditSettingError(`the path in '${text.slice(0, 60)}…' has more than ${MOST_SEGMENTS} parts`);
   }
   return { command, path, removal: { kind: 'value' }, source: 'the config' };
-}
-
-/**
- * Reads a size: bytes, or with `k`, `M` or `G` behind the number; 0 is no limit.
- * @throws AuditSettingError
- */
-export function parseSize(text: string): number {
-  const size = parseByteSize(text);
-  if (size === null) throw new AuditSettingError(`'${text}' is not a size: write a number of bytes, or 64k, 1M`);
-  return size;
 }

@@ -7,6 +7,7 @@ import { mainDestination } from '../../audit/write/settings.js';
 import { auditSettings } from '../../daemon/config/audit-config.js';
 import type { DaemonConfig } from '../../daemon/config/config.js';
 import { parseListenerSettings } from '../../daemon/config/listener-settings.js';
+import { DEFAULT_AUDIT } from '../../daemon/config/options/daemon.js';
 import { singleMonitor } from '../../daemon/config/single-monitor.js';
 import { Daemon, untilSignal } from '../../daemon/daemon.js';
 import { openLog } from '../../daemon/observe/log.js';
@@ -74,7 +75,7 @@ export const demo = subcommand({
         flags.upstream === undefined
           ? {
               ...single,
-              audit: auditSettings({ to: [join(folder, 'vm.audit')] }),
+              audit: auditSettings({ ...DEFAULT_AUDIT, to: [join(folder, 'vm.audit')] }),
               log: { ...single.log, level: 'error' },
             }
           : single;

@@ -12,7 +12,7 @@ import { parseRule, type Rule } from '../../mux/policy/policy-rule.js';
 import type { Log } from '../../shared/log.js';
 import { describeSystemError } from '../../system/system-error.js';
 import { ConfigError } from './config-error.js';
-import type { PolicyChoice } from './listener-settings.js';
+import type { PolicyChoice } from './options/listener-types.js';
 import { readTextFile } from './text-file.js';
 
 /** A policy of the config: its rules, read. */

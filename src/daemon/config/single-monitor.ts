@@ -1,11 +1,9 @@
 /** The config of one monitor, as flags give it: the short form of a config file with one table. */
 import type { AuditSettings } from '../../audit/write/settings.js';
+import { DEFAULT_LIMITS } from '../../mux/ports/limits.js';
 import type { ListenAddress, UpstreamAddress } from '../../net/address/address.js';
-import type { LogSettings } from '../observe/log.js';
 import {
   type DaemonConfig,
-  DEFAULT_DRAIN_TIME,
-  DEFAULT_SERVICE,
   type ListenerConfig,
   MONITOR_NAME,
   MONITOR_NAME_RULE,
@@ -13,13 +11,15 @@ import {
 } from './config.js';
 import { ConfigError } from './config-error.js';
 import { ConfigPlaces, takeoverFault } from './config-places.js';
-import { DEFAULT_LISTENER } from './listener-settings.js';
+import { DEFAULT_DAEMON, type LogSettings } from './options/daemon.js';
+import { DEFAULT_LISTENER } from './options/listener.js';
+import { DEFAULT_MONITOR } from './options/monitor.js';
 import { refuseUnknownPolicies } from './policy-names.js';
 
 /**
  * The config of one monitor, from flags.
  * @param name of the monitor; taken from the upstream's address when null.
- * @param service what differs from `DEFAULT_SERVICE`.
+ * @param service what differs from the defaults.
  * @throws ConfigError
  */
 export function singleMonitor(
@@ -27,15 +27,16 @@ export function singleMonitor(
   upstream: UpstreamAddress,
   listen: readonly (ListenAddress | ListenerConfig)[],
   log: LogSettings,
-  service: Partial<typeof DEFAULT_SERVICE> = {},
+  service: Partial<Omit<MonitorConfig, 'name' | 'upstream' | 'listen'>> = {},
   audit: AuditSettings | null = null,
-  drainTime: number = DEFAULT_DRAIN_TIME,
+  drainTime: number = DEFAULT_DAEMON.drainTime,
 ): DaemonConfig {
   const monitor: MonitorConfig = {
     name: name ?? nameOf(upstream),
     upstream,
     listen: listen.map((one) => ('address' in one ? one : { address: one, settings: DEFAULT_LISTENER })),
-    ...DEFAULT_SERVICE,
+    limits: DEFAULT_LIMITS,
+    ...DEFAULT_MONITOR,
     ...service,
   };
   const why = monitor.takeover ? takeoverFault(upstream) : null;

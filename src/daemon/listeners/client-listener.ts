@@ -123,10 +123,12 @@ export class ClientListener {
   /** @returns what to say to a client that is not let in; null for one that is. */
   #refusal(listener: string, peer: Peer): Uint8Array | null {
     const { settings } = this.#service;
-    const { allow } = settings;
-    if (allow !== null) {
+    const { allowUid, allowGid } = settings;
+    if (allowUid !== null || allowGid !== null) {
       const { uid, gid } = peer.kind === 'unix' ? peer : {};
-      const isAllowed = (uid !== undefined && allow.uids.has(uid)) || (gid !== undefined && allow.gids.has(gid));
+      // Either is enough.
+      const isAllowed =
+        (uid !== undefined && allowUid?.has(uid) === true) || (gid !== undefined && allowGid?.has(gid) === true);
       if (!isAllowed) return this.#multiplexer.admission.turnAway(listener, 'refusedByOwner', ownerText(uid, gid));
     }
     const early = this.#isTls ? null : this.#tooMany(listener);
@@ -227,7 +229,7 @@ export class ClientListener {
         this.#descriptors.giveBack();
       },
     });
-    const guard = peer.kind === 'tcp' && settings.refusesHttp ? new HttpGuard() : null;
+    const guard = peer.kind === 'tcp' && settings.http === 'refuse' ? new HttpGuard() : null;
     let isForeign = false;
     const receive = (chunk: Uint8Array) => {
       const typed = telnet === null ? chunk : telnet.filter(chunk);

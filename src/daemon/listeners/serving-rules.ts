@@ -5,7 +5,7 @@ import { EventFilter } from '../../mux/events/filter.js';
 import type { ClientOptions } from '../../mux/multiplexer.js';
 import { RateLimit } from '../../net/listen/rate-limit.js';
 import type { Log } from '../../shared/log.js';
-import type { ListenerSettings } from '../config/listener-settings.js';
+import type { ListenerSettings } from '../config/options/listener.js';
 import { type PolicyRules, policyFor, rulesOf } from '../config/policies.js';
 
 export interface ServingRules {

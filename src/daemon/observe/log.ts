@@ -9,19 +9,8 @@ import { isatty } from 'node:tty';
 import { styleText } from 'node:util';
 import { pino } from 'pino';
 import { printable, printableLines } from '../../shared/printable.js';
+import type { LogSettings } from '../config/options/daemon.js';
 import { LineSink } from './line-sink.js';
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export const LOG_FORMATS = ['pretty', 'json'] as const;
-
-type LogLevel = (typeof LOG_LEVELS)[number];
-type LogFormat = (typeof LOG_FORMATS)[number];
-
-export interface LogSettings {
-  readonly level: LogLevel;
-  /** `auto`: pretty on a terminal, json elsewhere. */
-  readonly format: LogFormat | 'auto';
-}
 
 interface DaemonLog {
   readonly logger: pino.Logger;

@@ -15,7 +15,7 @@ import {
   URI_OPTION,
 } from './address.js';
 import { type AddressError, AddressText, controlCharacter, type OptionPart, quoted } from './address-text.js';
-import { FOREIGN_SCHEMES, noAbstract, SCHEMES, SERVICE_OPTIONS } from './address-words.js';
+import { FOREIGN_SCHEMES, noAbstract, SCHEMES } from './address-words.js';
 import { splitCommand } from './command-words.js';
 import { isAlias } from './libvirt-conf.js';
 import { parseLibvirtUri } from './libvirt-uri.js';
@@ -26,45 +26,53 @@ type AddressRole = 'upstream' | 'listener';
 /** Bytes of a path in a sockaddr_un, the closing NUL left out (unix(7)). */
 export const MAX_PATH_BYTES = 107;
 
-/** Reads the address of an upstream. @throws AddressError */
-export function parseUpstream(text: string): UpstreamAddress {
-  return new AddressParser(text, 'upstream').upstream();
+/**
+ * Reads the address of an upstream.
+ * @param served the options of clients, to say of one that it does not belong here
+ * @throws AddressError
+ */
+export function parseUpstream(text: string, served: readonly string[] = []): UpstreamAddress {
+  return new AddressParser(text, 'upstream', served).upstream();
 }
 
-/** Reads the address of a listener. @throws AddressError */
-export function parseListener(text: string): ListenAddress {
-  return new AddressParser(text, 'listener').listener();
+/** Reads the address of a listener, without options of its clients. @param served as for `parseUpstream`. @throws AddressError */
+export function parseListener(text: string, served: readonly string[] = []): ListenAddress {
+  return new AddressParser(text, 'listener', served).listener();
 }
 
-/** An option that says how the clients of a socket are served. */
-export interface ServiceOption {
-  readonly name: string;
-  /** null for an option without `=`. */
-  readonly value: string | null;
-  /** Makes the error that names the option's place. */
-  fault(problem: string): AddressError;
-}
-
-/** Reads the address of a listener and what is said of its clients. @throws AddressError */
-export function parseService(text: string): {
+/**
+ * Reads the address of a listener and the options of its clients.
+ * @param served the names of those options
+ * @param beside options of the address that were given beside it
+ * @returns the address, and what is said of its clients, to be read by the caller
+ * @throws AddressError, and what faults of `beside` are
+ */
+export function parseService(
+  text: string,
+  served: readonly string[],
+  beside: readonly OptionPart[],
+): {
   readonly address: ListenAddress;
-  readonly options: readonly ServiceOption[];
+  readonly options: readonly OptionPart[];
 } {
-  const reader = new AddressParser(text, 'listener', true);
+  const reader = new AddressParser(text, 'listener', served, beside);
   return { address: reader.listener(), options: reader.serviceOptions };
 }
 
 /** One address while it is read. */
 class AddressParser {
-  readonly serviceOptions: ServiceOption[] = [];
+  readonly serviceOptions: OptionPart[] = [];
   readonly #text: AddressText;
   readonly #role: AddressRole;
-  readonly #takesService: boolean;
+  readonly #served: readonly string[];
+  /** Null where options of clients are not taken. */
+  readonly #beside: readonly OptionPart[] | null;
 
-  constructor(text: string, role: AddressRole, takesService = false) {
+  constructor(text: string, role: AddressRole, served: readonly string[], beside: readonly OptionPart[] | null = null) {
     this.#text = new AddressText(text);
     this.#role = role;
-    this.#takesService = takesService;
+    this.#served = served;
+    this.#beside = beside;
   }
 
   upstream(): UpstreamAddress {
@@ -140,7 +148,7 @@ class AddressParser {
     if (!/^[A-Za-z0-9_.@-]+$/.test(head)) throw this.#fault(from, 'fd: takes a number or a name from systemd');
     const [option] = options;
     if (option !== undefined) {
-      throw this.#fault(option.at, `"${option.name}" cannot be set on an inherited socket`);
+      throw option.fault(`"${option.name}" cannot be set on an inherited socket`);
     }
     return { kind: 'fd', name: head };
   }
@@ -198,13 +206,13 @@ class AddressParser {
       switch (option.name) {
         case 'server': {
           const on = this.#serverOption(option);
-          if (on && spelling === 'unix-connect') throw this.#fault(option.at, '"server" contradicts UNIX-CONNECT');
+          if (on && spelling === 'unix-connect') throw option.fault('"server" contradicts UNIX-CONNECT');
           server = on;
           break;
         }
         case 'mode': {
           const mode = parseMode(this.#text.value(option));
-          if (mode === null) throw this.#fault(option.valueAt, 'mode must be octal, such as mode=0660');
+          if (mode === null) throw option.fault('mode must be octal, such as mode=0660', 0);
           made = { ...made, mode };
           madeAt ??= option;
           break;
@@ -222,11 +230,11 @@ class AddressParser {
           madeAt ??= option;
           break;
         default:
-          throw this.#fault(option.at, `"${option.name}" is not an option of a unix socket`);
+          throw option.fault(`"${option.name}" is not an option of a unix socket`);
       }
     }
     if (madeAt !== null && this.#role === 'upstream' && !server) {
-      throw this.#fault(madeAt.at, `"${madeAt.name}" is for a socket that qmpmux creates, not for one it connects to`);
+      throw madeAt.fault(`"${madeAt.name}" is for a socket that qmpmux creates, not for one it connects to`);
     }
     return {
       address: { kind: 'unix', path: head, ...(lines === undefined ? {} : { lines }), ...made } as const,
@@ -251,7 +259,7 @@ class AddressParser {
     for (const option of options) {
       switch (option.name) {
         case 'telnet':
-          if (this.#role === 'upstream') throw this.#fault(option.at, '"telnet" is for a listener; QMP needs none');
+          if (this.#role === 'upstream') throw option.fault('"telnet" is for a listener; QMP needs none');
           telnet = this.#text.isOn(option);
           break;
         case 'lines':
@@ -263,30 +271,26 @@ class AddressParser {
         case 'tls':
         case 'insecure':
           if (this.#role === 'upstream') {
-            throw this.#fault(
-              option.at,
-              `"${option.name}" is for a listener; for an upstream over TLS use exec: with socat`,
-            );
+            throw option.fault(`"${option.name}" is for a listener; for an upstream over TLS use exec: with socat`);
           }
           if (option.name === 'tls') tls = this.#text.value(option);
           else insecure = this.#text.isOn(option);
           break;
         case 'server':
           server = this.#serverOption(option);
-          if (server && spelling === 'tcp-connect') throw this.#fault(option.at, '"server" contradicts TCP-CONNECT');
+          if (server && spelling === 'tcp-connect') throw option.fault('"server" contradicts TCP-CONNECT');
           break;
         case 'ipv4':
         case 'ipv6': {
           const wanted = option.name === 'ipv4' ? 4 : 6;
           if (this.#text.isOn(option)) {
-            if (family !== undefined && family !== wanted)
-              throw this.#fault(option.at, 'IPv4 and IPv6 contradict each other');
+            if (family !== undefined && family !== wanted) throw option.fault('IPv4 and IPv6 contradict each other');
             family = wanted;
           }
           break;
         }
         default:
-          throw this.#fault(option.at, `"${option.name}" is not an option of a tcp address`);
+          throw option.fault(`"${option.name}" is not an option of a tcp address`);
       }
     }
     if ((family === 4 && isIPv6(host)) || (family === 6 && isIPv4(host))) {
@@ -309,8 +313,7 @@ class AddressParser {
   }
 
   #lines(option: OptionPart): boolean | undefined {
-    if (this.#role === 'listener')
-      throw this.#fault(option.at, '"lines" is for an upstream; clients may end their lines or not');
+    if (this.#role === 'listener') throw option.fault('"lines" is for an upstream; clients may end their lines or not');
     return option.value === 'auto' ? undefined : this.#text.isOn(option);
   }
 
@@ -319,7 +322,7 @@ class AddressParser {
     const time = option.value === 'off' ? 0 : parseDuration(this.#text.value(option));
     if (time === 0) return 0;
     if (time !== null && time >= SHORTEST_KEEP_ALIVE && time <= LONGEST_KEEP_ALIVE) return time;
-    throw this.#fault(option.valueAt, '"keepalive" must be off, or a time from 15s to 1h');
+    throw option.fault('"keepalive" must be off, or a time from 15s to 1h', 0);
   }
 
   #hostAndPort(head: string, from: number): { readonly host: string; readonly port: number } {
@@ -360,22 +363,21 @@ class AddressParser {
 
   #serverOption(option: OptionPart): boolean {
     if (this.#role === 'listener') {
-      throw this.#fault(
-        option.at,
-        '"server" is for an upstream that QEMU connects to; a listener always listens, leave it out',
-      );
+      throw option.fault('"server" is for an upstream that QEMU connects to; a listener always listens, leave it out');
     }
     return this.#text.isOn(option);
   }
 
   /** Sets aside what is said of a socket's clients. @returns the rest */
   #split(from: number): { readonly head: string; readonly options: readonly OptionPart[] } {
-    const { head, options } = this.#text.split(from);
-    for (const { name, value, at } of options) {
-      if (!SERVICE_OPTIONS.includes(name)) continue;
-      if (!this.#takesService) throw this.#fault(at, `"${name}" is for the clients of a socket that qmpmux serves`);
-      this.serviceOptions.push({ name, value, fault: (problem) => this.#fault(at, problem) });
+    const { head, options } = this.#text.split(from, this.#served, this.#beside ?? []);
+    const isServed = ({ name }: OptionPart) => this.#served.includes(name);
+    const served = options.filter(isServed);
+    const [first] = served;
+    if (first !== undefined && this.#beside === null) {
+      throw first.fault(`"${first.name}" is for the clients of a socket that qmpmux serves`);
     }
-    return { head, options: options.filter(({ name }) => !SERVICE_OPTIONS.includes(name)) };
+    this.serviceOptions.push(...served);
+    return { head, options: options.filter((option) => !isServed(option)) };
   }
 }

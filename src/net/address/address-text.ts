@@ -1,7 +1,7 @@
 /** The text of an address while it is read: where it is cut, and what is wrong with it. */
 import { QmpmuxError } from '../../shared/errors.js';
 import { suggestion } from '../../shared/spelling.js';
-import { FOREIGN_OPTIONS, OPTIONS } from './address-words.js';
+import { ADDRESS_OPTIONS, FOREIGN_OPTIONS } from './address-words.js';
 
 /** A text that is no address; the message says what is wrong and where. */
 export class AddressError extends QmpmuxError {
@@ -21,9 +21,11 @@ export interface OptionPart {
   readonly name: string;
   /** null for an option without `=`. */
   readonly value: string | null;
-  readonly at: number;
-  readonly valueAt: number;
+  /** Makes the error that names where the option is; or where in its value, from 0, the fault is. */
+  readonly fault: (problem: string, inValue?: number) => QmpmuxError;
 }
+
+const OPTIONS: readonly string[] = ADDRESS_OPTIONS.map(({ name }) => name);
 
 export class AddressText {
   readonly text: string;
@@ -38,21 +40,29 @@ export class AddressText {
 
   value(option: OptionPart): string {
     if (option.value === null || option.value === '') {
-      throw this.fault(option.at, `"${option.name}" needs a value: ${option.name}=…`);
+      throw option.fault(`"${option.name}" needs a value: ${option.name}=…`);
     }
     const control = controlCharacter(option.value);
-    if (control >= 0) throw this.fault(option.valueAt + control, `a control character in "${option.name}"`);
+    if (control >= 0) throw option.fault(`a control character in "${option.name}"`, control);
     return option.value;
   }
 
   isOn(option: OptionPart): boolean {
     if (option.value === null || option.value === 'on') return true;
     if (option.value === 'off') return false;
-    throw this.fault(option.valueAt, `"${option.name}" must be on or off, not ${quoted(option.value)}`);
+    throw option.fault(`"${option.name}" must be on or off, not ${quoted(option.value)}`, 0);
   }
 
-  /** Cuts the text behind `from` at its single commas; `,,` stands for one comma. */
-  split(from: number): { readonly head: string; readonly options: readonly OptionPart[] } {
+  /**
+   * Cuts the text behind `from` at its single commas; `,,` is one comma.
+   * @param served options of clients, which are known besides the address's own
+   * @param beside options that were given beside the text
+   */
+  split(
+    from: number,
+    served: readonly string[],
+    beside: readonly OptionPart[],
+  ): { readonly head: string; readonly options: readonly OptionPart[] } {
     const parts: { text: string; at: number }[] = [];
     let part = { text: '', at: from };
     for (let i = from; i < this.text.length; i++) {
@@ -80,12 +90,19 @@ export class AddressText {
         );
       const foreign = FOREIGN_OPTIONS.get(name);
       if (foreign !== undefined) throw this.fault(at, `${quoted(name)}: ${foreign}`);
-      if (!OPTIONS.includes(name)) {
-        const near = suggestion(name, OPTIONS) || ` (known: ${OPTIONS.join(', ')}; a comma in a path is written ",,")`;
+      if (!OPTIONS.includes(name) && !served.includes(name)) {
+        const known = [...OPTIONS, ...served];
+        const near = suggestion(name, known) || ` (known: ${known.join(', ')}; a comma in a path is written ",,")`;
         throw this.fault(at, `unknown option ${quoted(name)}${near}`);
       }
       if (options.some((other) => other.name === name)) throw this.fault(at, `"${name}" is given twice`);
-      options.push({ name, value: equals < 0 ? null : text.slice(equals + 1), at, valueAt: at + name.length + 1 });
+      const fault = (problem: string, inValue?: number) =>
+        this.fault(inValue === undefined ? at : at + name.length + 1 + inValue, problem);
+      options.push({ name, value: equals < 0 ? null : text.slice(equals + 1), fault });
+    }
+    for (const option of beside) {
+      if (options.some(({ name }) => name === option.name)) throw option.fault(`"${option.name}" is given twice`);
+      options.push(option);
     }
     return { head: parts[0]?.text ?? '', options };
   }

@@ -39,37 +39,108 @@ export const FOREIGN_SCHEMES = new Map([
   ['telnet', 'write tcp:HOST:PORT,telnet'],
 ]);
 
-/** What may be said of the clients of a socket, behind its address: not the address's business, but that of who serves them. */
-export const SERVICE_OPTIONS = [
-  'protocol',
-  'negotiate',
-  'policy',
-  'events',
-  'command-timeout',
-  'max-clients',
-  'connection-rate',
-  'allow-uid',
-  'allow-gid',
-  'extensions',
-  'fds',
-  'http',
-];
+/** An option of an address itself; those of the clients of a socket are the business of who serves them. */
+export interface AddressOption {
+  readonly name: string;
+  /** How it is written, in the reference. */
+  readonly form: string;
+  /** Which addresses have it, in the reference. */
+  readonly of: string;
+  readonly what: string;
+  /** What it must be as a key beside the address of a listener; not there for an option of an upstream. A switch may be true or false. */
+  readonly key?: string;
+  readonly isSwitch?: true;
+}
 
-/** Every option there is; which of them an address takes depends on what it is. */
-export const OPTIONS = [
-  'mode',
-  'user',
-  'group',
-  'shared-folder',
-  'server',
-  'ipv4',
-  'ipv6',
-  'keepalive',
-  'lines',
-  'tls',
-  'insecure',
-  'telnet',
-  ...SERVICE_OPTIONS,
+/** Every option of addresses; which of them one takes depends on what it is. */
+export const ADDRESS_OPTIONS: readonly AddressOption[] = [
+  {
+    name: 'mode',
+    form: 'mode=0660',
+    of: 'a unix socket that qmpmux makes',
+    what: 'its permissions, octal; 0600 when not given. It is born 0600, and opened wider before the ready line',
+    key: 'permission bits as a string, such as "0660"',
+  },
+  {
+    name: 'user',
+    form: 'user=NAME',
+    of: 'a unix socket that qmpmux makes',
+    what: 'its owner, by a name of /etc/passwd or by number',
+    key: 'the name or number of a user, as a string',
+  },
+  {
+    name: 'group',
+    form: 'group=NAME',
+    of: 'a unix socket that qmpmux makes',
+    what: 'its group, by a name of /etc/group or by number',
+    key: 'the name or number of a group, as a string',
+  },
+  {
+    name: 'shared-folder',
+    form: 'shared-folder=on',
+    of: 'a unix socket that qmpmux makes',
+    what: 'others may write to its folder (see below)',
+    key: 'true or false',
+    isSwitch: true,
+  },
+  {
+    name: 'server',
+    form: 'server',
+    of: 'an upstream',
+    what: 'QEMU dials us',
+  },
+  {
+    name: 'ipv4',
+    form: 'ipv4',
+    of: 'tcp',
+    what: 'the name may resolve to IPv4 addresses alone',
+    key: 'true or false',
+    isSwitch: true,
+  },
+  {
+    name: 'ipv6',
+    form: 'ipv6',
+    of: 'tcp',
+    what: 'the name may resolve to IPv6 addresses alone',
+    key: 'true or false',
+    isSwitch: true,
+  },
+  {
+    name: 'keepalive',
+    form: 'keepalive=30s',
+    of: 'tcp',
+    what: 'how long the other side may be gone without a word: 15s to 1h, or off; 30s when not given',
+    key: 'a time such as "30s", or "off"',
+  },
+  {
+    name: 'lines',
+    form: 'lines=on',
+    of: 'an upstream',
+    what: 'whether a line feed goes behind commands, for relays that read lines; found out when not given',
+  },
+  {
+    name: 'tls',
+    form: 'tls=FOLDER',
+    of: 'a TCP listener',
+    what: "TLS, with certificates on both sides. FOLDER has ca-cert.pem, server-cert.pem and server-key.pem, as QEMU's own `tls-creds-x509`",
+    key: 'a folder with certificates, as a string',
+  },
+  {
+    name: 'insecure',
+    form: 'insecure',
+    of: 'a TCP listener',
+    what: 'it may be reached from other machines, without TLS: whoever can reach it, controls the VM',
+    key: 'true or false',
+    isSwitch: true,
+  },
+  {
+    name: 'telnet',
+    form: 'telnet',
+    of: 'a TCP listener',
+    what: "as QEMU's `telnet=on`, telnet sends each key as it is typed",
+    key: 'true or false',
+    isSwitch: true,
+  },
 ];
 
 const neverBlocks = 'qmpmux always waits and reconnects; leave it out';

@@ -7,7 +7,8 @@ import { SECRET_MEMBERS } from '../../../dist/audit/redact/redaction-table.js';
 import { auditReplay } from '../../../dist/cli/commands/audit/replay.js';
 import { auditShow } from '../../../dist/cli/commands/audit/show.js';
 import { serve } from '../../../dist/cli/commands/serve/serve.js';
-import { AUDIT_KEYS } from '../../../dist/daemon/config/audit-config.js';
+import { AUDIT } from '../../../dist/daemon/config/options/daemon.js';
+import { namesOf } from '../../../dist/daemon/config/options/row.js';
 
 const read = (page: string) => readFileSync(new URL(`../../../docs/${page}`, import.meta.url), 'utf8');
 const page = read('reference/audit.md');
@@ -24,7 +25,7 @@ test('the page on the audit log has every flag, every key of the config, and eve
   const flags = Object.keys(serve.options).filter((name) => name.startsWith('audit'));
   assert.equal(flags.length, 8);
   for (const flag of flags) assert.ok(page.includes(`\`--${flag} `) || page.includes(`\`--${flag}\``), flag);
-  for (const key of Object.keys(AUDIT_KEYS)) assert.ok(page.includes(`| \`${key}\``), key);
+  for (const key of namesOf(AUDIT)) assert.ok(page.includes(`| \`${key}\``), key);
   for (const member of SECRET_MEMBERS) assert.ok(page.includes(`\`${member}\``), member);
   for (const flag of Object.keys(auditShow.options).filter((name) => !name.endsWith('color'))) {
     const name = flag === 'follow' ? '-f' : `--${flag}`;

@@ -3,13 +3,17 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, test } from 'node:test';
 import { OWN_QUERIES, parseCommandRule } from '../../../dist/audit/log/left-out.js';
-import { DEFAULT_LOG, DEFAULT_SERVICE } from '../../../dist/daemon/config/config.js';
 import { ConfigError } from '../../../dist/daemon/config/config-error.js';
 import { parseConfig, readConfig } from '../../../dist/daemon/config/config-file.js';
-import { DEFAULT_LISTENER } from '../../../dist/daemon/config/listener-settings.js';
+import { DEFAULT_LOG } from '../../../dist/daemon/config/options/daemon.js';
+import { DEFAULT_LISTENER } from '../../../dist/daemon/config/options/listener.js';
+import { DEFAULT_MONITOR } from '../../../dist/daemon/config/options/monitor.js';
 import { singleMonitor } from '../../../dist/daemon/config/single-monitor.js';
+import { DEFAULT_LIMITS } from '../../../dist/mux/ports/limits.js';
 import { parseListener, parseUpstream } from '../../../dist/net/address/address-parser.js';
 import { scratch } from '../../support/files/scratch.js';
+
+const vm = '[monitor.vm]\nupstream = "/q"\n';
 
 /** What is counted unless the config says otherwise. */
 const OWN = parseCommandRule(OWN_QUERIES);
@@ -58,7 +62,8 @@ test('a config names monitors with their upstream and listeners, and how to log'
             settings: DEFAULT_LISTENER,
           },
         ],
-        ...DEFAULT_SERVICE,
+        ...DEFAULT_MONITOR,
+        limits: DEFAULT_LIMITS,
       },
       {
         name: 'db.2',
@@ -67,13 +72,15 @@ test('a config names monitors with their upstream and listeners, and how to log'
           { address: { kind: 'tcp', host: 'localhost', port: 0 }, settings: DEFAULT_LISTENER },
           { address: { kind: 'tcp', host: 'localhost', port: 0 }, settings: DEFAULT_LISTENER },
         ],
-        ...DEFAULT_SERVICE,
+        ...DEFAULT_MONITOR,
+        limits: DEFAULT_LIMITS,
       },
       {
         name: 'shy',
         upstream: { kind: 'unix', path: '/q' },
         listen: [{ address: { kind: 'unix', path: '/m' }, settings: DEFAULT_LISTENER }],
-        ...DEFAULT_SERVICE,
+        ...DEFAULT_MONITOR,
+        limits: DEFAULT_LIMITS,
         cache: false,
         merge: false,
       },
@@ -121,7 +128,12 @@ test('a config says how clients are served, what they may use, and what policies
   assert.equal(monitor?.warnAfter, 500);
   assert.equal(monitor?.probeAfter, 60_000);
   assert.equal(monitor?.probeTimeout, 0);
-  assert.deepEqual(monitor?.limits, { outputCap: 64 * 1024 ** 2, queuedCommands: 10, negotiationTime: 60_000 });
+  assert.deepEqual(monitor?.limits, {
+    ...DEFAULT_LIMITS,
+    outputCap: 64 * 1024 ** 2,
+    queuedCommands: 10,
+    negotiationTime: 60_000,
+  });
   assert.deepEqual(
     monitor?.listen.map(({ settings }) => settings),
     [
@@ -137,7 +149,8 @@ test('a config says how clients are served, what they may use, and what policies
         policy: { kind: 'read-only' },
         events: [],
         connectionRate: 0,
-        allow: { uids: new Set([0, 7]), gids: new Set([9]) },
+        allowUid: new Set([0, 7]),
+        allowGid: new Set([9]),
       },
       { ...DEFAULT_LISTENER, policy: { kind: 'learn', file: '/l' }, fds: false },
       { ...DEFAULT_LISTENER, policy: { kind: 'file', file: '/etc/rules' }, events: [] },
@@ -151,9 +164,25 @@ test('a config says how clients are served, what they may use, and what policies
   );
 });
 
+test('every option of a listener may be behind its address or beside it', () => {
+  const listeners = (toml: string) => parseConfig(`${vm}listen=[${toml}]`, 'f.toml').monitors[0]?.listen;
+  const pairs = [
+    ['"tcp:localhost:0,tls=/etc/pki,keepalive=1m,ipv4,telnet"', 'tls="/etc/pki",keepalive="1m",ipv4=true,telnet=true'],
+    ['"tcp:localhost:0,insecure,http=pass,ipv6=off"', 'insecure=true,http="pass",ipv6=false'],
+    ['"tcp:localhost:0,events=BLOCK_*+STOP,extensions=on"', 'events=["BLOCK_*","STOP"],extensions="on"'],
+  ];
+  for (const [behind = '', beside = ''] of pairs) {
+    assert.deepEqual(listeners(`{address="tcp:localhost:0",${beside}}`), listeners(behind), beside);
+  }
+  assert.deepEqual(
+    listeners('{address="/a,,b",shared-folder=true,mode="0660"}'),
+    listeners('"/a,,b,mode=0660,shared-folder"'),
+  );
+});
+
 test('flags make the same config as a file with one monitor', () => {
   const fromFile = parseConfig('[monitor.vm]\nupstream="/run/vm.qmp"\nlisten=["/a","tcp:[::1]:1"]', 'x');
-  const listen = ['/a', 'tcp:[::1]:1'].map(parseListener);
+  const listen = ['/a', 'tcp:[::1]:1'].map((text) => parseListener(text));
   assert.deepEqual(singleMonitor(null, parseUpstream('/run/vm.qmp'), listen, DEFAULT_LOG), fromFile);
   const named = singleMonitor('web1', parseUpstream('/run/vm.qmp'), listen, DEFAULT_LOG);
   assert.equal(named.monitors[0]?.name, 'web1');
@@ -174,7 +203,6 @@ test('a monitor without a name is called after its upstream', () => {
   }
 });
 
-const vm = '[monitor.vm]\nupstream = "/q"\n';
 const service = (options: string, more = '') => `[monitor.vm]\nupstream = "/q"\nlisten = ["/m,${options}"]\n${more}`;
 const faults: readonly (readonly [what: string, content: string, message: RegExp])[] = [
   [
@@ -184,17 +212,21 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   ],
   ['a policy without a file', service('policy=learn:'), /a file name is missing after learn:/],
   ['a pattern that is none', service('events=BLOCK/*'), /is no pattern of event names/],
-  ['an event in small letters', service('events=block_*'), /in capitals: events=BLOCK_\*/],
+  ['an event in small letters', service('events=block_*'), /in capitals.*: "BLOCK_\*"/],
   ['an empty option', service('events='), /"events" needs a value/],
-  ['a time that is none', service('command-timeout=soon'), /"command-timeout" is a time such as/],
-  ['a number that is none', service('max-clients=many'), /"max-clients" is a number/],
-  ['a user that there is not', service('allow-uid=nobody-of-that-name'), /there is no user "nobody-of-that-name"/],
+  ['a time that is none', service('command-timeout=soon'), /"command-timeout" must be a time such as .*, not "soon"/],
+  ['a number that is none', service('max-clients=many'), /"max-clients" must be a number .*, not "many"/],
+  [
+    'a user that there is not',
+    service('allow-uid=nobody-of-that-name'),
+    /"allow-uid" names a user that is not known here, "nobody-of-that-name"/,
+  ],
   [
     'a uid on tcp',
     '[monitor.vm]\nupstream = "/q"\nlisten = ["tcp:localhost:0,allow-uid=0"]\n',
     /TCP does not identify users/,
   ],
-  ['neither on nor off', service('fds=yes'), /"fds" is on or off/],
+  ['neither on nor off', service('fds=yes'), /"fds" must be on or off, not "yes"/],
   [
     'descriptors on tcp',
     '[monitor.vm]\nupstream = "/q"\nlisten = ["tcp:localhost:0,fds=on"]\n',
@@ -203,14 +235,18 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a limit that there is not',
     `${service('mode=0600')}[monitor.vm.limits]\noutputcap = 1\n`,
-    /^f\.toml:5: .*no limit "outputcap"; did you mean "?output-cap"?/,
+    /^f\.toml:5: monitor\.vm\.limits\.outputcap: unknown key; did you mean "output-cap"\?$/,
   ],
   [
     'a limit that is none',
     `${service('mode=0600')}[monitor.vm.limits]\nqueued-commands = 0\n`,
     /must be at least 1; this limit cannot be disabled/,
   ],
-  ['a size that is none', `${service('mode=0600')}[monitor.vm.limits]\nmemory = "much"\n`, /"much" is not a size/],
+  [
+    'a size that is none',
+    `${service('mode=0600')}[monitor.vm.limits]\nmemory = "much"\n`,
+    /limits\.memory: must be a size such as 64k or 1M, or a number of bytes .*, not "much"$/,
+  ],
   ['a time to warn that is none', service('mode=0600', 'warn-after = "x"\n'), /warn-after: must be a time/],
   ['a time to probe that is none', service('mode=0600', 'probe-after = "x"\n'), /probe-after: must be a time/],
   ['a time to give up that is none', service('mode=0600', 'probe-timeout = "x"\n'), /probe-timeout: must be a time/],
@@ -234,14 +270,14 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'an unrelated key',
     `${vm}listen=["/a"]\ncolour="red"`,
-    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, cache, merge, oob, keep-clients, takeover, warn-after, probe-after, probe-timeout, limits\)$/,
+    /^f\.toml:4: monitor\.vm\.colour: unknown key \(known here: upstream, listen, limits, cache, merge, oob, keep-clients, takeover, warn-after, probe-after, probe-timeout\)$/,
   ],
   ['a missing upstream', '\n[monitor.vm]\nlisten=["/a"]', /^f\.toml:2: monitor\.vm\.upstream: is missing$/],
   ['a missing listener', vm, /^f\.toml:1: monitor\.vm\.listen: is missing$/],
   [
     'a switch that is a word',
     `${vm}listen=["/a"]\ncache="no"`,
-    /^f\.toml:4: monitor\.vm\.cache: must be true or false$/,
+    /^f\.toml:4: monitor\.vm\.cache: must be true or false, not "no"$/,
   ],
   ['no listener', `${vm}listen=[]`, /^f\.toml:3: monitor\.vm\.listen: must name at least one address$/],
   ['a listener that is no list', `${vm}listen="/a"`, /^f\.toml:3: monitor\.vm\.listen: must be a list of addresses/],
@@ -304,9 +340,13 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a mode that is no mode',
     `${vm}listen=[{address="/a",mode="rw"}]`,
-    /^f\.toml:3: monitor\.vm\.listen\[0\]: address "\/a,mode=rw", column 9: mode must be octal/,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.mode: mode must be octal, such as mode=0660$/,
   ],
-  ['a mode given twice', `${vm}listen=[{address="/a,mode=0600",mode="0660"}]`, /"mode" is given twice/],
+  [
+    'a mode given twice',
+    `${vm}listen=[{address="/a,mode=0600",mode="0660"}]`,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.mode: "mode" is given twice$/,
+  ],
   [
     'a wrong address',
     '[monitor.vm]\nlisten=["/a"]\nupstream="tpc:h:1"',
@@ -330,7 +370,52 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
   [
     'a wrong log format',
     `log.format="xml"\n${vm}listen=["/a"]`,
-    /^f\.toml:1: log\.format: must be one of pretty, json, auto$/,
+    /^f\.toml:1: log\.format: must be one of pretty, json, auto, not "xml"$/,
+  ],
+  [
+    'a time that is none, beside an address',
+    `${vm}[[monitor.vm.listen]]\naddress="/a"\n\ncommand-timeout="soon"`,
+    /^f\.toml:6: monitor\.vm\.listen\[0\]\.command-timeout: must be a time such as .*, not "soon"$/,
+  ],
+  [
+    'an event in small letters, beside an address',
+    `${vm}listen=[{address="/a",\nevents=["STOP",\n"block_*"]}]`,
+    /^f\.toml:4: monitor\.vm\.listen\[0\]\.events: must be in capitals, .*: "BLOCK_\*"$/,
+  ],
+  [
+    'a user that is no name',
+    `${vm}listen=[{address="/a",allow-uid=[0,\ntrue]}]`,
+    /^f\.toml:4: monitor\.vm\.listen\[0\]\.allow-uid\[1\]: must be a text$/,
+  ],
+  [
+    'a policy behind an address and beside it',
+    `${vm}listen=[{address="/a,policy=full",policy="read-only"}]`,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.policy: "policy" is given twice$/,
+  ],
+  [
+    'descriptors beside a TCP address',
+    `${vm}listen=[{address="tcp:localhost:0",fds=true}]`,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.fds: works only on unix sockets: TCP carries no file descriptors$/,
+  ],
+  [
+    'a mode beside a socket that was handed over',
+    `${vm}listen=[{address="fd:3",mode="0660"}]`,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.mode: "mode" cannot be set on an inherited socket$/,
+  ],
+  [
+    'a switch that is a number',
+    `${vm}listen=[{address="/a",shared-folder=1}]`,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.shared-folder: must be true or false$/,
+  ],
+  [
+    'events for clients of the human monitor',
+    `${vm}listen=[{address="/a",protocol="hmp",events="all"}]`,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]\.events: is for QMP: the human monitor has no events; leave it out$/,
+  ],
+  [
+    'a transport of the audit log that is no table',
+    `${vm}listen=["/a"]\n[audit]\nto=["/l", {transport="x", option=1}]`,
+    /^f\.toml:5: audit\.to\[1\]: must be a file, .*: "option" is not known$/,
   ],
   ['a wrong name', '[monitor."a b"]\nupstream="/q"\nlisten=["/a"]', /^f\.toml:1: monitor\.a b: a name has letters/],
   ['a monitor that is no table', 'monitor = 1', /^f\.toml:1: monitor: must be tables by name/],
@@ -403,7 +488,12 @@ test('a config file that cannot be read is named', (t) => {
 test('flags with a name or sockets that clash are refused', () => {
   const upstream = parseUpstream('/q');
   const make = (name: string | null, ...listen: string[]) =>
-    singleMonitor(name, upstream, listen.map(parseListener), DEFAULT_LOG);
+    singleMonitor(
+      name,
+      upstream,
+      listen.map((text) => parseListener(text)),
+      DEFAULT_LOG,
+    );
   assert.throws(() => make('a b', '/a'), {
     code: 'QMPMUX_CONFIG',
     message: /the name "a b" cannot be used: a name has letters/,
@@ -454,12 +544,18 @@ describe('the audit table', () => {
   it('is refused with the place where it is wrong', () => {
     assert.throws(() => audit('sync = true'), /f\.toml:\d+: audit\.to: /);
     assert.throws(() => audit('to = "a"\nsinc = true'), /audit\.sinc: unknown key; did you mean "sync"/);
-    assert.throws(() => audit('to = ["a", "stdout"]'), /audit: the audit log goes to one file or to stdout/);
+    assert.throws(() => audit('to = ["a", "stdout"]'), /audit\.to: the audit log goes to one file or to stdout/);
     assert.throws(
       () => audit('to = "a"\nwithout = ["command"]'),
-      /audit: records of kind "command" cannot be left out/,
+      /audit\.without: records of kind "command" cannot be left out/,
     );
-    assert.throws(() => audit('to = "a"\nmax-message = "lots"'), /audit: 'lots' is not a size/);
-    assert.throws(() => audit('to = "a"\non-error = "retry"'), /audit\.on-error: must be "refuse" or "continue"/);
+    assert.throws(
+      () => audit('to = "a"\nmax-message = "lots"'),
+      /audit\.max-message: must be a size such as .*, not "lots"/,
+    );
+    assert.throws(
+      () => audit('to = "a"\non-error = "retry"'),
+      /audit\.on-error: must be refuse or continue, not "retry"$/,
+    );
   });
 });

@@ -174,10 +174,13 @@ const faults: readonly (readonly [role: 'upstream' | 'listener', text: string, c
   ['upstream', 'SYSTEM:cat', 1, /exec:sh -c/],
 ];
 
+/** Options of a socket's clients, which the address of one does not have. */
+const SERVED = ['policy', 'events'];
+
 for (const [role, text, column, message] of faults) {
   test(`as ${role === 'upstream' ? 'an upstream' : 'a listener'}, ${JSON.stringify(text)} is refused at column ${column}`, () => {
     assert.throws(
-      () => (role === 'upstream' ? parseUpstream(text) : parseListener(text)),
+      () => (role === 'upstream' ? parseUpstream(text, SERVED) : parseListener(text, SERVED)),
       (error) => {
         assert.ok(error instanceof AddressError);
         assert.equal(error.code, 'QMPMUX_ADDRESS');

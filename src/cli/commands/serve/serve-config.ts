@@ -1,79 +1,45 @@
 /** What the flags of `qmpmux serve` ask for, as a config. */
 import type { AuditSettings } from '../../../audit/write/settings.js';
-import {
-  type DaemonConfig,
-  DEFAULT_DRAIN_TIME,
-  DEFAULT_LOG,
-  DEFAULT_SERVICE,
-  type ListenerConfig,
-} from '../../../daemon/config/config.js';
+import type { DaemonConfig, ListenerConfig } from '../../../daemon/config/config.js';
 import { TAKEOVER_RULE } from '../../../daemon/config/config-places.js';
-import { parseLimits } from '../../../daemon/config/limit-settings.js';
-import { DEFAULT_LISTENER, parseListenerSettings } from '../../../daemon/config/listener-settings.js';
+import { parseListenerSettings } from '../../../daemon/config/listener-settings.js';
+import {
+  AUDIT,
+  type AuditTable,
+  DAEMON,
+  DEFAULT_AUDIT,
+  DEFAULT_DAEMON,
+  DEFAULT_LOG,
+  LOG,
+  METRICS,
+} from '../../../daemon/config/options/daemon.js';
+import { LIMITS } from '../../../daemon/config/options/limits.js';
+import { DEFAULT_LISTENER, LISTENER } from '../../../daemon/config/options/listener.js';
+import { DEFAULT_MONITOR, MONITOR, MONITOR_PLACES } from '../../../daemon/config/options/monitor.js';
+import { defaultsOf, namesOf, rowNamed, type Settings } from '../../../daemon/config/options/row.js';
 import { singleMonitor } from '../../../daemon/config/single-monitor.js';
-import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../../../daemon/observe/log.js';
-import type { ListenAddress } from '../../../net/address/address.js';
-import { parseListener, parseUpstream } from '../../../net/address/address-parser.js';
+import type { ListenAddress, UpstreamAddress } from '../../../net/address/address.js';
 import { QmpmuxError } from '../../../shared/errors.js';
 import { suggestion } from '../../../shared/spelling.js';
-import { DURATION_RULE, parseDuration } from '../../../shared/units.js';
 import { UsageError } from '../../framework/subcommand.js';
+import { type Flags, flagNames, readFlag, readFlags } from './serve-flags.js';
 
-export interface ServeFlags {
-  readonly upstream: string | undefined;
+/** Those that are read here by name, and those of options, which their rows read. */
+export type ServeFlags = Flags & {
   readonly listen: readonly string[] | undefined;
   readonly name: string | undefined;
   readonly config: string | undefined;
   readonly 'config-dir': string | undefined;
   readonly watch: boolean | undefined;
-  readonly check: boolean | undefined;
-  readonly 'no-cache': boolean | undefined;
-  readonly 'no-merge': boolean | undefined;
-  readonly 'no-oob': boolean | undefined;
-  readonly 'keep-clients': boolean | undefined;
-  readonly takeover: boolean | undefined;
   readonly restore: boolean | undefined;
-  readonly 'warn-after': string | undefined;
-  readonly 'probe-after': string | undefined;
-  readonly 'probe-timeout': string | undefined;
-  readonly 'command-timeout': string | undefined;
-  readonly 'drain-timeout': string | undefined;
-  readonly limit: readonly string[] | undefined;
-  readonly audit: readonly string[] | undefined;
-  readonly 'audit-sync': boolean | undefined;
-  readonly 'audit-chain': boolean | undefined;
-  readonly 'audit-on-error': string | undefined;
-  readonly 'audit-max-message': string | undefined;
-  readonly 'audit-without': readonly string[] | undefined;
-  readonly 'audit-own-queries': string | undefined;
-  readonly 'audit-redact': readonly string[] | undefined;
-  readonly metrics: string | undefined;
-  readonly 'log-level': string | undefined;
-  readonly 'log-format': string | undefined;
-}
+};
 
 /** What a config file says for each of its monitors. */
-const OF_ONE_MONITOR = [
-  'upstream',
-  'listen',
-  'name',
-  'no-cache',
-  'no-merge',
-  'no-oob',
-  'keep-clients',
-  'takeover',
-  'restore',
-  'warn-after',
-  'probe-after',
-  'probe-timeout',
-  'command-timeout',
-  'limit',
-  'drain-timeout',
-] as const;
+const OF_ONE_MONITOR = ['name', 'restore', ...flagNames(MONITOR_PLACES, MONITOR, LISTENER, DAEMON)];
 
 /** @throws UsageError, ConfigError */
 export async function configOf(flags: ServeFlags): Promise<DaemonConfig> {
-  const { upstream, listen, name } = flags;
+  const { listen, name } = flags;
   const folder = flags['config-dir'];
   if (folder !== undefined && flags.config !== undefined) {
     throw new UsageError('--config and --config-dir cannot be combined');
@@ -94,101 +60,86 @@ export async function configOf(flags: ServeFlags): Promise<DaemonConfig> {
     ]);
     const config = folder === undefined ? readConfig(flags.config ?? '') : readConfigFolder(folder);
     const audit = await auditOf(flags);
-    const metrics = metricsOf(flags) ?? config.metrics;
-    return { ...config, audit: audit ?? config.audit, metrics, log: logSettings(flags, config.log) };
+    const metrics = metricsOf(flags, config.metrics);
+    return { ...config, audit: audit ?? config.audit, metrics, log: readFlags(LOG, flags, config.log) };
   }
-  if (upstream === undefined) throw new UsageError("QEMU's monitor is missing: --upstream ADDRESS (or --config FILE)");
-  if ((listen === undefined || listen.length === 0) && flags.takeover !== true) {
+  const upstream = readFlag(MONITOR_PLACES.upstream, flags, null);
+  if (upstream === null) throw new UsageError("QEMU's monitor is missing: --upstream ADDRESS (or --config FILE)");
+  const settings = readFlags(MONITOR, flags, DEFAULT_MONITOR);
+  if ((listen === undefined || listen.length === 0) && !settings.takeover) {
     throw new UsageError('a socket for clients is missing: --listen ADDRESS');
   }
-  const log = logSettings(flags, DEFAULT_LOG);
+  const log = readFlags(LOG, flags, DEFAULT_LOG);
   const audit = await auditOf(flags);
   const config = asUsage('', () =>
     singleMonitor(
       name ?? null,
-      asUsage('--upstream: ', () => parseUpstream(upstream)),
-      listenersOf(flags),
+      upstream,
+      listenersOf(flags, settings.takeover ? upstream : null),
       log,
-      {
-        cache: flags['no-cache'] !== true,
-        merge: flags['no-merge'] !== true,
-        oob: flags['no-oob'] !== true,
-        keepClients: flags['keep-clients'] === true,
-        takeover: flags.takeover === true,
-        warnAfter: durationFlag('warn-after', flags['warn-after']) ?? DEFAULT_SERVICE.warnAfter,
-        probeAfter: durationFlag('probe-after', flags['probe-after']) ?? DEFAULT_SERVICE.probeAfter,
-        probeTimeout: durationFlag('probe-timeout', flags['probe-timeout']) ?? DEFAULT_SERVICE.probeTimeout,
-        limits: asUsage('--limit: ', () => parseLimits((flags.limit ?? []).map(limitPair))),
-      },
+      { ...settings, limits: limitsOf(flags['limit']) },
       audit,
-      durationFlag('drain-timeout', flags['drain-timeout']) ?? DEFAULT_DRAIN_TIME,
+      readFlag(DAEMON.drainTime, flags, DEFAULT_DAEMON.drainTime),
     ),
   );
-  return { ...config, metrics: metricsOf(flags) };
+  return { ...config, metrics: metricsOf(flags, null) };
 }
 
 /** @returns the path at which QEMU's socket was, for `--restore`. @throws UsageError */
-export function pathToRestore({ upstream }: ServeFlags): string {
-  if (upstream === undefined) throw new UsageError("--restore needs QEMU's path: --upstream /run/vm.qmp");
-  const address = asUsage('--upstream: ', () => parseUpstream(upstream));
+export function pathToRestore(flags: ServeFlags): string {
+  const address = readFlag(MONITOR_PLACES.upstream, flags, null);
+  if (address === null) throw new UsageError("--restore needs QEMU's path: --upstream /run/vm.qmp");
   if (address.kind !== 'unix') throw new UsageError(`--restore: ${TAKEOVER_RULE}`);
   return address.path;
 }
 
-function listenersOf(flags: ServeFlags): readonly ListenerConfig[] {
-  const commandTime = durationFlag('command-timeout', flags['command-timeout']) ?? DEFAULT_LISTENER.commandTime;
-  const settings = { ...DEFAULT_LISTENER, commandTime };
+/** @param taken the upstream whose place is taken; null for none */
+function listenersOf(flags: ServeFlags, taken: UpstreamAddress | null): readonly ListenerConfig[] {
+  const { commandTime } = DEFAULT_LISTENER;
+  const settings = { ...DEFAULT_LISTENER, commandTime: readFlag(LISTENER.commandTime, flags, commandTime) };
   const listeners = (flags.listen ?? []).map((address) =>
     asUsage('--listen: ', () => parseListenerSettings(address, settings)),
   );
-  if (flags.takeover !== true || flags.upstream === undefined) return listeners;
-  const upstream = parseUpstream(flags.upstream);
-  const isNamed = ({ address }: ListenerConfig) =>
-    address.kind === 'unix' && upstream.kind === 'unix' && address.path === upstream.path;
-  return upstream.kind !== 'unix' || listeners.some(isNamed)
-    ? listeners
-    : [...listeners, { address: upstream, settings }];
+  if (taken?.kind !== 'unix') return listeners;
+  const isNamed = ({ address }: ListenerConfig) => address.kind === 'unix' && address.path === taken.path;
+  return listeners.some(isNamed) ? listeners : [...listeners, { address: taken, settings }];
 }
 
-function metricsOf({ metrics }: ServeFlags): ListenAddress | null {
-  return metrics === undefined ? null : asUsage('--metrics: ', () => parseListener(metrics));
+function metricsOf(flags: ServeFlags, otherwise: ListenAddress | null): ListenAddress | null {
+  return flags['metrics'] === undefined ? otherwise : readFlags(METRICS, flags, {}).listen;
 }
 
-function durationFlag(name: string, value: string | undefined): number | null {
-  if (value === undefined) return null;
-  const time = parseDuration(value);
-  if (time === null) throw new UsageError(`--${name}: ${JSON.stringify(value)} is not ${DURATION_RULE}`);
-  return time;
-}
-
-function limitPair(text: string): readonly [string, string] {
-  const equals = text.indexOf('=');
-  return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
+/** @param given NAME=VALUE, any number of them */
+function limitsOf(given: unknown): Settings<typeof LIMITS> {
+  let limits = defaultsOf(LIMITS);
+  for (const pair of Array.isArray(given) ? given.map(String) : []) {
+    const equals = pair.indexOf('=');
+    const name = equals < 0 ? pair : pair.slice(0, equals);
+    const found = rowNamed(LIMITS, name);
+    if (found === null) {
+      const names = namesOf(LIMITS);
+      const near = suggestion(name, names) || ` (known: ${names.join(', ')})`;
+      throw new UsageError(`--limit: there is no limit ${JSON.stringify(name)}${near}`);
+    }
+    const [member, row] = found;
+    const read = row.type.fromText(equals < 0 ? '' : pair.slice(equals + 1));
+    if ('problem' in read) throw new UsageError(`--limit: ${name} ${read.problem}`);
+    limits = { ...limits, [member]: read.value };
+  }
+  return limits;
 }
 
 /** @returns what the flags say of an audit log, or null when they want none. They replace what a file says. */
 async function auditOf(flags: ServeFlags): Promise<AuditSettings | null> {
-  const to = flags.audit;
-  if (to === undefined || to.length === 0) {
-    const other = Object.keys(flags).find(
-      (name) => name.startsWith('audit-') && Reflect.get(flags, name) !== undefined,
-    );
+  const to = readFlag(AUDIT.to, flags, []);
+  if (to.length === 0) {
+    const other = flagNames(AUDIT).find((name) => name !== AUDIT.to.flag && flags[name] !== undefined);
     if (other !== undefined) throw new UsageError(`--${other} needs --audit FILE`);
     return null;
   }
+  const table: AuditTable = readFlags(AUDIT, flags, { ...DEFAULT_AUDIT, to });
   const { auditSettings } = await import('../../../daemon/config/audit-config.js');
-  return asUsage('--audit: ', () =>
-    auditSettings({
-      to: [...to],
-      sync: flags['audit-sync'],
-      chain: flags['audit-chain'],
-      'on-error': oneOf('audit-on-error', flags['audit-on-error'], ['refuse', 'continue'] as const) ?? undefined,
-      'max-message': flags['audit-max-message'],
-      without: flags['audit-without']?.slice(),
-      'own-queries': oneOf('audit-own-queries', flags['audit-own-queries'], ['count', 'record'] as const) ?? undefined,
-      redact: flags['audit-redact']?.slice(),
-    }),
-  );
+  return auditSettings(table, ({ flag = '' }, problem, cause) => new UsageError(`--${flag}: ${problem}`, { cause }));
 }
 
 /** What is wrong with a flag's value is wrong with the command line. */
@@ -199,19 +150,4 @@ function asUsage<T>(prefix: string, read: () => T): T {
     if (!(error instanceof QmpmuxError) || error instanceof UsageError) throw error;
     throw new UsageError(prefix + error.message, { cause: error });
   }
-}
-
-function logSettings(flags: ServeFlags, otherwise: LogSettings): LogSettings {
-  return {
-    level: oneOf('log-level', flags['log-level'], LOG_LEVELS) ?? otherwise.level,
-    format: oneOf('log-format', flags['log-format'], LOG_FORMATS) ?? otherwise.format,
-  };
-}
-
-function oneOf<T extends string>(flag: string, value: string | undefined, known: readonly T[]): T | null {
-  if (value === undefined) return null;
-  const found = known.find((word) => word === value);
-  if (found !== undefined) return found;
-  const near = suggestion(value, known) || ` (known: ${known.join(', ')})`;
-  throw new UsageError(`--${flag}: unknown value ${JSON.stringify(value)}${near}`);
 }

@@ -1,17 +1,31 @@
 /** `qmpmux serve`: the daemon in the foreground, until a signal ends it. */
 import type { Logger } from 'pino';
 import { ALWAYS, KINDS } from '../../../audit/log/kinds.js';
-import { LIMIT_NAMES } from '../../../daemon/config/limit-settings.js';
+import { AUDIT, DAEMON, LOG, METRICS } from '../../../daemon/config/options/daemon.js';
+import { LISTENER } from '../../../daemon/config/options/listener.js';
+import { MONITOR, MONITOR_PLACES } from '../../../daemon/config/options/monitor.js';
 import { Reloader } from '../../../daemon/config/reloader.js';
 import { Daemon, untilSignal } from '../../../daemon/daemon.js';
 import { HeldSignals } from '../../../daemon/held-signals.js';
 import { LineSink } from '../../../daemon/observe/line-sink.js';
-import { LOG_FORMATS, LOG_LEVELS, openLog } from '../../../daemon/observe/log.js';
+import { openLog } from '../../../daemon/observe/log.js';
 import { ServiceManager } from '../../../daemon/service-manager.js';
 import { EXIT } from '../../framework/exit-code.js';
 import { subcommand } from '../../framework/subcommand.js';
 import { textFor } from '../../screen/screen-text.js';
 import { configOf, pathToRestore } from './serve-config.js';
+import { flagsOf, wordsOf } from './serve-flags.js';
+
+/** Where QEMU is, and where clients connect: the flags that come first. */
+const PLACES = {
+  upstream: { type: 'string', requiresArg: true, describe: MONITOR_PLACES.upstream.what },
+  listen: {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    describe: `${MONITOR_PLACES.listen.flagText ?? ''}; may be repeated`,
+  },
+} as const;
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -24,20 +38,7 @@ export const serve = subcommand({
   usage:
     'serve --upstream ADDRESS --listen ADDRESS [--listen ADDRESS]…\n   or: $0 serve --config FILE\n   or: $0 serve --config-dir FOLDER [--watch]',
   options: {
-    upstream: {
-      type: 'string',
-      requiresArg: true,
-      describe:
-        "QEMU's monitor: /path, unix:/path, tcp:HOST:PORT, exec:COMMAND or libvirt:DOMAIN; with ,server QEMU dials us",
-    },
-    listen: {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      describe:
-        'a socket for clients; may be repeated: /path, unix:/path[,mode=0660][,user=U][,group=G][,policy=read-only][,extensions=on]…, ' +
-        'tcp:localhost:PORT',
-    },
+    ...PLACES,
     name: {
       type: 'string',
       requiresArg: true,
@@ -55,127 +56,18 @@ export const serve = subcommand({
     },
     watch: { type: 'boolean', describe: 'with --config or --config-dir: reload the config as soon as it changes' },
     check: { type: 'boolean', describe: 'check the command line and the config, say what would be served, and exit' },
-    'no-cache': {
-      type: 'boolean',
-      describe: 'do not answer from memory what cannot change while QEMU runs, such as query-qmp-schema',
-    },
-    'no-merge': {
-      type: 'boolean',
-      describe: "send each client's query to QEMU, even if several clients wait for the same one",
-    },
-    'no-oob': {
-      type: 'boolean',
-      describe: 'do not enable out-of-band commands or offer them to clients',
-    },
-    'keep-clients': {
-      type: 'boolean',
-      describe: 'keep clients connected while QEMU is gone; their commands get errors until it is back',
-    },
-    takeover: {
-      type: 'boolean',
-      describe:
-        "move QEMU's socket aside (to PATH.qemu) and serve clients at its path until qmpmux exits; --listen may be left out",
-    },
-    restore: {
-      type: 'boolean',
-      describe: "after a crash of --takeover, move QEMU's socket back and exit",
-    },
-    'warn-after': {
-      type: 'string',
-      requiresArg: true,
-      describe: 'log a command that has had no answer for this long (default 10s; 0: never)',
-    },
-    'probe-after': {
-      type: 'string',
-      requiresArg: true,
-      describe: 'ask a QEMU that has been silent for this long whether it is there (default 30s; 0: never)',
-    },
-    'probe-timeout': {
-      type: 'string',
-      requiresArg: true,
-      describe: 'reconnect when QEMU gives no sign for this long after that, if a client waits (default 5m; 0: never)',
-    },
-    'command-timeout': {
-      type: 'string',
-      requiresArg: true,
-      describe:
-        'how long a command may take before its client gets an error instead, on sockets without command-timeout= (default: no limit)',
-    },
-    'drain-timeout': {
-      type: 'string',
-      requiresArg: true,
-      describe: 'how long to wait for pending commands on SIGTERM or SIGINT (default 5s)',
-    },
-    limit: {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      describe: `NAME=VALUE, what clients may use; may be repeated: ${Object.keys(LIMIT_NAMES).join(', ')}`,
-    },
-    audit: {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      describe:
-        'write every message to this file (NDJSON) before QEMU gets it; also stdout or transport:NAME[,KEY=VALUE]; may be repeated',
-    },
-    'audit-sync': { type: 'boolean', describe: 'sync each record to disk (fdatasync) before QEMU gets the command' },
-    'audit-chain': {
-      type: 'boolean',
-      describe: 'chain records by hash, so that `qmpmux audit verify` detects tampering',
-    },
-    'audit-on-error': {
-      type: 'string',
-      requiresArg: true,
-      describe: 'when the audit log cannot be written: refuse commands, or continue without it (default refuse)',
-    },
-    'audit-max-message': {
-      type: 'string',
-      requiresArg: true,
-      describe: 'cut answers and events in the audit log that are longer than this, such as 64k (default: no limit)',
-    },
-    'audit-without': {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      describe:
-        'leave this kind of record (reply), this event (RTC_CHANGE) or these commands that only read (query-*@LISTENER) out of the audit log; may be repeated',
-    },
-    'audit-own-queries': {
-      type: 'string',
-      requiresArg: true,
-      describe: 'count what qmpmux top, status, clients … ask, or record each time (default count)',
-    },
-    'audit-redact': {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      describe:
-        'COMMAND:PATH of one more secret to keep out of the audit log, such as send-key:arguments.keys; may be repeated',
-    },
-    metrics: {
-      type: 'string',
-      requiresArg: true,
-      describe:
-        'serve metrics for Prometheus by HTTP at this address, unix:/path or tcp:localhost:PORT, under /metrics',
-    },
-    'log-level': {
-      type: 'string',
-      requiresArg: true,
-      describe: `how much is logged: ${LOG_LEVELS.join(', ')} (default info)`,
-    },
-    'log-format': {
-      type: 'string',
-      requiresArg: true,
-      describe: `${LOG_FORMATS.join(' or ')} (default pretty on a terminal, otherwise json)`,
-    },
+    restore: { type: 'boolean', describe: "after a crash of --takeover, move QEMU's socket back and exit" },
+    ...flagsOf(MONITOR),
+    ...flagsOf(LISTENER),
+    ...flagsOf(DAEMON),
+    ...flagsOf({ limits: MONITOR_PLACES.limits }),
+    ...flagsOf(AUDIT),
+    ...flagsOf(METRICS),
+    ...flagsOf(LOG),
   },
   values: {
-    'log-level': LOG_LEVELS,
-    'log-format': LOG_FORMATS,
-    'audit-on-error': ['refuse', 'continue'],
+    ...wordsOf(AUDIT, LOG),
     'audit-without': KINDS.filter((kind) => !ALWAYS.has(kind)),
-    'audit-own-queries': ['count', 'record'],
   },
   examples: [
     [
