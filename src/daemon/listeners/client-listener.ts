@@ -56,6 +56,8 @@ export class ClientListener {
   readonly listener: Listener;
   readonly #hasTelnet: boolean;
   readonly #links = new Set<SocketLink>();
+  /** How many of them each user has; those of whom the kernel does not say it count as one user. */
+  readonly #perUid = new Map<number | undefined, number>();
   readonly #multiplexer: Multiplexer;
   readonly #turn: FlushScheduler;
   readonly #faults: FaultGuard;
@@ -133,6 +135,8 @@ export class ClientListener {
     }
     const early = this.#isTls ? null : this.#tooMany(listener);
     if (early !== null) return early;
+    const crowd = this.#crowd(listener, peer);
+    if (crowd !== null) return crowd;
     const full = this.#multiplexer.admission.refusal(listener, settings.clients ?? undefined);
     if (full !== null) return full;
     return this.#isTls ? null : this.#takeDescriptor(listener);
@@ -143,6 +147,25 @@ export class ClientListener {
     if (rate.take(performance.now())) return null;
     const what = `more than ${settings.connectionRate} connections a second`;
     return this.#multiplexer.admission.turnAway(listener, 'refusedByRate', what);
+  }
+
+  /** @returns what to say to a client of a user who has as many here as each may have; null where that is not so */
+  #crowd(listener: string, peer: Peer): Uint8Array | null {
+    const { clientsPerUid } = this.#service.settings;
+    if (clientsPerUid === 0 || peer.kind !== 'unix') return null;
+    const here = this.#perUid.get(peer.uid) ?? 0;
+    if (here < clientsPerUid) return null;
+    const who = peer.uid === undefined ? 'users that the kernel does not name have' : `uid ${peer.uid} has`;
+    const what = `${who} ${here} clients on this socket already (limit ${clientsPerUid})`;
+    return this.#multiplexer.admission.turnAway(listener, 'refusedByListener', what);
+  }
+
+  /** One more client of a user, or one less. @param change 1 or -1 */
+  #countUser(peer: Peer, change: number): void {
+    if (peer.kind !== 'unix') return;
+    const left = (this.#perUid.get(peer.uid) ?? 0) + change;
+    if (left > 0) this.#perUid.set(peer.uid, left);
+    else this.#perUid.delete(peer.uid);
   }
 
   #takeDescriptor(listener: string): Uint8Array | null {
@@ -203,6 +226,7 @@ export class ClientListener {
     const receiving = mayCarry ? ReceivingLink.over(socket, messageCalls(), { isExact }) : null;
     const link = receiving ?? new SocketLink(socket, socket);
     this.#links.add(link);
+    this.#countUser(peer, 1);
     const telnet = this.#hasTelnet ? new TelnetFilter() : null;
     if (telnet !== null) link.write(TELNET_OFFER);
     const cannot = receiving === null ? CANNOT_RECEIVE : null;
@@ -259,6 +283,7 @@ export class ClientListener {
       },
       closed: (reason) => {
         this.#links.delete(link);
+        this.#countUser(peer, -1);
         if (!this.#isTls) this.#descriptors.giveBack();
         this.#faults.run(() => {
           port.closed(reason);

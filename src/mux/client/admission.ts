@@ -37,7 +37,7 @@ export class Admission {
   /** Counts, and tells the observer, that someone is not let in. @returns what to write to it before it is closed */
   turnAway(
     listener: string,
-    limit: 'refusedByRate' | 'refusedByOwner' | 'refusedByDescriptors' | 'unnegotiated',
+    limit: 'refusedByListener' | 'refusedByRate' | 'refusedByOwner' | 'refusedByDescriptors' | 'unnegotiated',
     what: string,
   ): Uint8Array {
     this.#count(listener, limit, what);

@@ -398,6 +398,11 @@ const faults: readonly (readonly [what: string, content: string, message: RegExp
     /^f\.toml:3: monitor\.vm\.listen\[0\]\.fds: works only on unix sockets: TCP carries no file descriptors$/,
   ],
   [
+    'a number of clients for each user of TCP',
+    `${vm}listen=["tcp:localhost:0,max-clients-per-uid=2"]`,
+    /^f\.toml:3: monitor\.vm\.listen\[0\]: .*"max-clients-per-uid" works only on unix sockets: TCP does not identify users$/,
+  ],
+  [
     'a mode beside a socket that was handed over',
     `${vm}listen=[{address="fd:3",mode="0660"}]`,
     /^f\.toml:3: monitor\.vm\.listen\[0\]\.mode: "mode" cannot be set on an inherited socket$/,

@@ -152,6 +152,15 @@ const cases: readonly Case[] = [
     reason: /1 clients on this socket/,
   },
   {
+    limit: 'max-clients-per-uid',
+    options: ',max-clients-per-uid=1',
+    reach: oneTooMany,
+    counter: 'refusedByListener',
+    log: NOT_LET_IN,
+    record: 'refused',
+    reason: /uid \d+ has 1 clients on this socket already \(limit 1\)/,
+  },
+  {
     limit: 'clients',
     flags: ['--limit=clients=1'],
     reach: oneTooMany,

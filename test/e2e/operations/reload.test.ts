@@ -130,6 +130,30 @@ describe('a folder of configs that is watched', { skip: missing('qemu'), timeout
 });
 
 describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
+  test('goes over to another number of clients for each user, and counts those anew who connect then', async (t) => {
+    const folder = scratch(t);
+    const qemu = await startQemu(t, { name: 'web' });
+    const [file, mux] = [join(folder, 'config.toml'), `${folder}/web.mux`];
+    const config = (most: number): string =>
+      `[monitor.web]\nupstream = "${qemu.monitor}"\nlisten = [{ address = "${mux}", max-clients-per-uid = ${most} }]\n`;
+    put(file, config(1));
+    const daemon = startDaemon(t, ['--config', file]);
+    await daemon.ready();
+    const refused = async (): Promise<string> => (await (await RawClient.connect(mux)).readToEnd()).toString();
+    const one = await client(mux);
+    assert.match(await refused(), /has 1 clients on this socket already \(limit 1\)/);
+    put(file, config(2));
+    daemon.kill('SIGHUP');
+    assert.equal((await one.readToEnd()).length, 0);
+    const [two, three] = [await client(mux), await client(mux)];
+    assert.match(await refused(), /has 2 clients on this socket already \(limit 2\)/);
+    put(file, config(0));
+    daemon.kill('SIGHUP');
+    await Promise.all([two.readToEnd(), three.readToEnd()]);
+    const many = await Promise.all([1, 2, 3, 4].map(() => client(mux)));
+    for (const each of many) assert.match(await ask(each, 'query-name'), /"web"/);
+  });
+
   test('that comes while the config is first read ends nothing, and has it read again', async (t) => {
     const folder = scratch(t);
     const qemu = await startQemu(t, { name: 'web' });

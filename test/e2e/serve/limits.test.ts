@@ -1,12 +1,15 @@
 /** The limits that need real sockets: what a client does not read, how many there are, how fast they come, descriptors. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type Daemon, startDaemon } from '../../support/daemon/daemon.js';
 import { missing, type Qemu, startQemu } from '../../support/qemu/qemu.js';
 import { RawClient } from '../../support/world/raw-client.js';
 
+const AS_NOBODY = ['--reuid=65534', '--regid=65534', '--clear-groups'];
 const NEGOTIATE = '{"execute":"qmp_capabilities"}';
 
 async function serve(
@@ -47,7 +50,7 @@ async function isServed(client: RawClient): Promise<boolean> {
   return lines.length > 0;
 }
 
-describe('a client of the daemon', { skip: missing('qemu') }, () => {
+describe('a client of the daemon', { skip: missing('qemu', 'socat') }, () => {
   it('that reads nothing is disconnected after the grace period, with a line in the log; others notice nothing', async (context) => {
     const { daemon, target } = await serve(context, [
       '--limit',
@@ -97,6 +100,34 @@ describe('a client of the daemon', { skip: missing('qemu') }, () => {
     );
     const line = await daemon.logged(({ msg }) => msg === 'refused a connection');
     assert.equal(line['limit'], 'refusedByListener');
+    await first?.close();
+    for (;;) {
+      const next = await RawClient.connect(target);
+      if ((await next.readLine()).startsWith('{"QMP"')) break;
+      await next.close();
+    }
+  });
+
+  it('whose user has as many as each may have is told so before it is closed, and other users are let in', async (context) => {
+    const { qemu, daemon, target } = await serve(context, [], ',mode=0666,max-clients-per-uid=2');
+    const uid = process.getuid?.() ?? 0;
+    const [first] = [await negotiated(target), await negotiated(target)];
+    const third = await RawClient.connect(target);
+    const refusal = `qmpmux refused this connection: uid ${uid} has 2 clients on this socket already (limit 2)`;
+    assert.equal(
+      (await third.readToEnd()).toString(),
+      `{"error": {"class": "GenericError", "desc": "${refusal}"}}\r\n`,
+    );
+    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    assert.equal(line['limit'], 'refusedByListener');
+    if (uid === 0) {
+      chmodSync(qemu.folder, 0o755);
+      const path = target.replace(/^unix:/, '');
+      const other = spawn('setpriv', [...AS_NOBODY, 'socat', '-u', `UNIX-CONNECT:${path}`, 'STDOUT']);
+      const [greeting]: unknown[] = await once(other.stdout, 'data');
+      assert.match(String(greeting), /^\{"QMP"/);
+      other.kill();
+    }
     await first?.close();
     for (;;) {
       const next = await RawClient.connect(target);

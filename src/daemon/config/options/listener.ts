@@ -54,6 +54,14 @@ export const LISTENER = {
     reload: 'clients are disconnected',
     what: 'how many clients it may have at a time',
   }),
+  clientsPerUid: option({
+    name: 'max-clients-per-uid',
+    type: count(NO_LIMIT),
+    default: 0,
+    reload: 'clients are disconnected',
+    unless: { tcp: FOR_UNIX },
+    what: 'how many clients each user may have on a unix socket at a time',
+  }),
   connectionRate: option({
     name: 'connection-rate',
     type: count(NO_LIMIT),
