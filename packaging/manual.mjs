@@ -1,12 +1,14 @@
 /**
- * Writes the manual pages (man/), the completion scripts (completions/) and docs/reference/commands.md, all
- * made of what the help is made of. The build runs it for the first two; `node packaging/manual.mjs --docs` for all.
+ * Writes the manual pages (man/), the completion scripts (completions/), docs/reference/commands.md and the tables in
+ * docs/reference/config.md, all made of what the help is made of. The build runs it for the first two;
+ * `node packaging/manual.mjs --docs` for all.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { commandsDocument } from '../build/manual/command-tables.js';
 import { manualPages } from '../build/manual/manual-pages.js';
+import { configDocument } from '../build/manual/option-tables.js';
 import { completionScript } from '../dist/cli/commands/completion-scripts.js';
 import { loadCommands } from '../dist/cli/subcommands.js';
 
@@ -19,9 +21,13 @@ function write(folder, files) {
   for (const [name, text] of files) writeFileSync(join(ROOT, folder, name), text);
 }
 
-write('man', manualPages(tree, readFileSync(join(ROOT, 'docs/reference/config.md'), 'utf8')));
+const CONFIG = join(ROOT, 'docs/reference/config.md');
+if (process.argv.includes('--docs')) {
+  writeFileSync(join(ROOT, 'docs/reference/commands.md'), commandsDocument(tree));
+  writeFileSync(CONFIG, configDocument(readFileSync(CONFIG, 'utf8')));
+}
+write('man', manualPages(tree, readFileSync(CONFIG, 'utf8')));
 write('completions', [
   ['qmpmux.bash', completionScript('bash', tree)],
   ['_qmpmux', completionScript('zsh', tree)],
 ]);
-if (process.argv.includes('--docs')) writeFileSync(join(ROOT, 'docs/reference/commands.md'), commandsDocument(tree));

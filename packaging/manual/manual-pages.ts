@@ -127,7 +127,8 @@ function configPage(markdown: string): string {
 function fromMarkdown(markdown: string): string[] {
   const out: string[] = [];
   let isCode = false;
-  let isTable = false;
+  /** The heads of the table at hand; empty outside of one. */
+  let heads: readonly string[] = [];
   for (const line of markdown.split('\n')) {
     if (line.startsWith('```')) {
       isCode = !isCode;
@@ -142,17 +143,23 @@ function fromMarkdown(markdown: string): string[] {
         .slice(1, -1)
         .map((cell) => cell.trim().replaceAll('¦', '|'));
       // The first row is a header, the second a rule.
-      if (isTable && !/^-+$/.test(cells[0] ?? ''))
-        out.push('.TP', inline(cells[0] ?? ''), inline(cells.slice(1).join('; ')));
-      isTable = true;
+      if (heads.length === 0) heads = cells;
+      else if (!/^-+$/.test(cells[0] ?? '')) out.push('.TP', inline(cells[0] ?? ''), inline(describeRow(heads, cells)));
       continue;
-    } else if (line.startsWith('- ')) out.push('.IP \\(bu 2', inline(line.slice(2)));
+    } else if (line.startsWith('<!--')) continue;
+    else if (line.startsWith('- ')) out.push('.IP \\(bu 2', inline(line.slice(2)));
     else if (/^ {4}/.test(line)) out.push('.PP', '.RS 4', '.nf', roff(line.slice(4)), '.fi', '.RE');
     else if (line.trim() === '') out.push(...(out.at(-1) === '.PP' ? [] : ['.PP']));
     else out.push(inline(line.trim()));
-    isTable = false;
+    heads = [];
   }
   return tidy(out);
+}
+
+/** What the first cell of a row means: the second, and of the others what is not empty, each with its head. */
+function describeRow(heads: readonly string[], [, what = '', ...others]: readonly string[]): string {
+  const more = others.map((text, at) => (text === '' ? '' : `${heads[at + 2] ?? ''}: ${text}`));
+  return [what, ...more.filter((text) => text !== '')].join('; ');
 }
 
 /** A paragraph begins once, and never where something else does. */

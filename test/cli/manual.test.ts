@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { commandsDocument } from '../../build/manual/command-tables.js';
 import { manualPages, roff } from '../../build/manual/manual-pages.js';
+import { configDocument, optionTableNames } from '../../build/manual/option-tables.js';
 import type { CommandTree } from '../../dist/cli/framework/command-tree.js';
 import { optionsOf } from '../../dist/cli/framework/subcommand.js';
 import { loadCommands } from '../../dist/cli/subcommands.js';
@@ -30,6 +31,12 @@ describe('the manual', () => {
 
   it('has all commands in docs/reference/commands.md as they are', () => {
     assert.equal(commandsDocument(tree), read('docs/reference/commands.md'), HOW);
+  });
+
+  it('has all options in docs/reference/config.md as they are', () => {
+    const page = read('docs/reference/config.md');
+    assert.equal(configDocument(page), page, HOW);
+    for (const name of optionTableNames()) assert.ok(page.includes(`<!-- table: ${name} -->`), name);
   });
 
   it('has a page for each command, with all of its options and examples', () => {

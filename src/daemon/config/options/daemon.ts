@@ -69,7 +69,7 @@ function place(value: unknown): Read<AuditPlace> {
   return { value: { transport, options: Object.fromEntries(Object.entries(options)) } };
 }
 
-const places = list<AuditPlace>('TO', `${PLACE}, or a list`, place);
+const places = list<AuditPlace>('TO, or a list', `${PLACE}, or a list`, place);
 const destinations: OptionType<readonly AuditPlace[]> = {
   ...places,
   fromToml: (value) => places.fromToml(Array.isArray(value) ? value : [value]),
@@ -117,7 +117,11 @@ export const AUDIT = {
   }),
   without: option<readonly string[]>({
     name: 'without',
-    type: list('NAME', 'kinds of record, events or commands', textElement('a kind of record, an event or commands')),
+    type: list(
+      'list of NAME',
+      'kinds of record, events or commands',
+      textElement('a kind of record, an event or commands'),
+    ),
     default: [],
     flag: 'audit-without',
     reload: 'at once',
@@ -133,7 +137,7 @@ export const AUDIT = {
   }),
   redact: option<readonly string[]>({
     name: 'redact',
-    type: list('COMMAND:PATH', 'redactions such as "send-key:arguments.keys"', textElement('a redaction')),
+    type: list('list of COMMAND:PATH', 'redactions such as "send-key:arguments.keys"', textElement('a redaction')),
     default: [],
     flag: 'audit-redact',
     reload: 'at once',

@@ -76,7 +76,7 @@ export const LISTENER = {
     defaultText: 'all',
     reload: 'clients are disconnected',
     unless: { tcp: FOR_UNIX },
-    what: 'which users may connect to a unix socket, by the kernel’s word; with allow-gid, either is enough',
+    what: "which users may connect to a unix socket, by the kernel's word; with allow-gid, either is enough",
   }),
   allowGid: option<ReadonlySet<number> | null>({
     name: 'allow-gid',

@@ -9,14 +9,14 @@ import { address, duration, list, mustBe, oneOf, onOff, textElement } from './ty
 
 /** Tables within the table, which config-file.ts reads by rows of their own. */
 const listeners: OptionType<readonly unknown[]> = {
-  ...list('LIST', 'addresses, such as ["unix:/run/vm.mux"]', (value) => ({ value })),
+  ...list('list of ADDRESS', 'addresses, such as ["unix:/run/vm.mux"]', (value) => ({ value })),
   fromToml: (value) => {
     if (!Array.isArray(value)) return mustBe('a list of addresses, such as ["unix:/run/vm.mux"]');
     return value.length === 0 ? { problem: 'must name at least one address' } : { value };
   },
 };
 const limits: OptionType<unknown> = {
-  syntax: 'TABLE',
+  syntax: 'table',
   isList: true,
   fromText: () => mustBe('a table'),
   fromToml: (value) => ({ value }),
@@ -142,7 +142,7 @@ export const POLICY = {
   }),
   rules: required({
     name: 'rules',
-    type: list<Rule>('LIST', 'rules such as "allow query-*"', (element) => {
+    type: list<Rule>('list of RULE', 'rules such as "allow query-*"', (element) => {
       const text = isText(element);
       if ('problem' in text) return text;
       const rule = parseRule(text.value);

@@ -106,7 +106,7 @@ export function oneOf<const T extends string>(words: readonly T[]): OptionType<T
     return value === undefined ? mustBe(expected, text, suggestion(text, words)) : { value };
   };
   return {
-    syntax: words.join(' or '),
+    syntax: words.length > 2 ? words.join(', ') : words.join(' or '),
     words,
     fromText,
     fromToml: (value) => (typeof value === 'string' ? fromText(value) : mustBe(expected)),
