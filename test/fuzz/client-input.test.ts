@@ -107,10 +107,9 @@ it('what would go upstream is the command and nothing else', () => {
 /** Bytes that change what a message is. */
 const CHANGES = '"\\{}[]:,07a- \n\x01\x7f\xe9'.split('');
 
-it('commands of a form that is known come to what they would have come to without it', () => {
-  let known = 0;
+it('commands that come again, and again with a few bytes changed, come to what the reference reader makes of them', () => {
   fuzz(
-    'forms of commands',
+    'commands that come again',
     fc.property(
       anyInput,
       fc.array(fc.tuple(fc.nat(), fc.constantFrom(...CHANGES)), { maxLength: 3 }),
@@ -123,12 +122,9 @@ it('commands of a form that is known come to what they would have come to withou
           changed = changed.slice(0, place) + byte + changed.slice(place + (at % 2));
         }
         const all = `${input}\n${input}\n${changed}\n${input}`;
-        const { known: count, ...read } = readInput(all, { sizes, learns: true, scanner: scannerOf(dialect) });
-        const { known: _, ...expected } = readInput(all, { sizes, scanner: scannerOf(dialect) });
-        assert.deepEqual(read, expected);
-        known += count;
+        const { told } = readInput(all, { sizes, scanner: scannerOf(dialect) });
+        assert.deepEqual(told, referenceInput(all, { dialect }));
       },
     ),
   );
-  assert.ok(known > 0, 'some commands were of a known form');
 });

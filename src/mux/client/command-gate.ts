@@ -71,11 +71,6 @@ export class CommandGate {
     this.#hasExtensions = options.extensions === true;
   }
 
-  /** Whether a command is passed on, without being judged, if others of its form were. */
-  get passesKnown(): boolean {
-    return this.#ports.qemu.outage === null && !this.#ports.broker.hasNames;
-  }
-
   /** Judges the command that was read last. */
   judge(): Fate {
     const { reader, extensions, broker, qemu } = this.#ports;

@@ -1,13 +1,7 @@
-/**
- * What one client writes → commands. Tells what comes next in its bytes; whoever asks decides what becomes of it.
- *
- * Programs send the same few commands again and again, so the forms of some are remembered (form.ts), and a command of one of them is
- * taken without a look at its tokens. That is sound only where its form tells all that there is to be judged: see `next`.
- */
+/** What one client writes → commands. Says what comes next in its bytes; the caller decides what becomes of it. */
 
 import type { CommandReader } from '../../qmp/command.js';
 import { ID_MEMBER } from '../../qmp/command.js';
-import { CommandTemplate, LONGEST_OF_FORM } from '../../qmp/command-template.js';
 import { canonicalValue } from '../../qmp/json/canonical.js';
 import { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
@@ -15,13 +9,9 @@ import { Scan, Scanner, type ScanResult } from '../../qmp/json/scanner.js';
 import type { TokenList } from '../../qmp/json/tokens.js';
 import { type CommandOwner, PendingCommand } from '../commands/command.js';
 import { ArgumentList } from '../policy/arguments.js';
-import { takesDescriptor } from '../policy/descriptor-commands.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
 import { commitTo, keep, put, reserve, slabBytes, slabView } from '../wire/slab.js';
 
-/** So many forms of commands are remembered for a client; every so many'th command that is of none of them is. */
-const MOST_FORMS = 4;
-const LEARN_EVERY = 8;
 /** A message of more bytes is parsed in steps, each of so many bytes (parser.ts). */
 const LARGE = 64 * 1024;
 const STEP = 256 * 1024;
@@ -35,14 +25,12 @@ export const Found = {
   Nothing: 0,
   /** A command; the owner's reader has it. */
   Command: 1,
-  /** A command of a form that is known. */
-  Known: 2,
   /** What QEMU cannot read, or would not take for a command; `fault` says why. */
-  Malformed: 3,
+  Malformed: 2,
   /** An object that is no command; the reader's `shapeError` says why. */
-  Misshapen: 4,
+  Misshapen: 3,
   /** A part of a large message: it is to be gone on with when others have had their turn. */
-  Later: 5,
+  Later: 4,
 } as const;
 export type FoundKind = (typeof Found)[keyof typeof Found];
 /** The kinds that are a whole message. */
@@ -61,19 +49,12 @@ export class CommandIntake {
 
   readonly #ports: IntakePorts;
   readonly #owner: CommandOwner;
-  readonly #mayLearn: boolean;
   #scanner: Scanner;
-  /** Of commands that the client sends again and again, the newest first. */
-  #forms: readonly CommandTemplate[] = [];
-  /** That of the command at hand, if `Known` was found. */
-  #known: CommandTemplate | null = null;
   /** Parses the large message that is at hand; null for none. */
   #parsing: Parser | null = null;
   /** What came while a message is being parsed: nothing may be put behind it meanwhile. */
   #late: Uint8Array[] = [];
   #lateBytes = 0;
-  /** Commands that were read the long way. */
-  #readLong = 0;
   /** Bytes received. */
   #received = 0;
   /** When the bytes at hand were received. */
@@ -84,8 +65,6 @@ export class CommandIntake {
     this.#ports = ports;
     this.#owner = owner;
     const { limits } = ports.books;
-    // A command that is longer than allowed is not to be known.
-    this.#mayLearn = limits.commandBytes > LONGEST_OF_FORM;
     this.#scanner = new Scanner(limits.commandBytes);
     this.#scanner.dialect = dialect;
   }
@@ -153,18 +132,10 @@ export class CommandIntake {
 
   /**
    * @param allowOob whether the client has enabled `oob`
-   * @param mayBeKnown whether nothing but the bytes of a command decides now what becomes of it
    * @returns what comes next; call again until it is `Nothing`
    */
-  next(allowOob: boolean, mayBeKnown: boolean): FoundKind {
+  next(allowOob: boolean): FoundKind {
     const scanner = this.#scanner;
-    if (mayBeKnown && this.#parsing === null) {
-      for (const form of this.#forms) {
-        if (!scanner.nextIs(form)) continue;
-        this.#known = form;
-        return Found.Known;
-      }
-    }
     if (this.#parsing === null) {
       const found = this.#scan();
       if (found !== Scan.Message) return found === Scan.Malformed ? Found.Malformed : Found.Nothing;
@@ -202,11 +173,6 @@ export class CommandIntake {
     if (found === Scan.NeedMore) this.#ports.parser.forget();
     if (found === Scan.Malformed) this.fault = scanner.error;
     return found;
-  }
-
-  /** @returns whether another command of the form of the `Known` one comes next, which is at hand then */
-  isSameNext(): boolean {
-    return this.#known !== null && this.#scanner.nextIs(this.#known);
   }
 
   /** Nothing is asked for until more bytes come. */
@@ -250,29 +216,6 @@ export class CommandIntake {
     command.wireEnd = end;
     command.isPlainQuery = isPlainQuery(command, reader.hasArguments);
     return command;
-  }
-
-  /** @returns the command of a known form, with what goes upstream of it. */
-  takeKnown(): PendingCommand {
-    const form = this.#known;
-    // Not reached: this is asked for behind `Known` only.
-    if (form === null) throw new Error('no command of a known form was found');
-    const command = this.#newCommand(form.name);
-    if (form.idStart >= 0) this.#keepId(command, form.idStart, form.idEnd);
-    command.wire = form.wire;
-    command.wireEnd = form.wireLength;
-    command.isPlainQuery = isPlainQuery(command, form.hasArguments);
-    return command;
-  }
-
-  /** Remembers the form of the command that was read, now and then: one that a client sends often is seen here soon. */
-  learn(): void {
-    const { parser, reader } = this.#ports;
-    if (!this.#mayLearn || reader.isOutOfBand || takesDescriptor(reader.name)) return;
-    if (++this.#readLong % LEARN_EVERY !== 0) return;
-    const form = CommandTemplate.of(this.#scanner, parser, reader);
-    if (form === null || this.#forms.includes(form)) return;
-    this.#forms = [form, ...this.#forms.slice(0, MOST_FORMS - 1)];
   }
 
   #newCommand(name: string): PendingCommand {

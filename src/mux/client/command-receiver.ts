@@ -76,11 +76,6 @@ export class CommandReceiver {
     return this.#phase.name === 'negotiating' && !this.#hasSkipped;
   }
 
-  /** Whether a command is passed on, without being judged, if others of its form were. */
-  get passesKnown(): boolean {
-    return this.#gate.passesKnown;
-  }
-
   /** @param found what the intake has found @returns what that weighs besides the judgement */
   receive(found: WholeMessage): number {
     switch (found) {
@@ -139,7 +134,6 @@ export class CommandReceiver {
   #passOn(use: CommandDescriptors | null): void {
     const command = this.#intake.takeForQemu();
     command.use = use;
-    if (use === null) this.#intake.learn();
     if (command.name === QUIT) this.#commands.expectQuit();
     this.#commands.passOn(command);
   }

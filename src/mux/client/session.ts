@@ -350,17 +350,11 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
         this.#countPause();
         return;
       }
-      const found = intake.next(this.isOobEnabled, this.#receiver.passesKnown);
+      const found = intake.next(this.isOobEnabled);
       switch (found) {
         case Found.Nothing:
           budget.spend(granted - left);
           return;
-        case Found.Known:
-          do {
-            this.commands.passOn(intake.takeKnown());
-            left -= Weight.known;
-          } while (left > 0 && !this.#isFull() && intake.isSameNext());
-          continue;
         case Found.Later:
           left = 0;
           continue;

@@ -1,27 +1,25 @@
 /**
- * How much is read of what clients have sent until others have had their turn. Counted in commands of a known form; what costs more
- * weighs more (`Weight`).
+ * How much is read of what clients have sent until others have had their turn. Counted in commands; what costs more weighs
+ * more (`Weight`).
  *
  * A client has no more than `EACH` in a turn, and all together have about `ALL`; one that comes when that is used up still has
  * `LEAST`, enough for a few commands, so that it does not wait for those who sent thousands.
  */
-const EACH = 512;
+const EACH = 64;
 const ALL = 8 * EACH;
-const LEAST = 32;
+const LEAST = 4;
 
-/** What weighs how much: about 3 µs a unit on a small machine. */
+/** What weighs how much: about 24 µs a unit on a small machine. */
 export const Weight = {
-  /** A command of a known form. */
-  known: 1,
-  /** A command that is judged, or an error. */
-  judged: 8,
+  /** A command, or an error. */
+  judged: 1,
   /** A report of ours, at least. */
-  report: 64,
+  report: 8,
 } as const;
 
 /** Bytes of a client's message that weigh one unit, and of a report of ours. */
-export const BYTES_PER_UNIT = 512;
-export const REPORT_BYTES_PER_UNIT = 256;
+export const BYTES_PER_UNIT = 4096;
+export const REPORT_BYTES_PER_UNIT = 2048;
 
 export class TurnBudget {
   #left = ALL;

@@ -60,12 +60,8 @@ export class DescriptorBroker {
 
   /** Whether a command of this name has to be judged at all. */
   concerns(name: string): boolean {
-    return takesDescriptor(name) || this.hasNames;
-  }
-
-  /** Whether there are names of descriptors, or numbers of sets, so that any command may have one in its arguments. */
-  get hasNames(): boolean {
-    return !this.#names.isEmpty || this.sets.isTracking;
+    // Where there are names of descriptors, or numbers of sets, any command may have one in its arguments.
+    return takesDescriptor(name) || !this.#names.isEmpty || this.sets.isTracking;
   }
 
   get isTaking(): boolean {

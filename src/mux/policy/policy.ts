@@ -28,8 +28,7 @@ export interface Policy {
   /** As in `policy=NAME`. */
   readonly name: string;
   /**
-   * Judges one command, always in the same way: one that is the same but for its id as one that was allowed may be let through without
-   * asking. Called for nearly every command of a client, so it is fast for names it has seen.
+   * Judges one command. Called for every command of a client, so it is fast for names it has seen.
    * @param name the command's decoded name
    * @param list its arguments; only read where a rule looks at them
    */

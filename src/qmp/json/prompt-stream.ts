@@ -60,14 +60,6 @@ export class PromptStream {
     if (byte === LINE_FEED) this.#beginLine(at + 1);
   }
 
-  /** A message that needs no judging, with the blanks before it. */
-  passMessage(bytes: Uint8Array, start: number, end: number): void {
-    this.#isNextLate = false;
-    for (let at = bytes.indexOf(LINE_FEED, start); at >= 0 && at < end; at = bytes.indexOf(LINE_FEED, at + 1)) {
-      this.#beginLine(at + 1);
-    }
-  }
-
   beginToken(): void {
     this.#isLate = this.#isNextLate;
     this.#isNextLate = false;

@@ -9,8 +9,6 @@
  * Memory: nothing is kept between messages. Inside one, its bytes so far and its tokens, both bounded by QEMU's limits
  * (blanks count for nothing there, so they are squeezed out before they can pile up).
  */
-import { LastView } from '../../shared/bytes.js';
-import type { CommandTemplate } from '../command-template.js';
 import { Begin, beginTable, Inside, insideTable, isDigit, resyncTable, State, type StateName } from './lexer-tables.js';
 import { Pushed } from './prompt-parser.js';
 import { type Dialect, PromptStream } from './prompt-stream.js';
@@ -80,8 +78,6 @@ export class Scanner {
   #judged = 0;
   /** Whether `bytes` is our own growing copy of an unfinished message, not a chunk. */
   #holding = false;
-  /** `bytes` as a form reads them. */
-  readonly #view = new LastView();
 
   /** @param maxBytes the most bytes all tokens of one message may have: QEMU's own limit, or a smaller one. */
   constructor(maxBytes: number = MAX_TOKEN_BYTES) {
@@ -132,28 +128,6 @@ export class Scanner {
     this.bytes.set(chunk, this.#limit);
     this.#limit += chunk.length;
     if (this.#limit > this.#mostHeld) this.#squeeze();
-  }
-
-  /**
-   * Takes the next message if it is one of `form`, as `next` would, but without a look at its tokens: only `bytes`, `start` and `end`
-   * tell of it.
-   * @returns whether it is; otherwise nothing has changed
-   */
-  nextIs(form: CommandTemplate): boolean {
-    if (this.#reported) this.#forget();
-    if (this.#messageStart >= 0 || this.#state !== State.Start) return false;
-    if (this.#nextDialect !== null || this.#prompt?.isSilent === true) return false;
-    const { bytes } = this;
-    const limit = this.#limit;
-    let at = this.#position;
-    while (at < limit && beginTable[bytes[at] ?? 0] === Begin.Blank) at++;
-    const end = form.match(this.#view.of(bytes), at, limit);
-    if (end < 0) return false;
-    this.start = at;
-    this.end = end;
-    this.#prompt?.passMessage(bytes, this.#position, end);
-    this.#position = end;
-    return true;
   }
 
   /** @returns what comes next in the stream; call again until it is `NeedMore`. */
@@ -410,7 +384,6 @@ export class Scanner {
   #release(): void {
     this.#rebase(this.#position);
     this.bytes = NOTHING;
-    this.#view.forget();
     this.#holding = false;
     this.#position = 0;
     this.#limit = 0;

@@ -17,25 +17,22 @@ class Intake {
   }
 
   /** Hands bytes in. @returns what was found, in words */
-  read(input: string, mayBeKnown = true): string[] {
+  read(input: string): string[] {
     this.intake.push(bytesOf(input));
     const found: string[] = [];
-    for (let each = this.#next(mayBeKnown); each !== null; each = this.#next(mayBeKnown)) found.push(each);
+    for (let each = this.#next(); each !== null; each = this.#next()) found.push(each);
     return found;
   }
 
-  #next(mayBeKnown: boolean): string | null {
+  #next(): string | null {
     const { intake } = this;
-    switch (intake.next(true, mayBeKnown)) {
+    switch (intake.next(true)) {
       case Found.Nothing:
         return null;
       case Found.Command: {
         const command = intake.takeForQemu();
-        intake.learn();
         return `command ${describeCommand(command)}`;
       }
-      case Found.Known:
-        return `known ${describeCommand(intake.takeKnown())}`;
       case Found.Malformed:
         return `malformed: ${intake.fault}`;
       case Found.Misshapen:
@@ -90,12 +87,12 @@ describe('what a client writes', () => {
 
   it('is read as the same in pieces of any size', () => {
     const input = '{"execute":"a","id":"x"}\n]{"execute":"b"}{"a":1}'.repeat(20);
-    const whole = new Intake().read(input, false);
+    const whole = new Intake().read(input);
     assert.equal(whole.length, 80);
     for (const size of [1, 3, 17]) {
       const intake = new Intake();
       const found: string[] = [];
-      for (let at = 0; at < input.length; at += size) found.push(...intake.read(input.slice(at, at + size), false));
+      for (let at = 0; at < input.length; at += size) found.push(...intake.read(input.slice(at, at + size)));
       assert.deepEqual(found, whole);
     }
   });
@@ -103,11 +100,11 @@ describe('what a client writes', () => {
   it('is counted as read up to the end of the command at hand', () => {
     const { intake } = new Intake();
     intake.push(bytesOf('{"execute":"a"} {"execute":"b"} {"exe'));
-    assert.equal(intake.next(false, true), Found.Command);
+    assert.equal(intake.next(false), Found.Command);
     assert.deepEqual([intake.readBytes, intake.length], [15, 15]);
-    assert.equal(intake.next(false, true), Found.Command);
+    assert.equal(intake.next(false), Found.Command);
     assert.deepEqual([intake.readBytes, intake.length], [31, 15]);
-    assert.equal(intake.next(false, true), Found.Nothing);
+    assert.equal(intake.next(false), Found.Nothing);
     assert.equal(intake.readBytes, 37);
     assert.ok(intake.heldBytes > 0);
     intake.drop();
@@ -122,46 +119,12 @@ describe('what a client writes', () => {
 });
 
 describe('a command that a client sends again and again', () => {
-  const often = '{"execute":"query-a","id":7}'.repeat(8);
-
-  it('is known by its form after a while, and becomes the same', () => {
+  it('becomes the same each time', () => {
     const intake = new Intake();
-    assert.deepEqual(new Set(kinds(intake.read(often))), new Set(['command']));
+    assert.deepEqual(new Set(kinds(intake.read('{"execute":"query-a","id":7}'.repeat(8)))), new Set(['command']));
     assert.deepEqual(intake.read('{"execute":"query-a","id":"x"}{"execute":"query-a","id":12}'), [
       'command query-a | "x" | {"execute":"query-a","id": | plain | {"execute":"query-a","id":"x"}',
-      'known query-a | 12 | {"execute":"query-a","id": | plain | {"execute":"query-a","id":12}',
-    ]);
-  });
-
-  it('is read whole where more than its bytes decide what becomes of it', () => {
-    const intake = new Intake();
-    intake.read(often);
-    assert.deepEqual(kinds(intake.read('{"execute":"query-a","id":8}', false)), ['command']);
-    assert.deepEqual(kinds(intake.read('{"execute":"query-a","id":9}', true)), ['known']);
-  });
-
-  it('is never known where it may be too long, is out-of-band, or takes a descriptor', () => {
-    const read = (options: PartsOptions, input: string) => new Set(kinds(new Intake(options).read(input.repeat(40))));
-    assert.ok(read({}, '{"execute":"a"}').has('known'));
-    for (const [options, input] of [
-      [{ limits: { commandBytes: 500 } }, '{"execute":"a"}'],
-      [{}, '{"exec-oob":"a"}'],
-      [{}, '{"execute":"getfd","arguments":{"fdname":"a"}}'],
-    ] as const) {
-      assert.deepEqual(read(options, input), new Set(['command']));
-    }
-  });
-
-  it('is one of the four that were learnt last', () => {
-    const intake = new Intake();
-    const command = (name: string) => `{"execute":"${name}"}`;
-    for (const name of ['a', 'b', 'c', 'd', 'e']) intake.read(command(name).repeat(8));
-    assert.deepEqual(kinds(intake.read(['a', 'b', 'c', 'd', 'e'].map(command).join(''))), [
-      'command',
-      'known',
-      'known',
-      'known',
-      'known',
+      'command query-a | 12 | {"execute":"query-a","id": | plain | {"execute":"query-a","id":12}',
     ]);
   });
 });
@@ -181,13 +144,13 @@ describe('a large message', () => {
   it('keeps what comes while it is parsed in its place', () => {
     const { intake, parts } = new Intake();
     intake.push(bytesOf(large));
-    assert.equal(intake.next(true, true), Found.Later);
+    assert.equal(intake.next(true), Found.Later);
     const held = intake.heldBytes;
     assert.ok(held > 2 * large.length, 'what it becomes is counted before it is made');
     for (const piece of ['{"execute":', '"b"}', '[]']) intake.push(bytesOf(piece));
     assert.equal(intake.heldBytes, held + '{"execute":"b"}[]'.length);
     const found: unknown[] = [];
-    for (let each = intake.next(true, true); each !== Found.Nothing; each = intake.next(true, true)) {
+    for (let each = intake.next(true); each !== Found.Nothing; each = intake.next(true)) {
       if (each === Found.Command) found.push(parts.reader.name);
       else if (each !== Found.Later) found.push(each);
     }
@@ -198,10 +161,10 @@ describe('a large message', () => {
   it('is dropped in the middle of it when its client is', () => {
     const { intake } = new Intake();
     intake.push(bytesOf(large));
-    assert.equal(intake.next(true, true), Found.Later);
+    assert.equal(intake.next(true), Found.Later);
     intake.drop();
     assert.equal(intake.heldBytes, 0);
-    assert.equal(intake.next(true, true), Found.Nothing);
+    assert.equal(intake.next(true), Found.Nothing);
   });
 });
 

@@ -22,7 +22,7 @@ const SHARES = {
   'secrets in HMP lines': 3000,
   'deeds in HMP lines': 1000,
   'extension commands': 500,
-  'forms of commands': 3000,
+  'commands that come again': 3000,
   globs: 4000,
   'work of readers': 80,
   'paths of globs': 2000,

@@ -4,13 +4,11 @@
  */
 
 import { CommandReader, ID_MEMBER } from '../../../dist/qmp/command.js';
-import { CommandTemplate } from '../../../dist/qmp/command-template.js';
 import { canonicalValue } from '../../../dist/qmp/json/canonical.js';
 import { Parser } from '../../../dist/qmp/json/parser.js';
 import type { Dialect } from '../../../dist/qmp/json/prompt-stream.js';
 import { Scan, Scanner } from '../../../dist/qmp/json/scanner.js';
 import { quote } from '../../../dist/qmp/json/unicode.js';
-import { bytesOf as viewedBytes } from '../../../dist/shared/bytes.js';
 import { ReferencePromptReader } from './reference-prompt-reader.js';
 import { judged, type Limits, quoted, ReferenceReader } from './reference-reader.js';
 import { bytesOf, textOf } from './world.js';
@@ -31,8 +29,6 @@ export interface Read {
   readonly told: Told[];
   /** What would go upstream for each command, but for its id and its closing brace. */
   readonly wires: string[];
-  /** How many of them were of a form that had been learned. */
-  known: number;
 }
 
 const parser = new Parser();
@@ -51,48 +47,19 @@ export function pieces(input: string, sizes: readonly number[]): string[] {
   return all;
 }
 
-/** What is known of the commands of a form: all but the id. */
-interface Known {
-  readonly form: CommandTemplate;
-  readonly name: string;
-  readonly args: string;
-}
-
-/** @returns whether the next message was one of a known form, and was taken */
-function takeKnown(read: Read, scanner: Scanner, known: readonly Known[]): boolean {
-  const one = known.find(({ form }) => scanner.nextIs(form));
-  if (one === undefined) return false;
-  const { form, name, args } = one;
-  const text = (start: number, end: number) => textOf(scanner.bytes.subarray(start, end));
-  const id = form.idStart < 0 ? null : text(form.idStart, form.idEnd);
-  read.told.push({ name, id, oob: false, args, raw: text(scanner.start, scanner.end) });
-  read.wires.push(withoutIdMember(textOf(viewedBytes(form.wire))));
-  read.known++;
-  return true;
-}
-
-/**
- * @param sizes of the chunks; one chunk by default
- * @param learns whether the forms of commands are learned, and looked for before anything else
- */
+/** @param sizes of the chunks; one chunk by default */
 export function readInput(
   input: string,
-  options: { sizes?: readonly number[]; allowOob?: boolean; scanner?: Scanner; learns?: boolean } = {},
+  options: { sizes?: readonly number[]; allowOob?: boolean; scanner?: Scanner } = {},
 ): Read {
   const scanner = options.scanner ?? new Scanner();
-  const read: Read = { told: [], wires: [], known: 0 };
-  const known: Known[] = [];
+  const read: Read = { told: [], wires: [] };
   for (const piece of pieces(input, options.sizes ?? [Math.max(input.length, 1)])) {
     scanner.push(bytesOf(piece));
     for (;;) {
-      if (takeKnown(read, scanner, known)) continue;
       const found = scanner.next();
       if (found === Scan.NeedMore) break;
       take(read, scanner, found === Scan.Malformed, options.allowOob ?? true);
-      const last = read.told.at(-1);
-      if (options.learns !== true || last === undefined || 'error' in last || last.oob) continue;
-      const form = CommandTemplate.of(scanner, parser, reader);
-      if (form !== null) known.push({ form, name: last.name, args: last.args });
     }
   }
   return read;
