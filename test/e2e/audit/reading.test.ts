@@ -141,7 +141,7 @@ describe('times', () => {
     const path = logFile(t, resets());
     const tuesday = await audit(['show', '--since', 'Tuesday 14:00', path], BERLIN);
     assert.equal(tuesday.code, 0);
-    assert.match(tuesday.errors, /^qmpmux: --since Tuesday 14:00 is taken for \d{4}-\d\d-\d\d 14:00:00\+0[12]:00\n/);
+    assert.match(tuesday.errors, /^qmpmux: --since Tuesday 14:00 means \d{4}-\d\d-\d\d 14:00:00\+0[12]:00\n/);
     const future = await audit(['show', '--since', '2100-01-01', path]);
     assert.equal(future.code, 64);
     assert.match(future.errors, /--since 2100-01-01 lies in the future/);

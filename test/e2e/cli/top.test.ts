@@ -127,8 +127,8 @@ describe('qmpmux top', { skip: missing('qemu', 'tmux') }, () => {
     const { qemu } = await serve(context);
     for (const [words, code, message] of [
       [[join(qemu.folder, 'nothing')], 69, /no such socket/],
-      [['/nowhere', '--interval', '0.01'], 64, /100 ms is the shortest/],
-      [['/nowhere', '--interval', 'x'], 64, /--interval: a time such as/],
+      [['/nowhere', '--interval', '0.01'], 64, /the minimum is 100 ms/],
+      [['/nowhere', '--interval', 'x'], 64, /--interval must be a time such as/],
       [['/nowhere', '--count', '0'], 64, /--count must be a number from 1/],
     ] as const) {
       const ended = await runQmpmux(['top', ...words]);

@@ -109,7 +109,7 @@ describe('a libvirt on another host', { skip: skip === false ? missing('openssl'
   test('whose certificate is for another name is refused', async (t) => {
     assert.equal(
       await refusal(t, remote.tls('', '127.0.0.1')),
-      `libvirtd's certificate is not for "127.0.0.1": use a name that it has (DNS:localhost)`,
+      `libvirtd's certificate is not for "127.0.0.1": use one of its names (DNS:localhost)`,
     );
   });
 
