@@ -6,7 +6,6 @@
  * then every client that has something to be sent gets it in one piece. So a turn costs one write per connection,
  * however many messages it carries, and a command never reaches QEMU before the observer has it.
  */
-import { CommandReader } from '../qmp/command.js';
 import { Parser } from '../qmp/json/parser.js';
 import { isAtLeast } from '../qmp/qemu-version.js';
 import { type ExtensionServices, Extensions } from './admin/extension.js';
@@ -123,7 +122,6 @@ export class Multiplexer {
       broker,
       budget: clients.budget,
       parser: new Parser(),
-      reader: new CommandReader(),
     };
   }
 

@@ -3,7 +3,6 @@
  * first that has something to say decides: the client's policy, then our own commands, then the way to QEMU.
  */
 
-import type { CommandReader } from '../../qmp/command.js';
 import type { DescriptorBroker } from '../descriptors/broker.js';
 import type { ClientDescriptors } from '../descriptors/client-descriptors.js';
 import { CommandDescriptors } from '../descriptors/command-descriptors.js';
@@ -13,8 +12,8 @@ import type { Policy } from '../policy/policy.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { ConnectedQemu } from '../ports/connected-qemu.js';
 import type { ClientOptions } from './client-options.js';
-import type { CommandIntake } from './command-intake.js';
 import type { ExtensionCommands } from './extension-commands.js';
+import type { ReadMessage } from './read-message.js';
 
 /** A refused command's name is shown up to this many characters. */
 const LONGEST_NAME_SHOWN = 100;
@@ -39,60 +38,51 @@ export interface GatePorts {
   readonly qemu: ConnectedQemu;
   readonly broker: DescriptorBroker;
   readonly extensions: ExtensionCommands;
-  readonly reader: CommandReader;
 }
 
 export class CommandGate {
   readonly #ports: GatePorts;
   readonly #client: NameOwner;
-  readonly #intake: CommandIntake;
   readonly #descriptors: ClientDescriptors;
   readonly #policy: Policy | null;
   readonly #noDescriptors: string | null;
   readonly #hasExtensions: boolean;
 
   /**
-   * @param intake where the client's commands are read
    * @param descriptors what the client has sent of these
    */
-  constructor(
-    ports: GatePorts,
-    client: NameOwner,
-    intake: CommandIntake,
-    descriptors: ClientDescriptors,
-    options: ClientOptions,
-  ) {
+  constructor(ports: GatePorts, client: NameOwner, descriptors: ClientDescriptors, options: ClientOptions) {
     this.#ports = ports;
     this.#client = client;
-    this.#intake = intake;
     this.#descriptors = descriptors;
     this.#policy = options.policy ?? null;
     this.#noDescriptors = options.noDescriptors ?? null;
     this.#hasExtensions = options.extensions === true;
   }
 
-  /** Judges the command that was read last. */
-  judge(): Fate {
-    const { reader, extensions, broker, qemu } = this.#ports;
+  /** @param command as it was read @param end the client's bytes up to the command's last */
+  judge(command: ReadMessage, end: number): Fate {
+    const { extensions, broker, qemu } = this.#ports;
     const { outage, offersOob } = qemu;
-    const denial = this.#policy === null ? null : this.#askPolicy(this.#policy);
+    const { name, isOutOfBand } = command;
+    const denial = this.#policy === null ? null : this.#askPolicy(this.#policy, command, end);
     if (denial !== null) return denial;
-    if (this.#hasExtensions && extensions.has(reader.name)) return CARRIED_OUT_HERE;
+    if (this.#hasExtensions && extensions.has(name)) return CARRIED_OUT_HERE;
     if (outage !== null) return refused('no upstream', outage);
-    if (reader.isOutOfBand && !offersOob) {
+    if (isOutOfBand && !offersOob) {
       return refused('no oob', 'the QEMU that is connected now does not support out-of-band commands');
     }
-    return broker.concerns(reader.name) ? this.#askDesk() : PASSED_ON;
+    return broker.concerns(name) ? this.#askBroker(command, end) : PASSED_ON;
   }
 
   /** @returns the policy's refusal; null when it allows the command */
-  #askPolicy(policy: Policy): Fate | null {
-    const { name } = this.#ports.reader;
-    const { allowed, rule, action } = policy.judge(name, this.#intake.argumentList);
+  #askPolicy(policy: Policy, command: ReadMessage, end: number): Fate | null {
+    const { name } = command;
+    const { allowed, rule, action } = policy.judge(name, command.argumentList);
     if (allowed) return null;
     this.#ports.books.counters.denied++;
     // It would have taken what waits.
-    if (takesDescriptor(name)) this.#descriptors.take(this.#intake.readBytes)?.descriptor?.close();
+    if (takesDescriptor(name)) this.#descriptors.take(end)?.descriptor?.close();
     const shown = name.slice(0, LONGEST_NAME_SHOWN);
     const part = action?.slice(0, LONGEST_NAME_SHOWN);
     const what = part === undefined ? `Command '${shown}'` : `Action '${part}' of command '${shown}'`;
@@ -102,16 +92,16 @@ export class CommandGate {
     );
   }
 
-  #askDesk(): Fate {
-    const { broker, reader, qemu } = this.#ports;
-    const { name, isOutOfBand } = reader;
+  #askBroker(command: ReadMessage, end: number): Fate {
+    const { broker, qemu } = this.#ports;
+    const { name, isOutOfBand } = command;
     const asked = {
       client: this.#client,
       name,
       isOutOfBand,
-      list: () => this.#intake.argumentList,
+      list: () => command.argumentList,
       held: this.#descriptors,
-      end: this.#intake.readBytes,
+      end,
       refusal: this.#noDescriptors,
     };
     const use = broker.judge(asked, qemu.carriesDescriptors);

@@ -1,16 +1,11 @@
-/** What one client writes → commands. Says what comes next in its bytes; the caller decides what becomes of it. */
+/** What one client writes → messages. Says what comes next in its bytes; the caller decides what becomes of it. */
 
-import type { CommandReader } from '../../qmp/command.js';
-import { ID_MEMBER } from '../../qmp/command.js';
-import { canonicalValue } from '../../qmp/json/canonical.js';
 import { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
 import { Scan, Scanner, type ScanResult } from '../../qmp/json/scanner.js';
-import type { TokenList } from '../../qmp/json/tokens.js';
 import { type CommandOwner, PendingCommand } from '../commands/command.js';
-import { ArgumentList } from '../policy/arguments.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
-import { commitTo, keep, put, reserve, slabBytes, slabView } from '../wire/slab.js';
+import { ReadMessage } from './read-message.js';
 
 /** A message of more bytes is parsed in steps, each of so many bytes (parser.ts). */
 const LARGE = 64 * 1024;
@@ -19,34 +14,31 @@ const STEP = 256 * 1024;
 export const LONGEST_ID: number = 64 * 1024;
 const NO_BYTES = new Uint8Array(0);
 
-/** What `CommandIntake.next` has found. */
-export const Found = {
+/** What comes next in a client's bytes. */
+export type Found =
   /** Nothing more that is whole. */
-  Nothing: 0,
-  /** A command; the owner's reader has it. */
-  Command: 1,
-  /** What QEMU cannot read, or would not take for a command; `fault` says why. */
-  Malformed: 2,
-  /** An object that is no command; the reader's `shapeError` says why. */
-  Misshapen: 3,
+  | { readonly kind: 'nothing' }
   /** A part of a large message: it is to be gone on with when others have had their turn. */
-  Later: 4,
-} as const;
-export type FoundKind = (typeof Found)[keyof typeof Found];
-/** The kinds that are a whole message. */
-export type WholeMessage = typeof Found.Command | typeof Found.Malformed | typeof Found.Misshapen;
+  | { readonly kind: 'later' }
+  /** What QEMU cannot read, or would not take for a command, and what it says to that. */
+  | { readonly kind: 'malformed'; readonly fault: string }
+  /** An object that is no command, and what QEMU says to that. */
+  | { readonly kind: 'misshapen'; readonly message: ReadMessage; readonly fault: string }
+  | { readonly kind: 'command'; readonly message: ReadMessage };
 
-/** What reads the commands of all clients, one after the other. */
+/** Those that are a whole message. */
+export type FoundMessage = Exclude<Found, { readonly kind: 'nothing' | 'later' }>;
+
+const NOTHING: Found = { kind: 'nothing' };
+const LATER: Found = { kind: 'later' };
+
 export interface IntakePorts {
   readonly books: Bookkeeping;
+  /** Parses the messages of all clients, one at a time. */
   readonly parser: Parser;
-  readonly reader: CommandReader;
 }
 
 export class CommandIntake {
-  /** Why the message at hand is malformed, in QEMU's words. */
-  fault = '';
-
   readonly #ports: IntakePorts;
   readonly #owner: CommandOwner;
   #scanner: Scanner;
@@ -91,32 +83,10 @@ export class CommandIntake {
     return this.#scanner.end - this.#scanner.start;
   }
 
-  /** The tokens of the message at hand. */
-  get tokens(): TokenList {
-    return this.#scanner.tokens;
-  }
-
-  /** The id of the command at hand as QEMU would send it back; null for none. A fresh array each time. */
-  get id(): Uint8Array | null {
-    return this.#ports.reader.id(this.#scanner);
-  }
-
-  /** The arguments of the command at hand. */
-  get argumentList(): ArgumentList {
-    const { parser, reader } = this.#ports;
-    return new ArgumentList(this.#scanner.bytes, this.#scanner.tokens, parser, reader.argumentsToken);
-  }
-
-  /** The arguments of the command at hand as JSON in QEMU's spelling; null for none. */
-  get writtenArguments(): Uint8Array | null {
-    const at = this.#ports.reader.argumentsToken;
-    return at < 0 ? null : canonicalValue(this.#scanner.bytes, this.#scanner.tokens, at);
-  }
-
   /** A copy of the client's bytes of the message at hand, if the observer wants them; otherwise empty. */
   get raw(): Uint8Array {
     const scanner = this.#scanner;
-    return this.#ports.books.observer?.wantsRaw === true ? keep(scanner.bytes, scanner.start, scanner.end) : NO_BYTES;
+    return this.#ports.books.observer?.wantsRaw === true ? scanner.bytes.slice(scanner.start, scanner.end) : NO_BYTES;
   }
 
   /** Takes the next bytes from the client. */
@@ -132,33 +102,33 @@ export class CommandIntake {
 
   /**
    * @param allowOob whether the client has enabled `oob`
-   * @returns what comes next; call again until it is `Nothing`
+   * @returns what comes next; call again until it is `nothing`
    */
-  next(allowOob: boolean): FoundKind {
+  next(allowOob: boolean): Found {
     const scanner = this.#scanner;
     if (this.#parsing === null) {
       const found = this.#scan();
-      if (found !== Scan.Message) return found === Scan.Malformed ? Found.Malformed : Found.Nothing;
+      if (found === Scan.Malformed) return { kind: 'malformed', fault: scanner.error };
+      if (found !== Scan.Message) return NOTHING;
       if (this.length > LARGE) this.#parsing = new Parser();
       this.#parsing?.begin(scanner.bytes, scanner.tokens);
     }
-    const { parser, reader } = this.#ports;
+    const { parser } = this.#ports;
     if (this.#parsing === null) parser.parse(scanner.bytes, scanner.tokens);
     else {
-      if (!this.#parsing.step(STEP)) return Found.Later;
+      if (!this.#parsing.step(STEP)) return LATER;
       parser.exchange(this.#parsing);
       this.#parsing = null;
     }
     if (parser.error !== null || !parser.isObject) {
-      this.fault = parser.error ?? 'QMP input must be a JSON object';
-      return Found.Malformed;
+      return { kind: 'malformed', fault: parser.error ?? 'QMP input must be a JSON object' };
     }
-    reader.read(scanner, parser, allowOob);
-    if (reader.idBytes(scanner) > LONGEST_ID) {
-      this.fault = `qmpmux takes no id longer than ${LONGEST_ID} bytes`;
-      return Found.Malformed;
+    const message = new ReadMessage(scanner, parser, allowOob);
+    if (message.idBytes > LONGEST_ID) {
+      return { kind: 'malformed', fault: `qmpmux takes no id longer than ${LONGEST_ID} bytes` };
     }
-    return reader.shapeError === null ? Found.Command : Found.Misshapen;
+    const fault = message.shapeError;
+    return fault === null ? { kind: 'command', message } : { kind: 'misshapen', message, fault };
   }
 
   #scan(): ScanResult {
@@ -171,7 +141,6 @@ export class CommandIntake {
       found = scanner.next();
     }
     if (found === Scan.NeedMore) this.#ports.parser.forget();
-    if (found === Scan.Malformed) this.fault = scanner.error;
     return found;
   }
 
@@ -189,51 +158,24 @@ export class CommandIntake {
   }
 
   /** @returns the command that was read, as far as an observer sees it. */
-  take(): PendingCommand {
-    const { reader } = this.#ports;
-    const command = this.#newCommand(reader.name);
-    command.oob = reader.isOutOfBand;
-    if (reader.isIdCanonical(this.#scanner)) {
-      const { tokens } = this.#scanner;
-      this.#keepId(command, tokens.start(reader.idToken), tokens.end(reader.idToken));
-    } else {
-      command.idBytes = this.id;
-      command.idEnd = command.idBytes?.length ?? 0;
-    }
-    return command;
-  }
-
-  /** @returns the same, with what goes upstream of it. */
-  takeForQemu(): PendingCommand {
-    const { parser, reader } = this.#ports;
-    const scanner = this.#scanner;
-    const command = this.take();
-    const start = reserve(scanner.end - scanner.start + ID_MEMBER.length);
-    const end = reader.writeWire(scanner, parser, slabBytes(), start);
-    commitTo(end);
-    command.wire = slabView();
-    command.wireStart = start;
-    command.wireEnd = end;
-    command.isPlainQuery = isPlainQuery(command, reader.hasArguments);
-    return command;
-  }
-
-  #newCommand(name: string): PendingCommand {
+  take(message: ReadMessage): PendingCommand {
     const command = new PendingCommand(this.#owner);
-    command.name = name;
+    command.name = message.name;
+    command.oob = message.isOutOfBand;
+    command.idBytes = message.id;
+    command.idEnd = command.idBytes?.length ?? 0;
     command.receivedAt = this.#receivedAt;
     command.raw = this.raw;
     return command;
   }
 
-  /** Keeps a command's id, which lies from `start` to `end` where the scanner has it. */
-  #keepId(command: PendingCommand, start: number, end: number): void {
-    command.idStart = put(this.#scanner.bytes, start, end);
-    command.idEnd = command.idStart + end - start;
-    command.idBytes = slabBytes();
+  /** @returns the same, with what goes upstream of it. */
+  takeForQemu(message: ReadMessage): PendingCommand {
+    const command = this.take(message);
+    const { wire } = message;
+    command.wire = new DataView(wire.buffer, wire.byteOffset, wire.length);
+    command.wireEnd = wire.length;
+    command.isPlainQuery = message.isPlainQuery;
+    return command;
   }
-}
-
-function isPlainQuery({ name, oob }: PendingCommand, hasArguments: boolean): boolean {
-  return !oob && !hasArguments && name.startsWith('query-');
 }

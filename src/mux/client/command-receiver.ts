@@ -4,8 +4,6 @@
  *
  * What must hold: before negotiation is complete nothing goes upstream, unless the client's listener lets it skip that.
  */
-import type { CommandReader } from '../../qmp/command.js';
-import type { Parser } from '../../qmp/json/parser.js';
 import { OVERSIZED } from '../../qmp/json/stream-limits.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../../qmp/message.js';
 import type { ClientDescriptors } from '../descriptors/client-descriptors.js';
@@ -13,9 +11,9 @@ import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { ClientCommands } from './client-commands.js';
 import type { ClientOptions } from './client-options.js';
 import { CommandGate, type GatePorts } from './command-gate.js';
-import { type CommandIntake, Found, type WholeMessage } from './command-intake.js';
-import { judgeCapabilities } from './negotiation.js';
+import type { CommandIntake, FoundMessage } from './command-intake.js';
 import { QUIT } from './quit-watch.js';
+import type { ReadMessage } from './read-message.js';
 import type { TurnBudget } from './turn-budget.js';
 
 /** None of our own commands has arguments that need as much, in bytes. */
@@ -23,8 +21,6 @@ const LONGEST_EXTENSION = 64 * 1024;
 
 export interface ReceiverPorts extends GatePorts {
   readonly budget: TurnBudget;
-  readonly parser: Parser;
-  readonly reader: CommandReader;
 }
 
 type Phase = { readonly name: 'negotiating' } | { readonly name: 'running'; readonly oob: boolean };
@@ -57,7 +53,7 @@ export class CommandReceiver {
     this.#ports = ports;
     this.#intake = intake;
     this.#commands = commands;
-    this.#gate = new CommandGate(ports, commands.client, intake, descriptors, options);
+    this.#gate = new CommandGate(ports, commands.client, descriptors, options);
     this.#negotiated = negotiated;
     this.#maySkip = options.maySkipNegotiation === true;
   }
@@ -77,88 +73,87 @@ export class CommandReceiver {
   }
 
   /** @param found what the intake has found @returns what that weighs besides the judgement */
-  receive(found: WholeMessage): number {
-    switch (found) {
-      case Found.Command:
-        return this.#receiveCommand();
-      case Found.Malformed:
-        this.#answerMalformed(null, genericError(this.#intake.fault));
-        if (this.#intake.fault === OVERSIZED) this.#countOversized();
+  receive(found: FoundMessage): number {
+    switch (found.kind) {
+      case 'command':
+        return this.#receiveCommand(found.message);
+      case 'malformed':
+        this.#answerMalformed(null, genericError(found.fault));
+        if (found.fault === OVERSIZED) this.#countOversized();
         break;
-      case Found.Misshapen:
-        this.#answerMisshapen();
+      case 'misshapen':
+        this.#answerMisshapen(found.message, found.fault);
         break;
     }
     return 0;
   }
 
-  #receiveCommand(): number {
+  #receiveCommand(message: ReadMessage): number {
     if (this.#phase.name === 'negotiating') {
-      if (!this.#maySkip || this.#ports.reader.name === 'qmp_capabilities') {
-        this.#negotiate();
+      if (!this.#maySkip || message.name === 'qmp_capabilities') {
+        this.#negotiate(message);
         return 0;
       }
       this.#hasSkipped = true;
     }
-    const fate = this.#gate.judge();
+    const fate = this.#gate.judge(message, this.#intake.readBytes);
     switch (fate.kind) {
       case 'passed on':
-        this.#passOn(fate.use);
+        this.#passOn(message, fate.use);
         return 0;
       case 'carried out here':
-        return this.#carryOutHere();
+        return this.#carryOutHere(message);
       case 'refused':
-        this.#commands.refuse(this.#intake.take(), fate.rule, fate.desc);
+        this.#commands.refuse(this.#intake.take(message), fate.rule, fate.desc);
         return 0;
     }
   }
 
-  #negotiate(): void {
-    const { parser, reader, qemu, books } = this.#ports;
+  #negotiate(message: ReadMessage): void {
+    const { qemu, books } = this.#ports;
     const { words, offersOob } = qemu;
-    if (reader.name !== 'qmp_capabilities') {
-      this.#answerMalformed(this.#intake.id, { class: 'CommandNotFound', desc: words.expecting });
+    if (message.name !== 'qmp_capabilities') {
+      this.#answerMalformed(message.id, { class: 'CommandNotFound', desc: words.expecting });
       return;
     }
-    const judged = judgeCapabilities(parser, this.#intake.tokens, reader.argumentsToken, offersOob, words);
+    const judged = message.judgeCapabilities(offersOob, words);
     if ('desc' in judged) {
-      this.#answerMalformed(this.#intake.id, judged);
+      this.#answerMalformed(message.id, judged);
       return;
     }
     this.#phase = { name: 'running', oob: judged.oob };
-    this.#commands.answerInTurn(emptyReturn(this.#intake.id));
+    this.#commands.answerInTurn(emptyReturn(message.id));
     books.observer?.negotiated(this.#commands.client, judged.oob ? ['oob'] : [], this.#intake.raw);
     this.#negotiated();
   }
 
-  #passOn(use: CommandDescriptors | null): void {
-    const command = this.#intake.takeForQemu();
+  #passOn(message: ReadMessage, use: CommandDescriptors | null): void {
+    const command = this.#intake.takeForQemu(message);
     command.use = use;
     if (command.name === QUIT) this.#commands.expectQuit();
     this.#commands.passOn(command);
   }
 
   /** @returns what that weighs */
-  #carryOutHere(): number {
-    const { reader, extensions, budget } = this.#ports;
-    const command = this.#intake.take();
+  #carryOutHere(message: ReadMessage): number {
+    const { extensions, budget } = this.#ports;
+    const command = this.#intake.take(message);
     if (this.#intake.length > LONGEST_EXTENSION) {
       const desc = `Command '${command.name}' is longer than ${LONGEST_EXTENSION} bytes`;
       this.#commands.refuse(command, 'too long', desc);
       return 0;
     }
-    const call = extensions.read(reader.name, this.#intake.writtenArguments);
+    const call = extensions.read(message.name, message.writtenArguments);
     const { left } = budget;
     this.#commands.carryOutHere(command, call, this.#intake.length);
     return left - budget.left;
   }
 
-  #answerMisshapen(): void {
-    const { reader } = this.#ports;
-    const reply = errorReply(this.#intake.id, genericError(reader.shapeError ?? ''));
+  #answerMisshapen(message: ReadMessage, fault: string): void {
+    const reply = errorReply(message.id, genericError(fault));
     this.#tellMalformed(reply);
     // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
-    if (reader.isOutOfBand && this.isOobEnabled) this.#commands.answerOob(reply);
+    if (message.isOutOfBand && this.isOobEnabled) this.#commands.answerOob(reply);
     else this.#commands.answerInTurn(reply);
   }
 

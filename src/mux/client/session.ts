@@ -13,7 +13,6 @@
  * the turn) → on. What comes meanwhile is kept.
  */
 
-import type { CommandReader } from '../../qmp/command.js';
 import type { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
 import type { CommandSink } from '../commands/command-sink.js';
@@ -31,7 +30,7 @@ import type { ClientOptions } from './client-options.js';
 import { ClientOutput } from './client-output.js';
 import { ClientQuota } from './client-quota.js';
 import type { ClientRegistry } from './client-registry.js';
-import { CommandIntake, Found } from './command-intake.js';
+import { CommandIntake } from './command-intake.js';
 import { CommandReceiver } from './command-receiver.js';
 import type { ExtensionCommands } from './extension-commands.js';
 import { LeftoverFiles } from './leftover-files.js';
@@ -49,7 +48,6 @@ export interface SessionPorts {
   readonly broker: DescriptorBroker;
   readonly budget: TurnBudget;
   readonly parser: Parser;
-  readonly reader: CommandReader;
 }
 
 type Life = 'open' | 'ended' | 'left' | 'done';
@@ -351,16 +349,16 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
         return;
       }
       const found = intake.next(this.isOobEnabled);
-      switch (found) {
-        case Found.Nothing:
+      switch (found.kind) {
+        case 'nothing':
           budget.spend(granted - left);
           return;
-        case Found.Later:
+        case 'later':
           left = 0;
           continue;
-        case Found.Command:
-        case Found.Malformed:
-        case Found.Misshapen:
+        case 'command':
+        case 'malformed':
+        case 'misshapen':
           left -= this.#receiver.receive(found);
           break;
       }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ClientOptions } from '../../../dist/mux/client/client-options.js';
 import { CommandGate } from '../../../dist/mux/client/command-gate.js';
-import { CommandIntake, Found } from '../../../dist/mux/client/command-intake.js';
+import { CommandIntake } from '../../../dist/mux/client/command-intake.js';
 import { ClientDescriptors } from '../../../dist/mux/descriptors/client-descriptors.js';
 import { RulePolicy } from '../../../dist/mux/policy/policy.js';
 import { policyOf } from '../../support/text/policies.js';
@@ -28,10 +28,11 @@ function fateOf(input: string, situation: Situation = {}): string {
   const descriptors = new ClientDescriptors();
   if (situation.descriptor !== undefined) descriptors.arrive(0, [situation.descriptor], null);
   const options = { listener: 'unix:/a', peer: { kind: 'unix' as const }, ...situation.client };
-  const gate = new CommandGate(parts, anyClient, intake, descriptors, options);
+  const gate = new CommandGate(parts, anyClient, descriptors, options);
   intake.push(bytesOf(input));
-  assert.equal(intake.next(true), Found.Command);
-  const fate = gate.judge();
+  const found = intake.next(true);
+  assert.ok(found.kind === 'command');
+  const fate = gate.judge(found.message, intake.readBytes);
   switch (fate.kind) {
     case 'passed on':
       return fate.use === null ? 'passed on' : `passed on with ${fate.use.descriptor?.path ?? 'no descriptor'}`;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CommandIntake, Found } from '../../../dist/mux/client/command-intake.js';
+import { CommandIntake } from '../../../dist/mux/client/command-intake.js';
 import type { PendingCommand } from '../../../dist/mux/commands/command.js';
 import { bytesOf as viewedBytes } from '../../../dist/shared/bytes.js';
 import { idleOwner, type PartsOptions, SessionParts } from '../../support/world/session-parts.js';
@@ -8,12 +8,11 @@ import { bytesOf, textOf } from '../../support/world/world.js';
 
 /** An intake by itself, beside the one that its session has. */
 class Intake {
-  readonly parts: SessionParts;
   readonly intake: CommandIntake;
 
   constructor(options: PartsOptions = {}) {
-    this.parts = new SessionParts(options);
-    this.intake = new CommandIntake(this.parts, idleOwner(), this.parts.qemu.dialect);
+    const parts = new SessionParts(options);
+    this.intake = new CommandIntake(parts, idleOwner(), parts.qemu.dialect);
   }
 
   /** Hands bytes in. @returns what was found, in words */
@@ -26,18 +25,16 @@ class Intake {
 
   #next(): string | null {
     const { intake } = this;
-    switch (intake.next(true)) {
-      case Found.Nothing:
+    const found = intake.next(true);
+    switch (found.kind) {
+      case 'nothing':
         return null;
-      case Found.Command: {
-        const command = intake.takeForQemu();
-        return `command ${describeCommand(command)}`;
-      }
-      case Found.Malformed:
-        return `malformed: ${intake.fault}`;
-      case Found.Misshapen:
-        return `misshapen: ${this.parts.reader.shapeError}`;
-      case Found.Later:
+      case 'command':
+        return `command ${describeCommand(intake.takeForQemu(found.message))}`;
+      case 'malformed':
+      case 'misshapen':
+        return `${found.kind}: ${found.fault}`;
+      case 'later':
         return 'later';
     }
   }
@@ -100,11 +97,11 @@ describe('what a client writes', () => {
   it('is counted as read up to the end of the command at hand', () => {
     const { intake } = new Intake();
     intake.push(bytesOf('{"execute":"a"} {"execute":"b"} {"exe'));
-    assert.equal(intake.next(false), Found.Command);
+    assert.equal(intake.next(false).kind, 'command');
     assert.deepEqual([intake.readBytes, intake.length], [15, 15]);
-    assert.equal(intake.next(false), Found.Command);
+    assert.equal(intake.next(false).kind, 'command');
     assert.deepEqual([intake.readBytes, intake.length], [31, 15]);
-    assert.equal(intake.next(false), Found.Nothing);
+    assert.equal(intake.next(false).kind, 'nothing');
     assert.equal(intake.readBytes, 37);
     assert.ok(intake.heldBytes > 0);
     intake.drop();
@@ -142,29 +139,29 @@ describe('a large message', () => {
   });
 
   it('keeps what comes while it is parsed in its place', () => {
-    const { intake, parts } = new Intake();
+    const { intake } = new Intake();
     intake.push(bytesOf(large));
-    assert.equal(intake.next(true), Found.Later);
+    assert.equal(intake.next(true).kind, 'later');
     const held = intake.heldBytes;
     assert.ok(held > 2 * large.length, 'what it becomes is counted before it is made');
     for (const piece of ['{"execute":', '"b"}', '[]']) intake.push(bytesOf(piece));
     assert.equal(intake.heldBytes, held + '{"execute":"b"}[]'.length);
     const found: unknown[] = [];
-    for (let each = intake.next(true); each !== Found.Nothing; each = intake.next(true)) {
-      if (each === Found.Command) found.push(parts.reader.name);
-      else if (each !== Found.Later) found.push(each);
+    for (let each = intake.next(true); each.kind !== 'nothing'; each = intake.next(true)) {
+      if (each.kind === 'command') found.push(each.message.name);
+      else if (each.kind !== 'later') found.push(each.kind);
     }
-    assert.deepEqual(found, ['a', 'b', Found.Malformed]);
+    assert.deepEqual(found, ['a', 'b', 'malformed']);
     assert.equal(intake.heldBytes, 0);
   });
 
   it('is dropped in the middle of it when its client is', () => {
     const { intake } = new Intake();
     intake.push(bytesOf(large));
-    assert.equal(intake.next(true), Found.Later);
+    assert.equal(intake.next(true).kind, 'later');
     intake.drop();
     assert.equal(intake.heldBytes, 0);
-    assert.equal(intake.next(true), Found.Nothing);
+    assert.equal(intake.next(true).kind, 'nothing');
   });
 });
 

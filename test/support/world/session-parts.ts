@@ -13,7 +13,6 @@ import type { ClientId } from '../../../dist/mux/ports/link.js';
 import type { ClientView, Observer } from '../../../dist/mux/ports/observer.js';
 import { Replies } from '../../../dist/mux/upstream/replies.js';
 import { UpstreamSession } from '../../../dist/mux/upstream/upstream-session.js';
-import { CommandReader } from '../../../dist/qmp/command.js';
 import { Parser } from '../../../dist/qmp/json/parser.js';
 import { FakeQemu } from './fake-qemu.js';
 import { CarryingLink, MemoryLink, RecordingJournal } from './world.js';
@@ -54,7 +53,6 @@ export class SessionParts {
   readonly broker = new DescriptorBroker();
   readonly extensions: Extensions;
   readonly parser = new Parser();
-  readonly reader = new CommandReader();
 
   constructor({ observer = true, limits = {}, oob = true, carries = false }: PartsOptions = {}) {
     let clock = 0;
