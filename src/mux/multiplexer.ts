@@ -121,6 +121,7 @@ export class Multiplexer {
       extensions: this.#extensions,
       broker,
       budget: clients.budget,
+      events: feed,
       parser: new Parser(),
     };
   }
@@ -274,7 +275,6 @@ export class Multiplexer {
   }
 
   #upstreamChanged(state: UpstreamState): void {
-    this.#feed.handOut();
     if (state.name === 'lost') this.#lose(state.reason);
     else if (state.name === 'running') {
       this.#feed.running(state.version);

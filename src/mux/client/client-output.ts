@@ -1,10 +1,12 @@
 /**
  * What one client is sent: what goes out at the end of the turn, what it has not read, and the replies that wait here for earlier ones.
  * Once the connection is gone, everything is swallowed.
+ *
+ * What must hold: whatever a client is sent goes behind the events that came before it. Events wait until something else is sent, or the
+ * turn ends (events/feed.ts), so `send` and `flush`, through which everything goes, have them handed out first.
  */
-import type { Limits } from '../ports/limits.js';
+import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { Link } from '../ports/link.js';
-import type { SeenTime } from '../ports/seen-time.js';
 import { Outbox } from '../wire/outbox.js';
 import type { ClientQuota } from './client-quota.js';
 
@@ -14,23 +16,28 @@ export interface OutputFault {
   readonly what: string;
 }
 
+/** Events that no client has been sent yet. */
+export interface WaitingEvents {
+  handOut(): void;
+}
+
 export class ClientOutput {
   readonly #outbox = new Outbox();
   readonly #usage: ClientQuota;
-  readonly #limits: Limits;
+  readonly #books: Pick<Bookkeeping, 'limits' | 'seenTime'>;
+  readonly #events: WaitingEvents;
   /** null once the connection is gone. */
   #link: Link | null;
-  readonly #seenTime: SeenTime;
   /** Bytes of replies that were given here and wait for earlier answers. */
   #dueBytes = 0;
   /** Bytes handed to the connection. */
   #given = 0;
 
-  constructor(link: Link, usage: ClientQuota, limits: Limits, seenTime: SeenTime) {
+  constructor(link: Link, usage: ClientQuota, books: Pick<Bookkeeping, 'limits' | 'seenTime'>, events: WaitingEvents) {
     this.#link = link;
     this.#usage = usage;
-    this.#limits = limits;
-    this.#seenTime = seenTime;
+    this.#books = books;
+    this.#events = events;
   }
 
   /** Bytes that go out at the end of the turn. */
@@ -75,34 +82,40 @@ export class ClientOutput {
   }
 
   send(chunks: readonly Uint8Array[]): void {
+    this.#events.handOut();
     if (this.#link !== null) for (const chunk of chunks) this.#outbox.append(chunk);
   }
 
   /** Sends what was written to the slab from `start` up to `end`. */
   claim(start: number, end: number): void {
+    this.#events.handOut();
     if (this.#link !== null) this.#outbox.claim(start, end);
   }
 
   /** Sends bytes that others may be sent too. */
   sendShared(bytes: Uint8Array): void {
+    this.#events.handOut();
     if (this.#link !== null) this.#outbox.appendShared(bytes);
   }
 
-  /** Hands everything to the connection. */
-  flush(): void {
-    if (this.#link === null) return;
-    this.#given += this.#outbox.length;
+  /** Hands everything to the connection. @returns how many bytes */
+  flush(): number {
+    this.#events.handOut();
+    if (this.#link === null) return 0;
+    const { length } = this.#outbox;
+    this.#given += length;
     this.#outbox.flush(this.#link);
+    return length;
   }
 
   /** Looks at what is unread. @param now in microseconds @returns why the client is to be disconnected, or null */
   judge(now: number): OutputFault | null {
     const unread = this.#link?.backlog ?? 0;
     const progress = this.#link?.progress ?? this.#given - unread;
-    const limit = this.#usage.judge({ unread, progress }, now, this.#seenTime);
+    const limit = this.#usage.judge({ unread, progress }, now, this.#books.seenTime);
     if (limit === null) return null;
     const amount = `${(unread / 1048576).toFixed(1)} MiB unread`;
-    const { outputHighWater, outputGrace } = this.#limits;
+    const { outputHighWater, outputGrace } = this.#books.limits;
     const above = `${amount}, above ${outputHighWater} bytes, none read for ${outputGrace / 1000} s`;
     return { limit, what: limit === 'slow' ? above : amount };
   }

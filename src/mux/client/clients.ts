@@ -95,6 +95,7 @@ export class Clients implements ClientRegistry<Session> {
 
   /** The end of a turn: everyone is sent what there is, and those that rest are read on. */
   flush(): void {
+    this.#feed.handOut();
     const touched = this.#touched;
     this.#touched = new Set();
     for (const session of touched) session.flush();

@@ -27,7 +27,7 @@ import type { Counters } from '../ports/counters.js';
 import type { ClientId, Descriptor, Link, Peer } from '../ports/link.js';
 import { ClientCommands, type CommandsSession } from './client-commands.js';
 import type { ClientOptions } from './client-options.js';
-import { ClientOutput } from './client-output.js';
+import { ClientOutput, type WaitingEvents } from './client-output.js';
 import { ClientQuota } from './client-quota.js';
 import type { ClientRegistry } from './client-registry.js';
 import { CommandIntake } from './command-intake.js';
@@ -47,6 +47,7 @@ export interface SessionPorts {
   readonly extensions: ExtensionCommands;
   readonly broker: DescriptorBroker;
   readonly budget: TurnBudget;
+  readonly events: WaitingEvents;
   readonly parser: Parser;
 }
 
@@ -95,7 +96,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     this.peer = options.peer;
     this.policyName = options.policy?.name ?? null;
     this.#usage = new ClientQuota(books.limits);
-    this.#output = new ClientOutput(link, this.#usage, books.limits, books.seenTime);
+    this.#output = new ClientOutput(link, this.#usage, books, ports.events);
     this.commands = new ClientCommands(this, ports, this.#output, this.#usage, (options.commandTime ?? 0) * 1000);
     this.#intake = new CommandIntake(ports, this.commands, qemu.dialect);
     this.#receiver = new CommandReceiver(ports, this.#intake, this.commands, this.#descriptors, options, () => {
@@ -301,8 +302,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
   }
 
   #flushOutput(): void {
-    this.#books.traffic.toClients += this.#output.length;
-    this.#output.flush();
+    this.#books.traffic.toClients += this.#output.flush();
   }
 
   #sendOut(): void {

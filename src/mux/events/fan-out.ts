@@ -59,7 +59,7 @@ export class EventFanout {
     return this.#runCount;
   }
 
-  /** Hands out what was taken. To be called before receivers are sent anything else, and when no more is at hand. */
+  /** Hands out what was taken. */
   handOut(): void {
     const run = this.#run;
     if (run === null) return;

@@ -15,14 +15,14 @@ export class EventFeed {
   /** The latest events, for those that ask for them. */
   readonly ring: EventRing = new EventRing();
   readonly #books: Bookkeeping;
-  readonly #host: Pick<Host, 'epoch'>;
+  readonly #host: Pick<Host, 'epoch' | 'schedule'>;
   readonly #fanout = new EventFanout();
   /** QEMU's version; null while it is gone. */
   #version: string | null = null;
   /** The version of the QEMU that was lost, once that was announced, until another one is there. */
   #lostVersion: string | null = null;
 
-  constructor(books: Bookkeeping, host: Pick<Host, 'epoch'>) {
+  constructor(books: Bookkeeping, host: Pick<Host, 'epoch' | 'schedule'>) {
     this.#books = books;
     this.#host = host;
   }
@@ -36,14 +36,15 @@ export class EventFeed {
     this.#fanout.unsubscribe(receiver);
   }
 
-  /** Takes an event, as it goes to clients; they have it when `handOut` returns. */
+  /** Takes an event, as it goes to clients. They have it before they are sent anything else, and at the end of the turn. */
   publish(name: string, message: readonly Uint8Array[]): void {
     this.ring.add(name, message);
     const receivers = this.#fanout.publish(name, message);
     this.#books.observer?.event(name, message, receivers);
+    if (receivers > 0) this.#host.schedule();
   }
 
-  /** As `EventFanout.handOut`. */
+  /** Hands out the events that were taken. */
   handOut(): void {
     this.#fanout.handOut();
   }
@@ -70,6 +71,5 @@ export class EventFeed {
     const now = this.#host.epoch();
     const full = EXTENSION_PREFIX + name;
     this.publish(full, [eventMessage(full, Math.floor(now / 1_000_000), Math.floor(now % 1_000_000), data)]);
-    this.handOut();
   }
 }

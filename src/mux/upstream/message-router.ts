@@ -42,13 +42,12 @@ export class MessageRouter {
 
   /** Bytes from QEMU. */
   receive(chunk: Uint8Array): void {
-    const { books, probe, upstream, feed } = this.#parts;
+    const { books, probe, upstream } = this.#parts;
     this.#readAt = books.now();
     books.traffic.fromUpstream += chunk.length;
     probe.heard(this.#readAt);
     upstream.receive(chunk);
     probe.read(this.#readAt);
-    feed.handOut();
   }
 
   /** A message from QEMU after the handshake; `envelope` is valid during the call only. */
@@ -57,7 +56,6 @@ export class MessageRouter {
     if (envelope.kind === MessageKind.Unknown && upstream.isEcho(envelope)) return;
     if (envelope.kind === MessageKind.Unknown || envelope.id === FOREIGN_ID) envelope.readThoroughly();
     this.#unreadable = envelope.kind === MessageKind.Unknown ? this.#unreadable + 1 : 0;
-    if (envelope.kind !== MessageKind.Event) feed.handOut();
     switch (envelope.kind) {
       case MessageKind.Return:
       case MessageKind.Error:

@@ -11,7 +11,7 @@ const SECOND = 1_000_000;
 
 function outputTo(link: MemoryLink, seenTime = new SeenTime()): ClientOutput {
   const limits = { ...DEFAULT_LIMITS, outputHighWater: 100, outputGrace: 5000, outputCap: 2 * 1024 * 1024 };
-  return new ClientOutput(link, new ClientQuota(limits), limits, seenTime);
+  return new ClientOutput(link, new ClientQuota(limits), { limits, seenTime }, { handOut: () => {} });
 }
 
 describe('the output of a client', () => {

@@ -67,6 +67,21 @@ describe('events', () => {
     );
   });
 
+  it('stand before whatever a client is sent later in the same turn: an answer of ours, or the end of the connection', () => {
+    const world = World.running();
+    const client = world.client().negotiate();
+    const before = world.mux.traffic.toClients;
+    const first = world.qemu.event('FIRST');
+    client.write(']');
+    const last = world.qemu.event('LAST');
+    world.mux.upstreamClosed('gone');
+    world.settle();
+    const fault = '{"error": {"class": "GenericError", "desc": "JSON parse error, expecting value"}}';
+    assert.deepEqual(client.take(), [first, fault, last]);
+    assert.equal(client.link.isEnded, true);
+    assert.equal(world.mux.traffic.toClients - before, `${first}\r\n${fault}\r\n${last}\r\n`.length);
+  });
+
   it('come after the answer that completes the negotiation', () => {
     const world = World.running();
     const client = world.client();
