@@ -1,6 +1,6 @@
 /**
- * One client: its connection, its negotiation, and when it is read. What it writes is read by command-intake.ts and judged by
- * command-gate.ts; its commands and their order are in client-commands.ts, what it is sent in client-output.ts.
+ * One client: its connection, and when it is read. What it writes is read by command-intake.ts; what becomes of that, negotiation too, is
+ * decided in command-receiver.ts. Its commands and their order are in client-commands.ts, what it is sent in client-output.ts.
  *
  * What must hold:
  * - Before negotiation is complete nothing goes upstream and no event is delivered.

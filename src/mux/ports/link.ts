@@ -65,7 +65,7 @@ export interface Host {
 }
 
 /**
- * Where the upstream connection stands (see monitor.ts for the transitions):
+ * Where the upstream connection stands (see upstream-session.ts for the transitions):
  * `connecting` no connection; `greeting` connected, waiting for QEMU's greeting; `negotiating` handshake sent;
  * `running` commands flow; `lost` the connection ended or the peer is no QMP server.
  */
