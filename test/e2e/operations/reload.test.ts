@@ -204,7 +204,7 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     put(file, monitor('web', other.monitor, a));
     daemon.kill('SIGHUP');
     await one.readToEnd();
-    await daemon.logged((line) => JSON.stringify(line['changes'] ?? null).includes('begun anew: web'));
+    await daemon.logged((line) => JSON.stringify(line['changes'] ?? null).includes('restarted: web'));
     await until(() => existsSync(a));
     assert.equal(await ask(await client(a), 'query-name'), '{"return": {"name": "other"}}');
     assert.deepEqual(await daemon.stop(), { code: 0, signal: null });

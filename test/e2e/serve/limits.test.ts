@@ -118,7 +118,7 @@ describe('a client of the daemon', { skip: missing('qemu', 'socat') }, () => {
       (await third.readToEnd()).toString(),
       `{"error": {"class": "GenericError", "desc": "${refusal}"}}\r\n`,
     );
-    const line = await daemon.logged(({ msg }) => msg === 'did not let a client in');
+    const line = await daemon.logged(({ msg }) => msg === 'refused a connection');
     assert.equal(line['limit'], 'refusedByListener');
     if (uid === 0) {
       chmodSync(qemu.folder, 0o755);
