@@ -43,93 +43,6 @@ export function asciiText(bytes: Uint8Array, start = 0, end = bytes.length): str
   return text;
 }
 
-/** @returns one array with the bytes of all `chunks`. */
-export function concat(chunks: readonly Uint8Array[]): Uint8Array {
-  let length = 0;
-  for (const chunk of chunks) length += chunk.length;
-  const joined = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    joined.set(chunk, at);
-    at += chunk.length;
-  }
-  return joined;
-}
-
-/** @returns `bytes` as `copyWords` and `ShortText` take them */
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-/** @returns the bytes that a view is of */
-export function bytesOf(view: DataView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-const NO_BYTES = new Uint8Array(0);
-const NO_VIEW = viewOf(NO_BYTES);
-
-/** The view of the array that was asked about last: most questions are about the same one again. */
-export class LastView {
-  #bytes: Uint8Array = NO_BYTES;
-  #view: DataView = NO_VIEW;
-
-  /** @returns `bytes` as `copyWords` and `ShortText` take them */
-  of(bytes: Uint8Array): DataView {
-    if (this.#bytes !== bytes) {
-      this.#bytes = bytes;
-      this.#view = viewOf(bytes);
-    }
-    return this.#view;
-  }
-
-  /** Keeps no array alive. */
-  forget(): void {
-    this.#bytes = NO_BYTES;
-    this.#view = NO_VIEW;
-  }
-}
-
-/** From this many bytes on, two arrays and a native copy take less time than words do. */
-const WORDS_BELOW = 256;
-
-/**
- * As `copy`, for pieces that are mostly short: four bytes at a time take a third of the time that single ones do, and a view of which no part has to
- * be made. (Not eight: as numbers they could be changed, and as integers of 64 bits they are objects.)
- */
-export function copyWords(from: DataView, start: number, end: number, to: DataView, at: number): number {
-  if (end - start >= WORDS_BELOW) {
-    bytesOf(to).set(bytesOf(from).subarray(start, end), at);
-    return at + end - start;
-  }
-  let i = start;
-  let next = at;
-  for (; i + 4 <= end; i += 4, next += 4) to.setInt32(next, from.getInt32(i));
-  for (; i < end; i++) to.setUint8(next++, from.getUint8(i));
-  return next;
-}
-
-/** Bytes that are compared and copied often. */
-export class ShortText {
-  readonly view: DataView;
-  /** Of the view, which takes a call to tell it. */
-  readonly length: number;
-
-  constructor(bytes: Uint8Array) {
-    this.view = viewOf(bytes);
-    this.length = bytes.length;
-  }
-
-  /** Whether all of the text lies in `bytes` at `at`. The caller has made sure that there are enough bytes. */
-  isAt(bytes: DataView, at: number): boolean {
-    const { view, length } = this;
-    let i = 0;
-    for (; i + 4 <= length; i += 4) if (bytes.getInt32(at + i) !== view.getInt32(i)) return false;
-    for (; i < length; i++) if (bytes.getUint8(at + i) !== view.getUint8(i)) return false;
-    return true;
-  }
-}
-
 /** Below this many bytes a loop is faster than making a view for `set`. */
 const LOOP_BELOW = 48;
 
@@ -145,4 +58,22 @@ export function copy(from: Uint8Array, start: number, end: number, to: Uint8Arra
   let next = at;
   for (let i = start; i < end; i++) to[next++] = from[i] ?? 0;
   return next;
+}
+
+/** @returns an array of that many bytes, which nobody else has */
+export type Allocate = (size: number) => Uint8Array;
+
+/** @returns an array by itself */
+export function plainArray(size: number): Uint8Array {
+  return new Uint8Array(size);
+}
+
+/** @returns one array with the bytes of all `chunks`. */
+export function concat(chunks: readonly Uint8Array[], allocate: Allocate = plainArray): Uint8Array {
+  let length = 0;
+  for (const chunk of chunks) length += chunk.length;
+  const joined = allocate(length);
+  let at = 0;
+  for (const chunk of chunks) at = copy(chunk, 0, chunk.length, joined, at);
+  return joined;
 }

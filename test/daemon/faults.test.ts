@@ -249,7 +249,7 @@ describe('a fault of ours in one monitor', () => {
     const bad = await RawClient.negotiated(badPlace);
     t.after(() => good.close());
     let isArmed = true;
-    const mend = sabotage(ReceivingLink.prototype, 'writeRange', () => {
+    const mend = sabotage(ReceivingLink.prototype, 'write', () => {
       const isMeant = isArmed;
       isArmed = false;
       return isMeant;

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { keep } from '../../dist/mux/wire/slab.js';
 import { textOf, World } from '../support/world/world.js';
 
 const REFUSAL = 'qmpmux cannot record this command, so it was not run: disk full';
@@ -178,22 +177,5 @@ describe('the observer', () => {
     for (let i = 0; i < 5000; i++) client.write('{"execute":"another"}');
     world.settle();
     assert.equal(textOf(raw), '{"execute":"a"}');
-  });
-
-  it('may have others write to what replies are written in, while it is told of one', () => {
-    const world = World.running();
-    const { observer } = world;
-    const told = observer.answered.bind(observer);
-    observer.answered = (...args) => {
-      told(...args);
-      // More than a slab has left, so that another one is begun.
-      keep(new Uint8Array(64 * 1024));
-    };
-    const client = world.client().negotiate();
-    client.send('{"execute":"a","id":1}{"execute":"b","id":2}');
-    world.qemu.returns('"first"');
-    world.qemu.returns('"second"');
-    world.settle();
-    assert.deepEqual(client.take(), ['{"return": "first", "id": 1}', '{"return": "second", "id": 2}']);
   });
 });

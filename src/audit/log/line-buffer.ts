@@ -3,7 +3,7 @@
  * no object and no string. Everything put is ASCII or UTF-8; what is not is spelled out by `putLatin1`.
  */
 import { constants } from 'node:buffer';
-import { copyWords, type ShortText, viewOf } from '../../shared/bytes.js';
+import { copy } from '../../shared/bytes.js';
 
 const FIRST_SIZE = 64 * 1024;
 /** A buffer that one huge message has grown is not kept beyond this. */
@@ -41,12 +41,9 @@ export class LineBuffer {
   bytes: Buffer;
   /** Bytes from here on are free. */
   end = 0;
-  /** `bytes` as `copyWords` writes to it. */
-  #view: DataView;
 
   constructor(size = FIRST_SIZE) {
     this.bytes = Buffer.allocUnsafeSlow(size);
-    this.#view = viewOf(this.bytes);
   }
 
   /**
@@ -60,7 +57,6 @@ export class LineBuffer {
     const larger = Buffer.allocUnsafeSlow(Math.min(constants.MAX_LENGTH, Math.max(needed, this.bytes.length * 2)));
     this.bytes.copy(larger, 0, 0, this.end);
     this.bytes = larger;
-    this.#view = viewOf(larger);
   }
 
   /** Forgets everything from `length` on, and lets go of a buffer that has grown huge. */
@@ -69,7 +65,6 @@ export class LineBuffer {
       const smaller = Buffer.allocUnsafeSlow(FIRST_SIZE);
       this.bytes.copy(smaller, 0, 0, length);
       this.bytes = smaller;
-      this.#view = viewOf(smaller);
     }
     this.end = length;
   }
@@ -86,14 +81,9 @@ export class LineBuffer {
   }
 
   /** Puts a text that is put often. */
-  putText({ view, length }: ShortText): void {
-    this.putView(view, length);
-  }
-
-  /** Puts the first `length` bytes of `view`, which are few. */
-  putView(view: DataView, length: number): void {
-    this.reserve(length);
-    this.end = copyWords(view, 0, length, this.#view, this.end);
+  putText(text: Uint8Array): void {
+    this.reserve(text.length);
+    this.end = copy(text, 0, text.length, this.bytes, this.end);
   }
 
   /** Puts the bytes of `chunk` from `from` to `to`. */

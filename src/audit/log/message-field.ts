@@ -9,20 +9,19 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { ShortText } from '../../shared/bytes.js';
 import type { LineBuffer } from './line-buffer.js';
 import { checkJson, Json } from './strict-json.js';
 
 /** The names of the members that hold a message, with their commas and colons. */
 export interface MessageNames {
-  readonly json: ShortText;
-  readonly text: ShortText;
-  readonly latin1: ShortText;
-  readonly cut: ShortText;
+  readonly json: Uint8Array;
+  readonly text: Uint8Array;
+  readonly latin1: Uint8Array;
+  readonly cut: Uint8Array;
 }
 
 function named(json: string, prefix: string): MessageNames {
-  const member = (name: string) => new ShortText(Buffer.from(`,"${name}":`));
+  const member = (name: string) => Buffer.from(`,"${name}":`);
   return {
     json: member(json),
     text: member(`${prefix}text`),

@@ -9,7 +9,6 @@
  * `#state` goes writing → failing (a write failed) → writing (a retry succeeded, and a record says so); either → closed.
  */
 
-import { ShortText, viewOf } from '../../shared/bytes.js';
 import { chainHash, EMPTY_HEAD, FIRST_HASH, HASH_MEMBER, type Head, LINE_END, TAIL_LENGTH } from '../log/chain.js';
 import { type Kind, type LeftOut, NOTHING_LEFT_OUT } from '../log/kinds.js';
 import { LeftOutCommands } from '../log/left-out.js';
@@ -70,12 +69,12 @@ type State =
     }
   | { readonly name: 'closed' };
 
-const HEAD = new ShortText(Buffer.from(`{"v":${SCHEMA_VERSION},"seq":`));
+const HEAD = Buffer.from(`{"v":${SCHEMA_VERSION},"seq":`);
 /** Room for `,"time":"2026-01-31T23:59:59.123456Z","mono":` and sixteen digits. */
 const MOST_STAMP = 64;
-const PLAIN_END = new ShortText(Buffer.from('}\n'));
-const HASH_MEMBER_TEXT = new ShortText(Buffer.from(HASH_MEMBER));
-const LINE_END_TEXT = new ShortText(Buffer.from(LINE_END));
+const PLAIN_END = Buffer.from('}\n');
+const HASH_MEMBER_TEXT = Buffer.from(HASH_MEMBER);
+const LINE_END_TEXT = Buffer.from(LINE_END);
 
 /** @returns the member that says of which kind a record is. */
 export function kindMember(kind: Kind): string {
@@ -104,7 +103,6 @@ export class AuditLog {
   #seq: number;
   /** The times of the records that are begun before the event loop goes on, as they are put. */
   readonly #stamp = Buffer.alloc(MOST_STAMP);
-  readonly #stampView = viewOf(this.#stamp);
   #stampLength = 0;
   #hasStamp = false;
   /** Where the record that is being put together begins. */
@@ -192,7 +190,7 @@ export class AuditLog {
       this.startedAt = this.clock.now();
       this.clock.put(line, this.startedAt);
       this.#keepStamp(start);
-    } else line.putView(this.#stampView, this.#stampLength);
+    } else line.putBytes(this.#stamp, 0, this.#stampLength);
     if (kind === 'command' || kind === 'probe') this.#holdsCommand = true;
     return seq;
   }

@@ -5,7 +5,6 @@
 
 import type { Descriptor } from '../../mux/ports/link.js';
 import type { ClientView, CommandView } from '../../mux/ports/observer.js';
-import { ShortText } from '../../shared/bytes.js';
 import type { Kind } from '../log/kinds.js';
 import { ID, lengthWithoutLineEnd, MESSAGE, type MessageNames, putMessage, REPLY } from '../log/message-field.js';
 import type { AnswerSecrets, Redacted, Redactor } from '../redact/redaction.js';
@@ -46,16 +45,11 @@ export class RecordWriter {
   readonly #clients = new WeakMap<ClientView, Map<Kind, Uint8Array>>();
   /** The same for records about the VM. */
   readonly #vmMembers = new Map<Kind, Uint8Array>();
-  readonly #names = new Map<string, ShortText>();
-  /** The name that was put last, and its member. */
-  #lastName: string | null = null;
-  #lastNameMember: ShortText = textOf('');
+  readonly #names = new Map<string, Uint8Array>();
   /** Whether the record that is put together now shows no message: it could not be put together with them. */
   #isWithholding = false;
   /** Why a command has no record, until `flush` has said so. */
   #unrecorded: string | null = null;
-  #lastClient: ClientView | null = null;
-  #lastClientMembers = new Map<Kind, Uint8Array>();
 
   constructor(options: RecordWriterOptions) {
     this.#log = options.log;
@@ -126,14 +120,11 @@ export class RecordWriter {
 
   /** @returns what is known of the members that a client's records share. */
   #membersOf(client: ClientView): Map<Kind, Uint8Array> {
-    if (client === this.#lastClient) return this.#lastClientMembers;
     let members = this.#clients.get(client);
     if (members === undefined) {
       members = new Map();
       this.#clients.set(client, members);
     }
-    this.#lastClient = client;
-    this.#lastClientMembers = members;
     return members;
   }
 
@@ -164,14 +155,10 @@ export class RecordWriter {
       this.putText(',"command":', name);
       return;
     }
-    if (name !== this.#lastName) {
-      this.#lastName = name;
-      this.#lastNameMember = this.#memberOf(name);
-    }
-    this.#log.line.putText(this.#lastNameMember);
+    this.#log.line.putText(this.#memberOf(name));
   }
 
-  #memberOf(name: string): ShortText {
+  #memberOf(name: string): Uint8Array {
     let member = this.#names.get(name);
     if (member === undefined) {
       member = textOf(`,"command":${JSON.stringify(name)}`);
@@ -183,11 +170,11 @@ export class RecordWriter {
 
   putIds(command: CommandView, secrets: AnswerSecrets | null): void {
     const { line } = this.#log;
-    const { idBytes } = command;
+    const { id } = command;
     const mark = this.#isWithholding ? NO_ID : (secrets?.id ?? null);
     if (mark !== null) {
-      if (idBytes !== null) putMessage(line, ID, mark, 0, mark.length, 0);
-    } else if (idBytes !== null) putMessage(line, ID, idBytes, command.idStart, command.idEnd, 0);
+      if (id !== null) putMessage(line, ID, mark, 0, mark.length, 0);
+    } else if (id !== null) putMessage(line, ID, id, 0, id.length, 0);
     if (command.upstreamId >= 0) this.putUpstreamId(command.upstreamId);
   }
 
@@ -229,8 +216,8 @@ export class RecordWriter {
   }
 }
 
-export function textOf(text: string): ShortText {
-  return new ShortText(Buffer.from(text));
+export function textOf(text: string): Uint8Array {
+  return Buffer.from(text);
 }
 
 function escapeUnit(unit: string): string {

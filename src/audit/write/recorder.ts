@@ -8,7 +8,6 @@
 
 import type { Descriptor, UpstreamState } from '../../mux/ports/link.js';
 import type { ClientView, CommandView, Observer, ProbeView, ReplySource } from '../../mux/ports/observer.js';
-import { ShortText } from '../../shared/bytes.js';
 import { LeftOutCounts, type LeftOutSum } from '../log/left-out.js';
 import { lengthWithoutLineEnd, MESSAGE, REPLY } from '../log/message-field.js';
 import type { Report } from '../log/sink.js';
@@ -38,7 +37,7 @@ const UNRECORDED = 'audit';
 const LOST = -1;
 /** That of one that is left out, and counted. */
 const LEFT_OUT = -2;
-const SOURCES: Readonly<Record<ReplySource, ShortText>> = {
+const SOURCES: Readonly<Record<ReplySource, Uint8Array>> = {
   upstream: textOf(',"source":"upstream"'),
   cached: textOf(',"source":"cached"'),
   shared: textOf(',"source":"shared"'),

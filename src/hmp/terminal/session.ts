@@ -164,9 +164,6 @@ class HmpSession implements ClientPort {
     };
     return {
       write: take,
-      writeRange: (bytes, start, end) => {
-        take(bytes.subarray(start, end));
-      },
       writeAll: (chunks) => {
         for (const chunk of chunks) take(chunk);
       },

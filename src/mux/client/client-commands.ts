@@ -17,7 +17,7 @@ import { ReplyStats } from '../commands/reply-stats.js';
 import type { DescriptorBroker } from '../descriptors/broker.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { ClientView, ReplySource } from '../ports/observer.js';
-import { commitTo, reserve, slabBytes, slabView } from '../wire/slab.js';
+import { room } from '../wire/slab.js';
 import type { ClientOutput } from './client-output.js';
 import type { ClientQuota } from './client-quota.js';
 import { QUIT, QuitWatch } from './quit-watch.js';
@@ -148,22 +148,9 @@ export class ClientCommands implements CommandSource {
       if (this.#quit.goOn()) this.#drainAnswered();
       if (command.name === QUIT && !isError) this.#quit.agree();
     }
-    if (envelope.isCopied) {
-      const start = reserve(envelope.sizeWith(command.idLength));
-      const slab = slabBytes();
-      const end = envelope.writeTo(slab, slabView(), start, command.idBytes, command.idStart, command.idEnd);
-      // Before anyone is told, who could have others write to the slab.
-      commitTo(end);
-      this.#output.claim(start, end);
-      if (observer !== null) {
-        const isWanted = isError || observer.wantsRaw;
-        observer.answered(command, isWanted ? [slab.subarray(start, end)] : NO_CHUNKS, isError, source);
-      }
-    } else {
-      const chunks = envelope.withId(command.id);
-      observer?.answered(command, chunks, isError, source);
-      this.#output.send(chunks);
-    }
+    const chunks = envelope.withId(command.id, room);
+    observer?.answered(command, chunks, isError, source);
+    this.#output.send(chunks);
     this.#settle(command);
   }
 
@@ -181,7 +168,7 @@ export class ClientCommands implements CommandSource {
 
   /** A command's bytes have been handed over. */
   forgetWire(command: PendingCommand): void {
-    const length = command.wireLength;
+    const { length } = command.wire;
     this.#usage.queuedBytes -= length;
     command.size -= length;
     command.forgetWire();
@@ -217,7 +204,7 @@ export class ClientCommands implements CommandSource {
 
   /** Queues a command for QEMU. */
   passOn(command: PendingCommand): void {
-    this.#hold(command, command.wireLength + command.raw.length);
+    this.#hold(command, command.wire.length + command.raw.length);
     this.#queue.add(command);
     if (command.oob) {
       this.#sink.offerOob(this);

@@ -86,18 +86,6 @@ export class ClientOutput {
     if (this.#link !== null) for (const chunk of chunks) this.#outbox.append(chunk);
   }
 
-  /** Sends what was written to the slab from `start` up to `end`. */
-  claim(start: number, end: number): void {
-    this.#events.handOut();
-    if (this.#link !== null) this.#outbox.claim(start, end);
-  }
-
-  /** Sends bytes that others may be sent too. */
-  sendShared(bytes: Uint8Array): void {
-    this.#events.handOut();
-    if (this.#link !== null) this.#outbox.appendShared(bytes);
-  }
-
   /** Hands everything to the connection. @returns how many bytes */
   flush(): number {
     this.#events.handOut();

@@ -162,8 +162,7 @@ export class CommandIntake {
     const command = new PendingCommand(this.#owner);
     command.name = message.name;
     command.oob = message.isOutOfBand;
-    command.idBytes = message.id;
-    command.idEnd = command.idBytes?.length ?? 0;
+    command.id = message.id;
     command.receivedAt = this.#receivedAt;
     command.raw = this.raw;
     return command;
@@ -172,9 +171,7 @@ export class CommandIntake {
   /** @returns the same, with what goes upstream of it. */
   takeForQemu(message: ReadMessage): PendingCommand {
     const command = this.take(message);
-    const { wire } = message;
-    command.wire = new DataView(wire.buffer, wire.byteOffset, wire.length);
-    command.wireEnd = wire.length;
+    command.wire = message.wire;
     command.isPlainQuery = message.isPlainQuery;
     return command;
   }

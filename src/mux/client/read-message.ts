@@ -9,6 +9,7 @@ import type { Scanner } from '../../qmp/json/scanner.js';
 import type { QmpFault } from '../../qmp/message.js';
 import { ArgumentList } from '../policy/arguments.js';
 import type { CapabilityErrorTexts } from '../ports/capability-errors.js';
+import { room } from '../wire/slab.js';
 import { judgeCapabilities } from './negotiation.js';
 
 export class ReadMessage {
@@ -68,8 +69,8 @@ export class ReadMessage {
   /** What goes to QEMU for the command, up to its id. A fresh array each time. */
   get wire(): Uint8Array {
     const { end, start } = this.#scanner;
-    const room = new Uint8Array(end - start + ID_MEMBER.length);
-    return room.subarray(0, this.#reader.writeWire(this.#scanner, this.#parser, room, 0));
+    const bytes = room(end - start + ID_MEMBER.length);
+    return bytes.subarray(0, this.#reader.writeWire(this.#scanner, this.#parser, bytes, 0));
   }
 
   /** As `judgeCapabilities`, for a command that asks for some. */

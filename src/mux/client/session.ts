@@ -143,7 +143,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
 
   /** Sends QEMU's greeting. */
   greet(greeting: Uint8Array): void {
-    this.#output.sendShared(greeting);
+    this.#output.send([greeting]);
     this.touch();
   }
 
@@ -237,7 +237,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
   }
 
   deliverEvent(chunks: readonly Uint8Array[]): void {
-    for (const chunk of chunks) this.#output.sendShared(chunk);
+    this.#output.send(chunks);
     this.touch();
   }
 

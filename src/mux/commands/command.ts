@@ -1,6 +1,5 @@
 /** A command between the client that sent it and its answer: what is known of it. Where it stands is in lifecycle.ts. */
 import type { Envelope } from '../../qmp/stream/envelope.js';
-import { viewOf } from '../../shared/bytes.js';
 import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { Descriptor, UpstreamId } from '../ports/link.js';
 import type { ClientView, CommandView, ReplySource } from '../ports/observer.js';
@@ -29,7 +28,6 @@ export interface ExtensionCall {
 }
 
 const NOTHING = new Uint8Array(0);
-const NO_WIRE = viewOf(NOTHING);
 const NO_CHUNKS: readonly Uint8Array[] = [];
 
 export class PendingCommand extends Lifecycle implements CommandView {
@@ -40,14 +38,10 @@ export class PendingCommand extends Lifecycle implements CommandView {
   receivedAt = 0;
   sentAt = 0;
   auditSeq = 0;
-  /** What goes upstream, up to the id (`{"execute":"stop","id":`): in `wire` from `wireStart` to `wireEnd`. */
-  wire: DataView = NO_WIRE;
-  wireStart = 0;
-  wireEnd = 0;
-  /** The client's id as QEMU would send it back: in `idBytes` from `idStart` to `idEnd`; null for none. */
-  idBytes: Uint8Array | null = null;
-  idStart = 0;
-  idEnd = 0;
+  /** What goes upstream, up to the id: `{"execute":"stop","id":`. Empty once it has been handed over. */
+  wire: Uint8Array = NOTHING;
+  /** The client's id as QEMU would send it back; null for none. */
+  id: Uint8Array | null = null;
   /** The reply of an `answered` command, in chunks. */
   reply: readonly Uint8Array[] = NO_CHUNKS;
   /** Whether it was told that its answer takes long. */
@@ -80,28 +74,13 @@ export class PendingCommand extends Lifecycle implements CommandView {
     return this.use?.descriptor ?? null;
   }
 
-  /** The client's id as QEMU would send it back, or null for none. An array of its own each time. */
-  get id(): Uint8Array | null {
-    return this.idBytes?.subarray(this.idStart, this.idEnd) ?? null;
-  }
-
-  get idLength(): number {
-    return this.idBytes === null ? 0 : this.idEnd - this.idStart;
-  }
-
-  get wireLength(): number {
-    return this.wireEnd - this.wireStart;
-  }
-
   get client(): ClientView {
     return this.owner.client;
   }
 
   /** Its bytes have been handed over. */
   forgetWire(): void {
-    if (this.wire !== NO_WIRE) this.wire = NO_WIRE;
-    this.wireStart = 0;
-    this.wireEnd = 0;
+    this.wire = NOTHING;
   }
 
   /** The command is done: nobody may use it any more. */
@@ -112,7 +91,7 @@ export class PendingCommand extends Lifecycle implements CommandView {
     this.#owner = null;
     // Its client's queue may have it for a while, among those that have left.
     this.raw = NOTHING;
-    this.idBytes = null;
+    this.id = null;
     this.reply = NO_CHUNKS;
     this.followers = NO_FOLLOWERS;
     this.forgetWire();

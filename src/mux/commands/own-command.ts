@@ -1,5 +1,5 @@
 /** Commands that qmpmux sends by itself in the name of a client that has left, to do what QEMU would have done then. */
-import { ascii, viewOf } from '../../shared/bytes.js';
+import { ascii } from '../../shared/bytes.js';
 import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
 import { type CommandOwner, PendingCommand } from './command.js';
@@ -20,10 +20,8 @@ export function ownCommand(
   command.name = name;
   command.receivedAt = books.now();
   if (books.observer?.wantsRaw === true) command.raw = ascii(`${head}${ID}}`);
-  command.wire = viewOf(ascii(head));
-  command.wireEnd = head.length;
-  command.idBytes = ascii(ID);
-  command.idEnd = ID.length;
+  command.wire = ascii(head);
+  command.id = ascii(ID);
   command.use = use;
   return command;
 }

@@ -19,8 +19,6 @@ export interface Link {
    * The chunk is handed over: neither side changes it afterwards.
    */
   write(chunk: Uint8Array): void;
-  /** Takes the bytes from `start` to `end` of a larger array, as `write` would: no object has to be made for a piece of it. */
-  writeRange(bytes: Uint8Array, start: number, end: number): void;
   /** Takes several chunks, in order, to be sent with as few system calls as possible. */
   writeAll(chunks: readonly Uint8Array[]): void;
   /**

@@ -15,7 +15,7 @@ export interface ClientView {
   readonly isConnected: boolean;
 }
 
-/** A command, as an observer sees it. The object is reused after its last call: copy what is kept. */
+/** A command, as an observer sees it. Its bytes are let go of after its last call: copy what is kept. */
 export interface CommandView {
   readonly client: ClientView;
   /** The command's name, escapes decoded; what QEMU will look up. */
@@ -23,12 +23,8 @@ export interface CommandView {
   readonly oob: boolean;
   /** The client's own bytes of this command, exactly; empty unless an observer `wantsRaw`. */
   readonly raw: Uint8Array;
-  /** The client's id as QEMU would send it back, or null for none. An array of its own each time it is asked for. */
+  /** The client's id as QEMU would send it back, or null for none. */
   readonly id: Uint8Array | null;
-  /** The same id: the bytes of `idBytes` from `idStart` to `idEnd`; null for none. */
-  readonly idBytes: Uint8Array | null;
-  readonly idStart: number;
-  readonly idEnd: number;
   /** Upstream id while in flight; -1 before. */
   readonly upstreamId: UpstreamId | -1;
   /** `Host.now` when the command had been read whole, and when it was handed to the upstream. */

@@ -1,23 +1,19 @@
 /** Waiting commands → QEMU: whose turn it is, how many go, and their bytes. A command never reaches QEMU before the observer has it. */
 
 import { errorReply, genericError } from '../../qmp/message.js';
-import { bytesOf, copyWords } from '../../shared/bytes.js';
+import { ascii } from '../../shared/bytes.js';
 import type { PendingCommand } from '../commands/command.js';
 import type { CommandSink, CommandSource } from '../commands/command-sink.js';
 import { type InFlight, SHARE, WINDOW } from '../commands/in-flight.js';
 import type { DescriptorBroker } from '../descriptors/broker.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { Host, Link } from '../ports/link.js';
-import { COPY_BELOW } from '../wire/outbox.js';
-import { reserve, slabView } from '../wire/slab.js';
 import { UpstreamOutbox } from '../wire/upstream-outbox.js';
 import type { Replies } from './replies.js';
 import { Scheduler } from './scheduler.js';
 
 /** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
 const UPSTREAM_BACKLOG = 64 * 1024;
-/** Bytes behind a command's wire form: up to three digits, and the brace. */
-const ID_ROOM = 4;
 
 /** The clients, as the way to QEMU needs them. */
 export interface Crowd {
@@ -127,19 +123,9 @@ export class Dispatcher implements CommandSink {
     if (command.use !== null) this.#parts.broker.sent(command.use, this.#sentAt);
     const descriptor = command.use?.handOver() ?? null;
     if (descriptor !== null) this.#upstreamOut.seal(null);
-    const { wire, wireStart, wireEnd } = command;
-    const isLarge = wireEnd - wireStart >= COPY_BELOW;
-    if (isLarge) this.#upstreamOut.appendShared(bytesOf(wire).subarray(wireStart, wireEnd));
-    const start = reserve((isLarge ? 0 : wireEnd - wireStart) + ID_ROOM);
-    const slab = slabView();
-    let end = isLarge ? start : copyWords(wire, wireStart, wireEnd, slab, start);
+    this.#upstreamOut.append(command.wire);
     command.owner.forgetWire(command);
-    const id = command.upstreamId;
-    if (id >= 100) slab.setUint8(end++, 0x30 + Math.floor(id / 100));
-    if (id >= 10) slab.setUint8(end++, 0x30 + (Math.floor(id / 10) % 10));
-    slab.setUint8(end++, 0x30 + (id % 10));
-    slab.setUint8(end++, 0x7d);
-    this.#upstreamOut.claim(start, end);
+    this.#upstreamOut.append(ascii(`${command.upstreamId}}`));
     if (descriptor !== null) this.#upstreamOut.seal(descriptor);
   }
 

@@ -23,10 +23,6 @@ export class LineLink implements Link {
     this.#link.writeAll([chunk, LINE_FEED]);
   }
 
-  writeRange(bytes: Uint8Array, start: number, end: number): void {
-    this.#link.writeAll([bytes.subarray(start, end), LINE_FEED]);
-  }
-
   writeAll(chunks: readonly Uint8Array[]): void {
     this.#link.writeAll([...chunks, LINE_FEED]);
   }

@@ -196,7 +196,6 @@ export class UpstreamSession implements ConnectedQemu {
 
   /** @returns whether there was a message; the envelope has it */
   #readNext(): boolean {
-    if (this.#envelope.readEmptyReturn(this.#lines)) return true;
     if (!this.#lines.next()) return false;
     this.#envelope.read(this.#lines);
     return true;

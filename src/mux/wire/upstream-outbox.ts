@@ -15,14 +15,9 @@ export class UpstreamOutbox {
     return this.#sealed.reduce((sum, { out }) => sum + out.length, this.#out.length);
   }
 
-  /** As `Outbox.appendShared`. */
-  appendShared(bytes: Uint8Array): void {
-    this.#out.appendShared(bytes);
-  }
-
-  /** As `Outbox.claim`. */
-  claim(start: number, end: number): void {
-    this.#out.claim(start, end);
+  /** As `Outbox.append`. */
+  append(bytes: Uint8Array): void {
+    this.#out.append(bytes);
   }
 
   /** Ends what goes in one piece. @param descriptor what goes with it, and is handed over; null for nothing */

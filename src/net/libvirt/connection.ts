@@ -113,9 +113,6 @@ export class LibvirtConnection implements Connection {
       write: (chunk) => {
         this.#write(chunk);
       },
-      writeRange: (bytes, start, end) => {
-        this.#write(bytes.subarray(start, end));
-      },
       writeAll: (chunks) => {
         for (const chunk of chunks) this.#write(chunk);
       },

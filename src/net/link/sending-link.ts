@@ -39,10 +39,9 @@ export class SendingLink extends SocketLink {
     });
   }
 
-  // `write` comes here, too.
-  override writeRange(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#held.length === 0) super.writeRange(bytes, start, end);
-    else this.#hold(bytes.subarray(start, end), null);
+  override write(bytes: Uint8Array): void {
+    if (this.#held.length === 0) super.write(bytes);
+    else this.#hold(bytes, null);
   }
 
   override writeAll(chunks: readonly Uint8Array[]): void {
@@ -100,8 +99,8 @@ export class SendingLink extends SocketLink {
           return;
         }
         descriptor.close();
-        if (sent < bytes.length) super.writeRange(bytes, sent, bytes.length);
-      } else super.writeRange(bytes, 0, bytes.length);
+        if (sent < bytes.length) super.write(bytes.subarray(sent));
+      } else super.write(bytes);
       // An error of the write may have ended the connection, and all that was held.
       if (this.#held[0] !== first) return;
       this.#held.shift();

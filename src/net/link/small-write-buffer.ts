@@ -16,11 +16,11 @@ export class SmallWriteBuffer {
   }
 
   /** @returns whether the piece was taken; if not, it is too large, or there is no room before `give` is called */
-  take(bytes: Uint8Array, start: number, end: number): boolean {
-    const length = end - start;
+  take(bytes: Uint8Array): boolean {
+    const { length } = bytes;
     if (length >= COLLECT_BELOW || this.#length + length > BUFFER_BYTES) return false;
     this.#bytes ??= Buffer.allocUnsafeSlow(BUFFER_BYTES);
-    this.#bytes.set(bytes.subarray(start, end), this.#length);
+    this.#bytes.set(bytes, this.#length);
     this.#length += length;
     return true;
   }

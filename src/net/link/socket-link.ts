@@ -108,18 +108,14 @@ export class SocketLink implements Link {
   }
 
   write(chunk: Uint8Array): void {
-    this.writeRange(chunk, 0, chunk.length);
-  }
-
-  writeRange(bytes: Uint8Array, start: number, end: number): void {
     const writable = this.#writable;
     if (!writable.writable) return;
     if (this.backlog > 0) {
-      this.#put(bytes, start, end);
+      this.#put(chunk);
       return;
     }
-    const from = this.#fd >= 0 ? start + tryWrite(this.#fd, bytes, start, end) : start;
-    if (from < end) writable.write(cut(bytes, from, end), this.#written);
+    const sent = this.#fd >= 0 ? tryWrite(this.#fd, chunk) : 0;
+    if (sent < chunk.length) writable.write(sent === 0 ? chunk : chunk.subarray(sent), this.#written);
   }
 
   writeAll(chunks: readonly Uint8Array[]): void {
@@ -132,7 +128,7 @@ export class SocketLink implements Link {
     const mayCollect = this.backlog > 0;
     writable.cork();
     for (const chunk of chunks) {
-      if (mayCollect) this.#put(chunk, 0, chunk.length);
+      if (mayCollect) this.#put(chunk);
       else writable.write(chunk, this.#written);
     }
     writable.uncork();
@@ -154,11 +150,10 @@ export class SocketLink implements Link {
   }
 
   /** Lets a piece wait behind all others. */
-  #put(bytes: Uint8Array, start: number, end: number): void {
-    if (this.collects && this.#tail.take(bytes, start, end)) return;
+  #put(bytes: Uint8Array): void {
+    if (this.collects && this.#tail.take(bytes)) return;
     this.#passTail();
-    if (!this.collects || !this.#tail.take(bytes, start, end))
-      this.#writable.write(cut(bytes, start, end), this.#written);
+    if (!this.collects || !this.#tail.take(bytes)) this.#writable.write(bytes, this.#written);
   }
 
   #passTail(): void {
@@ -301,16 +296,12 @@ function plainDescriptorOf(writable: Writable): number {
  * Writes by the system call itself: a stream makes some ten objects and calls for each write, most of what one costs.
  * @returns how many bytes the kernel has taken; the stream is given the rest, and with it what has gone wrong.
  */
-function tryWrite(fd: number, bytes: Uint8Array, start: number, end: number): number {
+function tryWrite(fd: number, bytes: Uint8Array): number {
   try {
-    return writeSync(fd, bytes, start, end - start);
+    return writeSync(fd, bytes);
   } catch {
     return 0;
   }
-}
-
-function cut(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 
 /** Bytes not taken by the kernel, counting within a chunk where Node tells. */

@@ -3,17 +3,7 @@
  * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
  * that is not ours) is read with the full parser instead.
  */
-import {
-  ascii,
-  asciiText,
-  concat,
-  copy,
-  copyWords,
-  LastView,
-  ShortText,
-  startsWith,
-  viewOf,
-} from '../../shared/bytes.js';
+import { type Allocate, ascii, asciiText, concat, copy, plainArray, startsWith } from '../../shared/bytes.js';
 import { Parser } from '../json/parser.js';
 import { Scan, Scanner } from '../json/scanner.js';
 import { Token } from '../json/tokens.js';
@@ -37,7 +27,10 @@ const EVENT_NAME = ascii('"event": "');
 const GREETING = ascii('{"QMP": ');
 const ID_AT_END = ascii(', "id": ');
 const AFTER_FIRST_ID = ascii(', "error": ');
+const ID_FIRST = ascii('"id": ');
+const BEHIND_ID = ascii(', ');
 const LINE_END = ascii('\r\n');
+const NOTHING = new Uint8Array(0);
 /** An event's name begins within this many bytes: `{"timestamp": {"seconds": …, "microseconds": …}, "event": "`. */
 const EVENT_NAME_WITHIN = 160;
 /** No event's name is longer; a message with a longer one is none of QEMU's. In bytes. */
@@ -49,9 +42,6 @@ const LONGEST_READ = 4 * 1024 * 1024;
 /** No id of ours has more digits. */
 const LONGEST_ID = 9;
 
-/** What most commands are answered with, up to the id; and where the id's member begins in it. */
-const EMPTY_RETURN = new ShortText(ascii('{"return": {}, "id": '));
-const EMPTY_RETURN_END = 13;
 /** Replies from this length on are not copied, in bytes, but where they would keep alive more than so many times their length. */
 const LONG = 8 * 1024;
 const MOST_KEPT_ALIVE = 8;
@@ -68,8 +58,6 @@ export class Envelope {
   isIdFirst = false;
 
   #first: Uint8Array = new Uint8Array(0);
-  /** `#first` as `copyWords` reads it. */
-  readonly #view = new LastView();
   #firstStart = 0;
   #last: Uint8Array = this.#first;
   #contentEnd = 0;
@@ -77,44 +65,7 @@ export class Envelope {
   #lineEnd = 0;
   #idStart = 0;
   #idEnd = 0;
-  /** Where the id itself begins, if all before it is as QEMU writes it; otherwise 0. */
-  #numberStart = 0;
   #pieces: Uint8Array[] | null = null;
-
-  /**
-   * Reads the next message of `lines`, if it is an empty return with an id of ours as QEMU writes it: that is known by its bytes alone.
-   * @returns whether it is; otherwise nothing has changed
-   */
-  readEmptyReturn(lines: LineReader): boolean {
-    const { chunk, nextStart: start } = lines;
-    const view = this.#view.of(chunk);
-    const idAt = start + EMPTY_RETURN.length;
-    // Behind the id there are a brace and a line break, so one digit more than there is can be looked at.
-    const last = chunk.length - 3;
-    if (start < 0 || idAt >= last || !EMPTY_RETURN.isAt(view, start)) return false;
-    let id = 0;
-    let at = idAt;
-    for (; at < last && at - idAt < LONGEST_ID; at++) {
-      const byte = view.getUint8(at);
-      if (!isDigit(byte)) break;
-      id = id * 10 + byte - 0x30;
-    }
-    if (at === idAt || view.getUint8(at) !== 0x7d || view.getUint16(at + 1) !== 0x0d0a) return false;
-    this.#first = this.#last = chunk;
-    this.#pieces = null;
-    this.kind = MessageKind.Return;
-    this.id = id;
-    this.eventName = '';
-    this.isIdFirst = false;
-    this.#firstStart = start;
-    this.#idStart = start + EMPTY_RETURN_END;
-    this.#numberStart = idAt;
-    this.#idEnd = at;
-    this.#contentEnd = at + 1;
-    this.#lineEnd = at + 3;
-    lines.skipTo(at + 3);
-    return true;
-  }
 
   /** Reads the message that `line` reported. */
   read(line: LineReader): void {
@@ -136,7 +87,6 @@ export class Envelope {
     while (this.#contentEnd > floor && isLineEnd(this.#last[this.#contentEnd - 1] ?? 0)) this.#contentEnd--;
     this.#lineEnd = lineEnd - this.#contentEnd === 2 && this.#last[this.#contentEnd] === 0x0d ? lineEnd : 0;
     this.id = NO_ID;
-    this.#numberStart = 0;
     this.eventName = '';
     this.isIdFirst = false;
     const first = this.#first;
@@ -173,7 +123,7 @@ export class Envelope {
     return [...body, LINE_END];
   }
 
-  /** Whether the whole message lies in one array, so that `writeTo` can be used. */
+  /** Whether the whole message lies in one array. */
   get isContiguous(): boolean {
     return this.#pieces === null;
   }
@@ -187,63 +137,15 @@ export class Envelope {
    * Whether the message is copied when it gets another id. A long one is not, unless it is a small part of what was read at once: a
    * client that does not read it would hold all of that, and be charged for its own.
    */
-  get isCopied(): boolean {
+  get #isCopied(): boolean {
     if (!this.isContiguous) return false;
     return this.length < LONG || this.length * MOST_KEPT_ALIVE < this.#first.buffer.byteLength;
   }
 
-  /** The most bytes `writeTo` writes, for an id of `idLength` bytes. */
-  sizeWith(idLength: number): number {
-    return this.length + idLength + 16;
-  }
-
-  /**
-   * Writes a contiguous reply with the id that lies in `id` from `idStart` to `idEnd` in place of its own (null: with none), CRLF
-   * included.
-   * @param outView a view of all of `out`
-   * @returns the end of what was written
-   */
-  writeTo(
-    out: Uint8Array,
-    outView: DataView,
-    to: number,
-    id: Uint8Array | null,
-    idStart = 0,
-    idEnd: number = id?.length ?? 0,
-  ): number {
-    const bytes = this.#first;
-    const start = this.#firstStart;
-    if (id !== null && this.#numberStart > 0) {
-      let at = copyWords(this.#view.of(bytes), start, this.#numberStart, outView, to);
-      at = copy(id, idStart, idEnd, out, at);
-      out[at++] = 0x7d;
-      out[at++] = 0x0d;
-      out[at++] = 0x0a;
-      return at;
-    }
-    let at = copy(bytes, start, this.#idStart, out, to);
-    if (id !== null) {
-      if (!this.isIdFirst) at = copy(ID_AT_END, 0, ID_AT_END.length, out, at);
-      else at = copy(ERROR_WITH_ID, 1, ERROR_WITH_ID.length, out, at);
-      at = copy(id, idStart, idEnd, out, at);
-      if (this.isIdFirst) {
-        out[at++] = 0x2c;
-        out[at++] = 0x20;
-      }
-    }
-    at = copy(bytes, this.#idEnd, this.#contentEnd, out, at);
-    out[at++] = 0x0d;
-    out[at++] = 0x0a;
-    return at;
-  }
-
   /** The reply with `id` in place of its own (null: with none), as chunks; large parts are not copied. */
-  withId(id: Uint8Array | null): Uint8Array[] {
-    if (this.isCopied) {
-      const out = new Uint8Array(this.sizeWith(id?.length ?? 0));
-      return [out.subarray(0, this.writeTo(out, viewOf(out), 0, id))];
-    }
-    const member = id === null ? [] : this.isIdFirst ? [ERROR_WITH_ID.subarray(1), id, ascii(', ')] : [ID_AT_END, id];
+  withId(id: Uint8Array | null, allocate: Allocate = plainArray): Uint8Array[] {
+    if (this.#isCopied) return [this.#copyWith(id, allocate)];
+    const member = id === null ? [] : this.isIdFirst ? [ID_FIRST, id, BEHIND_ID] : [ID_AT_END, id];
     const pieces = this.#pieces ?? [this.#first.subarray(0, this.#contentEnd)];
     const holder = this.isIdFirst ? 0 : pieces.length - 1;
     return [
@@ -257,6 +159,24 @@ export class Envelope {
       ...(holder === pieces.length - 1 ? [] : [...pieces.slice(1, -1), this.#last.subarray(0, this.#contentEnd)]),
       LINE_END,
     ];
+  }
+
+  /** The same in one array, of a message that lies in one. */
+  #copyWith(id: Uint8Array | null, allocate: Allocate): Uint8Array {
+    const bytes = this.#first;
+    const [before, behind] = this.isIdFirst ? [ID_FIRST, BEHIND_ID] : [ID_AT_END, NOTHING];
+    const member = id === null ? 0 : before.length + id.length + behind.length;
+    const rest = this.#idStart - this.#firstStart + this.#contentEnd - this.#idEnd;
+    const out = allocate(rest + member + LINE_END.length);
+    let at = copy(bytes, this.#firstStart, this.#idStart, out, 0);
+    if (id !== null) {
+      at = copy(before, 0, before.length, out, at);
+      at = copy(id, 0, id.length, out, at);
+      at = copy(behind, 0, behind.length, out, at);
+    }
+    at = copy(bytes, this.#idEnd, this.#contentEnd, out, at);
+    copy(LINE_END, 0, LINE_END.length, out, at);
+    return out;
   }
 
   /** A return up to where its id stands, or would stand; nothing where that is not at the end. */
@@ -279,7 +199,6 @@ export class Envelope {
     }
     const bytes = concat(this.chunks());
     this.#pieces = null;
-    this.#numberStart = 0;
     this.#first = this.#last = bytes;
     this.#firstStart = 0;
     this.#lineEnd = bytes.length;
@@ -354,7 +273,6 @@ export class Envelope {
     if (at < close && last[close] === 0x7d && member > floor && startsWith(last, member, at, ID_AT_END)) {
       this.id = digits(last, at, close);
       this.#idStart = member;
-      this.#numberStart = at;
       this.#idEnd = close;
     } else this.id = FOREIGN_ID;
   }

@@ -33,21 +33,6 @@ export class LineReader {
     return this.#largeLength + this.#smallLength;
   }
 
-  /** The bytes taken last. */
-  get chunk(): Uint8Array {
-    return this.#chunk;
-  }
-
-  /** Where the next message begins in `chunk`; -1 if it has begun before. */
-  get nextStart(): number {
-    return this.#smallLength === 0 && this.#largeLength === 0 ? this.#position : -1;
-  }
-
-  /** Takes the message from `nextStart` to `end`, which a reader has found there by itself. The registers are not set. */
-  skipTo(end: number): void {
-    this.#position = end;
-  }
-
   /** Takes the next bytes. The chunk is kept as long as messages in it are; nobody changes it any more. */
   push(chunk: Uint8Array): void {
     this.#chunk = chunk;

@@ -21,9 +21,6 @@ const command: CommandView = {
   oob: false,
   raw: new Uint8Array(0),
   id: Buffer.from('"a"'),
-  idBytes: Buffer.from('"a"'),
-  idStart: 0,
-  idEnd: 3,
   // the same
   upstreamId: 3 as number as UpstreamId,
   receivedAt: 1000,

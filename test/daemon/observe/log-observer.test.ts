@@ -8,7 +8,6 @@ import { LogRecord } from '../../support/text/log-record.js';
 const deadEnd = {
   backlog: 0,
   write: () => undefined,
-  writeRange: () => undefined,
   writeAll: () => undefined,
   end: () => undefined,
   destroy: () => undefined,
@@ -44,7 +43,6 @@ function running(): Setup {
   multiplexer.upstreamOpened({
     ...deadEnd,
     write,
-    writeRange: (bytes, start, end) => write(bytes.subarray(start, end)),
     writeAll: (chunks) => chunks.forEach(write),
   });
   multiplexer.upstreamReceive(Buffer.from('{"QMP": {"version": {"qemu": {}}, "capabilities": []}}\r\n'));

@@ -20,7 +20,7 @@ const failed = [Buffer.from('{"id": 1, "error": {"class": "GenericError", "desc"
 
 function command(name: string): CommandView {
   const none = new Uint8Array(0);
-  const id = { id: null, idBytes: null, idStart: 0, idEnd: 0 };
+  const id = { id: null };
   return { client, name, oob: false, raw: none, ...id, upstreamId: -1, receivedAt: 1000, sentAt: 3000, auditSeq: 0 };
 }
 

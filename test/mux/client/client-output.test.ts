@@ -4,7 +4,6 @@ import { ClientOutput } from '../../../dist/mux/client/client-output.js';
 import { ClientQuota } from '../../../dist/mux/client/client-quota.js';
 import { DEFAULT_LIMITS } from '../../../dist/mux/ports/limits.js';
 import { SeenTime } from '../../../dist/mux/ports/seen-time.js';
-import { put } from '../../../dist/mux/wire/slab.js';
 import { bytesOf, MemoryLink } from '../../support/world/world.js';
 
 const SECOND = 1_000_000;
@@ -20,9 +19,8 @@ describe('the output of a client', () => {
     const output = outputTo(link);
     const held = [bytesOf('3 '), bytesOf('4 ')];
     output.hold(held);
-    output.sendShared(bytesOf('1 '));
-    const start = put(bytesOf('-2 -'), 1, 3);
-    output.claim(start, start + 2);
+    output.send([bytesOf('1 ')]);
+    output.send([bytesOf('-2 -').subarray(1, 3)]);
     output.sendHeld(held);
     output.send([bytesOf('5'), bytesOf('\r\n')]);
     assert.equal(output.length, 11);
@@ -99,9 +97,7 @@ describe('the output of a client', () => {
     output.send([bytesOf('before')]);
     output.close();
     output.send([bytesOf('a')]);
-    output.sendShared(bytesOf('b'));
-    const start = put(bytesOf('c'), 0, 1);
-    output.claim(start, start + 1);
+    output.send([bytesOf('b'), bytesOf('c')]);
     output.hold([bytesOf('d')]);
     output.sendHeld([bytesOf('d')]);
     output.flush();

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CommandIntake } from '../../../dist/mux/client/command-intake.js';
 import type { PendingCommand } from '../../../dist/mux/commands/command.js';
-import { bytesOf as viewedBytes } from '../../../dist/shared/bytes.js';
 import { idleOwner, type PartsOptions, SessionParts } from '../../support/world/session-parts.js';
 import { bytesOf, textOf } from '../../support/world/world.js';
 
@@ -41,12 +40,12 @@ class Intake {
 }
 
 function describeCommand(command: PendingCommand): string {
-  const { name, oob, id, wire, wireStart, wireEnd, raw, isPlainQuery } = command;
+  const { name, oob, id, wire, raw, isPlainQuery } = command;
   const words = [
     ...(oob ? ['oob'] : []),
     name,
     id === null ? 'no id' : textOf(id),
-    textOf(viewedBytes(wire).subarray(wireStart, wireEnd)),
+    textOf(wire),
     ...(isPlainQuery ? ['plain'] : []),
     textOf(raw),
   ];

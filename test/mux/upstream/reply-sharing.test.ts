@@ -15,9 +15,6 @@ class Wire implements Link {
   write(chunk: Uint8Array): void {
     this.sent += Buffer.from(chunk).toString('latin1');
   }
-  writeRange(bytes: Uint8Array, from: number, to: number): void {
-    this.write(bytes.subarray(from, to));
-  }
   writeAll(chunks: readonly Uint8Array[]): void {
     for (const chunk of chunks) this.write(chunk);
   }

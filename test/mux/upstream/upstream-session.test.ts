@@ -242,7 +242,7 @@ describe('an upstream that passes on whole lines only', () => {
   /** What is written for one command. */
   const command = (alone: Alone): string => {
     const before = alone.link.text.length;
-    alone.monitor.link?.writeRange(bytesOf('.{}.'), 1, 3);
+    alone.monitor.link?.write(bytesOf('{}'));
     return alone.link.text.slice(before);
   };
 

@@ -76,7 +76,6 @@ class FarEnd {
         write: (chunk) => {
           this.unread += chunk.length;
         },
-        writeRange: nothing,
         writeAll: nothing,
         get backlog() {
           return backlog();

@@ -122,10 +122,7 @@ export function testCommand(
     oob: false,
     raw: typeof raw === 'string' ? Buffer.from(raw) : raw,
     id: null,
-    idBytes: changes.id ?? null,
-    idStart: 0,
-    idEnd: changes.id?.length ?? 0,
-    // As above
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
     upstreamId: 3 as CommandView['upstreamId'],
     receivedAt: now - 500,
     sentAt: now - 400,

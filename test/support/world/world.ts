@@ -45,11 +45,6 @@ export class MemoryLink implements Link {
     this.writeAll([chunk]);
   }
 
-  writeRange(bytes: Uint8Array, start: number, end: number): void {
-    assert.ok(start >= 0 && end <= bytes.length, 'a range lies in its array');
-    this.writeAll([bytes.subarray(start, end)]);
-  }
-
   writeAll(chunks: readonly Uint8Array[]): void {
     assert.ok(!this.isEnded && !this.isDestroyed, 'nothing is written to a connection that was ended');
     assert.ok(chunks.length > 0, 'a write has something to write');
