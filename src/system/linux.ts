@@ -3,9 +3,9 @@
  * question: 17 asks for the credentials of the peer on most machines, and for a low-water mark on POWER, whose answer looks like root.
  * So each architecture is listed, and one that is not has no numbers.
  *
- * From Linux's include/uapi/asm-generic/{socket,ioctls,fcntl}.h and linux/socket.h, and what arch/ has instead:
- * - powerpc: socket.h (SO_PEERCRED), ioctls.h (FIONREAD is _IOR('f', 127, int));
- * - mips: socket.h (SOL_SOCKET, SO_PEERCRED), ioctls.h (FIONREAD), asm/socket.h (SOCK_DGRAM is 1 there).
+ * From Linux's include/uapi/asm-generic/{socket,fcntl}.h and linux/socket.h, and what arch/ has instead:
+ * - powerpc: socket.h (SO_PEERCRED);
+ * - mips: socket.h (SOL_SOCKET, SO_PEERCRED), asm/socket.h (SOCK_DGRAM is 1 there).
  *
  * What Node does name, and knows for its own architecture, is taken from it: O_NOFOLLOW, O_NONBLOCK and error numbers differ as well.
  */
@@ -18,7 +18,6 @@ export interface LinuxNumbers {
   readonly SO_PEERPIDFD: number;
   readonly SOCK_DGRAM: number;
   readonly SOCK_CLOEXEC: number;
-  readonly FIONREAD: number;
   readonly O_PATH: number;
 }
 
@@ -28,10 +27,9 @@ const generic: LinuxNumbers = {
   SO_PEERPIDFD: 77,
   SOCK_DGRAM: 2,
   SOCK_CLOEXEC: 0o2000000,
-  FIONREAD: 0x541b,
   O_PATH: 0o10000000,
 };
-const mips: LinuxNumbers = { ...generic, SOL_SOCKET: 0xffff, SO_PEERCRED: 18, SOCK_DGRAM: 1, FIONREAD: 0x467f };
+const mips: LinuxNumbers = { ...generic, SOL_SOCKET: 0xffff, SO_PEERCRED: 18, SOCK_DGRAM: 1 };
 
 /** By Node's names of the architectures (process.arch). */
 const byArchitecture: ReadonlyMap<string, LinuxNumbers> = new Map([
@@ -42,7 +40,7 @@ const byArchitecture: ReadonlyMap<string, LinuxNumbers> = new Map([
   ['mips', mips],
   ['mipsel', mips],
   ['mips64el', mips],
-  ['ppc64', { ...generic, SO_PEERCRED: 21, FIONREAD: 0x4004667f }],
+  ['ppc64', { ...generic, SO_PEERCRED: 21 }],
   ['riscv64', generic],
   ['s390x', generic],
   ['x64', generic],

@@ -7,9 +7,9 @@ import { linuxNumbers } from '../../dist/system/linux.js';
 
 describe('the numbers of Linux’s system calls', () => {
   test('are those of each architecture', () => {
-    // Of linux-libc-dev for each architecture: SOL_SOCKET, SO_PEERCRED, SOCK_DGRAM, SOCK_CLOEXEC, FIONREAD, O_PATH.
-    const generic = [1, 17, 2, 0x80000, 0x541b, 0x200000];
-    const mips = [0xffff, 18, 1, 0x80000, 0x467f, 0x200000];
+    // Of linux-libc-dev for each architecture: SOL_SOCKET, SO_PEERCRED, SOCK_DGRAM, SOCK_CLOEXEC, O_PATH.
+    const generic = [1, 17, 2, 0x80000, 0x200000];
+    const mips = [0xffff, 18, 1, 0x80000, 0x200000];
     for (const [arch, expected] of [
       ['x64', generic],
       ['ia32', generic],
@@ -18,13 +18,13 @@ describe('the numbers of Linux’s system calls', () => {
       ['riscv64', generic],
       ['loong64', generic],
       ['s390x', generic],
-      ['ppc64', [1, 21, 2, 0x80000, 0x4004667f, 0x200000]],
+      ['ppc64', [1, 21, 2, 0x80000, 0x200000]],
       ['mips', mips],
       ['mipsel', mips],
       ['mips64el', mips],
     ] as const) {
-      const { SOL_SOCKET, SO_PEERCRED, SOCK_DGRAM, SOCK_CLOEXEC, FIONREAD, O_PATH } = linuxNumbers(arch, 'linux');
-      assert.deepEqual([SOL_SOCKET, SO_PEERCRED, SOCK_DGRAM, SOCK_CLOEXEC, FIONREAD, O_PATH], expected, arch);
+      const { SOL_SOCKET, SO_PEERCRED, SOCK_DGRAM, SOCK_CLOEXEC, O_PATH } = linuxNumbers(arch, 'linux');
+      assert.deepEqual([SOL_SOCKET, SO_PEERCRED, SOCK_DGRAM, SOCK_CLOEXEC, O_PATH], expected, arch);
     }
   });
 

@@ -27,22 +27,14 @@ const { EINTR } = constants.errno;
 const MOST_DESCRIPTORS = 253;
 const INT = 4;
 
-/** How /proc/PID/fdinfo ends for a socket whose queue has no descriptors. */
-const NONE_TOLD = Buffer.from('\nscm_fds: 0\n');
-/**
- * Where things lie in the piece of memory: a msghdr for each call (56 bytes at most), one iovec, room for descriptors, an int, a
- * file's text, bytes.
- */
+/** Where things lie in the piece of memory: a msghdr for each call (56 bytes at most), one iovec, room for descriptors, bytes. */
 const PEEKING = 0;
 const RECEIVING = 64;
 const SENDING = 128;
 const VECTOR = 192;
 const CONTROL = 256;
 const CONTROL_BYTES = 2048;
-const COUNT = CONTROL + CONTROL_BYTES;
-const TEXT = COUNT + 8;
 const DATA = 4096;
-const TEXT_BYTES = DATA - TEXT;
 
 export class MessageCalls {
   /** What was read last; overwritten by the next call. */
@@ -57,17 +49,11 @@ export class MessageCalls {
   readonly #numbers: LinuxNumbers;
   readonly #recvmsg: (fd: number, header: unknown, flags: number) => number;
   readonly #sendmsg: (fd: number, header: unknown, flags: number) => number;
-  readonly #recv: (fd: number, bytes: Uint8Array, most: number, flags: number) => number;
-  readonly #ioctl: (fd: number, request: number, argument: unknown) => number;
-  readonly #pread: (fd: number, bytes: unknown, most: number, offset: number) => number;
   readonly #errno: () => number;
   /** The headers' addresses, and others. */
   readonly #peeking: bigint;
   readonly #receiving: bigint;
   readonly #sending: bigint;
-  readonly #count: bigint;
-  readonly #text: bigint;
-  readonly #textBytes: Buffer;
   /** The memory as ints. Sizes that are a word of the machine (size_t) are written and read by their lower half. */
   readonly #ints: Int32Array;
   readonly #wordBytes: number;
@@ -79,9 +65,6 @@ export class MessageCalls {
     const libc = koffi.load(null);
     this.#recvmsg = libc.func('long recvmsg(int, void *, int)');
     this.#sendmsg = libc.func('long sendmsg(int, void *, int)');
-    this.#recv = libc.func('long recv(int, void *, size_t, int)');
-    this.#ioctl = libc.func('int ioctl(int, unsigned long, void *)');
-    this.#pread = libc.func('long pread(int, void *, size_t, long)');
     this.#errno = () => koffi.errno();
     const piece: unknown = koffi.alloc('uint8_t', DATA + CALL_BYTES);
     const memory = koffi.view(piece, DATA + CALL_BYTES);
@@ -89,14 +72,11 @@ export class MessageCalls {
     this.#peeking = address + BigInt(PEEKING);
     this.#receiving = address + BigInt(RECEIVING);
     this.#sending = address + BigInt(SENDING);
-    this.#count = address + BigInt(COUNT);
-    this.#text = address + BigInt(TEXT);
     this.#wordBytes = koffi.sizeof('size_t');
     this.#low = this.#wordBytes === 8 && endianness() === 'BE' ? 1 : 0;
     this.#ints = new Int32Array(memory);
     this.#ints.fill(0);
     this.data = Buffer.from(memory, DATA, CALL_BYTES);
-    this.#textBytes = Buffer.from(memory, TEXT, TEXT_BYTES);
     const words = this.#wordBytes === 8 ? new BigUint64Array(memory) : new Uint32Array(memory);
     const setPointer = (at: number, to: number) => {
       const value = address + BigInt(to);
@@ -147,30 +127,6 @@ export class MessageCalls {
     this.isCut = (this.#flagsOf(RECEIVING) & MSG_CTRUNC) !== 0;
     if (this.#size(RECEIVING + 5 * this.#wordBytes) > 0) this.#readControl();
     return length;
-  }
-
-  /**
-   * Receives bytes into `bytes`, from its beginning. Descriptors that came with them are lost.
-   * @returns as `peek`
-   */
-  receiveBytes(fd: number, bytes: Uint8Array): number {
-    const length = this.#recv(fd, bytes, bytes.length, MSG_DONTWAIT);
-    return length < 0 ? this.#error() : length;
-  }
-
-  /** @returns how many bytes could be received, 0 at EOF, or an error number below zero */
-  unread(fd: number): number {
-    return this.#ioctl(fd, this.#numbers.FIONREAD, this.#count) < 0 ? this.#error() : (this.#ints[COUNT / INT] ?? 0);
-  }
-
-  /**
-   * @param info a socket's file in /proc/self/fdinfo
-   * @returns whether it says that no descriptors wait in the socket's queue
-   */
-  tellsNoDescriptors(info: number): boolean {
-    const length = this.#pread(info, this.#text, TEXT_BYTES, 0);
-    const from = length - NONE_TOLD.length;
-    return from >= 0 && this.#textBytes.compare(NONE_TOLD, 0, NONE_TOLD.length, from, length) === 0;
   }
 
   /**

@@ -7,14 +7,11 @@
  *
  * The kernel glues what was written before a descriptor to what came with it, and QEMU, which reads byte by byte, sees where
  * one ends and the other begins. So each read is looked at first (MSG_PEEK); where it would bring descriptors, it is made in pieces.
- * Looking costs for every message in the queue, so where there are many the kernel is asked whether the queue has descriptors at all.
  */
-
 import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { CALL_BYTES, EAGAIN, type MessageCalls } from './message-calls.js';
 import { nodeHandle } from './node-handle.js';
-import { QueuedDescriptors } from './queued-descriptors.js';
 import { ReceivedDescriptor } from './received-descriptor.js';
 import { type Receiver, SocketLink } from './socket-link.js';
 
@@ -53,10 +50,6 @@ const NO_BYTES = Buffer.alloc(0);
 const BRACE = 0x7d;
 /** The most calls in a row for one client. */
 const MOST_PIECES = 256;
-/** So many bytes are several commands, or a large one, and looking at them costs more than asking the kernel. */
-const SEVERAL_COMMANDS_BYTES = 256;
-/** The most bytes that are read at once where no descriptors come with them. */
-const MOST_READ_BYTES = 256 * 1024;
 
 export class ReceivingLink extends SocketLink {
   readonly #socket: Socket;
@@ -70,10 +63,6 @@ export class ReceivingLink extends SocketLink {
   #position = 0;
   #reading: 'paused' | 'on' | 'over' = 'paused';
   readonly #isExact: boolean;
-  /** Whether the last read had many bytes. */
-  #hadMany = false;
-  /** Asked before reads of many bytes; undefined before the first of them. */
-  #queued: QueuedDescriptors | null | undefined;
 
   private constructor(
     socket: Socket,
@@ -153,39 +142,13 @@ export class ReceivingLink extends SocketLink {
     const calls = this.#calls;
     let length = CALL_BYTES;
     if (this.#isExact) {
-      const plain = this.#hadMany ? this.#plainBytes(fd) : 0;
-      if (plain > 0) return this.#readPlain(fd, plain);
       length = calls.peek(fd, CALL_BYTES);
       if (length <= 0) return length === 0 ? NO_BYTES : length;
       if (calls.touchesDescriptors) return this.#readApart(fd, length);
     }
     length = calls.receive(fd, length);
     if (length <= 0) return length === 0 ? NO_BYTES : length;
-    this.#hadMany = length >= SEVERAL_COMMANDS_BYTES;
     return this.#taken(length);
-  }
-
-  /**
-   * @returns how many bytes wait that are known to come without descriptors; 0 where that is not known, and where there are few. What
-   * was there before the queue was found to have none, came with none.
-   */
-  #plainBytes(fd: number): number {
-    const unread = this.#calls.unread(fd);
-    this.#hadMany = unread >= SEVERAL_COMMANDS_BYTES;
-    if (!this.#hadMany) return 0;
-    if (this.#queued === undefined) {
-      this.#queued = QueuedDescriptors.of(fd, this.#calls);
-      this.#socket.once('close', () => this.#queued?.close());
-    }
-    return this.#queued?.isEmpty === true ? Math.min(unread, MOST_READ_BYTES) : 0;
-  }
-
-  #readPlain(fd: number, length: number): Uint8Array | number {
-    const chunk = Buffer.allocUnsafe(length);
-    const received = this.#calls.receiveBytes(fd, chunk);
-    if (received <= 0) return received === 0 ? NO_BYTES : received;
-    this.#position += received;
-    return received === length ? chunk : chunk.subarray(0, received);
   }
 
   /**
