@@ -106,7 +106,7 @@ class Client {
 
   constructor(connection: Connection, job: LoadJob, index: number, replies: ReplyTexts) {
     this.#socket = connection.socket;
-    this.#fd = job.joined === true ? -1 : descriptorOf(connection.socket);
+    this.#fd = descriptorOf(connection.socket);
     this.#depth = job.depth;
     const isLarge = replies.areLong || job.commands.some((command) => command.length > LONG);
     this.#count = Math.max(isLarge ? 1 : RING, 2 * job.depth);

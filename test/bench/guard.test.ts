@@ -7,8 +7,8 @@ import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import { missing } from '../support/daemon/programs.js';
 import { start } from './process-rows.js';
-import { polling, realTrip, schema } from './qemu-rows.js';
-import { audited, events, largeReplies, latency, manyClients, oneClient } from './responder-rows.js';
+import { audited, polling, realRate, realTrip, schema } from './qemu-rows.js';
+import { events, largeReplies, latency } from './responder-rows.js';
 import { type Effort, type Finding, measure, type Row } from './row.js';
 
 /** How many times worse than promised a figure may be. Where there is one CPU, all processes of a run have it between them. */
@@ -35,7 +35,7 @@ function guard(row: Row, effort = EFFORT): void {
   });
 }
 
-for (const row of [latency, oneClient, manyClients, audited, events, realTrip, schema, polling, start]) {
+for (const row of [latency, events, realTrip, realRate, audited, schema, polling, start]) {
   guard(row);
 }
 guard(largeReplies, LONGER);

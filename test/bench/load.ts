@@ -18,8 +18,6 @@ export interface LoadJob {
   /** Commands that each client keeps in flight. */
   readonly depth: number;
   readonly seconds: number;
-  /** Whether commands that go out at the same time are one write; otherwise each has its own, as most clients do it. */
-  readonly joined?: boolean;
   /** Sent in turn. `@@@@@` stands for the id's number; the replies to each must be the same but for that. */
   readonly commands: readonly string[];
   /**

@@ -6,13 +6,12 @@
  */
 import { parseArgs } from 'node:util';
 import { available, qemuProgram } from '../support/daemon/programs.js';
-import { descriptors } from './descriptor-rows.js';
 import { execStart } from './exec-rows.js';
 import { libvirtTrip } from './libvirt-rows.js';
 import { describeMachine } from './machine.js';
 import { growthRow, memory, start } from './process-rows.js';
-import { polling, realRate, realTrip, schema } from './qemu-rows.js';
-import { audited, events, largeReplies, latency, manyClients, oneClient } from './responder-rows.js';
+import { audited, descriptors, polling, realRate, realTrip, schema } from './qemu-rows.js';
+import { events, largeReplies, latency } from './responder-rows.js';
 import { type Effort, type Finding, measure, type Need, type Row } from './row.js';
 import { eventTrip, firstCommand, neighbours, sparse } from './sparse-rows.js';
 import { virshTrip } from './virsh-row.js';
@@ -25,8 +24,6 @@ const ROWS: readonly Row[] = [
   neighbours,
   realTrip,
   realRate,
-  oneClient,
-  manyClients,
   audited,
   descriptors,
   largeReplies,

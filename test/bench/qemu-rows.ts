@@ -1,4 +1,5 @@
-/** Rows that are measured on a real QEMU, beside a connection of its own to the same QEMU. */
+/** Rows that are measured on a real QEMU, beside a connection of its own to the same QEMU, or beside another qmpmux there. */
+import { statSync, truncateSync } from 'node:fs';
 import { startQemu } from '../support/qemu/qemu.js';
 import type { LoadJob } from './load.js';
 import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
@@ -42,8 +43,9 @@ async function multiplexed(
   places: readonly Place[],
   index: number,
   flags: readonly string[] = [],
+  options = '',
 ): Promise<Place> {
-  const mux = await stage.qmpmux(placeAt(places, index).path, flags);
+  const mux = await stage.qmpmux(placeAt(places, index).path, flags, options);
   return { ...mux, upstream: placeAt(places, 0) };
 }
 
@@ -168,6 +170,83 @@ export const polling: Row = {
         [
           `${perSecond(runs)}; ${DRIVES} drives, ${Math.round(firstOf(runs.mux).bytes / firstOf(runs.mux).count)} bytes each`,
         ],
+      ),
+    ];
+  },
+};
+
+function cpuOf(runs: readonly Run[], others: readonly Run[]): string {
+  const ratios = zip(runs, others, (run, other) => run.cpu / other.cpu);
+  const micros = (all: readonly Run[]) => (median(all.map((run) => run.cpu)) * 1e6).toFixed(1);
+  return `CPU a message ${median(ratios).toFixed(2)}×: ${micros(runs)} µs beside ${micros(others)} µs`;
+}
+
+export const audited: Row = {
+  name: 'audit',
+  needs: ['qemu'],
+  async measure(stage, { seconds, rounds }) {
+    const files = { plain: stage.path(), chained: stage.path() };
+    const places = await monitors(stage, 4);
+    const without = await multiplexed(stage, places, 1, ['--no-merge']);
+    const plain = await multiplexed(stage, places, 2, ['--no-merge', '--audit', files.plain]);
+    const chained = await multiplexed(stage, places, 3, ['--no-merge', '--audit', files.chained, '--audit-chain']);
+    const shape = { clients: 8, depth: 8, commands: AS_CLIENTS_WRITE_IT };
+    const recorded = (place: Place, file: string) => async () => {
+      const run = await load(stage, place, shape, seconds)();
+      const { size } = statSync(file);
+      truncateSync(file);
+      return { ...run, written: size };
+    };
+    const subjects = {
+      without: load(stage, without, shape, seconds),
+      audit: recorded(plain, files.plain),
+      chain: recorded(chained, files.chained),
+    };
+    const runs = await interleave<keyof typeof subjects, Run & { written?: number }>(rounds, subjects);
+    const what = 'answers a second on a real QEMU, 8 clients pipelining';
+    const flow = median(runs.audit.map((run) => (run.written ?? 0) / 1e6));
+    return [
+      finding(
+        goal(`${what}, with an audit file`, 'itself without audit', 'more', 0.9, 0.97),
+        ratio(runs.audit, runs.without),
+        [`${perSecond(runs)}; ${flow.toFixed(1)} MB of audit a run`, cpuOf(runs.audit, runs.without)],
+      ),
+      finding(
+        goal(`${what}, audit chained`, 'itself without audit', 'more', 0.9, 0.97),
+        ratio(runs.chain, runs.without),
+        [cpuOf(runs.chain, runs.without)],
+      ),
+    ];
+  },
+};
+
+/** What it costs a client that sends no descriptors that others may. */
+export const descriptors: Row = {
+  name: 'fds',
+  needs: ['qemu'],
+  async measure(stage, { seconds, rounds }) {
+    const places = await monitors(stage, 3);
+    const off = await multiplexed(stage, places, 1, ['--no-merge'], ',fds=off');
+    const on = await multiplexed(stage, places, 2, ['--no-merge'], ',fds=on');
+    const one = { clients: 1, depth: 1, commands: AS_CLIENTS_WRITE_IT };
+    const many = { clients: 8, depth: 8, commands: AS_CLIENTS_WRITE_IT };
+    const runs = await interleave(rounds, {
+      off: load(stage, off, one, seconds),
+      on: load(stage, on, one, seconds),
+      manyOff: load(stage, off, many, seconds),
+      manyOn: load(stage, on, many, seconds),
+    });
+    const against = 'itself with fds=off';
+    return [
+      finding(
+        goal('round trip on a real QEMU with fds=on, 1 client, 1 in flight', against, 'less', 1.1, 1.03),
+        zip(runs.on, runs.off, (run, other) => run.median / other.median),
+        [cpuOf(runs.on, runs.off)],
+      ),
+      finding(
+        goal('answers a second on a real QEMU with fds=on, 8 clients pipelining', against, 'more', 0.9, 0.97),
+        ratio(runs.manyOn, runs.manyOff),
+        [cpuOf(runs.manyOn, runs.manyOff)],
       ),
     ];
   },

@@ -1,13 +1,14 @@
-/** Rows that are measured on the responder, beside socat and a direct connection. */
-import { statSync, truncateSync } from 'node:fs';
+/**
+ * Rows that are measured on a responder in QEMU's place, which answers at once: what they compare is the way there and back. What it does
+ * to many commands at a time says nothing of QEMU, which takes a hundred times as long for each (docs/adr/0014-for-a-real-qemu.md).
+ */
 import { EVENT, type LoadJob } from './load.js';
 import { type Placement, placements } from './placement.js';
 import { byPlacement, finding, type Goal, interleave, median, type Row, zip } from './row.js';
 import type { Place, Run, Stage } from './stage.js';
 
 /** A command that is neither cached nor merged. */
-export const COMMAND = '{"execute":"qom-list","id":"@@@@@"}\n';
-const QUERY = '{"execute":"query-status","id":"@@@@@"}\n';
+const COMMAND = '{"execute":"qom-list","id":"@@@@@"}\n';
 
 const REPLY_BYTES = 200_000;
 /** socat's own is 8 KiB. */
@@ -17,7 +18,6 @@ interface Shape {
   readonly clients: number;
   readonly depth: number;
   readonly commands?: readonly string[];
-  readonly joined?: boolean;
 }
 
 /** @returns what loads a place, as `interleave` takes it. */
@@ -96,117 +96,16 @@ export const latency: Row = {
       ([name, all]) => `${name} ${median(all.map((run) => run.median)).toFixed(1)} µs`,
     );
     return [
-      finding(goal('added round-trip latency, 1 client, 1 in flight', "socat's", 'less', 1.3, 1), ratios, [
-        byPlacement(placed, { added: ratios, CPU: cpuRatios(runs.mux, runs.socat) }),
-        `median round trip: ${trips.join(', ')}`,
-        `CPU a message: ${listCpu({ mux: runs.mux, socat: runs.socat })}`,
-        usage('mux', runs.mux),
-      ]),
-    ];
-  },
-};
-
-const VARIANTS = 'merged: all send query-status; joined: commands that go out together are one write';
-
-/** The same work at each place; where there is no multiplexer, by one client that has as many commands in flight. */
-function sameWork(load: ReturnType<typeof loader>, places: Awaited<ReturnType<typeof three>>, shape: Shape) {
-  const single = { clients: 1, depth: shape.clients * shape.depth };
-  return {
-    direct: load(places.direct, single),
-    socat: load(places.socat, single),
-    mux: load(places.mux, shape),
-    merged: load(places.mux, { ...shape, commands: [QUERY] }),
-    socatJoined: load(places.socat, { ...single, joined: true }),
-    muxJoined: load(places.mux, { ...shape, joined: true }),
-  };
-}
-
-export const oneClient: Row = {
-  name: 'pipeline',
-  needs: ['socat'],
-  async measure(stage, { seconds, rounds }) {
-    const places = await three(stage);
-    const placed = placements();
-    const subjects = sameWork(loader(stage, seconds), places, { clients: 1, depth: 64 });
-    const runs = await interleave(rounds, subjects, placed.all);
-    const rate = rateRatios(runs.mux, runs.socat);
-    const cpu = cpuRatios(runs.mux, runs.socat);
-    return [
-      finding(goal('messages a second, 1 client, 64 in flight', 'socat', 'more', 0.8, 1), rate, [
-        `${rates(runs)} (${VARIANTS})`,
-        byPlacement(placed, { rate, CPU: cpu }),
-        usage('mux', runs.mux),
-      ]),
-      finding(goal('CPU a message in the daemon, 1 client, 64 in flight', "socat's", 'less', 1.5, 1), cpu, [
-        listCpu({ mux: runs.mux, socat: runs.socat }),
-      ]),
-    ];
-  },
-};
-
-export const manyClients: Row = {
-  name: 'clients',
-  needs: ['socat'],
-  async measure(stage, { seconds, rounds }) {
-    const places = await three(stage);
-    const placed = placements();
-    const load = loader(stage, seconds);
-    const subjects = {
-      ...sameWork(load, places, { clients: 16, depth: 16 }),
-      socat64: load(places.socat, { clients: 1, depth: 64 }),
-    };
-    const runs = await interleave(rounds, subjects, placed.all);
-    const what = 'messages a second, 16 clients × 16 in flight';
-    const [rate, rate64] = [rateRatios(runs.mux, runs.socat), rateRatios(runs.mux, runs.socat64)];
-    return [
-      finding(goal(what, 'socat, 1 client × 256', 'more', 0.8, 1.2), rate, [
-        `${rates(runs)} (${VARIANTS})`,
-        byPlacement(placed, { rate, CPU: cpuRatios(runs.mux, runs.socat) }),
-        `CPU a message: ${listCpu({ mux: runs.mux, socat: runs.socat, socat64: runs.socat64 })}`,
-        usage('mux', runs.mux),
-      ]),
-      finding(goal(what, 'socat, 1 client × 64', 'more', 0.8, 1.2), rate64, [
-        byPlacement(placed, { rate: rate64, CPU: cpuRatios(runs.mux, runs.socat64) }),
-      ]),
-    ];
-  },
-};
-
-export const audited: Row = {
-  name: 'audit',
-  needs: [],
-  async measure(stage, { seconds, rounds }) {
-    const files = { plain: stage.path(), chained: stage.path() };
-    const without = await stage.qmpmux(await stage.responder());
-    const plain = await stage.qmpmux(await stage.responder(), ['--audit', files.plain]);
-    const chained = await stage.qmpmux(await stage.responder(), ['--audit', files.chained, '--audit-chain']);
-    const placed = placements();
-    const load = loader(stage, seconds);
-    const shape = { clients: 16, depth: 16 };
-    const recorded = (place: Place, file: string) => async (placement: Placement | null) => {
-      const run = await load(place, shape)(placement);
-      // Hundreds of megabytes a second are written.
-      const { size } = statSync(file);
-      truncateSync(file);
-      return { ...run, written: size };
-    };
-    const subjects = {
-      without: load(without, shape),
-      audit: recorded(plain, files.plain),
-      chain: recorded(chained, files.chained),
-    };
-    const runs = await interleave<keyof typeof subjects, Run & { written?: number }>(rounds, subjects, placed.all);
-    const against = 'itself without audit';
-    const [audit, chain] = [rateRatios(runs.audit, runs.without), rateRatios(runs.chain, runs.without)];
-    const flow = median(runs.audit.map((run) => (run.written ?? 0) / 1e6));
-    return [
-      finding(goal('16 clients × 16 in flight with an audit file', against, 'more', 0.6, 0.8), audit, [
-        `${rates(runs)}; ${flow.toFixed(0)} MB of audit a run`,
-        byPlacement(placed, { rate: audit, CPU: cpuRatios(runs.audit, runs.without) }),
-      ]),
-      finding(goal('16 clients × 16 in flight, audit chained', against, 'more', 0.4, 0.6), chain, [
-        byPlacement(placed, { rate: chain, CPU: cpuRatios(runs.chain, runs.without) }),
-      ]),
+      finding(
+        goal('added round-trip latency before a responder, 1 client, 1 in flight', "socat's", 'less', 1.3, 1),
+        ratios,
+        [
+          byPlacement(placed, { added: ratios, CPU: cpuRatios(runs.mux, runs.socat) }),
+          `median round trip: ${trips.join(', ')}`,
+          `CPU a message: ${listCpu({ mux: runs.mux, socat: runs.socat })}`,
+          usage('mux', runs.mux),
+        ],
+      ),
     ];
   },
 };
@@ -230,7 +129,7 @@ export const largeReplies: Row = {
     const flow = Object.entries(runs).map(
       ([name, all]) => `${name} ${median(all.map((run) => run.bytes / run.seconds / 1e6)).toFixed(0)} MB/s`,
     );
-    const what = '200 KB replies, bytes a second, 1 client, 4 in flight';
+    const what = '200 KB replies of a responder, bytes a second, 1 client, 4 in flight';
     const [rate, rateWide] = [rateRatios(runs.mux, runs.socat), rateRatios(runs.mux, runs.socatWide)];
     return [
       finding(goal(what, 'socat', 'more', 0.9, 1), rate, [
