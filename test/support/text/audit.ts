@@ -122,7 +122,6 @@ export function testCommand(
     oob: false,
     raw: typeof raw === 'string' ? Buffer.from(raw) : raw,
     id: null,
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
     upstreamId: 3 as CommandView['upstreamId'],
     receivedAt: now - 500,
     sentAt: now - 400,
