@@ -2,7 +2,7 @@
 import { Parser } from '../../qmp/json/parser.js';
 import { Scan, Scanner } from '../../qmp/json/scanner.js';
 import { MAX_NESTING } from '../../qmp/json/stream-limits.js';
-import { returnTokenList, Token, type TokenList } from '../../qmp/json/tokens.js';
+import { Token, type TokenList } from '../../qmp/json/tokens.js';
 
 /** A string with escapes that is longer is not decoded. */
 const MOST_DECODED = 1024 * 1024;
@@ -24,6 +24,7 @@ export class MessageTokens {
   readonly #scanner = new Scanner();
   readonly #parser: Parser;
   #tokens: TokenList;
+  #isRead = false;
   /** For each token that opens an object or a list, the token that closes it. */
   #close = new Int32Array(0);
 
@@ -43,12 +44,15 @@ export class MessageTokens {
     this.#parser.parse(raw, this.#tokens);
     if (this.#parser.error !== null) return false;
     this.raw = Buffer.from(raw.buffer, raw.byteOffset, raw.length);
+    this.#isRead = true;
     return this.#pair();
   }
 
   /** Lets go of the message: no method may be called any more. */
   release(): void {
-    returnTokenList(this.#tokens);
+    // The scanner finds that there is no more, and gives its tokens back. It alone may: a list that is given back twice has two owners.
+    if (this.#isRead) this.#scanner.next();
+    this.#isRead = false;
     this.#parser.forget();
   }
 

@@ -4,6 +4,7 @@ import { Redactor } from '../../../dist/audit/redact/redaction.js';
 import { REDACTION_RULES, SECRET_COMMANDS, SECRET_OBJECTS } from '../../../dist/audit/redact/redaction-table.js';
 import { SecretMarks } from '../../../dist/audit/redact/secret-mark.js';
 import { parseRedaction } from '../../../dist/audit/write/settings.js';
+import { Scanner } from '../../../dist/qmp/json/scanner.js';
 import { type LooseRecord, openTestLog, testClient, testCommand, wire } from '../../support/text/audit.js';
 
 /** Stands for the secret in every case; nothing of it may be left. */
@@ -411,6 +412,24 @@ describe('secrets do not reach the log', () => {
     assert.deepEqual(records[0]?.['redacted'], ['*']);
     assert.deepEqual(records[0]['reply_redacted'], ['*']);
     assert.ok(!(await log.close()).includes(SECRET));
+  });
+
+  test('nor after input that cannot be read, which leaves no two readers with one list of tokens', () => {
+    for (const unreadable of ['', ' ', '}', '{', '"', '{"a"', 'x', '[1,', '{"a":1}}']) {
+      const redactor = new Redactor();
+      for (let times = 0; times < 3; times++) redactor.malformed(Buffer.from(unreadable));
+      // The text within the message is read while the message is.
+      const raw = `{"a":["[\\"b"],"execute":"set_password","arguments":{"protocol":"vnc","password":"${SECRET}"}}`;
+      const redacted = redactor.command('set_password', Buffer.from(raw));
+      assert.deepEqual(redacted?.message?.paths, ['arguments.password'], unreadable);
+      const lists = Array.from({ length: 10 }, () => {
+        const scanner = new Scanner();
+        scanner.push(Buffer.from('{"a"'));
+        scanner.next();
+        return scanner.tokens;
+      });
+      assert.equal(new Set(lists).size, lists.length, unreadable);
+    }
   });
 
   test('nor where the config says so', async (t) => {
