@@ -8,8 +8,9 @@ export type Style = Parameters<typeof styleText>[0];
 export type Colour = (style: Style, text: string) => string;
 
 function hasColour(stream: WriteStream): boolean {
-  // NO_COLOR counts when it is set and not empty; hasColors looks for the other signs.
-  return stream.isTTY && (process.env['NO_COLOR'] ?? '') === '' && stream.hasColors(16);
+  // NO_COLOR counts if it is not empty (no-color.org); Node would take an empty one for set. hasColors looks for the other signs.
+  const { NO_COLOR = '', ...others } = process.env;
+  return stream.isTTY && NO_COLOR === '' && stream.hasColors(16, others);
 }
 
 export function colourOf(stream: WriteStream): Colour {

@@ -66,7 +66,7 @@ describe('completion', () => {
         ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
         ['--log-format=pretty'],
         ['pretty'],
-        ['pretty', 'json'],
+        ['pretty', 'json', 'auto'],
         ['descriptors', 'denied'],
         ['--pretty'],
       ],

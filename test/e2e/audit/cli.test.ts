@@ -258,7 +258,7 @@ describe('qmpmux audit stats', () => {
     const { code, output } = qmpmux('stats', path);
     assert.equal(code, 0);
     assert.match(output, /^client +count +errors +p50 +p99 +max +bytes$/m);
-    assert.match(output, /^vm1#2 nc \(pid 1, uid 0\) +3 +1 +[\d.]+ [µm]s /m);
+    assert.match(output, /^vm1#2 nc \(pid 1, uid 0\) +3 +1 +[\d.]+[µm]s /m);
     assert.match(output, /^nonsense +2 +2 /m);
     const json: { commands: { name: string; count: number }[]; pairs: unknown[] } = JSON.parse(
       qmpmux('stats', '--json', '--client', '1', path).output,
