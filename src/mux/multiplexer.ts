@@ -3,7 +3,7 @@
  *
  * A turn: connections hand in what they read (`receive`, `upstreamReceive`), nothing is written yet. Then the host calls
  * `commit`: waiting commands are dispatched as far as the window allows, recorded, and written upstream in one piece;
- * then every client that has something to be sent gets it in one piece. So a turn costs one write per connection,
+ * then every client with output gets it in one piece. So a turn costs one write per connection,
  * however many messages it carries, and a command never reaches QEMU before the observer has it.
  */
 import { Parser } from '../qmp/json/parser.js';
@@ -46,17 +46,17 @@ export interface MultiplexerOptions {
   readonly oob?: boolean;
   /** Whether commands are ended by line feeds towards QEMU, for relays that read lines; by default that is found out. */
   readonly lines?: boolean;
-  /** What differs from the default limits. */
+  /** Overrides of the default limits. */
   readonly limits?: Partial<Limits>;
   /** Whether clients stay connected while QEMU is gone; false by default. */
   readonly keepClients?: boolean;
-  /** A command without an answer for so long is told to the observer, in milliseconds; 0 for never, 10 s by default. */
+  /** A command still unanswered after this time is reported to the observer once, in milliseconds; 0 for never, 10 s by default. */
   readonly warnAfter?: number;
-  /** QEMU is probed after so much silence, in milliseconds; 0, the default, for never. */
+  /** QEMU is probed after this much silence, in milliseconds; 0, the default, for never. */
   readonly probeAfter?: number;
-  /** One that gives no sign for so long after a probe, while a client waits, is given up; 0, the default, for never. Needs `oob`. */
+  /** QEMU is given up if it stays silent this long after a probe while a client waits; 0, the default, for never. Needs `oob`. */
   readonly probeTimeout?: number;
-  /** What qmpmux's own commands need of the world around. */
+  /** What qmpmux's own commands need from outside the multiplexer. */
   readonly services?: ExtensionServices;
 }
 
@@ -130,12 +130,12 @@ export class Multiplexer {
     return this.#upstream.state;
   }
 
-  /** What is known of QEMU; null while it is not connected, and where it is not probed. */
+  /** The last finding about QEMU; null while it is not connected, and if it is not probed. */
   get health(): UpstreamHealth | null {
     return this.#probe.health;
   }
 
-  /** What was refused and ended. */
+  /** Counts of refusals and ended connections. */
   get counters(): Counters {
     return this.#books.counters;
   }
@@ -144,7 +144,7 @@ export class Multiplexer {
     return this.#books.traffic;
   }
 
-  /** Who else is let in. */
+  /** Decides whether one more client may connect. */
   get admission(): Admission {
     return this.#clients.admission;
   }
@@ -153,12 +153,12 @@ export class Multiplexer {
     return this.#clients.clientCount;
   }
 
-  /** Sessions, those included whose client has left while something of theirs is upstream. */
+  /** Sessions, including those whose client has left while some of their commands are upstream. */
   get sessionCount(): number {
     return this.#clients.sessionCount;
   }
 
-  /** Bytes held for all clients: what they are writing, what waits, what they have not read. */
+  /** Bytes held for all clients: unfinished commands, waiting commands, unread output. */
   get heldBytes(): number {
     return this.#clients.heldBytes;
   }
@@ -173,7 +173,7 @@ export class Multiplexer {
     return this.#clients.waitingCount;
   }
 
-  /** What was answered to all clients. */
+  /** Statistics of the answers to all clients. */
   get tally(): LatencyHistogram {
     return this.#replies.tally;
   }
@@ -183,7 +183,7 @@ export class Multiplexer {
     return this.#inFlight.all();
   }
 
-  /** Reports to another observer from now on. What is in flight is recorded anew by it when it is answered. */
+  /** Reports to another observer from now on. That observer records a command in flight again when it is answered. */
   replaceObserver(observer: Observer): void {
     this.#books.observer = observer;
     for (const command of this.#inFlight.all()) command.auditSeq = 0;
@@ -233,8 +233,8 @@ export class Multiplexer {
   }
 
   /**
-   * Time has passed; to be called about once a second. What has a time limit is looked at here.
-   * @param missed how much of that time this process could not do anything in, since it was stopped; in microseconds
+   * Time has passed; to be called about once a second. All time limits are checked here.
+   * @param missed how much of that time this process was stopped and could do nothing, in microseconds
    */
   tick(missed: number = 0): void {
     const now = this.#books.now();

@@ -1,6 +1,6 @@
 /**
- * Reports with a member for each client. They cost in proportion to the crowd, so those of a large one are kept for a moment: who
- * asks again and again gets the same.
+ * Reports with a member for each client. Their cost grows with the number of clients, so those of a large crowd are kept for a moment:
+ * a client that asks again and again gets the same.
  */
 
 import type { ClientView } from '../ports/observer.js';
@@ -26,7 +26,7 @@ export class CrowdReports {
     this.#parts = parts;
   }
 
-  /** @returns everyone who is connected, as JSON. @param self who asks, and is always among them */
+  /** @returns everyone who is connected, as JSON. @param self the client that asks; it is always included */
   clients(self: ClientView, now: number): string {
     let kept = this.#clients;
     if (kept === null || !this.#isGood(kept.at, now) || !kept.value.has(self)) {
@@ -41,7 +41,7 @@ export class CrowdReports {
     return `[${members.join(', ')}]`;
   }
 
-  /** @returns who has a command without an answer, as JSON */
+  /** @returns the clients with unanswered commands, as JSON */
   queue(now: number): string {
     if (this.#queue === null || !this.#isGood(this.#queue.at, now)) {
       this.#queue = { at: now, value: writeReport(queueReport(this.#parts, now)) };

@@ -1,6 +1,6 @@
 /**
- * What the extension commands report, as JSON in QEMU's spelling. All times are in seconds, with six decimals at most; what does not
- * apply is left out. docs/reference/extensions.md has every member.
+ * The reports of the extension commands, as JSON in QEMU's spelling. All times are in seconds, with at most six decimals; members that
+ * do not apply are left out. docs/reference/extensions.md has every member.
  */
 import { quote } from '../../qmp/json/unicode.js';
 import type { Clients } from '../client/clients.js';
@@ -31,7 +31,7 @@ export type Reported =
   | readonly Reported[]
   | { readonly [name: string]: Reported | undefined };
 
-/** Of one client's waiting commands so many are listed, and of all together. */
+/** How many waiting commands of one client are listed, and of all together. */
 export const MOST_LISTED_OF_ONE = 32;
 export const MOST_LISTED = 1024;
 
@@ -69,7 +69,7 @@ function tallied({ commands, errors, time, longest }: ReplyStats) {
   return { commands, errors, time: seconds(time), longest: seconds(longest) };
 }
 
-/** How the multiplexer stands. @param stateSince when the upstream's state changed last */
+/** The state of the multiplexer. @param stateSince when the upstream's state last changed */
 export function statusReport(parts: Reportable, now: number, stateSince: number) {
   const { books, clients } = parts;
   const { tally } = parts.replies;
@@ -106,7 +106,7 @@ function healthReport(health: UpstreamHealth | null, now: number) {
   return { health: health.name, ...(health.name !== 'answering' && { 'health-for': seconds(now - health.since) }) };
 }
 
-/** One client, all but whether it is the one who asks. */
+/** One client, without the member that marks the one that asks. */
 export function clientReport(session: Session, now: number) {
   return {
     client: session.id as number,
@@ -129,10 +129,10 @@ function peerReport(peer: Peer): { [name: string]: Reported } {
   return { type: kind, ...rest };
 }
 
-/** Who has a command without an answer: those that QEMU has, then those that wait, the oldest first. */
+/** The clients with unanswered commands: those that QEMU has, then those that wait, the oldest first. */
 export function queueReport({ clients, inFlight: sent }: Reportable, now: number): Reported {
   const inFlight: Reported[] = [];
-  // QEMU runs in-band commands one after the other, so the first of them is what all others wait for.
+  // QEMU runs in-band commands one after the other, so all others wait for the first of them.
   let isBehind = false;
   for (const leader of sent.all()) {
     const blocks = !leader.oob && !isBehind;

@@ -1,9 +1,9 @@
 /**
  * The commands that qmpmux answers itself, in QMP's form for downstream extensions: `__org.qmpmux_…`. Only clients of a listener that
- * allows them have them; all others get from QEMU what it says to names that it does not know.
+ * allows them have them; all others get QEMU's answer to an unknown name.
  *
- * What must hold: a command is carried out in its turn, when all that its client sent before it is answered, and recorded before it
- * is carried out. What cannot be recorded is refused, as it is for commands that go to QEMU.
+ * Invariant: a command is carried out in its turn, after everything its client sent before it is answered, and recorded before it
+ * is carried out. A command that cannot be recorded is refused, as one that goes to QEMU is.
  */
 
 import { isJsonObject, type JsonObject, parseJson } from '../../qmp/json/value.js';
@@ -18,24 +18,24 @@ import type { ClientView } from '../ports/observer.js';
 import { CrowdReports } from './crowd-reports.js';
 import { type Reportable, type Reported, seconds, statusReport, writeReport } from './extension-report.js';
 
-/** What the world around tells and does for extension commands. */
+/** The information and actions that extension commands need from outside the multiplexer. */
 export interface ExtensionServices {
   /** qmpmux's own version. */
   readonly version: string;
   /** QEMU's address, as configured. */
   readonly upstream: string;
-  /** A word that no other multiplexer has, nor this one after a restart. */
+  /** A word that no other multiplexer has, and this one not after a restart. */
   readonly instance: string;
   /** Where clients can connect, and how they are served there. */
   listeners(): readonly { readonly [name: string]: Reported }[];
   /**
-   * Reads the config again. Null where there is none.
+   * Reads the config again. Null if there is none.
    * @returns what has changed, in words. @throws Error saying why nothing has
    */
   readonly reload: (() => Promise<readonly string[]>) | null;
 }
 
-/** What is known of a command before its turn has come. */
+/** The properties of a command that are known before its turn. */
 interface Question {
   readonly kind: ExtensionKind;
   readonly arguments: JsonObject;
@@ -69,7 +69,7 @@ function isKind(name: string): name is ExtensionKind {
   return Object.hasOwn(COMMANDS, name);
 }
 
-/** What a command returns, as JSON; or an error. */
+/** The result of a command, as JSON; or an error. */
 type Outcome = { readonly value: string | Uint8Array } | QmpFault;
 
 const NO_CONFIG = genericError('qmpmux was started without a config file: there is nothing to reload');
@@ -79,7 +79,7 @@ const RETURN = ascii('{"return": ');
 const ID_MEMBER = ascii(', "id": ');
 const END = ascii('}\r\n');
 
-/** What extension commands report on, and act on. */
+/** The subjects of extension commands. */
 export interface ExtensionParts extends Reportable {
   /** The monitor's name. */
   readonly name: string;
@@ -95,7 +95,7 @@ export class Extensions implements ExtensionCommands {
   readonly #reports: CrowdReports;
   /** Commands whose outcome is still to come. */
   readonly #running = new Set<PendingCommand>();
-  /** Why nothing that takes time is begun any more. */
+  /** Why no slow command is begun any more. */
   #ending: string | null = null;
 
   /** @param failed is called for a fault of ours outside of any call */
@@ -161,7 +161,7 @@ export class Extensions implements ExtensionCommands {
     return this.#conclude(command, fault ?? this.#carryOut(command, call));
   }
 
-  /** The session reads and waits no more: what of its commands is still being carried out is answered now. */
+  /** The session stops reading and waiting: its commands still being carried out are answered now. */
   giveUp(reason: string): void {
     this.#ending = reason;
     for (const command of this.#running) {
@@ -172,12 +172,12 @@ export class Extensions implements ExtensionCommands {
     }
   }
 
-  /** A command is released, and with it what waits for it. */
+  /** A command is released, and with it everything that waits for it. */
   #forget(command: PendingCommand): void {
     if (this.#running.delete(command)) this.#parts.books.observer?.unanswered(command, 'its client is gone');
   }
 
-  /** What was told to the observer so far means nothing to the next one. */
+  /** The next observer knows nothing of what was reported so far. */
   forgetMarks(): void {
     for (const command of this.#running) command.auditSeq = 0;
   }
@@ -266,14 +266,14 @@ export class Extensions implements ExtensionCommands {
     });
   }
 
-  /** Answers a command that was being carried out, unless it is none of these any more. */
+  /** Answers a command that was being carried out, unless it is not any more. */
   #finish(command: PendingCommand, outcome: Outcome): void {
     if (!this.#running.delete(command)) return;
     command.owner.answerLocally(command, this.#conclude(command, outcome));
   }
 }
 
-/** @returns what QEMU's dispatcher and its visitors would say of the command; null when it is in order. */
+/** @returns the error that QEMU's dispatcher and visitors would report for the command; null if it is in order. */
 function faultOf({ oob, name }: PendingCommand, { kind, arguments: given }: Question): QmpFault | null {
   const { oob: allowsOob, arguments: known }: Definition = COMMANDS[kind];
   if (oob && !allowsOob) return genericError(`The command ${name} does not support OOB`);

@@ -1,9 +1,9 @@
 /**
- * The commands of one client that have no answer sent, in order: which is next to go upstream, and which to be answered. What
- * becomes of a command is its caller's affair; nothing is called from here.
+ * The commands of one client that have no answer sent, in order: the next to go upstream, and the next to be answered. Its
+ * caller decides what happens to a command; nothing is called from here.
  *
  * - In-band commands leave in the order in which they came.
- * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to whatever the client sent behind it. So
+ * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to later commands of the client. So
  *   an in-band command waits until the out-of-band ones before it have left.
  */
 import type { PendingCommand } from './command.js';
@@ -31,12 +31,12 @@ export class ClientQueue {
     return this.#inBand.length - this.#head + this.#oob.length;
   }
 
-  /** All in-band commands, in a list of their own. */
+  /** All in-band commands, in a new list. */
   get inBand(): PendingCommand[] {
     return this.#inBand.slice(this.#head);
   }
 
-  /** All out-of-band commands, in a list of their own. */
+  /** All out-of-band commands, in a new list. */
   get oob(): PendingCommand[] {
     return this.#oob.slice();
   }
@@ -158,7 +158,7 @@ export class ClientQueue {
     queue[queue.indexOf(command, command.oob ? 0 : this.#head)] = substitute;
   }
 
-  /** Takes out what has not gone upstream: in-band commands from the first without an answer on, then the out-of-band ones that wait. */
+  /** Takes out commands that have not gone upstream: in-band ones from the first without an answer on, then waiting out-of-band ones. */
   removeWaiting(): PendingCommand[] {
     const removed = this.#inBand.splice(this.#skipAnswered());
     for (const command of this.#oob.filter(isWaiting)) {

@@ -1,7 +1,7 @@
 /** Where commands come from on their way to QEMU, and where they go. */
 import type { CommandOwner, PendingCommand } from './command.js';
 
-/** A client's commands, as those need them who choose which is next to go to QEMU. */
+/** A client's commands, as the code that chooses the next one for QEMU sees them. */
 export interface CommandSource extends CommandOwner {
   readonly hasWaiting: boolean;
   /** The next command to go to QEMU; null when there is none, or it has to wait. */

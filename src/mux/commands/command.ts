@@ -1,4 +1,4 @@
-/** A command between the client that sent it and its answer: what is known of it. Where it stands is in lifecycle.ts. */
+/** A command between the client that sent it and its answer: its properties. Its stage is in lifecycle.ts. */
 import type { Envelope } from '../../qmp/stream/envelope.js';
 import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { Descriptor, UpstreamId } from '../ports/link.js';
@@ -6,20 +6,20 @@ import type { ClientView, CommandView, ReplySource } from '../ports/observer.js'
 import { Lifecycle } from './lifecycle.js';
 import type { ReplyStats } from './reply-stats.js';
 
-/** The commands of one client, as those need them who answer one. */
+/** The commands of one client, as the code that answers them sees them. */
 export interface CommandOwner {
   readonly client: ClientView;
-  /** What was answered to the client. */
+  /** Statistics of the answers to the client. */
   readonly tally: ReplyStats;
   /** QEMU's reply to one of these commands. */
   deliverReply(command: PendingCommand, envelope: Envelope, isError: boolean, source: ReplySource): void;
-  /** Answers a command here, with a reply in chunks, in its turn. The observer has been told. */
+  /** Answers a command here, with a reply in chunks, in its turn. The observer already has the answer. */
   answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void;
   /** A command's bytes have been handed over. */
   forgetWire(command: PendingCommand): void;
 }
 
-/** What is done here for a command that does not go to QEMU. */
+/** An action carried out here for a command that does not go to QEMU. */
 export interface ExtensionCall {
   /** Its turn has come. @returns its reply; null when that comes later, by `CommandOwner.answerLocally` */
   run(command: PendingCommand): readonly Uint8Array[] | null;
@@ -38,23 +38,23 @@ export class PendingCommand extends Lifecycle implements CommandView {
   receivedAt = 0;
   sentAt = 0;
   auditSeq = 0;
-  /** What goes upstream, up to the id: `{"execute":"stop","id":`. Empty once it has been handed over. */
+  /** The bytes that go upstream, up to the id: `{"execute":"stop","id":`. Empty once handed over. */
   wire: Uint8Array = NOTHING;
   /** The client's id as QEMU would send it back; null for none. */
   id: Uint8Array | null = null;
   /** The reply of an `answered` command, in chunks. */
   reply: readonly Uint8Array[] = NO_CHUNKS;
-  /** Whether it was told that its answer takes long. */
+  /** Whether it was reported as taking long. */
   isWarned = false;
-  /** Bytes that it holds of what its client may have waiting. */
+  /** Its share in bytes of what its client may have waiting. */
   size = 0;
   /** How many out-of-band commands of its client came before it. */
   afterOob = 0;
   /** A query without arguments, in-band: its reply may be shared with others who ask the same at the same time. */
   isPlainQuery = false;
-  /** What is to be done here, for a command that does not go upstream; null for all others. */
+  /** The action carried out here, if the command does not go upstream; null for all others. */
   call: ExtensionCall | null = null;
-  /** What it has to do with descriptors; null for nothing. */
+  /** Its use of descriptors; null for none. */
   use: CommandDescriptors | null = null;
   /** Commands of other clients that get a copy of this one's reply. */
   followers: PendingCommand[] = NO_FOLLOWERS;
@@ -98,5 +98,5 @@ export class PendingCommand extends Lifecycle implements CommandView {
   }
 }
 
-/** Never pushed to: a command that gets followers gets a list of its own. */
+/** Never pushed to: a command that gets followers gets a new list. */
 const NO_FOLLOWERS: PendingCommand[] = [];

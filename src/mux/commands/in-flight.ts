@@ -1,19 +1,19 @@
 /**
  * Upstream id → the command that waits for it. Rules:
  * - In-band commands are answered strictly in the order sent (monitor/qmp.c). An answer with another id than the oldest's
- *   is nobody's: it is not delivered.
+ *   belongs to nobody: it is not delivered.
  * - In-band commands have single digits, taken in turn: QEMU reads byte by byte, so a digit is worth several microseconds. There are
  *   more than are ever in flight, so no id comes back while an answer to it could still come, and an answer that comes twice does not
  *   fit the command that is oldest then.
- * - Out-of-band commands have three digits of their own, answered in any order.
- * - Our own probes have four digits (upstream-probe.ts), and are not kept here.
+ * - Out-of-band commands have three-digit ids and are answered in any order.
+ * - Our own probes have four-digit ids (upstream-probe.ts), and are not kept here.
  */
 import type { UpstreamId } from '../ports/link.js';
 import type { PendingCommand } from './command.js';
 
 /**
  * The most in-band commands in flight (docs/adr/0004-window.md). Below QEMU's `QMP_REQ_QUEUE_LEN_MAX` of 8
- * (monitor/monitor-internal.h): with so many queued it reads no further, out-of-band commands included.
+ * (monitor/monitor-internal.h): with that many queued it reads no further, not even out-of-band commands.
  */
 export const WINDOW = 7;
 /** The most commands in flight of one client among several: one that QEMU runs, and one that it reads meanwhile. */
@@ -72,9 +72,9 @@ export class InFlight {
     return [...this.#inBand, ...this.#oob.values()];
   }
 
-  /** Those sent before `time` that keep others waiting, and of which that was not told (`isWarned`). */
+  /** Commands sent before `time` that keep others waiting and have not been reported yet (`isWarned`). */
   stuck(time: number): PendingCommand[] {
-    // In-band commands run one after the other: one that is behind another is not stuck itself.
+    // In-band commands run one after the other: a command behind another one is not stuck itself.
     const running = [...this.#inBand.slice(0, 1), ...this.#oob.values()];
     return running.filter(({ isWarned, sentAt }) => !isWarned && sentAt <= time);
   }
@@ -112,7 +112,7 @@ export class InFlight {
     return this.#inBand.shift() ?? null;
   }
 
-  /** Takes back a command that was added, but not sent after all. Only the latest added of its kind, newest first. */
+  /** Takes back a command that was added, but not sent. Only the latest added of its kind, newest first. */
   withdraw(command: PendingCommand): void {
     if (command.oob) this.#oob.delete(command.upstreamId);
     else {

@@ -10,7 +10,7 @@
  *
  * From every stage but `read` a command may be done without an answer, when its client or QEMU is gone.
  *
- * The lists that a command can be in (client-queue.ts, in-flight.ts) know where it stands from here, and only here.
+ * The lists that a command can be in (client-queue.ts, in-flight.ts) learn its stage from here, and only here.
  */
 
 /**

@@ -1,4 +1,4 @@
-/** Commands that qmpmux sends by itself in the name of a client that has left, to do what QEMU would have done then. */
+/** Commands that qmpmux sends in the name of a client that has left, to do what QEMU would have done then. */
 import { ascii } from '../../shared/bytes.js';
 import type { CommandDescriptors } from '../descriptors/command-descriptors.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';

@@ -1,6 +1,6 @@
 /**
- * How many commands QEMU answered, itself or from memory, and how long that took: of one client, or of all. What is carried out here
- * (extension.ts) is not among them: who looks at the numbers would change them. Times are in microseconds.
+ * How many commands QEMU answered, itself or from memory, and how long that took: of one client, or of all. Commands carried out here
+ * (extension.ts) are not counted: reading the numbers would change them. Times are in microseconds.
  */
 
 /** Answers are counted by their time in classes, each twice as wide as the one before: up to 1 µs, 2 µs, 4 µs, … */

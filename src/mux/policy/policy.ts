@@ -1,5 +1,5 @@
 /**
- * Who may run what: a listener's policy judges every command before it is queued.
+ * A listener's policy decides which commands may run: it judges every command before it is queued.
  *
  * - The first rule that fits decides; if none does, the policy's default does.
  * - Commands are judged by their decoded name, the one QEMU looks up, out-of-band ones like any other.
@@ -7,7 +7,7 @@
  *   name does, and rules for `hmp`. Where none of these fits, it is denied, whatever the default.
  * - A transaction carries commands: it is allowed if it is itself, and each of its actions as the command of that name.
  *
- * What can be decided by the name alone is decided once for each name.
+ * A decision that depends on the name alone is made once for each name.
  */
 import { parseHmpLine } from '../../hmp/line.js';
 import { readArguments } from './argument-text.js';

@@ -1,4 +1,4 @@
-/** What every part of a multiplexer reports to, counts in, and is measured by. */
+/** Where every part of a multiplexer sends its reports, its counts and its measurements. */
 import { Counters, Traffic } from './counters.js';
 import type { Limits } from './limits.js';
 import type { Host } from './link.js';
@@ -6,7 +6,7 @@ import type { Observer } from './observer.js';
 import { SeenTime } from './seen-time.js';
 
 export class Bookkeeping {
-  /** null for none. One may take the place of another: it is asked for anew at each report, never kept. */
+  /** null for none. It can be replaced at any time, so it is looked up at each report, never kept. */
   observer: Observer | null;
   readonly counters: Counters = new Counters();
   readonly traffic: Traffic = new Traffic();

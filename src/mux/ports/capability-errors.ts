@@ -1,9 +1,9 @@
 /** QEMU’s error texts about capabilities negotiation, which differ between its versions. */
 
-/** In a text, where what the client wrote belongs. */
+/** In a text, the place of the client's own word. */
 export const BLANK = '\0';
 
-/** What QEMU says to faulty requests before negotiation is complete. The defaults are 7.2's. */
+/** QEMU's answers to faulty requests before negotiation is complete. The defaults are 7.2's. */
 export interface CapabilityErrorTexts {
   /** Any other command. Class CommandNotFound. */
   expecting: string;
@@ -13,7 +13,7 @@ export interface CapabilityErrorTexts {
   unexpectedArgument: string;
   /** `enable` is no list. */
   enableNotList: string;
-  /** An item of `enable` is no string; its index stands in the blank. */
+  /** An item of `enable` is no string; its index fills the blank. */
   itemNotString: string;
   /** `oob` where it is not offered. */
   oobNotAvailable: string;

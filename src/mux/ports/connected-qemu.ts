@@ -1,11 +1,11 @@
-/** What a client has to know of the QEMU that is connected. Another one may be connected later, with other answers. */
+/** What a client needs to know about the connected QEMU. Another one, with other answers, may be connected later. */
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
 import type { CapabilityErrorTexts } from './capability-errors.js';
 
 export interface ConnectedQemu {
   /** Why no command can be run now; null while they can. */
   readonly outage: string | null;
-  /** What it says to faulty negotiations. */
+  /** Its answers to faulty negotiations. */
   readonly words: CapabilityErrorTexts;
   /** Whether clients are offered `oob`. */
   readonly offersOob: boolean;

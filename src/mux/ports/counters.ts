@@ -1,4 +1,4 @@
-/** What one multiplexer has refused and ended since its start: plain numbers that only grow, for the metrics to read. */
+/** Counts of what one multiplexer has refused and ended since its start: plain numbers that only grow, for the metrics. */
 export class Counters {
   /** Commands that a policy refused. */
   denied = 0;

@@ -1,5 +1,5 @@
 /**
- * What the multiplexer needs of the world: connections it can write to, a clock, and a call at the end of the turn.
+ * What the multiplexer needs from outside: connections it can write to, a clock, and a call at the end of the turn.
  * net/ implements these over sockets; tests implement them in memory. Nothing in here knows what a socket is.
  */
 
@@ -7,7 +7,7 @@
 export interface Descriptor {
   /** `file`, `folder`, `block device`, `character device`, `pipe`, `socket`, `eventfd`, …, or `unknown`. */
   readonly type: string;
-  /** Where it lies, as far as that is known; null for what has no place. */
+  /** Its path, as far as it is known; null if it has none. */
   readonly path: string | null;
   close(): void;
 }
@@ -22,19 +22,19 @@ export interface Link {
   /** Takes several chunks, in order, to be sent with as few system calls as possible. */
   writeAll(chunks: readonly Uint8Array[]): void;
   /**
-   * Takes bytes to be sent together with an open file, in order with all else; both are handed over. Absent where the way carries none.
+   * Takes bytes to be sent together with an open file, in order with all else; both are handed over. Absent if the way carries no files.
    */
   sendWith?(chunks: readonly Uint8Array[], descriptor: Descriptor): void;
   /**
-   * How many in-band commands the peer takes at once, where that is few: what is still here can be answered together with its like.
-   * Absent where the multiplexer finds out by itself.
+   * How many in-band commands the peer takes at once, if few: commands still held here can be answered together with identical ones.
+   * Absent if the multiplexer finds out by itself.
    */
   readonly window?: number | undefined;
   /** Bytes taken by `write` that the kernel has not accepted yet. */
   readonly backlog: number;
   /**
-   * A number that changes whenever the kernel accepts some of the backlog, if only a piece of a chunk. Absent where only the backlog
-   * tells.
+   * A number that changes whenever the kernel accepts some of the backlog, if only a piece of a chunk. Absent if only the backlog
+   * shows that.
    */
   readonly progress?: number;
   /** Sends what was written, then EOF. Reading goes on. */
@@ -46,7 +46,7 @@ export interface Link {
   resume(): void;
 }
 
-/** The world around one multiplexer. */
+/** The surroundings of one multiplexer. */
 export interface Host {
   /** Monotonic time in microseconds; only differences count. */
   now(): number;
@@ -58,12 +58,12 @@ export interface Host {
   nonce(): string;
   /** Called on every change of the upstream's state, after the state has changed. */
   upstreamChanged(state: UpstreamState): void;
-  /** There was a fault of ours where no call of the host's could be told of it. */
+  /** There was a fault of ours, at a point where the host was not in a call that could report it. */
   failed?(error: unknown): void;
 }
 
 /**
- * Where the upstream connection stands (see upstream-session.ts for the transitions):
+ * The state of the upstream connection (see upstream-session.ts for the transitions):
  * `connecting` no connection; `greeting` connected, waiting for QEMU's greeting; `negotiating` handshake sent;
  * `running` commands flow; `lost` the connection ended or the peer is no QMP server.
  */
@@ -76,12 +76,12 @@ export type UpstreamState =
       readonly oob: boolean;
       readonly pretty: boolean;
       readonly version: string;
-      /** Whether commands are ended by line feeds, since what stands between takes whole lines only; absent where they are not. */
+      /** Whether commands are ended by line feeds, since something in between passes on whole lines only; absent if they are not. */
       readonly lines?: true;
     }
   | { readonly name: 'lost'; readonly reason: string };
 
-/** Who is at the other end of a client connection, as far as the socket tells. */
+/** The peer of a client connection, as far as the socket shows. */
 export type Peer =
   | {
       readonly kind: 'unix';
@@ -90,21 +90,21 @@ export type Peer =
       readonly gid?: number;
       /** The user's name on this host. */
       readonly user?: string;
-      /** Who had logged in when the process was begun, whatever user it has become since (sudo, su); absent for services. */
+      /** The user who had logged in when the process began, whatever user it has become since (sudo, su); absent for services. */
       readonly loginuid?: number;
       readonly login?: string;
-      /** What a person would call the program: its own word, which it can choose. */
+      /** The program's name as a person would call it; the program itself chooses this name. */
       readonly program?: string;
-      /** The file that it executes, by the kernel's word. */
+      /** The file that it executes, according to the kernel. */
       readonly exe?: string;
-      /** The unit or session of systemd's that it runs in: `backup.service`, `session-3.scope`. */
+      /** The systemd unit or session that it runs in: `backup.service`, `session-3.scope`. */
       readonly unit?: string;
     }
   | {
       readonly kind: 'tcp';
       readonly address: string;
       readonly port: number;
-      /** Whom its certificate names (its subject's common name); only with TLS. */
+      /** The subject's common name in its certificate; only with TLS. */
       readonly subject?: string;
     }
   | { readonly kind: 'stdio' };

@@ -1,5 +1,5 @@
 /**
- * What a multiplexer tells about itself. The audit log, the metrics and the daemon's own log are observers.
+ * Reports of a multiplexer about itself. The audit log, the metrics and the daemon's own log are observers.
  * Calls are made in the order in which things happen. An observer must not call back into the multiplexer.
  */
 import type { Counters } from './counters.js';
@@ -11,14 +11,14 @@ export interface ClientView {
   /** The listener's address as configured, e.g. `unix:/run/vm.mux`. */
   readonly listener: string;
   readonly peer: Peer;
-  /** Whether it is still there: not so where an answer comes to who has left. */
+  /** Whether it is still there: false if an answer comes after it has left. */
   readonly isConnected: boolean;
 }
 
-/** A command, as an observer sees it. Its bytes are let go of after its last call: copy what is kept. */
+/** A command, as an observer sees it. Its bytes are released after its last call: copy anything you keep. */
 export interface CommandView {
   readonly client: ClientView;
-  /** The command's name, escapes decoded; what QEMU will look up. */
+  /** The command's name, escapes decoded, as QEMU will look it up. */
   readonly name: string;
   readonly oob: boolean;
   /** The client's own bytes of this command, exactly; empty unless an observer `wantsRaw`. */
@@ -34,12 +34,12 @@ export interface CommandView {
   readonly descriptor?: Pick<Descriptor, 'type' | 'path'> | null;
   /**
    * The observer's own: whatever `command` stores here is still there in `answered`, `unanswered` and `denied`.
-   * 0 until then: what never goes upstream (cached and shared answers, most denials) is told without `command`.
+   * 0 until then: a reply that never went upstream (cached and shared answers, most denials) is reported without `command`.
    */
   auditSeq: number;
 }
 
-/** A command that qmpmux sends by itself to find out whether QEMU answers. The object is kept until it has: copy what is kept longer. */
+/** A command that qmpmux sends to find out whether QEMU answers. The object is valid until it has: copy anything you keep longer. */
 export interface ProbeView {
   readonly name: string;
   readonly oob: boolean;
@@ -53,16 +53,16 @@ export interface ProbeView {
 }
 
 /**
- * What is known of a connected QEMU: it answers; its monitor does, but not what was sent in-band; or it gives no sign at all. Since when, by
- * `Host.now`.
+ * The finding about a connected QEMU: it answers; or its monitor answers, but not in-band commands; or it gives no sign at all. Since when,
+ * by `Host.now`.
  */
 export type UpstreamHealth =
   | { readonly name: 'answering' }
   | { readonly name: 'busy' | 'silent'; readonly since: number };
 
 /**
- * How a reply came about. `cached` and `shared` replies cost QEMU nothing of their own; a `late` one came when its client had been
- * given an error in its place (`abandoned`), and went to no one.
+ * How a reply came about. `cached` and `shared` replies cost QEMU nothing; a `late` one came when its client had already
+ * been given an error in its place (`abandoned`), and went to no one.
  */
 export type ReplySource = 'upstream' | 'cached' | 'shared' | 'local' | 'late';
 
@@ -74,7 +74,7 @@ export interface Observer {
   negotiated(client: ClientView, capabilities: readonly string[], raw: Uint8Array): void;
   disconnected(client: ClientView, reason: string): void;
   /**
-   * Open files came from a client with one message; they are open during the call only. Of those the first waits for a command, the
+   * Open files came from a client with one message; they are open during the call only. The first of them waits for a command, the
    * others are closed, as QEMU does it.
    * @param fault why the first is closed too, or was lost; null when it waits
    */
@@ -88,19 +88,19 @@ export interface Observer {
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void;
   /** A command went upstream and its answer can no longer come. */
   unanswered(command: CommandView, reason: string): void;
-  /** A command has been upstream for so long, in microseconds, without an answer; told once for each. Everybody waits for it. */
+  /** A command has been upstream this long without an answer, in microseconds; reported once for each. Everybody waits for it. */
   stuck?(command: CommandView, age: number): void;
   /** A command upstream took longer than its client allows; it got `reply` instead. QEMU may still execute it. */
   abandoned?(command: CommandView, reply: Uint8Array): void;
-  /** A command that was waiting and will never go upstream: the upstream is gone, or everything is closed. */
+  /** A waiting command will never go upstream: the upstream is gone, or everything is closed. */
   dropped?(command: CommandView, reason: string): void;
-  /** Input that QEMU would have refused, answered here with `reply`. `raw` is what the client wrote, as far as kept. */
+  /** Input that QEMU would have refused, answered here with `reply`. `raw` is the client's input, as far as it was kept. */
   malformed(client: ClientView, raw: Uint8Array, reply: Uint8Array): void;
-  /** A command refused here, by policy or because it cannot be recorded; `rule` says by what. */
+  /** A command refused here, by policy or because it cannot be recorded; `rule` says by which. */
   denied(command: CommandView, rule: string, reply: Uint8Array): void;
   /**
-   * A client ran into a limit and was disconnected for it, after `disconnected` has told that; or is not read for a while
-   * (`paused`: told for the first time only), or sent too large a command (`oversized`, after `malformed`); or one was not let in:
+   * A client ran into a limit and was disconnected for it (reported after `disconnected`); or is not read for a while (`paused`:
+   * reported for the first time only); or sent too large a command (`oversized`, after `malformed`); or one was not let in:
    * `client` is null then.
    */
   limited?(client: ClientView | null, listener: string, limit: keyof Counters, what: string): void;
@@ -113,9 +113,9 @@ export interface Observer {
   probeAnswered?(probe: ProbeView, reply: readonly Uint8Array[], isError: boolean): void;
   /** It was never sent (`reason` begins so), or its answer can no longer come. */
   probeUnanswered?(probe: ProbeView, reason: string): void;
-  /** What is known of QEMU has changed. @param age how long it has been so, or, when it answers again, has not, in microseconds */
+  /** The finding about QEMU has changed. @param age how long it has been so, in microseconds; when it answers again, how long it had not */
   health?(health: UpstreamHealth, before: UpstreamHealth, age: number): void;
-  /** A message from the upstream that belongs to nobody: a stale answer, an unknown id, not a QMP message. Delivered to no one. */
+  /** A message from the upstream that belongs to nobody: a stale answer, an unknown id, no QMP message. Delivered to no one. */
   stray(message: readonly Uint8Array[], why: string): void;
   /**
    * Called once before commands of this turn are written upstream, and before each that is carried out here.

@@ -1,6 +1,6 @@
 /**
- * How much of a time the daemon has seen. While its process was stopped, or the host asleep, nobody could be served, so that time is
- * held against nobody: limits of time count the rest.
+ * How much of a time the daemon has seen. While its process was stopped, or the host asleep, it could serve nobody, so that time is
+ * held against nobody: time limits count the rest.
  */
 
 interface Outage {
@@ -22,7 +22,7 @@ export class SeenTime {
     this.#outages.push({ at: now, length });
     const [first, second] = this.#outages;
     if (this.#outages.length <= MOST_OUTAGES || first === undefined || second === undefined) return;
-    // Whoever was there between the two is given the first as well.
+    // A client that was there between the two gets the first as well.
     this.#outages.splice(0, 2, { at: second.at, length: first.length + second.length });
   }
 

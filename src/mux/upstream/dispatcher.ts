@@ -12,7 +12,7 @@ import { UpstreamOutbox } from '../wire/upstream-outbox.js';
 import type { Replies } from './replies.js';
 import { Scheduler } from './scheduler.js';
 
-/** With more than this unsent towards QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
+/** With more than this unsent to QEMU, in-band commands wait here, where out-of-band ones can still overtake them. */
 const UPSTREAM_BACKLOG = 64 * 1024;
 
 /** The clients, as the way to QEMU needs them. */
@@ -113,7 +113,7 @@ export class Dispatcher implements CommandSink {
     }
   }
 
-  /** Puts a command in flight and its bytes behind those to be written. */
+  /** Puts a command in flight and its bytes after those to be written. */
   #stage(command: PendingCommand): void {
     this.#parts.inFlight.add(command);
     command.sentAt = this.#sentAt;
@@ -143,7 +143,7 @@ export class Dispatcher implements CommandSink {
       this.#parts.books.observer?.denied(command, 'audit', reply);
       command.owner.answerLocally(command, [reply]);
     }
-    // Those who waited to take a descriptor have lost their turn meanwhile.
+    // Commands that waited for a descriptor to be taken have lost their turn meanwhile.
     if (mayTake) this.#parts.crowd.offerAll();
     if (this.#scheduler.hasWaiting) this.#parts.host.schedule();
   }

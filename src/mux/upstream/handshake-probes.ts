@@ -7,7 +7,7 @@ import { BLANK, type CapabilityErrorTexts } from '../ports/capability-errors.js'
 
 /**
  * A request whose two members have the same key draws exactly one error of syntax from every QEMU, without an id, and has no after-effect.
- * Other servers of the protocol read it as an object and answer with its id, which is the handshake's. QEMU's version would not do:
+ * Other servers of the protocol read it as an object and answer with its id, which is the handshake's. QEMU's version is not enough:
  * QEMU changed between two builds that call themselves 11.0.50, and vendors take changes back to older ones.
  * @param id a JSON string
  */
@@ -30,7 +30,7 @@ export interface Probe {
 }
 
 /**
- * @param nonce a word that QEMU cannot know; in the answer it marks where the client's word stands
+ * @param nonce a word that QEMU cannot know; in the answer it marks the place of the client's word
  * @param offersOob whether `oob` is in the greeting: asking for it would end the negotiation
  */
 export function probes(nonce: string, offersOob: boolean): Probe[] {

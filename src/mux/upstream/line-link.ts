@@ -1,6 +1,6 @@
 /**
- * A way to QEMU on which somebody passes on whole lines only: a terminal, `while read`, a filter that reads line by line. A line feed goes
- * behind everything that is written at once, which are whole commands; QEMU takes it for a blank.
+ * A way to QEMU through something that passes on whole lines only: a terminal, `while read`, a filter that reads by line. Each write
+ * consists of whole commands and ends with a line feed, which QEMU takes for a blank.
  */
 import type { Descriptor, Link } from '../ports/link.js';
 

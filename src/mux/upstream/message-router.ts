@@ -1,6 +1,6 @@
 /**
- * What QEMU says → those that wait for it: answers to their commands, events to the feed, answers to our own probes to the probe. What
- * belongs to nobody goes to the observer alone.
+ * Messages from QEMU → their recipients: answers go to the commands that wait for them, events to the feed, answers to our own
+ * probes to the probe. A message that belongs to nobody goes to the observer alone.
  */
 import { type Envelope, FOREIGN_ID, MessageKind, NO_ID } from '../../qmp/stream/envelope.js';
 import type { InFlight } from '../commands/in-flight.js';
@@ -13,7 +13,7 @@ import type { Replies } from './replies.js';
 import type { UpstreamProbe } from './upstream-probe.js';
 import type { UpstreamSession } from './upstream-session.js';
 
-/** So many messages in a row that cannot be read, and the peer is no QMP server any more. */
+/** After this many unreadable messages in a row, the peer is taken for something other than a QMP server. */
 const MOST_UNREADABLE = 100;
 
 export interface RouterParts {
@@ -94,7 +94,7 @@ export class MessageRouter {
       if (dispatcher.hasWaiting) host.schedule();
       return;
     }
-    // An error without an id is QEMU's answer to bytes it could not read; they were the oldest command's.
+    // An error without an id is QEMU's answer to bytes it could not read; they belonged to the oldest command.
     const command = envelope.id === NO_ID && isError ? inFlight.takeOldestInBand() : inFlight.take(envelope.id);
     if (command === null) {
       this.stray(envelope.chunks(), 'an answer that no client waits for');

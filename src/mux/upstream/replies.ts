@@ -1,4 +1,4 @@
-/** Replies on their way to those who wait for them: QEMU's, and those that are served from memory. */
+/** Delivers replies to the commands that wait for them: QEMU's replies, and those served from memory. */
 import type { Envelope } from '../../qmp/stream/envelope.js';
 import type { PendingCommand } from '../commands/command.js';
 import { LatencyHistogram } from '../commands/reply-stats.js';
@@ -7,7 +7,7 @@ import type { ReplySource } from '../ports/observer.js';
 import { isConstant, ReplyCache } from './reply-cache.js';
 
 export class Replies {
-  /** What was answered to all clients. */
+  /** Statistics of the answers to all clients. */
   readonly tally = new LatencyHistogram();
   readonly #books: Bookkeeping;
   readonly #cache: ReplyCache | null;
@@ -21,7 +21,7 @@ export class Replies {
   /** Delivers QEMU's reply to a command, and to those that share it. @param now when it came */
   deliver(command: PendingCommand, envelope: Envelope, isError: boolean, now: number): void {
     if (!isError && command.isPlainQuery && isConstant(command.name)) this.#cache?.keep(command.name, envelope);
-    // The command is another's once it has its reply.
+    // The command may be reused once it has its reply.
     const { followers } = command;
     this.#deliverOne(command, envelope, isError, 'upstream', now);
     for (const follower of followers) this.#deliverOne(follower, envelope, isError, 'shared', now);

@@ -1,6 +1,6 @@
 /**
  * Replies that cannot change while a QEMU process lives: asked once, then served from memory. The cache dies with the
- * upstream connection, since behind the next one there may be another QEMU.
+ * upstream connection, since the next one may lead to another QEMU.
  */
 
 import type { Envelope } from '../../qmp/stream/envelope.js';
@@ -21,7 +21,7 @@ const CONSTANT: ReadonlySet<string> = new Set([
   'query-kvm',
 ]);
 
-/** A piece shorter than this is copied, so that it does not keep alive the larger chunk that it was read in. */
+/** A shorter piece is copied, so that it does not keep alive the larger chunk that it was read in. */
 const COPY_BELOW = 32 * 1024;
 
 const END = ascii('}\r\n');
@@ -33,7 +33,7 @@ export function isConstant(name: string): boolean {
 }
 
 export class ReplyCache {
-  /** By command: the reply up to where an id would stand. */
+  /** By command: the reply up to the place of an id. */
   readonly #replies = new Map<string, readonly Uint8Array[]>();
 
   /** @returns the reply to `name` for a client that sent `id`, in chunks; null when it is not known. */

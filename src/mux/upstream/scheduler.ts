@@ -37,7 +37,7 @@ class Ring {
     return this.#sources.values();
   }
 
-  /** Takes out those that have no waiting command. */
+  /** Takes out clients that have no waiting command. */
   trim(): void {
     this.#sources = this.#sources.filter((source) => {
       if (source.hasWaiting) return true;

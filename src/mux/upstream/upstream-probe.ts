@@ -1,17 +1,17 @@
 /**
- * Whether a QEMU that says nothing is still there. QEMU has no sign of life of its own: an idle one, one that runs a long command, one
- * that is stopped, and one whose monitor was deleted (QEMU 11.1) are all silent. So after a time of silence it is asked:
- * - where `oob` is enabled by an out-of-band `query-yank`, which the monitor's own thread answers whatever the main loop does. Its answer
- *   tells a busy QEMU from one that is not there. If no in-band command is in flight, an in-band `query-name` follows.
- * - elsewhere by an in-band `query-name`, and only if no command is in flight: QEMU would read it behind that one.
+ * Whether a silent QEMU is still there. QEMU sends no sign of life by itself: it is silent when idle, when it runs a long command, when
+ * it is stopped, and when its monitor was deleted (QEMU 11.1). So after a time of silence it is asked:
+ * - if `oob` is enabled: by an out-of-band `query-yank`, which the monitor's own thread answers whatever the main loop does. Its answer
+ *   distinguishes a busy QEMU from a dead one. If no in-band command is in flight, an in-band `query-name` follows.
+ * - otherwise: by an in-band `query-name`, and only if no command is in flight, since QEMU would read it after that one.
  *
- * What must hold (docs/adr/0013-silent-monitors.md):
- * - one probe is in flight at a time, and none follows it before something was heard. An in-band one that a busy QEMU has not answered
+ * Invariants (docs/adr/0013-silent-monitors.md):
+ * - one probe is in flight at a time, and the next waits until QEMU has sent something. An in-band probe that a busy QEMU has not answered
  *   counts as any other command in flight from the moment a client's command waits behind it;
- * - a probe has an id of its own row, is recorded before it is sent, and no client sees or pays for it;
+ * - a probe's id comes from a separate series, it is recorded before it is sent, and no client sees or pays for it;
  * - QEMU's queue of in-band commands never fills: the window is one smaller while an in-band probe is in flight (`InFlight.isProbed`).
  *
- * All that changes what was found is in `#judge`.
+ * Only `#judge` changes the finding.
  */
 
 import { type Envelope, NO_ID } from '../../qmp/stream/envelope.js';
@@ -29,19 +29,19 @@ export interface ProbeParts {
   readonly host: Pick<Host, 'schedule'>;
   readonly upstream: UpstreamSession;
   readonly broker: DescriptorBroker;
-  /** What is in flight besides the probes. */
+  /** The commands in flight; probes are not among them. */
   readonly inFlight: InFlight;
 }
 
-/** When QEMU is asked and given up, in milliseconds. */
+/** When QEMU is probed and given up, in milliseconds. */
 export interface ProbeTimes {
-  /** After so much silence; 0 for never. */
+  /** Silence before a probe; 0 for never. */
   readonly after: number;
-  /** With no sign for so long after a probe while a command of a client waits; 0 for never. */
+  /** Silence after a probe, while a client's command waits, before QEMU is given up; 0 for never. */
   readonly timeout: number;
 }
 
-/** A probe that has no answer after so long, or after `after` if that is shorter, is taken for unanswered; in microseconds. */
+/** A probe counts as unanswered after this time, or after `after` if that is shorter; in microseconds. */
 const LONGEST_PATIENCE = 5_000_000;
 const ANSWERING: UpstreamHealth = { name: 'answering' };
 
@@ -55,7 +55,7 @@ export class UpstreamProbe {
   readonly #after: number;
   readonly #timeout: number;
   readonly #patience: number;
-  /** What was found; null where QEMU is not connected, or not probed. */
+  /** The finding; null if QEMU is not connected or not probed. */
   #health: UpstreamHealth | null = null;
   #oob: Probe | null = null;
   #inBand: Probe | null = null;
@@ -66,7 +66,7 @@ export class UpstreamProbe {
   /** When bytes came from QEMU, and when an in-band command was answered. */
   #heardAt = 0;
   #answeredAt = 0;
-  /** When a probe could not be recorded. */
+  /** When a probe last could not be recorded. */
   #unrecordedAt = 0;
   #nextId = 0;
 
@@ -77,7 +77,7 @@ export class UpstreamProbe {
     this.#patience = Math.min(this.#after, LONGEST_PATIENCE);
   }
 
-  /** What is known of QEMU; null while it is not connected, and where it is not probed. */
+  /** The last finding about QEMU; null while it is not connected, and if it is not probed. */
   get health(): UpstreamHealth | null {
     return this.#health;
   }
@@ -104,7 +104,7 @@ export class UpstreamProbe {
     for (const probe of [this.#oob, this.#inBand]) if (probe !== null) probe.auditSeq = 0;
   }
 
-  /** Bytes came from QEMU; told before they are read. */
+  /** Bytes came from QEMU; called before they are read. */
   heard(now: number): void {
     this.#heardAt = now;
   }
@@ -116,7 +116,7 @@ export class UpstreamProbe {
     this.#judge(this.#health, now);
   }
 
-  /** @returns whether an answer is that to a probe, so nobody else's */
+  /** @returns whether an answer belongs to a probe, and so to nobody else */
   takes(envelope: Envelope, isError: boolean): boolean {
     const { id } = envelope;
     if (id < FIRST_PROBE_ID && id !== NO_ID) return false;
@@ -141,7 +141,7 @@ export class UpstreamProbe {
   /** An in-band command of a client was answered. @param sentAt when it was sent */
   commandAnswered(sentAt: number): void {
     this.#answeredAt = this.#heardAt;
-    // What QEMU reads first it answers first: it has not taken the probe for a command.
+    // QEMU answers commands in the order in which it reads them, so it has not taken the probe for a command.
     if (this.#inBand !== null) this.#lose('inBand', 'QEMU has answered a later command');
     if (this.#oob !== null && sentAt > this.#oob.sentAt) this.#lose('oob', 'QEMU has answered a later command');
   }
@@ -159,7 +159,7 @@ export class UpstreamProbe {
     }
   }
 
-  /** The end of a turn, before commands go upstream. @param hasWaiting whether any do: their answers tell as much */
+  /** The end of a turn, before commands go upstream. @param hasWaiting whether any do: their answers say as much as a probe's */
   proceed(hasWaiting: boolean): void {
     if (!this.#isInBandDue) return;
     this.#isInBandDue = false;
@@ -168,7 +168,7 @@ export class UpstreamProbe {
 
   #isTimeToAsk(now: number): boolean {
     if (this.#oob !== null || this.#isInBandDue) return false;
-    // Nobody asks, so it need not be known more exactly.
+    // No client waits, so there is no need to know more exactly.
     if (this.#inBand !== null && this.#parts.inFlight.inBandCount === 0) return false;
     const since = Math.max(this.#heardAt, this.#parts.inFlight.oldestSentAt ?? 0, this.#unrecordedAt);
     return this.#seen(since, now) >= this.#after;
@@ -187,7 +187,7 @@ export class UpstreamProbe {
     this.#parts.inFlight.isProbed = this.#inBand !== null;
   }
 
-  /** @returns the probe; null where it could not be recorded, and was not sent */
+  /** @returns the probe; null if it could not be recorded, and so was not sent */
   #send(name: string, oob: boolean, now: number): Probe | null {
     const { observer, traffic } = this.#parts.books;
     const { link } = this.#parts.upstream;
@@ -218,7 +218,7 @@ export class UpstreamProbe {
     if (probe !== null) this.#parts.books.observer?.probeUnanswered?.(probe, reason);
   }
 
-  /** Finds out what is known of QEMU now. Where that is not known yet, what was found before stays. */
+  /** Updates the finding about QEMU. If nothing can be concluded yet, the previous finding stays. */
   #judge(before: UpstreamHealth, now: number): void {
     if (this.#oob !== null && this.#heardAt <= this.#oob.sentAt) {
       if (this.#seen(this.#oob.sentAt, now) >= this.#patience) this.#become(before, 'silent', this.#heardAt, now);
@@ -231,7 +231,7 @@ export class UpstreamProbe {
       this.#become(before, 'answering', now, now);
       return;
     }
-    // What is oldest has been run since the one before it was answered.
+    // The oldest command started when the one before it was answered.
     const since = Math.max(inBand?.sentAt ?? headSentAt ?? now, this.#answeredAt);
     if (this.#seen(since, now) < (inBand === null ? this.#after : this.#patience)) {
       if (inBand === null) this.#become(before, 'answering', now, now);
@@ -254,7 +254,7 @@ export class UpstreamProbe {
     this.#parts.books.observer?.health?.(health, before, now - from);
   }
 
-  /** Whether there was no sign for so long that a client who waits is better served by another connection. */
+  /** Whether the silence has lasted so long that a waiting client is better served by another connection. */
   #isHopeless(now: number): boolean {
     const oldest = this.#parts.inFlight.oldestSentAt;
     if (this.#timeout === 0 || this.#oob === null || oldest === null) return false;

@@ -9,8 +9,8 @@
  *   lost → greeting            a new connection
  *
  * QEMU keeps an answer that is due to a client that has left and gives it to the next connection, before its greeting or between
- * that and the answer to its own qmp_capabilities; events on their way to the earlier client come before the greeting, too. So what
- * comes before the answer to our handshake, which carries an id that nobody can guess, is nobody's.
+ * that and the answer to its own qmp_capabilities; events on their way to the earlier client come before the greeting, too. So everything
+ * before the answer to our handshake, whose id nobody can guess, belongs to nobody.
  */
 
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
@@ -28,16 +28,16 @@ import { dialectOf, dialectProbe, type Probe, probes } from './handshake-probes.
 import { LineLink } from './line-link.js';
 
 export interface UpstreamSessionOptions {
-  /** Whether `oob` is enabled, and clients are offered it, where QEMU offers it. */
+  /** Whether `oob` is enabled, and offered to clients, if QEMU offers it. */
   readonly enablesOob: boolean;
-  /** Whether commands are ended by line feeds; null for finding out. */
+  /** Whether commands are ended by line feeds; null to find out. */
   readonly endsLines: boolean | null;
   /** The most bytes of one message; 0 for any number. */
   readonly mostReplyBytes: number;
   readonly seenTime: SeenTime;
 }
 
-/** What hears from QEMU. */
+/** The receiver of QEMU's messages and of changes of state. */
 export interface UpstreamListener {
   /** A message from QEMU after the handshake; `envelope` is valid during the call only. */
   message(envelope: Envelope): void;
@@ -56,21 +56,21 @@ const NEXT: Record<UpstreamState['name'], readonly UpstreamState['name'][]> = {
 };
 
 const OUTAGE = 'qmpmux has lost QEMU and waits for it; this command was not executed';
-/** What comes before a greeting is shown up to this many bytes. */
+/** At most this many bytes of the input before a greeting are shown. */
 const SHOWN = 80;
 /** A line longer than this that does not begin as a message does is no greeting. */
 const LONGEST_GREETING = 64 * 1024;
-/** Nor is a longer message an answer to our handshake. */
+/** A longer message is no answer to our handshake. */
 const LONGEST_ANSWER = 4 * 1024 * 1024;
-/** What may come before the greeting, in messages and bytes: what QEMU had ready for an earlier client. */
+/** Limits on the input before the greeting, in messages and bytes: leftovers that QEMU had ready for an earlier client. */
 const MOST_EARLY_MESSAGES = 1000;
 const MOST_EARLY_BYTES = 64 * 1024 * 1024;
 /**
- * A handshake without an answer for so long is tried with a line feed behind it; in microseconds. QEMU itself answers in milliseconds, and one
- * that does not takes it for a blank.
+ * A handshake unanswered for this time is tried with a line feed after it; in microseconds. QEMU itself answers in milliseconds, and
+ * takes the line feed for a blank if it does not.
  */
 const LINE_PATIENCE = 1_000_000;
-/** QEMU's reason for refusing is told up to so many characters. */
+/** QEMU's reason for refusing is quoted up to this many characters. */
 const LONGEST_DESC = 500;
 /** How all that we send begins. */
 const COMMAND = ascii('{"exec');
@@ -92,9 +92,9 @@ export class UpstreamSession implements ConnectedQemu {
   #link: Link | null = null;
   #lines = new LineReader();
   #folder: PrettyFolder | null = null;
-  /** The start of the stream, four bytes at most, until it tells whether the upstream is pretty-printing. */
+  /** The start of the stream, four bytes at most, until it shows whether the upstream is pretty-printing. */
   #opening: Uint8Array | null = new Uint8Array(0);
-  /** What has come before the greeting. */
+  /** The input before the greeting. */
   #earlyMessages = 0;
   #earlyBytes = 0;
   #beginsWithBrace = false;
@@ -218,7 +218,7 @@ export class UpstreamSession implements ConnectedQemu {
     let from = 0;
     while (from < bytes.length && (bytes[from] ?? 0) <= 0x20) from++;
     this.#beginsWithBrace = bytes[from] === OPENING_BRACE;
-    // A terminal between makes two of a carriage return.
+    // A terminal in between turns a carriage return into two.
     let lineEnd = from + 1;
     while (lineEnd < from + 3 && bytes[lineEnd] === CARRIAGE_RETURN) lineEnd++;
     const isUndecided = from >= bytes.length || (this.#beginsWithBrace && lineEnd >= bytes.length);
@@ -229,7 +229,7 @@ export class UpstreamSession implements ConnectedQemu {
     this.#lines.push(this.#folder === null ? rest : this.#folder.fold(rest));
   }
 
-  /** Gives up on a peer that sends much and no greeting. */
+  /** Gives up on a peer that sends much, but no greeting. */
   #lookForGreeting(): void {
     if (!this.#beginsWithBrace && this.#earlyMessages === 0 && this.#lines.heldBytes > LONGEST_GREETING) {
       this.drop('not a QMP server: no line break in its first 64 KiB');
@@ -292,7 +292,7 @@ export class UpstreamSession implements ConnectedQemu {
     link?.write(ascii(request));
   }
 
-  /** Whether a message before the greeting is an answer or an event that an earlier client was due, or the rest of one. */
+  /** Whether a message before the greeting is an answer or an event for an earlier client, or the rest of one. */
   #isForEarlierClient(chunks: readonly Uint8Array[]): boolean {
     const envelope = this.#envelope;
     if (envelope.kind === MessageKind.Unknown) envelope.readThoroughly();
@@ -311,7 +311,7 @@ export class UpstreamSession implements ConnectedQemu {
   #negotiate(): void {
     const chunks = this.#envelope.chunks();
     const message = concat(chunks);
-    // Answers to our own requests are short; what is long is somebody else's, and not worth reading.
+    // Answers to our own requests are short; a long one is somebody else's, and not worth reading.
     const reply = message.length > LONGEST_ANSWER ? null : readReply(message);
     const dialect = reply === null || reply.id !== undefined ? null : dialectOf(reply.desc);
     if (dialect !== null) {
