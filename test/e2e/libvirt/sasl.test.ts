@@ -169,7 +169,7 @@ describe('a libvirt that asks for a password', { skip: skip || missing('openssl'
   test('does not let in by a way that it does not offer', async (t) => {
     assert.equal(
       await refusal(t, remote.tls('auth=polkit')),
-      'libvirt does not offer the log-in auth=polkit, but sasl',
+      'libvirt does not offer the log-in auth=polkit, only sasl',
     );
   });
 
