@@ -6,15 +6,15 @@
  */
 import { parseArgs } from 'node:util';
 import { available, qemuProgram } from '../support/daemon/programs.js';
-import { execStart } from './exec-rows.js';
-import { libvirtTrip } from './libvirt-rows.js';
 import { describeMachine } from './machine.js';
-import { growthRow, memory, start } from './process-rows.js';
-import { audited, descriptors, polling, realRate, realTrip, schema } from './qemu-rows.js';
-import { events, largeReplies, latency } from './responder-rows.js';
 import { type Effort, type Finding, measure, type Need, type Row } from './row.js';
-import { eventTrip, firstCommand, neighbours, sparse } from './sparse-rows.js';
-import { virshTrip } from './virsh-row.js';
+import { execStart } from './rows/exec.js';
+import { libvirtTrip } from './rows/libvirt.js';
+import { growthRow, memory, start } from './rows/process.js';
+import { audited, descriptors, polling, realRate, realTrip, schema } from './rows/qemu.js';
+import { events, largeReplies, latency } from './rows/responder.js';
+import { eventTrip, firstCommand, neighbours, sparse } from './rows/sparse.js';
+import { virshTrip } from './rows/virsh.js';
 
 const ROWS: readonly Row[] = [
   latency,

@@ -119,13 +119,19 @@ export class Stage {
     return this.#inFrontOf(upstream, path, child.pid ?? 0);
   }
 
-  /** `qmpmux serve` on one upstream. @param options of its listener, such as `,fds=off` */
-  async qmpmux(upstream: string, flags: readonly string[] = [], options = ''): Promise<Place> {
+  /**
+   * `qmpmux serve` on one upstream.
+   * @param options of its listener, such as `,fds=off`
+   * @param rehearses whether it rehearses, as it does at a user's; then that is over
+   */
+  async qmpmux(upstream: string, flags: readonly string[] = [], options = '', rehearses = false): Promise<Place> {
     const path = this.path();
     // A thousand clients come at once, again and again, and are not what the limit is for.
     const listen = `${path},connection-rate=0${options}`;
-    const daemon = startDaemon(this, ['--upstream', upstream, '--listen', listen, '--log-level', 'warn', ...flags]);
+    const words = ['--upstream', upstream, '--listen', listen, '--log-level', 'warn', ...flags];
+    const daemon = startDaemon(this, words, { QMPMUX_REHEARSAL: rehearses ? 'on' : 'off' });
     await daemon.ready();
+    if (rehearses) await settled(daemon.pid);
     return this.#inFrontOf(upstream, path, daemon.pid);
   }
 
@@ -181,6 +187,17 @@ export class Stage {
     const worker = new Worker(file);
     this.after(() => worker.end());
     return worker;
+  }
+}
+
+/** Waits until a daemon that has just begun uses no CPU any more. */
+async function settled(pid: number): Promise<void> {
+  const begin = cpuSeconds(pid);
+  // It rests for a moment before the rehearsal.
+  for (let waited = 0; cpuSeconds(pid) - begin < 0.1 && waited < PATIENCE; waited += 50) await pause(50);
+  for (let before = -1; cpuSeconds(pid) > before; ) {
+    before = cpuSeconds(pid);
+    await pause(300);
   }
 }
 

@@ -133,7 +133,7 @@ describe('extension commands', { skip: missing('qemu') }, () => {
     const client = await RawClient.negotiated(allowed);
     assert.equal(await asked(client, own('reload')), '{"return": {"changes": []}}');
     writeFileSync(file, config(`, ${JSON.stringify(join(qemu.folder, 'second'))}`));
-    assert.equal(await asked(client, own('reload')), '{"return": {"changes": ["other sockets: vm"]}}');
+    assert.equal(await asked(client, own('reload')), '{"return": {"changes": ["changed sockets: vm"]}}');
     writeFileSync(file, config(', { address = "/x", extension = true }'));
     const refusal = JSON.parse(await asked(client, own('reload')));
     assert.match(refusal.error.desc, /config\.toml:3: .*did you mean \\?"extensions\\?"/);

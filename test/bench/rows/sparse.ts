@@ -6,10 +6,10 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { startQemu } from '../support/qemu/qemu.js';
-import { type Finding, finding, type Goal, median, quantile, type Row, zip } from './row.js';
-import { SparseClient } from './sparse-client.js';
-import type { Stage } from './stage.js';
+import { startQemu } from '../../support/qemu/qemu.js';
+import { type Finding, finding, type Goal, median, quantile, type Row, zip } from '../row.js';
+import { SparseClient } from '../sparse-client.js';
+import type { Stage } from '../stage.js';
 
 /** As qemu.qmp and libvirt write it. */
 const COMMANDS = [
@@ -50,7 +50,7 @@ async function placesInTurn(stage: Stage): Promise<Record<'direct' | 'copier' | 
   const direct = firstOf(await freshQemu(stage));
   const copier = (await stage.copier(firstOf(await freshQemu(stage)))).path;
   const socat = (await stage.socat(firstOf(await freshQemu(stage)))).path;
-  const mux = (await stage.qmpmux(firstOf(await freshQemu(stage)))).path;
+  const mux = (await stage.qmpmux(firstOf(await freshQemu(stage)), [], '', true)).path;
   return { direct, copier, socat, mux };
 }
 
@@ -151,7 +151,7 @@ export const eventTrip: Row = {
     const [control = '', plain = '', upstream = ''] = await freshQemu(stage, 3);
     const { client: actor } = await SparseClient.open(control);
     stage.after(() => actor.close());
-    const mux = await stage.qmpmux(upstream);
+    const mux = await stage.qmpmux(upstream, [], '', true);
     const findings: Finding[] = [];
     const { client: direct } = await SparseClient.open(plain);
     stage.after(() => direct.close());
@@ -199,8 +199,8 @@ export const neighbours: Row = {
   name: 'neighbours',
   needs: ['qemu'],
   async measure(stage, { seconds, rounds }) {
-    const here = await stage.qmpmux(firstOf(await freshQemu(stage)));
-    const there = await stage.qmpmux(firstOf(await freshQemu(stage)));
+    const here = await stage.qmpmux(firstOf(await freshQemu(stage)), [], '', true);
+    const there = await stage.qmpmux(firstOf(await freshQemu(stage)), [], '', true);
     const { client } = await SparseClient.open(here.path);
     stage.after(() => client.close());
     const times = Math.max(40, Math.round(seconds * 200));
@@ -211,7 +211,7 @@ export const neighbours: Row = {
       for (let round = -1; round < Math.min(rounds, 5); round++) {
         for (const place of round % 2 === 0 ? [here, there] : [there, here]) {
           const hostile = ['flooder', 'mute', 'garbler'].map((kind) =>
-            fork(fileURLToPath(new URL('neighbour.js', import.meta.url)), [kind, String(crowd), place.path]),
+            fork(fileURLToPath(new URL('../neighbour.js', import.meta.url)), [kind, String(crowd), place.path]),
           );
           try {
             await Promise.all(hostile.map((child) => once(child, 'message')));

@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Libvirt, sessionLibvirt } from '../support/libvirt/libvirt.js';
-import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
-import type { Place, Run, Stage } from './stage.js';
+import { type Libvirt, sessionLibvirt } from '../../support/libvirt/libvirt.js';
+import { finding, type Goal, interleave, median, type Row, zip } from '../row.js';
+import type { Place, Run, Stage } from '../stage.js';
 
 const COMMANDS = ['{"execute": "query-status", "id": "__qmp#@@@@@"}'];
 const PATIENCE = 20_000;

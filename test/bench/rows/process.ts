@@ -5,12 +5,12 @@ import { writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { startDaemon } from '../support/daemon/daemon.js';
-import { finding, type Goal, median, type Row } from './row.js';
-import type { Place, Stage } from './stage.js';
-import { residentBytes } from './usage.js';
+import { startDaemon } from '../../support/daemon/daemon.js';
+import { finding, type Goal, median, type Row } from '../row.js';
+import type { Place, Stage } from '../stage.js';
+import { residentBytes } from '../usage.js';
 
-const PROGRAM = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../../bin/qmpmux.js', import.meta.url));
 const MB = 1024 * 1024;
 /** A measure of memory is taken when it has stood still for this long, in milliseconds. */
 const SETTLING = 300;

@@ -1,9 +1,9 @@
 /** Rows that are measured on a real QEMU, beside a connection of its own to the same QEMU, or beside another qmpmux there. */
 import { statSync, truncateSync } from 'node:fs';
-import { startQemu } from '../support/qemu/qemu.js';
-import type { LoadJob } from './load.js';
-import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
-import type { Place, Run, Stage } from './stage.js';
+import { startQemu } from '../../support/qemu/qemu.js';
+import type { LoadJob } from '../load.js';
+import { finding, type Goal, interleave, median, type Row, zip } from '../row.js';
+import type { Place, Run, Stage } from '../stage.js';
 
 /**
  * The same question as three clients write it: qemu.qmp (Python), qmp-shell and libvirt. What they send differs in blanks, in

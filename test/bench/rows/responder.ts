@@ -2,10 +2,10 @@
  * Rows that are measured on a responder in QEMU's place, which answers at once: what they compare is the way there and back. What it does
  * to many commands at a time says nothing of QEMU, which takes a hundred times as long for each (docs/adr/0014-for-a-real-qemu.md).
  */
-import { EVENT, type LoadJob } from './load.js';
-import { type Placement, placements } from './placement.js';
-import { byPlacement, finding, type Goal, interleave, median, type Row, zip } from './row.js';
-import type { Place, Run, Stage } from './stage.js';
+import { EVENT, type LoadJob } from '../load.js';
+import { type Placement, placements } from '../placement.js';
+import { byPlacement, finding, type Goal, interleave, median, type Row, zip } from '../row.js';
+import type { Place, Run, Stage } from '../stage.js';
 
 /** A command that is neither cached nor merged. */
 const COMMAND = '{"execute":"qom-list","id":"@@@@@"}\n';

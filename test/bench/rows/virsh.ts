@@ -1,12 +1,12 @@
 /** The two ways to a monitor of libvirt's, side by side: its RPC, as qmpmux speaks it, and a virsh that is kept open. */
 import { spawn } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
-import { dialLibvirt } from '../../dist/net/libvirt/dial.js';
-import type { Connection } from '../../dist/net/link/connection.js';
-import { type Libvirt, sessionLibvirt } from '../support/libvirt/libvirt.js';
-import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
-import type { Stage } from './stage.js';
-import { residentBytes } from './usage.js';
+import { dialLibvirt } from '../../../dist/net/libvirt/dial.js';
+import type { Connection } from '../../../dist/net/link/connection.js';
+import { type Libvirt, sessionLibvirt } from '../../support/libvirt/libvirt.js';
+import { finding, type Goal, interleave, median, type Row, zip } from '../row.js';
+import type { Stage } from '../stage.js';
+import { residentBytes } from '../usage.js';
 
 const COMMAND = '{"execute":"query-status"}';
 /** A way to the monitor: sends the command, and resolves with its reply. */

@@ -2,10 +2,10 @@
 import { execFile } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { sessionLibvirt } from '../support/libvirt/libvirt.js';
-import { finding, type Goal, interleave, median, type Row, zip } from './row.js';
+import { sessionLibvirt } from '../../support/libvirt/libvirt.js';
+import { finding, type Goal, interleave, median, type Row, zip } from '../row.js';
 
-const PROGRAM = fileURLToPath(new URL('../../bin/qmpmux.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../../bin/qmpmux.js', import.meta.url));
 const COMMAND = '{"execute":"query-status"}';
 /** A start is short, and others on the machine make it long now and then: more rounds than of what takes seconds. */
 const LEAST_ROUNDS = 15;
