@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { licenceText, ROOT } from './shipped.mjs';
 
-/** Debian has the text of these in a place of its own. */
+/** Debian already ships the text of these licences. */
 const COMMON = { 'Apache-2.0': 'On Debian systems the full text is in /usr/share/common-licenses/Apache-2.0.' };
 
 /** @param folder below which the packages lie */

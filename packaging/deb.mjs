@@ -1,6 +1,6 @@
 /**
- * Builds the Debian package with dpkg-deb: `npm run deb`, or `node packaging/deb.mjs FOLDER`. It holds what `npm pack` holds, the packages
- * it needs at the versions of the lock file, and units, manual, completions and the rest in their places; nothing is fetched.
+ * Builds the Debian package with dpkg-deb: `npm run deb`, or `node packaging/deb.mjs FOLDER`. It holds the files of `npm pack`, the
+ * packages it needs at the versions of the lock file, and units, manual, completions and the rest in their places; nothing is fetched.
  *
  * Needs Debian's dpkg-deb, an installed node_modules and a finished build. The same sources give the same package, byte for byte
  * (SOURCE_DATE_EPOCH, or the time of the last commit).
@@ -25,7 +25,7 @@ import { debianCopyright } from './copyright.mjs';
 import { ROOT, shippedPackages } from './shipped.mjs';
 
 const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', loong64: 'loong64' };
-/** Who builds it says so as for any Debian package (debchange(1)). */
+/** The builder sets this as for any Debian package (debchange(1)). */
 const MAINTAINER =
   process.env.DEBFULLNAME !== undefined && process.env.DEBEMAIL !== undefined
     ? `${process.env.DEBFULLNAME} <${process.env.DEBEMAIL}>`
@@ -40,12 +40,12 @@ const COMPLETIONS = [
   ['_qmpmux', 'usr/share/zsh/vendor-completions/_qmpmux'],
 ];
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-/** QMPMUX_DEB_VERSION stands for another one: the tests upgrade from one to the next. */
+/** QMPMUX_DEB_VERSION overrides it: the tests upgrade from one version to the next. */
 const version = process.env.QMPMUX_DEB_VERSION ?? `${manifest.version}-1`;
 
 const run = (program, args, options = {}) => execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', ...options });
 
-/** What `npm pack` would put into its archive. */
+/** The files that `npm pack` would put into its archive. */
 function packedFiles() {
   const [{ files }] = JSON.parse(
     run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { stdio: ['ignore', 'pipe', 'ignore'] }),
@@ -53,7 +53,7 @@ function packedFiles() {
   return files.map(({ path }) => path);
 }
 
-/** Of a package, what runs, and its licence: not its tests, its documentation, its types and its sources in other languages. */
+/** A package's code and licence are kept: not its tests, documentation, types, or sources in other languages. */
 const NO_FOLDER = /^(tests?|docs?|examples?|benchmarks?|vendor|musl_\w+|node_modules|\..*)$/;
 const RUNS = /\.(js|cjs|mjs|json|node)$|^licen[cs]e/i;
 const NO_FILE = /^\.|^(test|bench|benchmark|bin|browser|cnoke|trampolines|eslint\.config|tsconfig)\.\w+$/;
@@ -114,7 +114,7 @@ function changelog(epoch) {
 
 const target = resolve(process.argv[2] ?? ROOT);
 run(process.execPath, [join(ROOT, 'packaging/shipped.mjs')]);
-// Whoever the clone belongs to: git refuses others' unless told otherwise.
+// git refuses a clone that belongs to another user unless configured otherwise.
 const epoch =
   process.env.SOURCE_DATE_EPOCH ?? run('git', ['-c', `safe.directory=${ROOT}`, 'log', '-1', '--format=%ct']).trim();
 const stage = mkdtempSync(join(tmpdir(), 'qmpmux-deb-'));
@@ -159,7 +159,7 @@ try {
   for (const file of ['licences.txt', 'sbom.cdx.json']) cpSync(join(ROOT, 'dist', file), place(`${DOC}/${file}`));
   writeFileSync(place(`${DOC}/changelog.gz`), compressed(readFileSync(join(ROOT, 'CHANGELOG.md'))));
   writeFileSync(place(`${DOC}/changelog.Debian.gz`), compressed(changelog(epoch)));
-  // lintian's word on what is meant so.
+  // Tells lintian which findings are intended.
   cpSync(join(ROOT, 'packaging/debian/lintian-overrides'), place('usr/share/lintian/overrides/qmpmux'));
 
   // Nothing is writable to others or runs by accident.

@@ -1,6 +1,6 @@
 /**
  * Writes the manual pages (man/), the completion scripts (completions/), docs/reference/commands.md and the tables in
- * docs/reference/config.md, all made of what the help is made of. The build runs it for the first two;
+ * docs/reference/config.md, all made from the same source as the help. The build runs it for the first two;
  * `node packaging/manual.mjs --docs` for all.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * What is shipped besides our own code: the packages needed at run time, by the lock file. `node packaging/shipped.mjs` writes what there
- * is to say of them, dist/sbom.cdx.json (CycloneDX) and dist/licences.txt.
+ * The packages shipped with our own code: those needed at run time, by the lock file. `node packaging/shipped.mjs` describes them in
+ * dist/sbom.cdx.json (CycloneDX) and dist/licences.txt.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

@@ -1,4 +1,4 @@
-/** The manual pages, in roff, made of what the help is made of: qmpmux(1) and one for each subcommand. */
+/** The manual pages, in roff, made from the same source as the help: qmpmux(1) and one for each subcommand. */
 
 import type { CommandLeaf, CommandTree } from '../../dist/cli/framework/command-tree.js';
 import { optionsOf } from '../../dist/cli/framework/subcommand.js';
@@ -20,7 +20,7 @@ function pageName(name: string): string {
   return `qmpmux-${name.replace(' ', '-')}`;
 }
 
-/** A line of the command line as it stands, set off. */
+/** A command line, unchanged and set off. */
 function verbatim(lines: readonly string[]): string[] {
   return ['.PP', '.RS 4', '.nf', ...lines.map(roff), '.fi', '.RE'];
 }
@@ -156,7 +156,7 @@ function fromMarkdown(markdown: string): string[] {
   return tidy(out);
 }
 
-/** What the first cell of a row means: the second, and of the others what is not empty, each with its head. */
+/** Describes the first cell of a row: the second cell, then the others that are not empty, each with its head. */
 function describeRow(heads: readonly string[], [, what = '', ...others]: readonly string[]): string {
   const more = others.map((text, at) => (text === '' ? '' : `${heads[at + 2] ?? ''}: ${text}`));
   return [what, ...more.filter((text) => text !== '')].join('; ');

@@ -1,5 +1,5 @@
 /**
- * The hash chain: what a record's `hash` is made of, and where a chain begins.
+ * The hash chain: how a record's `hash` is computed, and where a chain begins.
  *
  * `hash` is the last member of its line. It is the SHA-256, in hexadecimal, of these bytes: the hash of the record before, a quote, a
  * closing brace and a newline (that is, the end of the line before, from its hash on), and then the line up to, but
@@ -9,7 +9,7 @@ import * as crypto from 'node:crypto';
 
 export const HASH_LENGTH = 64;
 export const FIRST_HASH = '0'.repeat(HASH_LENGTH);
-/** Where a log stands: the last record's number, and its hash if records are chained. */
+/** The head of a log: the last record's number, and its hash if records are chained. */
 export interface Head {
   readonly seq: number;
   readonly hash: string | null;
@@ -17,11 +17,11 @@ export interface Head {
 
 export const EMPTY_HEAD: Head = { seq: 0, hash: null };
 
-/** What stands between a line's content and its hash. */
+/** Between a line's content and its hash. */
 export const HASH_MEMBER = ',"hash":"';
-/** What ends a line with a hash, newline included. */
+/** The end of a line with a hash, newline included. */
 export const LINE_END = '"}\n';
-/** The end of a line, from its hash on: what the next record's hash begins with. */
+/** The end of a line, from its hash on: the first input of the next record's hash. */
 export const TAIL_LENGTH = HASH_LENGTH + LINE_END.length;
 
 /** The end of a line that has a hash, without its newline, in bytes. */

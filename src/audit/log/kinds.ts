@@ -24,7 +24,7 @@ export const KINDS = [
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Without these the log would not show what was asked of the VM, by whom it was refused, or what the log itself lost. */
+/** Without these the log would not show which commands the VM got, who refused them, or which records the log itself lost. */
 export const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['command', 'left-out', 'denied', 'unanswered', 'daemon']);
 
 /** @returns whether `name` is a kind of record. */
@@ -32,7 +32,7 @@ export function isKind(name: string): name is Kind {
   return KINDS.some((kind) => kind === name);
 }
 
-/** What is left out: some kinds, some events by name, and some commands with their answers. */
+/** Left out of the log: some kinds, some events by name, and some commands with their answers. */
 export interface LeftOut {
   readonly kinds: ReadonlySet<Kind>;
   readonly events: ReadonlySet<string>;

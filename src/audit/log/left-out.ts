@@ -1,6 +1,6 @@
 /**
- * Commands that a user leaves out of the log, and how they are counted in it all the same. Only what changes nothing is left out by a
- * pattern: commands on the list of `policy=read-only`. Any other has to be named in full, with `!` behind it.
+ * Commands that a user leaves out of the log, and how they are counted in it all the same. A pattern leaves out only commands that change
+ * nothing: those on the list of `policy=read-only`. Any other must be named in full, followed by `!`.
  */
 
 import { readOnlyCommands } from '../../mux/policy/read-only.js';
@@ -18,11 +18,11 @@ export interface CommandRule {
   readonly text: string;
   readonly name: string;
   readonly listener: string | null;
-  /** Whether it may name what does not only read. */
+  /** Whether it may name a command that does more than read. */
   readonly isExplicit: boolean;
 }
 
-/** What qmpmux's own `top`, `status`, `clients` and `events` ask again and again. */
+/** Sent again and again by qmpmux's own `top`, `status`, `clients` and `events`. */
 export const OWN_QUERIES = '__org.qmpmux_query-*';
 
 /**
@@ -98,7 +98,7 @@ export class LeftOutCommands {
   }
 }
 
-/** What has been left out of one client's commands, since `since` (microseconds). */
+/** The commands of one client left out since `since` (microseconds). */
 export interface LeftOutSum {
   readonly since: number;
   /** By name; no more than there are rules and commands that only read. */
@@ -107,7 +107,7 @@ export interface LeftOutSum {
   unanswered: number;
 }
 
-/** Counts what is left out, and has it recorded: for each client once a minute, and when it leaves. */
+/** Counts commands left out, and records the counts: for each client once a minute, and when it leaves. */
 export class LeftOutCounts {
   readonly #record: (client: ClientView, sum: LeftOutSum) => void;
   readonly #pending: Set<() => void>;
@@ -116,7 +116,7 @@ export class LeftOutCounts {
 
   /**
    * @param record makes the record of a sum
-   * @param pending what the log does before it ends
+   * @param pending functions that the log calls before it ends
    */
   constructor(record: (client: ClientView, sum: LeftOutSum) => void, pending: Set<() => void>) {
     this.#record = record;

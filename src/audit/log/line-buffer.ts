@@ -1,6 +1,6 @@
 /**
  * Where the lines of the audit log are put together: one growing buffer, reused from batch to batch, so that a record costs
- * no object and no string. Everything put is ASCII or UTF-8; what is not is spelled out by `putLatin1`.
+ * no object and no string. Everything put is ASCII or UTF-8; `putLatin1` spells other bytes out.
  */
 import { constants } from 'node:buffer';
 import { copy } from '../../shared/bytes.js';
@@ -21,7 +21,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const HEX = Buffer.from('0123456789abcdef', 'latin1');
 
-/** For each byte: 0 if it stands for itself in a JSON string, else the letter behind the backslash (`u` for \u00XX). */
+/** For each byte: 0 if a JSON string needs no escape for it, else the letter after the backslash (`u` for \u00XX). */
 const escapes = new Uint8Array(256);
 escapes.fill(0x75, 0, 0x20);
 escapes[0x7f] = 0x75;
@@ -139,7 +139,7 @@ export class LineBuffer {
     this.end += this.bytes.write(quoted, this.end, 'utf8');
   }
 
-  /** Puts UTF-8 `text` as a JSON string: its bytes, with what JSON wants escaped escaped. */
+  /** Puts UTF-8 `text` as a JSON string: its bytes, escaped where JSON requires it. */
   putUtf8(text: Uint8Array): void {
     this.#quote(text, false);
   }
@@ -151,7 +151,7 @@ export class LineBuffer {
 
   #quote(chunk: Uint8Array, isLatin1: boolean): void {
     this.putByte(QUOTE);
-    // In pieces: room for the worst of a large message would be several times what it needs.
+    // In pieces: room for the worst case of a large message would be several times its size.
     for (let from = 0; from < chunk.length; from += QUOTED_PIECE) {
       this.#quotePiece(chunk.subarray(from, from + QUOTED_PIECE), isLatin1);
     }

@@ -1,16 +1,16 @@
 /**
- * Cuts bytes into pieces of whole lines, and keeps lines out that are too long to be read: what is behind it sees no line that is longer
- * than the limit, and never half of one. Each byte is looked at a few times, whatever the lengths of lines, and memory is bounded by
- * the limit: a line without an end, as a compressed file of a few kilobytes can hold, costs time alone.
+ * Cuts bytes into pieces of whole lines, and holds back lines that are too long to be read: its readers see no line that is longer than the
+ * limit, and never half of one. Each byte is looked at a few times, whatever the length of a line, and memory is bounded by the limit: a
+ * line without an end, as a compressed file of a few kilobytes can hold, costs time alone.
  *
- * Of a line that is too long there remain its beginning, its length, and the hash that a chain would have made of it, so that it can
- * be verified although it was never in memory.
+ * Its beginning, its length, and its hash in the chain are kept of a line that is too long, so that it can be verified although it was
+ * never in memory.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
 import { FIRST_HASH, HASH_PART, hashAtEnd, LINE_END, TAIL_LENGTH } from './chain.js';
 
-/** What is left of a line that is longer than the limit. */
+/** The kept parts of a line longer than the limit. */
 export interface LongLine {
   /** In bytes, without its newline. */
   readonly length: number;
@@ -18,7 +18,7 @@ export interface LongLine {
   readonly beginning: string;
   /** The hash at its end; null where it has none. */
   readonly hash: string | null;
-  /** The hash at the end of the line before, and what the chain makes of that and this line; null where the line before has none. */
+  /** The hash at the end of the line before, and the chain's hash of that and this line; null where the line before has none. */
   readonly previous: string | null;
   readonly made: string | null;
 }
@@ -98,7 +98,7 @@ export class LineGate {
     this.#begun = [];
   }
 
-  /** Hashes what is not the line's own hash: that is its end, wherever the end will be. */
+  /** Hashes all but the line's end, which is its own hash; where the end is, is not known yet. */
   #hash(long: { readonly hash: Hash; end: Buffer }, bytes: Buffer): void {
     if (bytes.length >= HASH_PART) {
       long.hash.update(long.end).update(bytes.subarray(0, bytes.length - HASH_PART));

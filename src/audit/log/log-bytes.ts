@@ -1,6 +1,6 @@
 /**
- * The plain bytes of a log file, wherever they come from: a file, standard input, or what was compressed, which is known by its first
- * bytes, not by its name. gzip is unpacked here; zstd too where Node can; for the rest the usual program is asked.
+ * The plain bytes of a log file, wherever they come from: a file, standard input, or compressed data, recognized by its first bytes, not by
+ * its name. gzip is unpacked here, zstd too where Node can; the usual programs unpack the rest.
  */
 
 import { spawn } from 'node:child_process';

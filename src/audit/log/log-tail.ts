@@ -134,7 +134,7 @@ export async function readPredecessor(path: string): Promise<Head> {
 }
 
 /**
- * @returns where a log file stands at its end, compressed or not; null where it has no record, and also where it cannot be unpacked: a
+ * @returns the head at the end of a log file, compressed or not; null where it has no record, and also where it cannot be unpacked: a
  * daemon must start without it
  */
 export async function readLastHead(file: string): Promise<Head | null> {

@@ -1,4 +1,4 @@
-/** What a line of a log holds, found without parsing it: JSON as it is written there, without blanks. */
+/** Members of a line of a log, found without parsing it: JSON as the log writes it, without blanks. */
 import { closingQuote } from '../../qmp/json/value.js';
 
 const QUOTE = 0x22;

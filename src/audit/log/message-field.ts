@@ -5,7 +5,7 @@
  *     "message": {…}, "text": "…"          JSON with line ends between its tokens: blanks in `message`, exact in `text`
  *     "text": "…"                          not JSON: the bytes are the UTF-8 of this text
  *     "latin1": "…"                        nor UTF-8: each character, U+0000 to U+00FF, is one byte
- *     "text": "…", "cut": {"length", "sha256"}     longer than wanted: its beginning, and what the whole of it was
+ *     "text": "…", "cut": {"length", "sha256"}     longer than wanted: its beginning, and length and hash of the whole
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
@@ -31,7 +31,7 @@ function named(json: string, prefix: string): MessageNames {
 }
 
 export const MESSAGE = named('message', '');
-/** What qmpmux answered of itself, beside the message it is about. */
+/** An answer by qmpmux itself, beside the message it answers. */
 export const REPLY = named('reply', 'reply_');
 /** The client's own id. */
 export const ID = named('id', 'id_');

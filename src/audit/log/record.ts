@@ -1,4 +1,4 @@
-/** Records as readers of a log see them: one line of it, parsed. What they may hold is said in record.schema.json. */
+/** Records as readers of a log see them: one line of it, parsed. record.schema.json defines their members. */
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../qmp/json/value.js';
 import { HASH_LENGTH, HASH_MEMBER } from './chain.js';
 import { isKind, type Kind } from './kinds.js';
@@ -46,7 +46,7 @@ function parseLoosely(text: string): JsonObject | null {
   }
 }
 
-/** @returns the record that a line of a log is, or null: of one that is too long to be read, what its beginning says. */
+/** @returns the record that a line of a log is, or null: of one that is too long to be read, the members in its beginning. */
 export function recordOf(line: LogLine): AuditRecord | null {
   return line.longLine === null
     ? parseRecord(line.text)
@@ -60,14 +60,14 @@ function asRecord(members: JsonObject): AuditRecord | null {
   return { seq, time, mono, kind, members };
 }
 
-/** Members that may be long; all that says what a record is about stands before them. */
+/** Members that may be long; the members that identify a record come before them. */
 const LONG_MEMBERS = ['id', 'id_text', 'rule', 'reason', 'message', 'text', 'latin1', 'reply', 'redacted'];
 const SHOWN_OF_LONG = 1000;
 
 /** @param length of the whole line, in bytes */
 function beginningOfRecord(line: string, length: number): AuditRecord | null {
   const beginning = line.slice(0, 4096);
-  // A comma, a quote, a name and a quote stand within no string: its quotes have backslashes.
+  // No string contains a comma, a quote, a name and a quote: quotes in it have backslashes.
   const ends = LONG_MEMBERS.map((name) => beginning.indexOf(`,"${name}":`)).filter((at) => at >= 0);
   const end = Math.min(...ends, beginning.length);
   const members = beginning.startsWith('{"v":') ? parseLoosely(`${beginning.slice(0, end)}}`) : null;

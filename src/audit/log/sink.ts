@@ -7,20 +7,20 @@ export type Trouble = string;
 export type Report = (level: 'info' | 'warn' | 'error', message: string) => void;
 
 /**
- * The one destination that the guarantee rests on. It takes bytes over in any case: what it cannot write at once it keeps, and
- * writes before anything else. Nothing here throws.
+ * The one destination that the guarantee rests on. It always accepts bytes: those it cannot write at once it keeps, and writes before
+ * anything else. Nothing here throws.
  */
 export interface Sink {
   /** For messages: the file's path, or `stdout`. */
   readonly name: string;
   /**
-   * Hands bytes to the kernel, after what is kept. They belong to the caller again afterwards.
+   * Hands bytes to the kernel, after those kept. They belong to the caller again afterwards.
    * @returns null when all of them are there
    */
   write(bytes: Uint8Array): Trouble | null;
-  /** Tries again to write what is kept. @returns null when nothing is kept any more */
+  /** Tries again to write the bytes kept. @returns null when nothing is kept any more */
   retry(): Trouble | null;
-  /** Makes what was written survive a power cut. */
+  /** Makes the bytes written survive a power cut. */
   sync(): Trouble | null;
   /** Lets go of the file if it was renamed, and goes on in a new one of the same name. Only when nothing is kept. */
   reopen(): Reopened;
@@ -30,7 +30,7 @@ export interface Sink {
 export type Reopened =
   /** There is no other file: nothing has changed. */
   | { readonly kind: 'same' }
-  /** What is written from now on stands in another file. */
+  /** From now on, bytes go to another file. */
   | { readonly kind: 'new' }
   /** No other file can be had; the one in use stays in use. */
   | { readonly kind: 'failed'; readonly trouble: Trouble };

@@ -1,11 +1,11 @@
 /**
- * Whether bytes can stand in an NDJSON line as they are. QEMU reads more than JSON (single quotes, C0 80) and writes more
- * (`inf`); and what comes from a client or from QEMU may be made up to look like the end of a record and the start of
- * another. So each message is checked here, byte by byte, before it is embedded, whatever others have said of it.
+ * Whether bytes can go into an NDJSON line unchanged. QEMU reads more than JSON (single quotes, C0 80) and writes more (`inf`); and a
+ * client or QEMU may send text that looks like the end of a record and the start of another. So each message is checked here, byte by byte,
+ * before it is embedded, even if it was checked elsewhere.
  */
 import { isUtf8 } from 'node:buffer';
 
-/** What `checkJson` found. */
+/** The verdicts of `checkJson`. */
 export const Json = {
   /** Not one JSON value, or one that readers of the log could choke on. */
   No: 0,
@@ -19,7 +19,7 @@ type JsonVerdict = (typeof Json)[keyof typeof Json];
 /** The deepest nesting that is embedded: jq 1.6 gives up on a file at 256 levels, and the record itself is one of them. */
 export const MAX_DEPTH = 200;
 
-/** What a byte is to the grammar. Inside a string only `Plain` bytes go by without a look. */
+/** The grammar's classes of bytes. Inside a string only `Plain` bytes need no check. */
 const Kind = {
   Other: 0,
   Blank: 1,
@@ -63,7 +63,7 @@ for (const letter of '"\\/bfnrt') isEscape[letter.charCodeAt(0)] = 1;
 const isHex = new Uint8Array(256);
 for (const digit of '0123456789abcdefABCDEF') isHex[digit.charCodeAt(0)] = 1;
 
-/** What may come next. */
+/** The token expected next. */
 const Expect = { Value: 0, FirstKey: 1, Key: 2, Colon: 3, CommaOrClose: 4, FirstElement: 5, Nothing: 6 } as const;
 
 const words = [Buffer.from('true'), Buffer.from('false'), Buffer.from('null')];

@@ -1,4 +1,4 @@
-/** Values of any size, shown in little: the work is in proportion to what is shown. */
+/** Values of any size, abridged: the work is proportional to the part shown. */
 import { isJsonArray, isJsonObject, type JsonValue } from '../../qmp/json/value.js';
 
 /** Deeper than messages of QEMU's are nested: it takes no more than 1024 levels. */

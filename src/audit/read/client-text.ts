@@ -1,11 +1,11 @@
-/** Who an occurrence is about, in words. */
+/** The subject of an occurrence, in words. */
 import type { JsonObject } from '../../qmp/json/value.js';
 import { type PeerFacts, peerText, readPeerFacts } from '../../shared/peer-text.js';
 import { numberOf, objectOf, textOf } from '../log/record.js';
 import type { Occurrence } from './filter.js';
 
 /**
- * @returns who an occurrence is about: the client of a VM, with its program and user (`web1#5 nc (pid 8770, root)`), in later runs of the
+ * @returns the subject of an occurrence: the client of a VM, with its program and user (`web1#5 nc (pid 8770, root)`), in later runs of the
  * daemon with the run's number (`web1#5/2 …`); or the VM, or qmpmux
  * @param isShort without the number of the process, the least of it
  */
@@ -19,7 +19,7 @@ export function clientText({ record, run }: Occurrence, isShort = false): string
   return who === '' ? number : `${number} ${who}`;
 }
 
-/** @returns what a record says of a peer, as far as it has the types that it should have */
+/** @returns the peer that a record names; only members of the expected types */
 function peerFacts(peer: JsonObject): PeerFacts {
   const text = (name: string) => (typeof peer[name] === 'string' ? peer[name] : undefined);
   const number = (name: string) => (typeof peer[name] === 'number' ? peer[name] : undefined);

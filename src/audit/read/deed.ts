@@ -1,6 +1,6 @@
 /**
- * What a command comes to, whichever way it was written: the verb of a line of the human monitor, the actions of a transaction. Whoever
- * asks who reset a VM means them all. A message that is no JSON (QEMU takes single quotes) is read as QEMU reads it.
+ * The effect of a command, however it was written: the verb of a line of the human monitor, the actions of a transaction. A search for who
+ * reset a VM has to find them all. A message that is no JSON (QEMU takes single quotes) is read as QEMU reads it.
  */
 import { parseHmpLine } from '../../hmp/line.js';
 import { skipBlanks } from '../../hmp/words.js';
@@ -44,7 +44,7 @@ function hmpDeed(record: AuditRecord): Deed | null {
   if (typeof given !== 'string') return null;
   const { verb, topic, end } = parseHmpLine(given);
   const name = topic === '' ? verb : `${verb} ${topic}`;
-  // What was written, where that is another of the verb's names; `info` has none.
+  // The name as written, where it is an alias of the verb; `info` has none.
   const typed = topic === '' ? given.slice(skipBlanks(given, 0), end) : verb;
   const names = [HMP, `hmp ${name}`, name, verb, `hmp ${verb}`, typed];
   return { name: `hmp ${name}`, names: [...new Set(names)], rest: given.slice(end).trim() };

@@ -1,7 +1,6 @@
 /**
- * The records of any number of logs in the order of time, of each log in its own order: what a reader is fed. Nothing is read that lies
- * outside of the time that is asked for, as far as files can be told to, or searched; and however many logs there are, few files are
- * open at a time.
+ * The records of any number of logs in the order of time, of each log in its own order, to feed a reader. Records outside the requested
+ * time are not read where files can be searched or known to lie outside it; and however many logs there are, few files are open at a time.
  */
 import { AuditReadError } from '../log/errors.js';
 import { CHUNK, type Progress } from '../log/log-bytes.js';
@@ -20,7 +19,7 @@ export interface FeedItem {
 }
 
 export interface FeedOptions {
-  /** Of interest is what was recorded from here to there, in milliseconds since 1970. Records a little outside are given, too. */
+  /** The range of interest, in milliseconds since 1970. Records slightly outside may be given too. */
   readonly since?: number | null;
   readonly until?: number | null;
   /** Whether the logs are read whole, so that no clock that was set back can hide a record. */
@@ -32,7 +31,7 @@ export interface FeedOptions {
 
 /** With more logs than this, files are not kept open between the pieces that are read of them. */
 const MOST_LOGS_KEPT_OPEN = 100;
-/** What is held of all logs together, in bytes, where there are many. */
+/** The most held for all logs together, in bytes, where there are many. */
 const MOST_HELD = 64 * 1024 * 1024;
 const SMALLEST_CHUNK = 8 * 1024;
 /** Answers are looked for so far behind the end of a range, in bytes. */
@@ -59,7 +58,7 @@ export async function* feed(logs: readonly Log[], options: FeedOptions = {}): As
   try {
     for (let cursor = waiting.pop(); cursor !== null; cursor = waiting.pop()) {
       if (cursor.isEmpty) {
-        // Whether more of it is of interest may depend on what was read of it.
+        // The lines read so far may decide whether more of it is of interest.
         if (items.length > 0) {
           yield items;
           items = [];
@@ -188,7 +187,7 @@ class Cursor {
     return { file, batches: lineBatches(file.path, options), awaited: 0 };
   }
 
-  /** @returns whether what was read is behind the range, and so is all that follows. */
+  /** @returns whether the last line read lies after the range, and so does the rest. */
   async #isPast(reading: Reading): Promise<boolean> {
     const { until = null, readsAll = false, isAwaiting } = this.#options;
     if (until === null || readsAll) return false;

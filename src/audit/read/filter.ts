@@ -23,7 +23,7 @@ export interface Filter {
   readonly until: number | null;
   /** Only commands whose answer took at least this long, in microseconds. */
   readonly slow: number | null;
-  /** Only what went wrong. */
+  /** Only failures. */
   readonly errors: boolean;
 }
 
@@ -32,10 +32,10 @@ export interface Occurrence {
   readonly record: AuditRecord;
   /** The reply, error, denial or the like of a command; null for other records, and where there is none (yet). */
   readonly answer: AuditRecord | null;
-  /** Their lines, for what looks for texts in them. */
+  /** Their lines, for searches by text. */
   readonly line: string;
   readonly answerLine: string | null;
-  /** The run of the daemon within what is read of its log, from 1. Clients are counted from 1 in each. */
+  /** The run of the daemon within the part of its log that is read, from 1. Clients are counted from 1 in each. */
   readonly run: number;
 }
 
@@ -80,7 +80,7 @@ function clientNames({ record, run }: Occurrence): readonly string[] {
   return [String(client), name, `${name}/${run}`, ...(run === 1 ? [] : [`#${client}/${run}`])];
 }
 
-/** @returns how a text may be written in JSON: as it is, with escapes for what needs them, and with escapes for all that is not ASCII. */
+/** @returns how a text may be written in JSON: unchanged, with only the necessary escapes, and with all but ASCII escaped. */
 export function spellingsOf(text: string): string[] {
   const escaped = JSON.stringify(text).slice(1, -1);
   const ascii = (digits: (hex: string) => string) =>
@@ -91,7 +91,7 @@ export function spellingsOf(text: string): string[] {
 const KIND_MEMBER = '"kind":';
 const HASH_MEMBER = ',"hash":"';
 
-/** @returns whether a record has one of the texts in what it says, not in its number, time or hash. */
+/** @returns whether a record's content has one of the texts; its number, time and hash do not count. */
 function hasText(line: string, texts: readonly string[]): boolean {
   const start = Math.max(0, line.indexOf(KIND_MEMBER));
   const hash = line.lastIndexOf(HASH_MEMBER);
@@ -102,7 +102,7 @@ function hasText(line: string, texts: readonly string[]): boolean {
   });
 }
 
-/** @throws AuditSettingError for what is no kind of record */
+/** @throws AuditSettingError for an unknown kind of record */
 export function parseKinds(names: readonly string[]): ReadonlySet<Kind> {
   const kinds = new Set<Kind>();
   for (const name of names.flatMap((each) => each.split(','))) {

@@ -27,7 +27,7 @@ export async function* follow(path: string, signal: AbortSignal, idle: () => voi
   let handle = await openIfThere(path);
   try {
     while (!signal.aborted) {
-      // What is kept of a line that goes on must not be overwritten.
+      // The kept beginning of an unfinished line must not be overwritten.
       const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
       const { bytesRead } = handle === null ? { bytesRead: 0 } : await handle.read(chunk, 0, CHUNK_BYTES, position);
       if (bytesRead > 0) {
@@ -40,7 +40,7 @@ export async function* follow(path: string, signal: AbortSignal, idle: () => voi
         }
         continue;
       }
-      // Only at its end: what a rotated file got before the writer let go of it is read first.
+      // Only at its end: the writer may still have added lines to a rotated file before it closed it.
       const next = await successor(path, handle, position);
       if (next !== null) {
         await handle?.close();

@@ -7,9 +7,9 @@
 import { type AuditRecord, numberOf, textOf } from '../log/record.js';
 import type { Occurrence } from './filter.js';
 
-/** A record with its line, for those who show either. */
+/** A record with its line, for readers that show either. */
 export interface Entry extends Occurrence {
-  /** As it stands in the log. */
+  /** Its text in the log. */
   readonly line: string;
   /** That of the answer. */
   readonly answerLine: string | null;
@@ -24,7 +24,7 @@ interface Waiting extends Entry {
   isOpen: boolean;
 }
 
-/** What is known of one of the logs. */
+/** The state of one of the logs. */
 interface LogState {
   /** Commands without an answer so far, by their numbers. */
   readonly open: Map<number, Waiting>;

@@ -27,14 +27,14 @@ export interface LogFile {
 
 /** The files of one log, in the order in which they were written. */
 export interface Log {
-  /** What tells it from the other logs that were named, as short as that can be. */
+  /** The shortest name that distinguishes it from the other logs named. */
   readonly name: string;
   readonly files: readonly LogFile[];
 }
 
 interface FoundLogs {
   readonly logs: readonly Log[];
-  /** What cannot be read, or is no log, in words. */
+  /** Files that cannot be read, or are no logs, in words. */
   readonly faults: readonly AuditReadError[];
 }
 
@@ -42,7 +42,7 @@ interface FoundLogs {
 const LINES_LOOKED_AT = 1000;
 
 /**
- * Looks at each file, one after the other. Never fails: what cannot be read is among `faults`.
+ * Looks at each file, one after the other. Never fails: files that cannot be read are among `faults`.
  * @param mayBeMissing whether a file that is not there yet is no fault
  */
 export async function findLogs(paths: readonly string[], mayBeMissing = false): Promise<FoundLogs> {
@@ -92,7 +92,7 @@ async function lookAt(path: string): Promise<{ readonly file: LogFile; readonly 
   }
 }
 
-/** @throws AuditReadError for what is no log */
+/** @throws AuditReadError if it is not a log */
 async function firstRecord(path: string): Promise<AuditRecord | null> {
   let count = 0;
   let looksRight = false;
@@ -112,11 +112,11 @@ async function firstRecord(path: string): Promise<AuditRecord | null> {
   );
 }
 
-/** What logrotate and people put behind a name, or before its last part. */
+/** Suffixes that logrotate and people add to a name, or before its last part. */
 const SUFFIXES = [/\.(?:gz|zst|xz|bz2)$/, /[.-]\d{1,10}$/, /-\d{8}(?:-\d{1,10})?$/, /\.(?:old|bak|orig)$/];
 const DATE_WITHIN = /-\d{8}(?:-\d{1,10})?(?=\.[^./\d][^./]*$)/;
 
-/** @returns a log's path without what rotation puts behind it. */
+/** @returns a log's path without suffixes of rotation. */
 export function stemOf(path: string): string {
   let stem = path;
   for (let isCut = true; isCut; ) {
@@ -136,7 +136,7 @@ function inOrder(files: readonly LogFile[]): LogFile[] {
   const numbers = files.flatMap(({ first }) => (first === null ? [] : [first.seq]));
   const isAnew = new Set(numbers).size < numbers.length;
   const key = ({ first }: LogFile): number => {
-    // What has no record yet is the newest.
+    // A file without records is the newest.
     if (first === null) return Number.POSITIVE_INFINITY;
     return isAnew ? (timeOf(first.time) ?? 0) : first.seq;
   };
@@ -153,9 +153,8 @@ interface Group {
 }
 
 /**
- * Puts groups together that are pieces of one log under different names. A piece does not begin with record 1; it belongs behind the
- * one that ends where it begins. Where only one log has a beginning, a piece that begins behind its end is taken for one of its, so
- * that what is missing in between is noticed.
+ * Joins groups that are pieces of one log under different names. A piece does not begin with record 1; it follows the one that ends where
+ * it begins. Where only one log has a beginning, a piece that begins after its end is taken to be part of it, so that the gap is noticed.
  */
 async function joinPieces(groups: readonly Group[]): Promise<Group[]> {
   const beginning = ({ files }: Group): number => files[0]?.first?.seq ?? 1;
@@ -179,7 +178,7 @@ async function joinPieces(groups: readonly Group[]): Promise<Group[]> {
   return logs;
 }
 
-/** @returns the number and the hash of a file's last record; null where there is none. What is compressed is read through. */
+/** @returns the number and the hash of a file's last record; null where there is none. A compressed file is read to its end. */
 async function lastHead(file: LogFile | undefined): Promise<Head | null> {
   // A file that is gone by now will be missed when it is read.
   return file === undefined || file.path === '-' ? null : await readLastHead(file.path).catch(() => null);
@@ -191,7 +190,7 @@ function previousHash({ members }: AuditRecord): string | null {
   return typeof hash === 'string' ? hash : null;
 }
 
-/** @returns the names of logs without what they have in common: their last parts, or as many of them as tell them apart. */
+/** @returns the names of logs without their common part: the fewest last parts that distinguish them. */
 function shortest(stems: readonly string[]): string[] {
   const bases = stems.map((stem) => basename(stem));
   return new Set(bases).size === stems.length ? bases : [...stems];

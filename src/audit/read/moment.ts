@@ -88,7 +88,7 @@ export function parseMoment(text: string, now: number, zone: Zone = 'local', fro
   return { time: at(date, clock, 'utc') - ahead, isGuess: false };
 }
 
-/** @returns what `14:00`, `9:05:07` or `14:00:00.250` say; null for what is no time of day. */
+/** @returns the time of `14:00`, `9:05:07` or `14:00:00.250`; null if `text` is not a time of day. */
 function timeOfDay(text: string): TimeOfDay | null {
   const match = /^(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?$/.exec(text);
   if (match === null) return null;
@@ -135,7 +135,7 @@ export interface MomentParts {
 /**
  * @param time as records have it: RFC 3339 in UTC
  * @param isPrecise with microseconds
- * @returns null for what is no time
+ * @returns null if `time` is not a time
  */
 export function momentParts(time: string, zone: Zone, isPrecise: boolean): MomentParts | null {
   const milliseconds = timeOf(time);
@@ -157,7 +157,7 @@ export function momentText(time: number, zone: Zone): string {
   return parts === null ? '(no time)' : `${parts.day} ${parts.clock}${parts.offset}`;
 }
 
-/** @returns a record's time, in milliseconds since 1970; null for what is no time, or none that can be shown. */
+/** @returns a record's time, in milliseconds since 1970; null if `time` is not a time, or cannot be shown. */
 export function timeOf(time: string): number | null {
   if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(time)) return null;
   const milliseconds = Date.parse(time);

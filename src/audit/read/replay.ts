@@ -1,6 +1,7 @@
 /**
- * Sends the commands of a log to another VM, in the order in which they were sent to the first, and compares the answers. What cannot be
- * sent as it was (something was removed from it) is left out and counted, and so are qmpmux's own commands, which no QEMU knows.
+ * Sends the commands of a log to another VM, in the order in which they were sent to the first, and compares the answers. Commands that
+ * cannot be sent unchanged (something was removed from them) are left out and counted, and so are qmpmux's own commands, which no QEMU
+ * knows.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../qmp/json/value.js';
@@ -47,7 +48,7 @@ interface ReplayResult {
   readonly own: number;
 }
 
-/** So many commands are unanswered at a time: below what QEMU queues. */
+/** The most commands unanswered at a time: fewer than QEMU queues. */
 const MOST_IN_FLIGHT = 7;
 /** Commands whose recorded answer has not been met; a log without answers would have no end of them. */
 const MOST_OPEN = 10_000;
@@ -93,7 +94,7 @@ export class Replay {
     this.#ignored = options.ignore.map((path) => path.split('.'));
   }
 
-  /** Takes the next line of a log. @param log its name. @throws what the target fails with */
+  /** Takes the next line of a log. @param log its name. @throws the target's error */
   async line(text: string, log = ''): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
     const record = parseRecord(text);
@@ -105,7 +106,7 @@ export class Replay {
     else if (of !== null) this.#recorded(`${of} ${log}`, record, text);
   }
 
-  /** The log is over: waits for what is still to be answered. @throws what the target fails with */
+  /** The log is over: waits for the remaining answers. @throws the target's error */
   async finish(): Promise<ReplayResult> {
     await Promise.all(this.#running);
     if (this.#failure !== null) throw this.#failure;
@@ -122,7 +123,7 @@ export class Replay {
   }
 
   async #send(record: AuditRecord, text: string, log: string): Promise<void> {
-    // What it was answered is not known yet.
+    // Its answer is not known yet.
     const filter = { ...this.#options.filter, slow: null, errors: false };
     const run = this.#runs.get(log) ?? 1;
     if (!matches(filter, { record, answer: null, line: text, answerLine: null, run })) return;
@@ -157,7 +158,7 @@ export class Replay {
     this.#running.add(running);
   }
 
-  /** Never fails: what goes wrong is thrown by whoever comes next. */
+  /** Never fails: the next caller throws the error. */
   async #execute(sent: Sent, message: Uint8Array): Promise<void> {
     try {
       const { bytes } = await this.#target.executeRaw(message);
@@ -242,7 +243,7 @@ interface Found {
   count: number;
 }
 
-/** @returns a message without what differs anyway, or null where it is no JSON. */
+/** @returns a message without the parts that differ anyway, or null if it is not JSON. */
 function parsed(text: string): JsonObject | null {
   const result = parseJson(text);
   return result.ok && isJsonObject(result.value) ? result.value : null;

@@ -1,6 +1,6 @@
 /**
- * Where in a log a time begins, found by halves: a log is written in the order of time. Only the clock of a host that is set back spoils
- * that, which `MARGIN` allows for; where what is read is out of order by more, the log must be read from its beginning.
+ * Finds where a time begins in a log, by binary search: a log is written in the order of time. Only a host's clock that is set back breaks
+ * that order, which `MARGIN` allows for; where records are out of order by more, the log must be read from its beginning.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { timeOf } from './moment.js';
@@ -9,13 +9,13 @@ import { timeOf } from './moment.js';
 export const MARGIN = 60_000;
 
 const BLOCK_BYTES = 64 * 1024;
-/** A line's time stands at its beginning; where a transport has wrapped it, behind the names of host and program. */
+/** A line begins with its time; where a transport has wrapped it, host and program come first. */
 const LINE_START_BYTES = 2048;
 const LAST_PART_BYTES = 1024 * 1024;
 const NEW_LINE = 0x0a;
 const TIMES = /"time":"(\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d))","mono":(\d{1,16})[,}]/;
 
-/** Where a record stands, and in which time, in milliseconds: since 1970, and since the host was started. */
+/** The position of a record and its time, in milliseconds: since 1970, and since the host was started. */
 export interface Place {
   /** The byte at which its line begins. */
   readonly start: number;

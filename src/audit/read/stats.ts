@@ -1,4 +1,4 @@
-/** What a log comes to: for each monitor, client and command, how many, how many errors, how long, how many bytes. */
+/** Totals of a log: for each monitor, client and command, how many, how many errors, how long, how many bytes. */
 
 import { messageLength, numberOf, textOf } from '../log/record.js';
 import { clientText } from './client-text.js';

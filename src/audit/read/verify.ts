@@ -16,7 +16,9 @@ export interface Finding {
   readonly level: 'problem' | 'remark';
   readonly file: string;
   readonly line: number;
-  /** Texts of the log stand in it as JSON in ASCII, and not all of a long one: they can neither steer a terminal nor look like a line of ours. */
+  /**
+   * Quotes the log as JSON in ASCII, and only the beginning of long texts: they can neither steer a terminal nor look like a line of ours.
+   */
   readonly what: string;
 }
 
@@ -29,7 +31,7 @@ export interface VerifyResult {
   readonly remarks: number;
 }
 
-/** Where the log stands in front of a record. */
+/** The state of the log before a record. */
 interface Position {
   /** The last record's number; null before the first. */
   readonly seq: number | null;
@@ -45,7 +47,7 @@ interface OpenCommand {
   readonly line: Place;
 }
 
-/** Where a line stands. */
+/** The position of a line. */
 type Place = Pick<LogLine, 'file' | 'number'>;
 
 /** More commands than can be in flight: beyond, the oldest count as unanswered. */
@@ -61,7 +63,7 @@ export class Verifier {
   #lastIsRecord = true;
   /** Commands without an answer so far: their numbers, names and places. */
   readonly #open = new Map<number, OpenCommand>();
-  /** What is known of the run of the daemon: `unknown` before the first record. */
+  /** The state of the daemon's run: `unknown` before the first record. */
   #run: 'unknown' | 'going on' | 'over' = 'unknown';
   /** The last record's times. */
   #clock: { readonly time: number; readonly mono: number } | null = null;
@@ -73,8 +75,8 @@ export class Verifier {
   #remarks = 0;
 
   /**
-   * @param tell called for everything that is found, in order
-   * @param savedHead what the log is known to have held: a cut tail does not show otherwise
+   * @param tell called for each finding, in order
+   * @param savedHead a head that the log is known to have had: nothing else reveals a cut tail
    */
   constructor(tell: (finding: Finding) => void, savedHead: Head | null = null) {
     this.#tell = tell;
@@ -179,7 +181,7 @@ export class Verifier {
       this.#problem(line, `${missing} missing before record ${seq}`);
     }
 
-    // The hash of the record before: known, or told by a record that begins a file, or, where a chain begins, fixed.
+    // The hash of the record before: known, or given by a record that begins a file, or, where a chain begins, fixed.
     let base = isNext ? lastHash : null;
     const told = objectOf(record, 'previous')?.['hash'];
     if (typeof told === 'string' && told.length === HASH_LENGTH) base ??= told;
@@ -196,7 +198,7 @@ export class Verifier {
 
   /**
    * @param base the hash of the record before, or null where it is not known
-   * @returns where the log stands behind the record
+   * @returns the state of the log after the record
    */
   #checkHash(line: LogLine, record: AuditRecord, base: string | null): Position {
     const { seq } = record;
@@ -296,10 +298,10 @@ export function quoted(text: string): string {
   );
 }
 
-/** @returns what the chain says of a line that was too long to be read. */
+/** @returns the chain's verdict on a line that was too long to be read. */
 function longLink({ hash, previous, made }: LongLine, base: string | null): LinkVerdict {
   if (hash === null) return { kind: 'unchained' };
-  // What it was hashed with is the line before; where that is not what it should follow, the line before has been told already.
+  // It was hashed with the line before; if that is the wrong one, a problem has been reported there already.
   const isGood = made === hash && (base === null || base === previous);
   return { kind: isGood ? 'good' : 'broken', hash };
 }
@@ -313,7 +315,7 @@ export function formatHead(head: Head): string {
   return head.hash === null ? String(head.seq) : `${head.seq}:${head.hash}`;
 }
 
-/** @returns the head that a text of `formatHead` stands for, or null. */
+/** @returns the head that `formatHead` wrote as this text, or null. */
 export function parseHead(text: string): Head | null {
   const match = /^(\d{1,15})(?::([0-9a-f]{64}))?$/.exec(text.length > 1000 ? '' : text.trim());
   return match === null ? null : { seq: Number(match[1]), hash: match[2] ?? null };

@@ -1,5 +1,5 @@
 /**
- * The audit log as a file: pino's destination in synchronous mode, and around it what a log that must not lose a line needs besides.
+ * The audit log as a file: pino's destination in synchronous mode, with the safeguards that a log needs to lose no line.
  *
  * SonicBoom (pino's destination) writes a batch with one write(2), goes on after a partial write, and emits `error` before
  * its `write` returns. But after an error it keeps a reference to our buffer, its `flushSync` never returns on a full disk, it
@@ -66,7 +66,7 @@ export class AuditFile implements Sink {
     this.#file = this.#wrap(options.fd, stat);
   }
 
-  /** What was said of the file: it is opened again and again while it cannot be written. */
+  /** Warnings given already: the file is opened again and again while it cannot be written. */
   readonly #warned = new Set<string>();
   readonly #warn = (problem: string): void => {
     if (this.#warned.has(problem)) return;
@@ -158,9 +158,9 @@ export class AuditFile implements Sink {
   }
 
   /**
-   * Keeps what is missing of `lines` in the file.
+   * Keeps the part of `lines` that the file lacks.
    * @param lines whole lines
-   * @param from where in the file their first byte stands, or would
+   * @param from the place of their first byte in the file, written or not
    */
   #keep(lines: Uint8Array, from: number): void {
     let there = 0;
@@ -170,7 +170,7 @@ export class AuditFile implements Sink {
         there = Math.min(Math.max(size - from, 0), lines.length);
         this.#size = from + there;
       } catch {
-        // What cannot be asked is taken for not written: a line twice is better than none.
+        // If the size is unknown, take the lines for not written: a line twice is better than none.
       }
     }
     // From the line on that was cut: if the file is lost, it is needed whole.
@@ -232,7 +232,7 @@ export class AuditFile implements Sink {
     }
   }
 
-  /** Looks, now and then, whether the file still has a name: what is written into one without is as good as lost. */
+  /** Checks now and then whether the file still has a name: lines in a file without one are as good as lost. */
   #look(): Trouble | null {
     const now = this.#options.now();
     if (now < this.#nextLook) return null;

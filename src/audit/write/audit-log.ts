@@ -4,7 +4,7 @@
  * What must hold:
  * - after `flush()` has returned null, every record begun before is in the kernel's hands (with `sync`: on the disk);
  * - numbers and hashes have no gaps, except where lines were lost with a power cut: a record that cannot be kept gets no number;
- * - while the log cannot be written, memory stays bounded, and what is not recorded is counted and reported afterwards.
+ * - while the log cannot be written, memory stays bounded, and records that are lost are counted and reported afterwards.
  *
  * `#state` goes writing → failing (a write failed) → writing (a retry succeeded, and a record says so); either → closed.
  */
@@ -19,7 +19,7 @@ import { Clock, type TimeSource } from './clock.js';
 /** The version of the record's schema, in every record. */
 const SCHEMA_VERSION = 1;
 
-/** What has gone wrong since the log was opened. */
+/** Failures since the log was opened. */
 export interface AuditFigures {
   /** The last record's number. */
   readonly records: number;
@@ -90,7 +90,7 @@ export class AuditLog {
   readonly clock: Clock;
   /** Which commands are left out. */
   readonly leftOutCommands: LeftOutCommands;
-  /** What is to be recorded before the log ends. */
+  /** Functions that make the last records before the log ends. */
   readonly pending = new Set<() => void>();
 
   readonly #sink: Sink | null;
@@ -113,7 +113,7 @@ export class AuditLog {
   /** Whether a command is among the lines that were not synced. */
   #holdsCommand = false;
   #isReopenDue = false;
-  /** What the present failure has cost: records by kind, and commands. */
+  /** Lost through the present failure: records by kind, and commands. */
   readonly #lost = new Map<Kind, number>();
   #refused = 0;
   /** The same since the log was opened. */
@@ -137,7 +137,7 @@ export class AuditLog {
     this.line.putAscii((head.hash ?? FIRST_HASH) + LINE_END);
   }
 
-  /** The last record begun; with its hash, what a later `verify` can be given to notice a cut tail. */
+  /** The last record begun; with its hash, a later `verify` can notice a cut tail. */
   get head(): Head {
     return { seq: this.#seq, hash: this.#chain ? this.#lastHash() : null };
   }
@@ -196,8 +196,8 @@ export class AuditLog {
   }
 
   /**
-   * Keeps the times that were put from `start` on for what else happens before the event loop goes on: a clock and the putting of its
-   * digits cost a quarter of a record.
+   * Keeps the times put from `start` on for records made in the same turn of the event loop: reading the clock and formatting its digits
+   * cost a quarter of a record.
    */
   #keepStamp(start: number): void {
     const { line } = this;
@@ -233,7 +233,7 @@ export class AuditLog {
   }
 
   /**
-   * Writes what has been recorded, before commands go upstream.
+   * Writes the records made so far, before commands go upstream.
    * @returns null when they may go; otherwise why they must be refused
    */
   flush(): Trouble | null {
@@ -252,7 +252,7 @@ export class AuditLog {
 
   /**
    * Records something about the daemon.
-   * @param action what it is: `start`, `stop`, `reload`, …
+   * @param action `start`, `stop`, `reload`, …
    * @param details further members, as JSON allows them
    */
   daemon(action: string, details: Readonly<Record<string, unknown>> = {}): void {
@@ -271,7 +271,7 @@ export class AuditLog {
     this.end();
   }
 
-  /** Records what has been counted and has no record yet. */
+  /** Records counts that have no record yet. */
   settle(): void {
     for (const record of this.pending) record();
   }
@@ -282,7 +282,7 @@ export class AuditLog {
     if (this.#state.name === 'writing' && this.#write() === null) this.#reopenNow();
   }
 
-  /** Writes what there is, and lets go of everything. */
+  /** Writes the last records, and releases everything. */
   async close(): Promise<void> {
     if (this.#state.name === 'closed') return;
     if (this.#state.name === 'failing') {
@@ -371,7 +371,7 @@ export class AuditLog {
       this.#state = { ...state, trouble, delay, timer: setTimeout(this.#retry, delay).unref() };
       return;
     }
-    // Only now is there an end to what was lost, and a place for the record that says so.
+    // Only now is the loss over, and is there room for the record that reports it.
     this.#state = { name: 'writing' };
     const lost = Object.fromEntries(this.#lost);
     const seconds = Math.round((this.clock.now() - state.since) / 1e5) / 10;

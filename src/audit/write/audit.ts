@@ -98,12 +98,12 @@ export class Audit {
     });
   }
 
-  /** Where the log stands. */
+  /** The log's last number and hash. */
   get head(): Head {
     return this.#log.head;
   }
 
-  /** What has gone wrong since it was opened. */
+  /** Failures since it was opened. */
   get figures(): AuditFigures {
     return this.#log.figures;
   }
@@ -215,7 +215,7 @@ async function openFile(path: string, sync: boolean, report: Report): Promise<Op
     const isEmpty = fstatSync(fd).size === 0;
     const head = tail.head ?? (isEmpty ? await readPredecessor(path) : EMPTY_HEAD);
     const sink = new AuditFile({ path, fd, sync, report, now: () => systemTime.monotonic() });
-    // The torn line is ended, so that what follows begins a new line.
+    // Ends the torn line, so that the next record begins a new one.
     if (tail.torn !== null) sink.write(Buffer.from('\n'));
     return { sink, head, torn: tail.torn };
   } finally {

@@ -6,7 +6,7 @@ import type { LineBuffer } from '../log/line-buffer.js';
 export interface TimeSource {
   /** CLOCK_MONOTONIC: since the machine started, but for the time it slept. */
   monotonic(): number;
-  /** Since 1970, in UTC. To the millisecond is enough: what lies between is measured by `monotonic`. */
+  /** Since 1970, in UTC. Milliseconds are enough: `monotonic` measures finer. */
   wall(): number;
 }
 
@@ -26,7 +26,7 @@ const MONO = Buffer.from('Z","mono":');
 
 export class Clock {
   readonly #source: TimeSource;
-  /** What to add to the monotonic time to have the wall clock's. */
+  /** The wall clock minus the monotonic clock. */
   #offset: number;
   #nextCheck: number;
   #second = -1;

@@ -25,7 +25,7 @@ export class FileLock {
 
   /**
    * Takes the lock of an open file; where files have none (or there is no /proc, or no koffi for this machine) nothing is locked.
-   * @throws Error when another process has it, with its pid where /proc tells
+   * @throws Error when another process has it, with its pid where /proc shows it
    */
   constructor(fd: number) {
     const { dev, ino } = fs.fstatSync(fd, { bigint: true });

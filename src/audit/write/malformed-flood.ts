@@ -1,6 +1,6 @@
 /**
- * Keeps garbage from filling the log: of a client's input that cannot be read, the first pieces in a row have a record each, and what
- * follows within a second has one in all. After a second without any, the count starts again.
+ * Keeps garbage from filling the log: the first unreadable pieces of a client's input have a record each, and those that follow within a
+ * second share one. After a second without any, the count starts again.
  */
 import type { ClientView } from '../../mux/ports/observer.js';
 
@@ -9,7 +9,7 @@ export const MOST_IN_A_ROW = 10;
 /** Of a sum, and of the pause after which the count starts again, in milliseconds. */
 const SUM_INTERVAL = 1000;
 
-/** What a sum is about. */
+/** Fields of a sum. */
 interface MalformedSum {
   count: number;
   /** Bytes in all. */
@@ -59,7 +59,7 @@ export class MalformedFlood {
     return false;
   }
 
-  /** Records what has been counted of a client, before something else of it is recorded. */
+  /** Records a client's count, before another record about the client. */
   flush(client: ClientView): void {
     const sum = this.#sums.get(client);
     if (sum === undefined) return;

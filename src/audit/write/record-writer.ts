@@ -16,7 +16,7 @@ interface RecordWriterOptions {
   readonly redactor: Redactor;
   /** The most bytes kept of a message that is no command, or 0 for all. */
   readonly maxMessage: number;
-  /** What to take from the log's clock to have the multiplexer's, in microseconds. */
+  /** The log's clock minus the multiplexer's, in microseconds. */
   readonly clockDifference: number;
   /** A record could not be put together, and its messages are withheld. */
   readonly faulted: (error: unknown) => void;
@@ -69,7 +69,7 @@ export class RecordWriter {
 
   /**
    * Makes a record about a client or about the VM.
-   * @param put puts what it holds; when that fails, once more with every message withheld
+   * @param put puts its content; called once more if that fails, with every message withheld
    * @returns its number, or 0 when there is none
    */
   record(kind: Kind, client: ClientView | null, put: () => void): number {
@@ -118,7 +118,7 @@ export class RecordWriter {
     return seq;
   }
 
-  /** @returns what is known of the members that a client's records share. */
+  /** @returns the members that a client's records share, as far as made. */
   #membersOf(client: ClientView): Map<Kind, Uint8Array> {
     let members = this.#clients.get(client);
     if (members === undefined) {
@@ -128,7 +128,7 @@ export class RecordWriter {
     return members;
   }
 
-  /** @param since when what is answered was asked, by the multiplexer's clock, in microseconds */
+  /** @param since when the question was sent, by the multiplexer's clock, in microseconds */
   putLatency(since: number): void {
     const { line, startedAt } = this.#log;
     line.putText(LATENCY);
@@ -224,7 +224,7 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
-/** @returns the members about a client; of its peer only what is known, and what takes room only where it connects. */
+/** @returns the members about a client; of its peer only known facts, and long ones only in the record of its connection. */
 function describeClient({ listener, id, peer }: ClientView, kind: Kind): string {
   const shown = kind === 'connect' || peer.kind !== 'unix' ? peer : { ...peer, exe: undefined, unit: undefined };
   return `,"listener":${JSON.stringify(listener)},"client":${id},"peer":${JSON.stringify(shown)}`;

@@ -1,9 +1,9 @@
 /**
- * The observer that writes the audit log: one for each monitor, all into one log. It says what a record holds, and
- * what of that the redactor objects to; record-writer.ts puts it together.
+ * The observer that writes the audit log: one for each monitor, all into one log. It decides the content of a record, and has the redactor
+ * check it; record-writer.ts puts it together.
  *
  * What must hold: a command has its record before `flush` returns, or `flush` fails; nothing that the redactor objects to is put into a
- * record; and no message, whatever is in it, makes more of this fail than its own record: then it is withheld.
+ * record; and no message, whatever its content, affects more than its own record, in which it is then withheld.
  */
 
 import type { Descriptor, UpstreamState } from '../../mux/ports/link.js';
@@ -20,7 +20,7 @@ import { MOST_KEPT, RecordWriter, textOf } from './record-writer.js';
 interface RecorderOptions {
   readonly log: AuditLog;
   readonly monitor: string;
-  /** Where QEMU is reached; told whenever it has been. */
+  /** Where QEMU is reached; recorded at each connection. */
   readonly address: string | null;
   readonly redactor: Redactor;
   /** The most bytes kept of a message that is no command, or 0 for all. */
@@ -45,7 +45,7 @@ const SOURCES: Readonly<Record<ReplySource, Uint8Array>> = {
   late: textOf(',"source":"late"'),
 };
 /**
- * What QEMU answers to these describes QEMU, at length, and is the same for all VMs of it; shells ask at each start. Only the beginning is
+ * QEMU's answers to these describe QEMU at length, and are the same for all its VMs; shells ask at each start. Only the beginning is
  * kept, with length and hash.
  */
 const SELF_DESCRIPTIONS = new Set([
@@ -60,7 +60,7 @@ const SELF_DESCRIPTIONS = new Set([
 ]);
 /** In bytes. */
 const MOST_OF_DESCRIPTION = 256;
-/** What is kept of unreadable input to be looked at with what follows: more than the longest of the words that are looked for. */
+/** The end of unreadable input kept to be searched together with the next bytes: longer than any word searched for. */
 const UNREAD_END = 128;
 
 interface Unread {
@@ -78,12 +78,12 @@ export class Recorder implements Observer {
   readonly #judge: MessageJudge;
   readonly #writer: RecordWriter;
   readonly #maxMessage: number;
-  /** What to take from the log's clock to have the multiplexer's. */
+  /** The log's clock minus the multiplexer's. */
   readonly #clockDifference: number;
   readonly #address: string | null;
-  /** By the number of its record: what a command tells about the answer that is still due. */
+  /** By the number of its record: secrets that a command predicts in its pending answer. */
   readonly #answers = new Map<number, AnswerSecrets>();
-  /** For clients whose last input could not be read its end: what follows may belong to it. */
+  /** The end of a client's last input, if unreadable: the next bytes may belong to it. */
   readonly #unread = new WeakMap<ClientView, Unread>();
   /** Whether any client has been among them; hardly ever. */
   #hasUnread = false;
@@ -165,7 +165,7 @@ export class Recorder implements Observer {
   #leavesOut(command: CommandView): boolean {
     const { client, name } = command;
     if (!this.#log.leftOutCommands.has(name, client.listener)) return false;
-    // What came with it is on record, and this says what became of that.
+    // Its descriptor is on record, so record its fate too.
     if (command.descriptor !== undefined && command.descriptor !== null) return false;
     this.#endUnread(client);
     this.#leftOut.count(client, name, this.#now());
@@ -222,7 +222,7 @@ export class Recorder implements Observer {
       this.#leftOut.countFault(command.client, 'errors', this.#now());
       return;
     }
-    // What is secret in the answer is remembered: it may still come.
+    // Remember the secrets in the answer: it may still come.
     this.#writer.record('error', command.client, () => {
       this.#writer.putOf(command.auditSeq);
       this.#writer.putIds(command, this.#answers.get(command.auditSeq) ?? null);
@@ -279,7 +279,7 @@ export class Recorder implements Observer {
     this.#unread.set(client, { isSuspect: redacted?.paths.includes('*') ?? false, end });
     this.#writer.record('malformed', client, () => {
       this.#writer.put(MESSAGE, raw, raw.length, redacted, this.#maxMessage);
-      // QEMU's errors quote what they complain of.
+      // QEMU's errors quote the input they complain about.
       const redactedReply = redacted === null ? null : this.#redactor.withheld(reply);
       this.#writer.put(REPLY, reply, lengthWithoutLineEnd(reply), redactedReply, this.#maxMessage);
     });
@@ -383,7 +383,7 @@ export class Recorder implements Observer {
         this.#writer.putDescriptor(command.descriptor);
       }
       this.#writer.putIds(command, redacted?.answer ?? null);
-      // What was asked of the VM is not cut.
+      // Commands to the VM are never cut.
       this.#writer.put(MESSAGE, command.raw, command.raw.length, redacted?.message ?? null, 0);
     });
     if (seq > 0 && redacted?.answer != null) this.#answers.set(seq, redacted.answer);
@@ -401,7 +401,7 @@ export class Recorder implements Observer {
     });
   }
 
-  /** A command has come: what could not be read before it is over. */
+  /** A command has come, so the unreadable input has ended. */
   #endUnread(client: ClientView): void {
     if (!this.#hasUnread) return;
     this.#unread.delete(client);

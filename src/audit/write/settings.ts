@@ -1,4 +1,4 @@
-/** What a user says about the audit log, from the config file or from flags, and the few forms it has as text. */
+/** A user's settings of the audit log, from the config file or from flags, and the few forms it has as text. */
 
 import { AuditSettingError } from '../log/errors.js';
 import type { LeftOut } from '../log/kinds.js';
@@ -26,7 +26,7 @@ export interface AuditSettings {
   readonly redact: readonly RedactionRule[];
 }
 
-/** What carries the guarantee: a file by its path, or stdout; null where there are transports alone. */
+/** The destination that the guarantee rests on: a file by its path, or stdout; null where there are only transports. */
 export function mainDestination({ destinations }: AuditSettings): string | null {
   for (const destination of destinations) {
     if (destination.kind === 'stdout') return destination.kind;
@@ -38,8 +38,9 @@ export function mainDestination({ destinations }: AuditSettings): string | null 
 const TRANSPORT = 'transport:';
 
 /**
- * Reads a destination: a file's path, `stdout`, or `transport:NAME`, with options behind commas as in `transport:pino-socket,address=10.0.0.1,port=514`
- * (two commas stand for one; numbers, true and false are what they look like, and so are lists and objects in JSON: `labels={"app":"vm"}`).
+ * Reads a destination: a file's path, `stdout`, or `transport:NAME`, with options after commas as in
+ * `transport:pino-socket,address=10.0.0.1,port=514` (two commas mean one; numbers, true, false, and lists and objects in JSON have these
+ * types: `labels={"app":"vm"}`).
  * @throws AuditSettingError
  */
 export function parseDestination(text: string): Destination {

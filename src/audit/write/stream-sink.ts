@@ -1,6 +1,6 @@
 /**
- * Standard output as the audit log, for a supervisor that keeps it (journald under systemd). What is written is in the supervisor's pipe
- * or socket before a command goes upstream; what the supervisor makes of it is beyond us.
+ * Standard output as the audit log, for a supervisor that keeps it (journald under systemd). A record is in the supervisor's pipe or socket
+ * before its command goes upstream; what the supervisor does with it is beyond our control.
  */
 
 import { pino } from 'pino';
@@ -26,7 +26,7 @@ export class StreamSink implements Sink {
   }
 
   write(bytes: Uint8Array): Trouble | null {
-    // A copy, because the destination keeps what it could not write.
+    // A copy, because the destination keeps the bytes that it could not write.
     return this.#pass(Buffer.from(bytes));
   }
 

@@ -54,7 +54,7 @@ function importable(require: NodeJS.Require, target: string): string | null {
   return null;
 }
 
-/** Of `exports`, what an import of the package itself gets (nodejs.org/api/packages.html). */
+/** The entry of `exports` that an import of the package itself gets (nodejs.org/api/packages.html). */
 function entryOf(exported: unknown): string | null {
   if (typeof exported === 'string') return exported;
   if (typeof exported !== 'object' || exported === null) return null;

@@ -2,9 +2,9 @@
  * Audit records for a pino transport: a package of that kind, or a module of the user's, run by pino in its own thread. Each record
  * goes out as a line of pino's, in which it is the member `audit`, so that transports find the level and time they expect.
  *
- * Nothing waits for a transport. It gets one batch at a time, the next when it has taken that; what waits for it has a bound in bytes, and
- * what is beyond is lost and counted. One that fails is started again, later each time; what it had been given and not taken counts as lost.
- * What a transport takes and loses, nobody here can know.
+ * Nothing waits for a transport. It gets one batch at a time, the next when it has taken that; its queue has a bound in bytes, and records
+ * beyond it are lost and counted. One that fails is started again, later each time; records handed to it and not taken count as lost.
+ * Losses after a transport has taken a record cannot be seen from here.
  */
 
 import { hostname } from 'node:os';
@@ -24,14 +24,14 @@ const INFO = 30;
 const WARN = 40;
 const warnings: ReadonlySet<string> = new Set<Kind>(['error', 'denied', 'malformed', 'unanswered', 'stray']);
 
-/** What waits for a transport, in bytes: some ten thousand records. */
+/** The longest queue of a transport, in bytes: some ten thousand records. */
 const MOST_QUEUED = 8 * 1024 * 1024;
 /** A batch takes no further lines beyond this, in bytes. */
 const BATCH_BYTES = 256 * 1024;
 /** Before one that failed is started again, in milliseconds. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
-/** At the end, for what still waits, in milliseconds. */
+/** The wait for the queue at the end, in milliseconds. */
 const END_WAIT_MS = 5000;
 
 interface Batch {
@@ -60,7 +60,7 @@ export class TransportTap implements Tap {
   #isLosing = false;
   #pause = FIRST_PAUSE_MS;
   #timer: NodeJS.Timeout | null = null;
-  /** Who waits for the end of the queue. */
+  /** Called when the queue is empty, or given up. */
   #emptied: ((isEmpty: boolean) => void) | null = null;
 
   /** @throws Error when there is no such transport */
@@ -226,7 +226,7 @@ export class TransportTap implements Tap {
   }
 }
 
-/** @returns what `done` comes to, or false when that takes too long */
+/** @returns the result of `done`, or false when that takes too long */
 async function inTime(done: Promise<boolean>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
