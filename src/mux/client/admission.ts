@@ -1,4 +1,4 @@
-/** How many clients there are, who else is let in, and what those are told who are not. */
+/** How many clients there are, whether one more may connect, and the message to one that may not. */
 import { errorReply, genericError } from '../../qmp/message.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
 import type { Counters } from '../ports/counters.js';
@@ -18,7 +18,7 @@ export class Admission {
   }
 
   /**
-   * Whether one more client may connect through `listener`. If not, that is counted and told to the observer.
+   * Whether one more client may connect through `listener`. A refusal is counted and reported to the observer.
    * @param listenerClients how many it may have; 0 for any number
    * @returns null, or what to write to it before it is closed
    */
@@ -34,7 +34,7 @@ export class Admission {
     return errorReply(null, genericError(`qmpmux has too many clients ${where}; try again later`));
   }
 
-  /** Counts, and tells the observer, that someone is not let in. @returns what to write to it before it is closed */
+  /** Counts a refusal and reports it to the observer. @returns what to write to the client before it is closed */
   turnAway(
     listener: string,
     limit: 'refusedByListener' | 'refusedByRate' | 'refusedByOwner' | 'refusedByDescriptors' | 'unnegotiated',

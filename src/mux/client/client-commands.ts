@@ -3,9 +3,9 @@
  *
  * - In-band commands are answered in the order sent, whoever answers them. So an answer given here (an error of shape, a
  *   refusal) waits behind the client's commands that are still upstream.
- * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to whatever the client sent behind it.
- * - When a command has its answer, it gives back its place upstream, then the answers behind it are sent, then it is released.
- * - No answer of ours is sent behind a `quit` that QEMU has agreed to (quit-watch.ts).
+ * - QEMU executes an out-of-band command as it reads it, so its answer comes before those to later commands of the client.
+ * - When a command has its answer, it gives back its place upstream, then the answers after it are sent, then it is released.
+ * - No answer of ours is sent after a `quit` that QEMU has agreed to (quit-watch.ts).
  */
 
 import { errorReply, genericError } from '../../qmp/message.js';
@@ -23,7 +23,7 @@ import type { ClientQuota } from './client-quota.js';
 import { QUIT, QuitWatch } from './quit-watch.js';
 import { REPORT_BYTES_PER_UNIT, type TurnBudget, Weight } from './turn-budget.js';
 
-/** The session whose commands these are. */
+/** The session that these commands belong to. */
 export interface CommandsSession extends ClientView {
   /** There is something to send, or to finish, at the end of the turn. */
   touch(): void;
@@ -31,7 +31,7 @@ export interface CommandsSession extends ClientView {
   rest(): void;
 }
 
-/** What the commands of all clients share. */
+/** The parts shared by the commands of all clients. */
 export interface CommandsPorts {
   readonly books: Bookkeeping;
   readonly sink: CommandSink;
@@ -39,7 +39,7 @@ export interface CommandsPorts {
   readonly budget: TurnBudget;
 }
 
-/** What a command that is carried out here holds besides its bytes, about. */
+/** About how much a command that is carried out here holds besides its bytes. */
 const EXTENSION_BYTES = 256;
 const NO_CHUNKS: readonly Uint8Array[] = [];
 
@@ -98,8 +98,8 @@ export class ClientCommands implements CommandSource {
   }
 
   /**
-   * Whether the client has too much to read for further commands to be carried out. Replies that wait here count as long as an
-   * answer of QEMU's will let some of them go: otherwise the next command is what they wait for.
+   * Whether the client has too much to read for further commands to be carried out. Replies that wait here count only if an
+   * answer of QEMU's will release some of them: otherwise they wait for the next command.
    */
   get isHeldUp(): boolean {
     return this.#queue.inFlight > 0 ? this.#output.isHigh : this.#output.isHighWithoutHeld;
@@ -159,7 +159,7 @@ export class ClientCommands implements CommandSource {
     this.#quit.expect();
   }
 
-  /** Answers a command here, with a reply in chunks, in its turn. The observer has been told. */
+  /** Answers a command here, with a reply in chunks, in its turn. The observer already has the answer. */
   answerLocally(command: PendingCommand, reply: readonly Uint8Array[]): void {
     this.#markAnswered(command, reply);
     this.#drain(command.oob);
@@ -174,11 +174,11 @@ export class ClientCommands implements CommandSource {
     command.forgetWire();
   }
 
-  /** The upstream is gone and the client stays: what has no answer gets an error. The observer knows what was upstream. */
+  /** The upstream is gone and the client stays: unanswered commands get an error. The observer knows which were upstream. */
   fail(reason: string): void {
     this.#quit.goOn();
     for (const command of [...this.#queue.inBand, ...this.#queue.oob]) {
-      // What is answered here does not need QEMU.
+      // Commands carried out here do not need QEMU.
       if (command.stage === 'answered' || command.call !== null) continue;
       const wasSent = command.isInFlight;
       if (!wasSent) this.#books.observer?.dropped?.(command, reason);
@@ -190,7 +190,7 @@ export class ClientCommands implements CommandSource {
     this.client.touch();
   }
 
-  /** Refuses a command that was read, in its turn. @param rule what the observer is told */
+  /** Refuses a command that was read, in its turn. @param rule the reason for the observer */
   refuse(command: PendingCommand, rule: string, desc: string): void {
     const reply = errorReply(command.id, genericError(desc));
     this.#books.observer?.denied(command, rule, reply);
@@ -244,7 +244,7 @@ export class ClientCommands implements CommandSource {
     if (wasInFlight) this.#hasRoom(command);
   }
 
-  /** Sends a reply of our own behind the answers to all earlier in-band commands. */
+  /** Sends a reply of our own after the answers to all earlier in-band commands. */
   answerInTurn(reply: Uint8Array): void {
     this.client.touch();
     if (this.#queue.isEmpty && !this.#quit.isQuitting) {
@@ -254,7 +254,7 @@ export class ClientCommands implements CommandSource {
     this.#queue.add(this.#answered(reply));
   }
 
-  /** Sends a reply of our own to what was out-of-band: behind those to such commands before it. */
+  /** Sends a reply of our own to an out-of-band command, after those to earlier out-of-band commands. */
   answerOob(reply: Uint8Array): void {
     const command = this.#answered(reply);
     command.oob = true;
@@ -299,7 +299,7 @@ export class ClientCommands implements CommandSource {
     this.client.touch();
   }
 
-  /** Puts a command that has its reply in the place of one that is not waited for any more. */
+  /** Replaces a command that is not waited for any more by one that has its reply. */
   #abandon(command: PendingCommand, substitute: PendingCommand): void {
     this.#queue.abandon(command, substitute);
     this.#usage.queuedBytes -= command.size;
@@ -307,7 +307,7 @@ export class ClientCommands implements CommandSource {
     this.#hasRoom(command);
   }
 
-  /** Drops what has not gone upstream. @param reason what the observer is told */
+  /** Drops commands that have not gone upstream. @param reason for the observer */
   dropWaiting(reason: string): void {
     for (const command of this.#queue.removeWaiting()) {
       if (command.stage === 'waiting') this.#books.observer?.dropped?.(command, reason);
@@ -317,7 +317,7 @@ export class ClientCommands implements CommandSource {
     this.client.touch();
   }
 
-  /** Drops all, without an answer. @param reason what the observer is told */
+  /** Drops all, without an answer. @param reason for the observer */
   drop(reason: string): void {
     for (const command of [...this.#queue.oob, ...this.#queue.inBand]) {
       if (command.stage === 'waiting') this.#books.observer?.dropped?.(command, reason);
@@ -333,17 +333,17 @@ export class ClientCommands implements CommandSource {
     this.offerAgain();
   }
 
-  /** What kept a command from its turn may be over. */
+  /** The obstacle that kept a command from its turn may be gone. */
   offerAgain(): void {
     if (this.hasWaiting) this.#sink.offer(this);
   }
 
-  /** A command is upstream no more, or nobody waits for it there: it makes room for another. */
+  /** A command is no longer upstream, or nobody waits for it there: it makes room for another. */
   #hasRoom({ oob }: PendingCommand): void {
     if (oob && this.nextWaitingOob !== null) this.#sink.offerOob(this);
   }
 
-  /** A command is through: lets go of it, and of the answers that waited behind it. */
+  /** A command is finished: releases it, and the answers that waited behind it. */
   #settle(command: PendingCommand): void {
     if (this.#queue.leave(command)) this.#hasRoom(command);
     this.#drain(command.oob);

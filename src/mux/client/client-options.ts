@@ -1,14 +1,14 @@
-/** How a client is served: what its listener's options and its connection say. */
+/** How a client is served: its listener's options, and the facts about its connection. */
 import type { EventFilter } from '../events/filter.js';
 import type { Policy } from '../policy/policy.js';
 import type { Peer } from '../ports/link.js';
 
-/** What is known of a client when it connects. */
+/** The facts about a client that are known when it connects. */
 export interface ClientOptions {
   /** The listener's address as configured. */
   readonly listener: string;
   readonly peer: Peer;
-  /** What it may run; everything when absent. */
+  /** The commands it may run; everything when absent. */
   readonly policy?: Policy;
   /** Which events it gets; all when absent. */
   readonly events?: EventFilter;

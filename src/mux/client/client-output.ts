@@ -1,8 +1,8 @@
 /**
- * What one client is sent: what goes out at the end of the turn, what it has not read, and the replies that wait here for earlier ones.
+ * The output of one client: the bytes for the end of the turn, its unread bytes, and the replies that wait here for earlier ones.
  * Once the connection is gone, everything is swallowed.
  *
- * What must hold: whatever a client is sent goes behind the events that came before it. Events wait until something else is sent, or the
+ * Invariant: everything sent to a client comes after the events that came before it. Events wait until something else is sent, or the
  * turn ends (events/feed.ts), so `send` and `flush`, through which everything goes, have them handed out first.
  */
 import type { Bookkeeping } from '../ports/bookkeeping.js';

@@ -1,4 +1,4 @@
-/** What one client holds of what it may hold, and since when it has had too much and read none of it. */
+/** A client's use of its limits, and since when it has been above the high-water mark without reading. */
 import type { Limits } from '../ports/limits.js';
 import type { SeenTime } from '../ports/seen-time.js';
 
@@ -13,7 +13,7 @@ export interface Reading {
 export class ClientQuota {
   /** Bytes of its commands that wait for an answer. */
   queuedBytes = 0;
-  /** Bytes that the client has not read, as far as known: what the connection could not send, when it was last looked at. */
+  /** Bytes that the client has not read, as far as known: the connection's backlog when last looked at. */
   unread = 0;
   /** All bytes held for the client, when they were last summed up. */
   held = 0;
@@ -26,7 +26,7 @@ export class ClientQuota {
     this.#limits = limits;
   }
 
-  /** Whether so many commands wait that the client is not to be read; of those `unanswered` is the number. */
+  /** Whether the client has too many waiting commands to be read; `unanswered` is the number of unanswered ones. */
   isFull(unanswered: number): boolean {
     return unanswered >= this.#limits.queuedCommands || this.queuedBytes >= this.#limits.queuedBytes;
   }
@@ -43,7 +43,7 @@ export class ClientQuota {
   }
 
   /**
-   * Takes note of what is unread now. A client that reads, however slowly, is not complained of below the cap.
+   * Takes note of the unread bytes. A client that reads, however slowly, is not complained of below the cap.
    * @param now in microseconds
    * @returns why the client is to be disconnected, or null
    */

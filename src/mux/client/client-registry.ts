@@ -6,9 +6,9 @@ export interface ClientRegistry<Session> {
   rest(session: Session): void;
   /** The session has completed its negotiation: it gets events from here on. */
   negotiated(session: Session): void;
-  /** What is held for the session has changed by so many bytes. */
+  /** The memory held for the session has changed by this many bytes. */
   account(change: number): void;
-  /** The session's client is gone, or is being sent the last. It gets no more events. */
+  /** The session's client is gone, or is being sent its last output. It gets no more events. */
   disconnected(session: Session, reason: string): void;
   /** The session is over. */
   remove(session: Session): void;

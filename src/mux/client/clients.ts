@@ -1,6 +1,6 @@
 /**
- * All clients of a monitor: who is connected, who has something to be sent at the end of the turn, and who is to be read on in the next.
- * Sessions tell it by `ClientRegistry`.
+ * All clients of a monitor: who is connected, who has output for the end of the turn, and who is to be read on in the next.
+ * Sessions report changes through `ClientRegistry`.
  */
 import type { EventFeed } from '../events/feed.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
@@ -30,7 +30,7 @@ export class Clients implements ClientRegistry<Session> {
   #resting: Session[] = [];
   #lastId = 0;
 
-  /** @param host is asked for the end of this turn */
+  /** @param host provides the end of this turn */
   constructor(books: Bookkeeping, feed: EventFeed, host: Pick<Host, 'schedule'>) {
     this.#books = books;
     this.#feed = feed;
@@ -44,7 +44,7 @@ export class Clients implements ClientRegistry<Session> {
     return this.admission.clientCount;
   }
 
-  /** All sessions, those included whose client has left while something of theirs is upstream. */
+  /** All sessions, including those whose client has left while some of their commands are upstream. */
   get sessions(): Iterable<Session> {
     return this.#sessions.values();
   }
@@ -60,7 +60,7 @@ export class Clients implements ClientRegistry<Session> {
     return true;
   }
 
-  /** Bytes held for all clients: what they are writing, what waits, what they have not read. */
+  /** Bytes held for all clients: unfinished commands, waiting commands, unread output. */
   get heldBytes(): number {
     return this.#memory.bytes;
   }

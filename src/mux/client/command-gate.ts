@@ -1,6 +1,6 @@
 /**
- * What becomes of a command that a client has sent, once it may send any: it is refused, carried out here, or passed on to QEMU. The
- * first that has something to say decides: the client's policy, then our own commands, then the way to QEMU.
+ * Decides about a command that a client has sent after negotiation: it is refused, carried out here, or passed on to QEMU. The
+ * first of these with something to say decides: the client's policy, then our own commands, then the way to QEMU.
  */
 
 import type { DescriptorBroker } from '../descriptors/broker.js';
@@ -19,10 +19,10 @@ import type { ReadMessage } from './read-message.js';
 const LONGEST_NAME_SHOWN = 100;
 
 export type Fate =
-  /** `rule` is what the observer is told, `desc` what the client is. */
+  /** `rule` is the reason for the observer, `desc` the one for the client. */
   | { readonly kind: 'refused'; readonly rule: string; readonly desc: string }
   | { readonly kind: 'carried out here' }
-  /** `use` is what it has to do with descriptors; null for nothing. */
+  /** `use` is its use of descriptors; null for none. */
   | { readonly kind: 'passed on'; readonly use: CommandDescriptors | null };
 
 const CARRIED_OUT_HERE: Fate = { kind: 'carried out here' };
@@ -32,7 +32,7 @@ function refused(rule: string, desc: string): Fate {
   return { kind: 'refused', rule, desc };
 }
 
-/** What a command is judged by, besides its client's options. */
+/** The grounds for judging a command, besides its client's options. */
 export interface GatePorts {
   readonly books: Bookkeeping;
   readonly qemu: ConnectedQemu;
@@ -49,7 +49,7 @@ export class CommandGate {
   readonly #hasExtensions: boolean;
 
   /**
-   * @param descriptors what the client has sent of these
+   * @param descriptors those that the client has sent
    */
   constructor(ports: GatePorts, client: NameOwner, descriptors: ClientDescriptors, options: ClientOptions) {
     this.#ports = ports;
@@ -81,7 +81,7 @@ export class CommandGate {
     const { allowed, rule, action } = policy.judge(name, command.argumentList);
     if (allowed) return null;
     this.#ports.books.counters.denied++;
-    // It would have taken what waits.
+    // QEMU would have taken the waiting descriptor for it.
     if (takesDescriptor(name)) this.#descriptors.take(end)?.descriptor?.close();
     const shown = name.slice(0, LONGEST_NAME_SHOWN);
     const part = action?.slice(0, LONGEST_NAME_SHOWN);

@@ -1,4 +1,4 @@
-/** What one client writes → messages. Says what comes next in its bytes; the caller decides what becomes of it. */
+/** One client's bytes → messages. Reports the next message; the caller decides what to do with it. */
 
 import { Parser } from '../../qmp/json/parser.js';
 import type { Dialect } from '../../qmp/json/prompt-stream.js';
@@ -7,22 +7,22 @@ import { type CommandOwner, PendingCommand } from '../commands/command.js';
 import type { Bookkeeping } from '../ports/bookkeeping.js';
 import { ReadMessage } from './read-message.js';
 
-/** A message of more bytes is parsed in steps, each of so many bytes (parser.ts). */
+/** A longer message is parsed in steps of this many bytes (parser.ts). */
 const LARGE = 64 * 1024;
 const STEP = 256 * 1024;
 /** Bytes of the longest id as it is written. QEMU takes any: it is copied for each answer, and nobody needs more. */
 export const LONGEST_ID: number = 64 * 1024;
 const NO_BYTES = new Uint8Array(0);
 
-/** What comes next in a client's bytes. */
+/** The next thing in a client's bytes. */
 export type Found =
   /** Nothing more that is whole. */
   | { readonly kind: 'nothing' }
   /** A part of a large message: it is to be gone on with when others have had their turn. */
   | { readonly kind: 'later' }
-  /** What QEMU cannot read, or would not take for a command, and what it says to that. */
+  /** Input that QEMU cannot read, or would not take for a command, and QEMU's answer to it. */
   | { readonly kind: 'malformed'; readonly fault: string }
-  /** An object that is no command, and what QEMU says to that. */
+  /** An object that is no command, and QEMU's answer to it. */
   | { readonly kind: 'misshapen'; readonly message: ReadMessage; readonly fault: string }
   | { readonly kind: 'command'; readonly message: ReadMessage };
 
@@ -44,7 +44,7 @@ export class CommandIntake {
   #scanner: Scanner;
   /** Parses the large message that is at hand; null for none. */
   #parsing: Parser | null = null;
-  /** What came while a message is being parsed: nothing may be put behind it meanwhile. */
+  /** Bytes that came while a message is being parsed: nothing may be appended to that message meanwhile. */
   #late: Uint8Array[] = [];
   #lateBytes = 0;
   /** Bytes received. */
@@ -52,7 +52,7 @@ export class CommandIntake {
   /** When the bytes at hand were received. */
   #receivedAt = 0;
 
-  /** @param owner the client's commands @param dialect how QEMU judges what it reads */
+  /** @param owner the client's commands @param dialect QEMU's way of judging its input */
   constructor(ports: IntakePorts, owner: CommandOwner, dialect: Dialect) {
     this.#ports = ports;
     this.#owner = owner;
@@ -68,7 +68,7 @@ export class CommandIntake {
 
   /** Bytes kept for an unfinished message or not yet read. */
   get heldBytes(): number {
-    // What a large message becomes, when it is parsed, is about as long as it.
+    // A large message, once parsed, turns into about as many bytes as it has itself.
     const parsing = this.#parsing === null ? 0 : this.#parsing.heldBytes + this.length;
     return this.#scanner.heldBytes + this.#lateBytes + parsing;
   }
@@ -149,7 +149,7 @@ export class CommandIntake {
     this.#ports.parser.forget();
   }
 
-  /** Drops what was received and not read. */
+  /** Drops input that was received and not read. */
   drop(): void {
     this.#parsing = null;
     this.#late = [];
@@ -157,7 +157,7 @@ export class CommandIntake {
     this.#scanner = new Scanner(this.#ports.books.limits.commandBytes);
   }
 
-  /** @returns the command that was read, as far as an observer sees it. */
+  /** @returns the command that was read, as an observer sees it. */
   take(message: ReadMessage): PendingCommand {
     const command = new PendingCommand(this.#owner);
     command.name = message.name;

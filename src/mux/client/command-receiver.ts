@@ -1,8 +1,8 @@
 /**
- * What becomes of what a client has sent: negotiation, an error, a refusal, a command of our own, or a command for QEMU. Every message that
- * was read ends in `receive`; what is wrong with a command otherwise is decided by command-gate.ts.
+ * Handles each message from a client: negotiation, an error, a refusal, a command of our own, or a command for QEMU. Every message
+ * that was read ends in `receive`; command-gate.ts decides about other faults of a command.
  *
- * What must hold: before negotiation is complete nothing goes upstream, unless the client's listener lets it skip that.
+ * Invariant: before negotiation is complete nothing goes upstream, unless the client's listener lets it skip that.
  */
 import { OVERSIZED } from '../../qmp/json/stream-limits.js';
 import { emptyReturn, errorReply, genericError, type QmpFault } from '../../qmp/message.js';
@@ -16,7 +16,7 @@ import { QUIT } from './quit-watch.js';
 import type { ReadMessage } from './read-message.js';
 import type { TurnBudget } from './turn-budget.js';
 
-/** None of our own commands has arguments that need as much, in bytes. */
+/** None of our own commands needs arguments this long, in bytes. */
 const LONGEST_EXTENSION = 64 * 1024;
 
 export interface ReceiverPorts extends GatePorts {
@@ -39,7 +39,7 @@ export class CommandReceiver {
   /**
    * @param intake where the client's commands are read
    * @param commands where they go
-   * @param descriptors what the client has sent of these
+   * @param descriptors those that the client has sent
    * @param negotiated is called when the client has completed its negotiation
    */
   constructor(
@@ -72,7 +72,7 @@ export class CommandReceiver {
     return this.#phase.name === 'negotiating' && !this.#hasSkipped;
   }
 
-  /** @param found what the intake has found @returns what that weighs besides the judgement */
+  /** @param found the intake's finding @returns its weight, besides that of judging it */
   receive(found: FoundMessage): number {
     switch (found.kind) {
       case 'command':
@@ -134,7 +134,7 @@ export class CommandReceiver {
     this.#commands.passOn(command);
   }
 
-  /** @returns what that weighs */
+  /** @returns its weight */
   #carryOutHere(message: ReadMessage): number {
     const { extensions, budget } = this.#ports;
     const command = this.#intake.take(message);

@@ -1,5 +1,5 @@
 /**
- * Closes files in QEMU's fd sets that clients who have left have added and nobody has used, where QEMU would do so: when the VM runs. Done
+ * Closes files in QEMU's fd sets that departed clients have added and nobody has used, if QEMU would do so: when the VM runs. Done
  * at the end of a client's session, in its name: QEMU is asked whether the VM runs, and if so, to remove them.
  */
 import { ownCommand } from '../commands/own-command.js';

@@ -1,4 +1,4 @@
-/** Bytes held for all clients of a monitor together, and who has to go when they are too many. */
+/** Bytes held for all clients of a monitor together, and the choice of clients to disconnect when they are too many. */
 import type { Session } from './session.js';
 
 export class MemoryBudget {
@@ -19,15 +19,15 @@ export class MemoryBudget {
     return this.#limit > 0 && this.#bytes > this.#limit;
   }
 
-  /** What is held has changed by so many bytes. */
+  /** The memory held has changed by this many bytes. */
   add(change: number): void {
     this.#bytes += change;
   }
 
-  /** Disconnects those of `sessions` who hold the most, until what is held is within its limit. */
+  /** Disconnects the clients of `sessions` that hold the most, until the memory held is within its limit. */
   shed(sessions: Iterable<Session>): void {
     const connected: Session[] = [];
-    // First what clients have left behind. What they have upstream cannot be freed, and is nobody's fault who is still there.
+    // First the leftovers of departed clients. Their commands upstream cannot be freed, and no present client is at fault for them.
     let gone = 0;
     for (const session of sessions) {
       if (session.isConnected) connected.push(session);

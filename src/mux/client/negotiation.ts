@@ -1,5 +1,5 @@
 /**
- * A client's capabilities negotiation, answered here with the error texts of the QEMU that is connected: our own handshake asks for them
+ * A client's capabilities negotiation, answered here with the error texts of the connected QEMU: our own handshake asks for them
  * (upstream/handshake-probes.ts), since they differ between versions.
  */
 import { walkOrder } from '../../qmp/json/dictionary.js';
@@ -56,9 +56,9 @@ function tableSlot(key: string): number {
 }
 
 /**
- * Judges the arguments of `qmp_capabilities` as QEMU's visitors do: `enable` first, then whatever should not be there.
+ * Judges the arguments of `qmp_capabilities` as QEMU's visitors do: `enable` first, then unexpected members.
  * @param at the first token of the arguments' value, an object; -1 for no arguments
- * @returns whether `oob` is to be enabled, or what QEMU would say
+ * @returns whether `oob` is to be enabled, or QEMU's error
  */
 export function judgeCapabilities(
   parser: Parser,

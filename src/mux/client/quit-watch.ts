@@ -1,5 +1,5 @@
 /**
- * QEMU runs no in-band command behind a `quit` that it has agreed to (monitor_cleanup), so no answer of ours is sent behind one either,
+ * QEMU runs no in-band command after a `quit` that it has agreed to (monitor_cleanup), so no answer of ours is sent after one either,
  * unless it turns out to live on.
  *
  * It goes none → expected (the client has sent a `quit`) → agreed (QEMU has said so) → expected (it has answered a later command, is lost,

@@ -1,6 +1,6 @@
 /**
- * An object that a client has sent, as it was read: a command, or what is wrong with its shape. Its parts are taken from the client's bytes
- * when they are asked for, so it is valid until the next message of any client is read.
+ * An object that a client has sent, as it was read: a command, or a fault in its shape. Its parts are taken from the client's bytes
+ * on demand, so it is valid until the next message of any client is read.
  */
 import { CommandReader, ID_MEMBER } from '../../qmp/command.js';
 import { canonicalValue } from '../../qmp/json/canonical.js';
@@ -27,7 +27,7 @@ export class ReadMessage {
     this.#reader.read(scanner, parser, allowOob);
   }
 
-  /** Why QEMU takes it for no command; null where it is one. Otherwise only `id` and `isOutOfBand` mean anything. */
+  /** Why QEMU does not take it for a command; null if it is one. Otherwise only `id` and `isOutOfBand` mean anything. */
   get shapeError(): string | null {
     return this.#reader.shapeError;
   }
@@ -66,7 +66,7 @@ export class ReadMessage {
     return at < 0 ? null : canonicalValue(this.#scanner.bytes, this.#scanner.tokens, at);
   }
 
-  /** What goes to QEMU for the command, up to its id. A fresh array each time. */
+  /** The bytes that go to QEMU for the command, up to its id. A fresh array each time. */
   get wire(): Uint8Array {
     const { end, start } = this.#scanner;
     const bytes = room(end - start + ID_MEMBER.length);

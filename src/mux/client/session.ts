@@ -1,16 +1,16 @@
 /**
- * One client: its connection, and when it is read. What it writes is read by command-intake.ts; what becomes of that, negotiation too, is
- * decided in command-receiver.ts. Its commands and their order are in client-commands.ts, what it is sent in client-output.ts.
+ * One client: its connection, and when it is read. command-intake.ts reads its messages; command-receiver.ts decides about them,
+ * negotiation included. client-commands.ts has its commands and their order, client-output.ts its output.
  *
- * What must hold:
+ * Invariants:
  * - Before negotiation is complete nothing goes upstream and no event is delivered.
- * - What was received before the client left is executed; its answers are recorded and dropped.
+ * - Input received before the client left is executed; its answers are recorded and dropped.
  *
  * `#life` goes open → ended (the client shut down its sending side) → done, or from open or ended to left (the connection
  * is gone) → done.
  *
  * `#reading` goes on → full (enough of the client's commands wait, or of its answers) → on, or on → resting (the client has had its part of
- * the turn) → on. What comes meanwhile is kept.
+ * the turn) → on. Input that comes meanwhile is kept.
  */
 
 import type { Parser } from '../../qmp/json/parser.js';
@@ -38,7 +38,7 @@ import { BYTES_PER_UNIT, type TurnBudget, Weight } from './turn-budget.js';
 
 const CLIENT_CLOSED = 'client closed';
 
-/** What a session needs of the rest of its multiplexer; its parts take of it what each needs. */
+/** A session's needs from the rest of its multiplexer; each of its parts takes some of them. */
 export interface SessionPorts {
   readonly books: Bookkeeping;
   readonly registry: ClientRegistry<Session>;
@@ -78,9 +78,9 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
   #life: Life = 'open';
   #endReason = CLIENT_CLOSED;
   #reading: Reading = 'on';
-  /** Whether it was told that the client is not read at times. */
+  /** Whether it was reported that the client is not read at times. */
   #isPauseTold = false;
-  /** Whether what the client had waiting was dropped. */
+  /** Whether the client's waiting commands were dropped. */
   #isEmptied = false;
 
   constructor(ports: SessionPorts, link: Link, id: ClientId, options: ClientOptions) {
@@ -128,7 +128,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     return this.#descriptors.count;
   }
 
-  /** QEMU has changed to this way to judge what it reads, for a client that outlives the one it was greeted by. */
+  /** QEMU now judges its input in this way; for a client that outlives the QEMU that greeted it. */
   set dialect(dialect: Dialect) {
     this.#intake.dialect = dialect;
   }
@@ -192,7 +192,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     if (this.isConnected) this.touch();
   }
 
-  /** Disconnects the client at once. What it sent before is executed all the same. */
+  /** Disconnects the client at once. Its earlier commands are executed all the same. */
   cut(limit: keyof Counters, what: string): void {
     if (!this.isConnected) return;
     this.closed(what);
@@ -201,7 +201,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     this.#books.observer?.limited?.(this, this.listener, limit, what);
   }
 
-  /** Lets go of what has not gone upstream, of a client that is gone. */
+  /** Releases the commands of a departed client that have not gone upstream. */
   dropWaiting(reason: string): void {
     if (this.#life !== 'left' || this.#isEmptied) return;
     this.#isEmptied = true;
@@ -227,7 +227,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     this.commands.abandonOverdue(now);
   }
 
-  /** Reads no more from the client; when all is answered, it gets EOF. @param reason what the observer is told then */
+  /** Reads no more from the client; when all is answered, it gets EOF. @param reason then reported to the observer */
   finishUp(reason: string): void {
     if (this.#life !== 'open') return;
     this.#life = 'ended';
@@ -241,7 +241,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     this.touch();
   }
 
-  /** The end of a turn: sends, reads on where reading had paused, ends what is over. */
+  /** The end of a turn: sends, resumes reading that had paused, ends whatever is over. */
   flush(): void {
     if (this.#life === 'done') return;
     if (this.isConnected) this.#sendOut();
@@ -267,7 +267,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     }
   }
 
-  /** The client that rests is read on, and what it has asked of us is answered. */
+  /** Resumes reading a client that rests, and answers its requests to us. */
   readOn(): void {
     if (this.#life === 'done') return;
     this.commands.resume();
@@ -315,7 +315,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     if (wasHeldUp && !this.commands.isHeldUp) this.commands.resume();
   }
 
-  /** Sums up what is held, and tells the difference. */
+  /** Sums up the memory held, and reports the difference. */
   #account(): void {
     const usage = this.#usage;
     const held = this.#intake.heldBytes + usage.queuedBytes + usage.unread + this.#output.length;

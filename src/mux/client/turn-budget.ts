@@ -1,15 +1,15 @@
 /**
- * How much is read of what clients have sent until others have had their turn. Counted in commands; what costs more weighs
+ * How much of the clients' input is read before others have their turn. Counted in commands; costlier ones weigh
  * more (`Weight`).
  *
  * A client has no more than `EACH` in a turn, and all together have about `ALL`; one that comes when that is used up still has
- * `LEAST`, enough for a few commands, so that it does not wait for those who sent thousands.
+ * `LEAST`, enough for a few commands, so that it does not wait for clients that sent thousands.
  */
 const EACH = 64;
 const ALL = 8 * EACH;
 const LEAST = 4;
 
-/** What weighs how much: about 24 µs a unit on a small machine. */
+/** Weights: about 24 µs a unit on a small machine. */
 export const Weight = {
   /** A command, or an error. */
   judged: 1,
@@ -24,12 +24,12 @@ export const REPORT_BYTES_PER_UNIT = 2048;
 export class TurnBudget {
   #left = ALL;
 
-  /** What is left of it; below 0 when more was used. */
+  /** The rest of it; below 0 when more was used. */
   get left(): number {
     return this.#left;
   }
 
-  /** Whether those who wait may be read on in this turn. */
+  /** Whether waiting clients may be read on in this turn. */
   get hasLeft(): boolean {
     return this.#left > 0;
   }
@@ -44,7 +44,7 @@ export class TurnBudget {
     return Math.max(LEAST, Math.min(EACH, this.#left));
   }
 
-  /** Takes what a client has had. */
+  /** Takes the share that a client has used. */
   spend(units: number): void {
     this.#left -= units;
   }

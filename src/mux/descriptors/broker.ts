@@ -4,10 +4,10 @@
  * QEMU keeps one waiting descriptor for its monitor, and gives it to the next command that takes one. With out-of-band commands enabled it
  * reads ahead of what it executes, so a descriptor may be there before an earlier command has run. Hence:
  * - at most one command that takes a descriptor is upstream at a time, so none can take another's;
- * - nothing is sent behind one until it is answered, to a QEMU that would not survive it (see `isDelicate`);
+ * - nothing is sent after one until it is answered, to a QEMU that would not survive it (see `isDelicate`);
  * - a descriptor goes only with a command that is sure to take it: one whose arguments QEMU accepts;
- * - where QEMU has refused even that (it does so before it runs anything, by CommandNotFound), what it may still hold is kept from
- *   other clients.
+ * - if QEMU has refused even that (it does so before it runs anything, by CommandNotFound), the descriptor that it may still hold is kept
+ *   from other clients.
  */
 
 import type { Envelope } from '../../qmp/stream/envelope.js';
@@ -29,7 +29,7 @@ const INTEGER = /^-?\d{1,18}$/;
 /** How long out-of-band commands wait for a descriptor to be taken, in microseconds. */
 const PATIENCE = 1_000_000;
 
-/** A command that is not to be run; `rule` is what the observer is told. */
+/** A command that is not to be run; `rule` is the reason for the observer. */
 export interface DescriptorFault {
   readonly rule: string;
   readonly desc: string;
@@ -55,12 +55,12 @@ export class DescriptorBroker {
   readonly #names = new DescriptorNames();
   /** The command upstream that takes a descriptor. */
   #taker: CommandDescriptors | null = null;
-  /** Whose descriptor QEMU may still hold. */
+  /** The client whose descriptor QEMU may still hold. */
   #strandedOf: NameOwner | null = null;
 
   /** Whether a command of this name has to be judged at all. */
   concerns(name: string): boolean {
-    // Where there are names of descriptors, or numbers of sets, any command may have one in its arguments.
+    // If there are names of descriptors, or numbers of sets, any command may have one in its arguments.
     return takesDescriptor(name) || !this.#names.isEmpty || this.sets.isTracking;
   }
 
@@ -69,9 +69,9 @@ export class DescriptorBroker {
   }
 
   /**
-   * Whether nothing may be sent, by anyone, behind the command by which QEMU is about to take a descriptor. Before 11.0, its I/O thread
-   * keeps a list of what waits, which it walks for each byte that it reads (`tcp_chr_recv`), and which the main thread frees when the
-   * command runs, without a lock: a byte read then is QEMU's death. Later ones touch the list only when descriptors come.
+   * Whether nothing may be sent, by anyone, after the command by which QEMU is about to take a descriptor. Before 11.0, its I/O thread
+   * keeps a list of waiting descriptors, which it walks for each byte that it reads (`tcp_chr_recv`), and which the main thread frees when
+   * the command runs, without a lock: a byte read then kills QEMU. Later ones touch the list only when descriptors come.
    */
   get isDelicate(): boolean {
     if (!this.isRacy) return false;
@@ -79,8 +79,8 @@ export class DescriptorBroker {
   }
 
   /**
-   * The same for out-of-band commands, which are there for a QEMU whose main thread stands still: one that has not taken a
-   * descriptor for a second does, and they pass. @param now in microseconds
+   * The same for out-of-band commands, which exist for a QEMU whose main thread is blocked: if QEMU leaves a descriptor for a second,
+   * it counts as blocked, and they pass. @param now in microseconds
    */
   isDelicateOob(now: number): boolean {
     return this.isDelicate && now - (this.#taker?.sentAt ?? now) < PATIENCE;
@@ -88,7 +88,7 @@ export class DescriptorBroker {
 
   /**
    * @param carries whether the way to QEMU carries descriptors
-   * @returns what the command has to do with descriptors, null for nothing, or why it is refused
+   * @returns the command's use of descriptors, null for none, or why it is refused
    */
   judge(command: JudgedCommand, carries: boolean): CommandDescriptors | DescriptorFault | null {
     const { client, name, list } = command;
@@ -109,7 +109,7 @@ export class DescriptorBroker {
     });
   }
 
-  /** @returns what a command needs that has nothing to do with descriptors, but whose answer somebody wants to hear. */
+  /** @returns the record of a command that uses no descriptors, but whose answer somebody waits for. */
   listener(client: NameOwner, held: ClientDescriptors, heard: (reply: string) => void): CommandDescriptors {
     return new CommandDescriptors(client, held, this.#names, {
       isTaker: false,
@@ -120,7 +120,7 @@ export class DescriptorBroker {
     });
   }
 
-  /** A command goes upstream. @param use what it has to do with descriptors @param now in microseconds */
+  /** A command goes upstream. @param use its use of descriptors @param now in microseconds */
   sent(use: CommandDescriptors, now: number): void {
     if (!use.isTaker) return;
     this.#taker = use;
@@ -169,7 +169,7 @@ export class DescriptorBroker {
     if (refusal !== null) return { rule: 'no descriptors on this socket', desc: refusal };
     const list = command.list();
     const isSound = command.name === 'getfd' ? isSoundGetfd(list) : isSoundAddFd(list);
-    // QEMU refuses its arguments, and looks for no descriptor: what waits goes on waiting.
+    // QEMU refuses its arguments before it looks for a descriptor: the waiting one goes on waiting.
     const arrival = isSound ? held.take(command.end) : null;
     const fdname = isSound && command.name === 'getfd' ? list.string('fdname') : null;
     const fault = isSound ? this.#faultOf(client, arrival, fdname, carries) : null;
@@ -208,7 +208,7 @@ export class DescriptorBroker {
   }
 }
 
-/** @param reply the answer to `add-fd`. @returns the file that it tells of; null when it tells of none */
+/** @param reply the answer to `add-fd`. @returns the file that it names; null if it names none */
 function readSetFile(reply: string): SetFile | null {
   const [, fd] = /"fd": ?(\d{1,9})\b/.exec(reply) ?? [];
   const [, set] = /"fdset-id": ?(\d{1,15})\b/.exec(reply) ?? [];

@@ -3,12 +3,12 @@
  * chardev/char-socket.c): of a message's descriptors the first counts; it waits until a command takes it, which may come later, or be the
  * one whose bytes it came with; the next message with descriptors takes its place.
  *
- * QEMU reads byte by byte and executes what it has read, so what a command finds is decided by where its last byte stands
- * in the client's stream. Whatever does not wait any more is closed.
+ * QEMU reads byte by byte and executes commands as it reads them, so the place of a command's last byte in the client's stream decides
+ * which descriptor it finds. A descriptor that does not wait any more is closed.
  */
 import type { Descriptor } from '../ports/link.js';
 
-/** What waits at one place of the stream. */
+/** The descriptor that waits at one place of the stream. */
 export interface Arrival {
   /** Bytes of the stream before it. */
   readonly at: number;
@@ -17,7 +17,7 @@ export interface Arrival {
   readonly fault: string;
 }
 
-/** A client whose commands hold so many that have not been sent is not read until there are half as many. */
+/** A client whose unsent commands hold this many is not read until half as many are left. */
 const MOST_IN_COMMANDS = 16;
 
 export class ClientDescriptors {
@@ -45,7 +45,7 @@ export class ClientDescriptors {
   }
 
   /**
-   * Takes over the descriptors of one message, behind `at` bytes of the stream.
+   * Takes over the descriptors of one message, after `at` bytes of the stream.
    * @param fault why the first is not kept; null when it is
    */
   arrive(at: number, descriptors: readonly Descriptor[], fault: string | null): void {
@@ -55,14 +55,14 @@ export class ClientDescriptors {
     this.#waiting.push({ at, descriptor: fault === null ? first : null, fault: fault ?? '' });
   }
 
-  /** The stream has been read up to `end`: what was overtaken by then is closed. */
+  /** The stream has been read up to `end`: descriptors overtaken by then are closed. */
   readUpTo(end: number): void {
     for (let next = this.#waiting[1]; next !== undefined && next.at < end; next = this.#waiting[1]) {
       this.#waiting.shift()?.descriptor?.close();
     }
   }
 
-  /** @returns what a command takes whose last byte is the one before `end`; null when nothing waits for it. */
+  /** @returns the descriptor for a command whose last byte is the one before `end`; null if none waits for it. */
   take(end: number): Arrival | null {
     if (this.#waiting.length === 0) return null;
     this.readUpTo(end);
@@ -70,7 +70,7 @@ export class ClientDescriptors {
     return first !== undefined && first.at < end ? (this.#waiting.shift() ?? null) : null;
   }
 
-  /** Closes what waits: nobody is going to take it. */
+  /** Closes the waiting descriptors: nobody is going to take them. */
   close(): void {
     for (const { descriptor } of this.#waiting) descriptor?.close();
     this.#waiting = [];

@@ -1,4 +1,4 @@
-/** What one command has to do with descriptors: the file that goes with it, and the names it speaks of. */
+/** One command's use of descriptors: the file that goes with it, and the names in its arguments. */
 
 import type { Descriptor } from '../ports/link.js';
 import type { ClientDescriptors } from './client-descriptors.js';
@@ -11,9 +11,9 @@ export interface DescriptorUseOptions {
   readonly descriptor: Descriptor | null;
   /** The name it gives, for which there is a claim. */
   readonly name: string | null;
-  /** Other names it speaks of. */
+  /** Other names in its arguments. */
   readonly mentions: readonly string[];
-  /** Told of QEMU's answer, the text of the whole message; of an error it is not. */
+  /** Called with QEMU's answer, the text of the whole message; not called for an error. */
   readonly heard?: (reply: string) => void;
 }
 
@@ -63,7 +63,7 @@ export class CommandDescriptors {
     if (!isError) this.#names.release(this.#mentions);
   }
 
-  /** The command is over. Does nothing to what has been handed over, or answered. */
+  /** The command is over. Does nothing to files that have been handed over, or claims that have been answered. */
   release(): void {
     this.handOver()?.close();
     this.#settle(false);

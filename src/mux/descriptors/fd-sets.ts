@@ -1,9 +1,9 @@
 /**
  * The files that clients have put into QEMU's fd sets with `add-fd` and nobody has used, so that they can go with their client.
  *
- * Before 9.1 QEMU closes what nobody has opened by `/dev/fdset/N` when its last monitor closes, if the VM is running (monitor_fdsets_cleanup;
- * 9.1 keeps it). Our connection never closes, so QEMU's open files would grow with each client that adds one and leaves. A set is
- * taken for used, for good, once any command speaks of it: whether QEMU has opened it is not told.
+ * Before 9.1 QEMU closes files that nobody has opened by `/dev/fdset/N` when its last monitor closes, if the VM is running
+ * (monitor_fdsets_cleanup; 9.1 keeps it). Our connection never closes, so QEMU's open files would grow with each client that adds one and
+ * leaves. A set is taken for used, for good, once any command names it: QEMU does not report whether it has opened it.
  */
 import type { Leaf } from '../policy/arguments.js';
 import type { NameOwner } from './names.js';
@@ -18,7 +18,7 @@ interface Entry extends SetFile {
   readonly owner: NameOwner;
 }
 
-/** So many used sets are remembered; with more, no file is closed any more. */
+/** At most this many used sets are remembered; with more, no file is closed any more. */
 const MOST_USED = 4096;
 const SET_PATH = /fdset\/(\d{1,15})/g;
 

@@ -1,7 +1,7 @@
 /**
- * The names that clients have given to descriptors with `getfd`. QEMU has one name space for all who share a monitor: a second
+ * The names that clients have given to descriptors with `getfd`. QEMU has one name space for all clients of a monitor: a second
  * `getfd` with a name closes the first one's file, without a word. So a name is its client's until it is used or closed, or the
- * client leaves; what others would do to it meanwhile is refused. Why names are not told apart by a prefix: docs/adr/0009.
+ * client leaves; attempts of others to change it meanwhile are refused. Why names have no prefix by client: docs/adr/0009.
  *
  * QEMU takes a name out of its table when a command uses it. We know of no list of all arguments that are such names, so a
  * command that succeeds with a name for one of its values has used it up.
@@ -9,7 +9,7 @@
 import type { Leaf } from '../policy/arguments.js';
 import type { ClientView } from '../ports/observer.js';
 
-/** Whose a name can be. */
+/** A possible owner of names. */
 export interface NameOwner extends ClientView {
   readonly isConnected: boolean;
 }
@@ -21,7 +21,7 @@ interface Entry {
   asked: number;
 }
 
-/** What stands before a name in `migrate` and the like. */
+/** The prefix of a name in `migrate` and the like. */
 const PREFIX = 'fd:';
 
 export class DescriptorNames {
@@ -45,7 +45,7 @@ export class DescriptorNames {
     else this.#entries.set(key, { owner: client, isHeld: false, asked: 1 });
   }
 
-  /** What a client asked for has its answer, or never will. */
+  /** A client's request for a name has its answer, or never will. */
   settle(name: string, client: NameOwner, isHeld: boolean): void {
     const key = bare(name);
     const entry = this.#entries.get(key);
@@ -55,7 +55,7 @@ export class DescriptorNames {
     if (!entry.isHeld && entry.asked <= 0) this.#entries.delete(key);
   }
 
-  /** @returns those of the names that a command with these arguments speaks of. */
+  /** @returns the names among these that occur in a command's arguments. */
   mentioned(leaves: () => readonly Leaf[] | null): readonly string[] {
     if (this.#entries.size === 0) return NONE;
     const found: string[] = [];

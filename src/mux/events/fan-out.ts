@@ -1,7 +1,7 @@
-/** Who gets the VM's events: every client that has completed its negotiation, as far as its listener's filter lets them through. */
+/** Distributes the VM's events to every client that has completed its negotiation, as far as its listener's filter lets them through. */
 import type { EventFilter } from './filter.js';
 
-/** Who gets events, in chunks that others get too. */
+/** A receiver of events, in chunks that others get too. */
 export interface EventReceiver {
   /** null for none: all events. */
   readonly eventFilter: EventFilter | null;
@@ -59,7 +59,7 @@ export class EventFanout {
     return this.#runCount;
   }
 
-  /** Hands out what was taken. */
+  /** Hands out the events taken. */
   handOut(): void {
     const run = this.#run;
     if (run === null) return;

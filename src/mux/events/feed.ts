@@ -1,6 +1,6 @@
 /**
- * Every event of a monitor: QEMU's, and our own, by which clients that stay while QEMU is gone hear of that. Each is kept for those that
- * ask later, handed to those that get events, and reported to the observer.
+ * Every event of a monitor: QEMU's, and our own, which report the loss and return of QEMU to clients that stay. Each is kept for
+ * clients that ask later, handed to those that get events, and reported to the observer.
  */
 
 import { quote } from '../../qmp/json/unicode.js';
@@ -58,7 +58,7 @@ export class EventFeed {
     this.#announce('UPSTREAM_LOST', `{"reason": ${quote(reason)}}`);
   }
 
-  /** QEMU is there. Announced only behind a loss. */
+  /** QEMU is there. Announced only after a loss. */
   running(version: string): void {
     const lost = this.#lostVersion;
     this.#version = version;

@@ -1,12 +1,12 @@
 /**
  * The VM's latest events, numbered: for a client that was away and asks what it has missed.
  *
- * Numbers are 1, 2, 3, … in the order in which the multiplexer saw the events, and go on when QEMU is another one. What is not
- * kept any more, or never was because of its size, shows as a gap: nothing is missing in silence.
+ * Numbers are 1, 2, 3, … in the order in which the multiplexer saw the events, and go on when another QEMU follows. An event that is not
+ * kept any more, or never was because of its size, shows as a gap: nothing goes missing silently.
  */
 /** Events kept at most. */
 export const MOST_EVENTS = 4096;
-/** Bytes kept of all of them. An event that is larger than that by itself is not kept. */
+/** Bytes kept of all of them. A larger event is not kept. */
 export const MOST_EVENT_BYTES = 1024 * 1024;
 
 /** An event that is there, or a range of those that are not; both ends included. */
@@ -25,7 +25,7 @@ interface Kept {
   readonly end: number;
 }
 
-/** Events are written one behind the other into blocks of this size: one for each would cost more than the copy. */
+/** Events are written one after the other into blocks of this size: one for each would cost more than the copy. */
 const BLOCK_BYTES = 64 * 1024;
 
 const LINE_END = 2;

@@ -1,5 +1,5 @@
 /**
- * A command's arguments, for those who judge them: decoded, one path after the other, straight from the tokens.
+ * A command's arguments, prepared for judging: decoded, one path after the other, straight from the tokens.
  */
 
 import { canonicalValue, isCanonical } from '../../qmp/json/canonical.js';
@@ -12,7 +12,7 @@ const MOST_PARTS = 65_536;
 
 /** Nor are longer ones, in bytes: to decode them takes time and memory in which nobody else is served. */
 const MOST_BYTES = 4 * 1024 * 1024;
-/** Of a single argument that is asked for by its name, so much is looked at, in bytes. */
+/** At most this much of a single argument that is asked for by its name is looked at, in bytes. */
 const LONGEST_TEXT = 64 * 1024;
 
 /** One value that is no object and no list. An empty object or list counts as one, with `{}` or `[]` as its text. */
@@ -65,7 +65,7 @@ export class ArgumentList {
   leaves(): Leaf[] | null {
     if (this.#length > MOST_BYTES) return null;
     const leaves: Leaf[] = [];
-    /** What the keys on the way are in parts: a key with dots is several, and is taken apart once for all that lies below it. */
+    /** The keys on the way in parts: a key with dots is several, and is split once for all values below it. */
     const split = new SplitPath();
     let parts = 0;
     const isWhole = this.#each((path, token) => {
@@ -105,7 +105,7 @@ export class ArgumentList {
 
   /**
    * Walks without recursion: arguments may be nested a thousand deep.
-   * @param visit is told each value and its path, valid during the call only; false ends the walk
+   * @param visit receives each value and its path, valid during the call only; false ends the walk
    * @returns whether the walk was not ended
    */
   #each(visit: (path: readonly string[], token: number) => boolean): boolean {
@@ -132,7 +132,7 @@ export class ArgumentList {
         if (!visit(path, token)) return false;
         token++;
       }
-      // What follows a value: a comma and the next one, or the ends of what it was in.
+      // After a value: a comma and the next one, or the ends of the enclosing brackets.
       while (open.length > 0 && tokens.kind(token) !== Token.Comma) {
         open.pop();
         path.pop();

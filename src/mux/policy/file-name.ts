@@ -1,16 +1,16 @@
 /**
- * What a deny rule makes of a text that may be the name of a file: the ways in which QEMU, or Linux below it, could come to the same file.
+ * How a deny rule reads a text that may be the name of a file: the ways in which QEMU, or Linux below it, could come to the same file.
  *
  * - `//` and `/./` are `/`, and a `/` at the end does nothing.
- * - A protocol stands in front (`file:`, `fat:rw:`, `blkdebug:CONFIG:`), options behind (`,offset=`, `?socket=`): each piece between such
- *   signs that begins with `/` is looked at. What a URL writes as `%2f` is looked at too.
- * - A name that begins with no `/` depends on QEMU's working directory, `..` on what links there are, and what lies in `/proc` or `/dev/fd`
- *   on what is open: such a name can lead anywhere.
+ * - A protocol can come first (`file:`, `fat:rw:`, `blkdebug:CONFIG:`), and options last (`,offset=`, `?socket=`): each piece between such
+ *   signs that begins with `/` is looked at. So is a `/` that a URL writes as `%2f`.
+ * - A name that does not begin with `/` depends on QEMU's working directory, `..` on existing links, and names in `/proc` or `/dev/fd`
+ *   on open files: such a name can lead anywhere.
  *
- * This is no fence: links and mounts are seen by nobody who only reads names.
+ * This is no fence: names alone do not show links and mounts.
  */
 
-/** Linux opens no longer name (PATH_MAX), and what can stand around one is short. A longer text may lead anywhere. */
+/** Linux opens no longer name (PATH_MAX), and a name has only short text around it. A longer text may lead anywhere. */
 const LONGEST = 8192;
 /** More pieces than these make a text that may lead anywhere. */
 const MOST_PIECES = 16;
@@ -57,7 +57,7 @@ function readPlain(text: string): FileName {
         .add(short)
         .add(piece);
       if (isMagic(short)) isAnywhere = true;
-      // Behind protocols a name is absolute; behind a name it is a part of that.
+      // After a protocol a name is absolute; after a name it is a part of that name.
       if (!text.slice(0, start).includes('/')) isAbsolute = true;
     }
     start = at + 1;
@@ -79,10 +79,10 @@ function isMagic(name: string): boolean {
   return MAGIC.some((place) => name.startsWith(place) || `${name}/` === place);
 }
 
-/** What separates names from what stands around them. */
+/** The separators between names and the text around them. */
 const SIGNS = ':,=?&';
 
-/** @returns whether a part of a name is `..`, behind a protocol too */
+/** @returns whether a part of a name is `..`, even after a protocol */
 export function hasUpward(text: string): boolean {
   for (let at = text.indexOf('..'); at >= 0; at = text.indexOf('..', at + 1)) {
     const before = text[at - 1] ?? '/';
@@ -92,7 +92,7 @@ export function hasUpward(text: string): boolean {
   return false;
 }
 
-/** Also for a rule's own text, in which `*` is a character like any other. @returns `path` without what does nothing in it */
+/** Also for a rule's own text, in which `*` is a character like any other. @returns `path` without the parts that do nothing */
 export function withoutEmptyParts(path: string): string {
   if (!path.startsWith('/')) return path;
   return `/${path

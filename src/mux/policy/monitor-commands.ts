@@ -1,8 +1,8 @@
 /**
- * `@monitors`: what may add, change or remove another monitor of the same QEMU. From QEMU 11.1 on monitors are objects that any monitor can
- * add; what is said on one that a client has added goes past qmpmux and its audit log.
+ * `@monitors`: commands that may add, change or remove another monitor of the same QEMU. From QEMU 11.1 on monitors are objects that any
+ * monitor can add; commands on one that a client has added bypass qmpmux and its audit log.
  *
- * An id does not say what it is of, so that `object-del` and the commands of character devices are met whatever they name: rules before
+ * An id does not show the type of its object, so `object-del` and the commands of character devices match whatever they name: rules before
  * this one can allow some. A `qtest` object carries a protocol that reads and writes the guest's memory. The remote stub of gdb, which only
  * HMP starts, runs lines of HMP (gdbstub, `qRcmd`). HMP commands are judged by their verb alone.
  */
@@ -20,7 +20,7 @@ const VERBS: ReadonlySet<string> = new Set([
   'gdbserver',
 ]);
 
-/** Whether the list has to do with a command: for certain, if its `qom-type` is one of these, or not at all. */
+/** Whether a command is on the list: for certain, only if its `qom-type` is one of these, or not at all. */
 export function concernsMonitors(name: string): 'always' | 'by type' | 'never' {
   if (BY_ID.has(name)) return 'always';
   return name === 'object-add' ? 'by type' : 'never';
@@ -38,7 +38,7 @@ export function isMonitorVerb(verb: string): boolean {
 
 /**
  * @param version of QEMU, such as `11.1.3`
- * @returns whether monitors can be added to it while it runs: from 11.1 on, and what was built on the way there
+ * @returns whether monitors can be added to it while it runs: from 11.1 on, and in development builds shortly before
  */
 export function canAddMonitors(version: string): boolean {
   const [major = 0, minor = 0, micro = 0] = version.split('.').map(Number);

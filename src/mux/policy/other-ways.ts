@@ -1,7 +1,7 @@
 /**
- * Where QEMU has two ways to one thing that are no two spellings of the same arguments: a rule over the one leaves the other open, and `qmpmux
- * policy test` and `config check` say so (policy-notes.ts). Taken from query-qmp-schema and `help` of QEMU 7.2, 10.0 and 11.1, and the files
- * named.
+ * Cases where QEMU offers two ways to one thing that are no two spellings of the same arguments: a rule over one leaves the other open, and
+ * `qmpmux policy test` and `config check` say so (policy-notes.ts). Taken from query-qmp-schema and `help` of QEMU 7.2, 10.0 and 11.1, and
+ * the files named.
  */
 
 /** Commands that do the same, or do it in another step. */
@@ -54,7 +54,7 @@ export const SAME_ARGUMENT: readonly (readonly [command: string, one: string, ot
   ['blockdev-add', '**.filename', '**.dir'],
 ];
 
-/** Commands that take the same argument for something else: a rule over what it may be is wanted for each. */
+/** Commands that use the same argument for something else: each needs a rule over its values. */
 export const SHARED_ARGUMENT: readonly (readonly [
   command: string,
   argument: string,
@@ -73,7 +73,7 @@ export const SHARED_ARGUMENT: readonly (readonly [
   ['blockdev-add', '**', 'blockdev-change-medium', 'filename'],
 ];
 
-/** Besides `exec:`, what has QEMU run a program of its client's choice (migration/cpr-exec.c from 10.2, net/tap.c, net/passt.c from 10.1). */
+/** Besides `exec:`, these run a program of the client's choice (migration/cpr-exec.c from 10.2, net/tap.c, net/passt.c from 10.1). */
 export const RUNS_PROGRAMS: readonly (readonly [command: string, argument: string])[] = [
   ['migrate-set-parameters', 'cpr-exec-command.**'],
   ['netdev_add', 'script'],

@@ -1,6 +1,6 @@
 /**
- * What somebody who writes a policy may not know: for each rule that denies, what it leaves open and which rule closes that; for each that
- * allows, where its pattern takes more than it seems to. A policy is not changed by what is said here.
+ * Pitfalls for authors of policies: for each rule that denies, what it leaves open and which rule closes that; for each rule that
+ * allows, whether its pattern takes more than it seems to. Notes do not change the policy.
  */
 import { HMP_COMMANDS } from '../../hmp/commands.js';
 import { Glob } from '../../shared/glob.js';
@@ -28,7 +28,7 @@ export function notesOn(rules: readonly Rule[], allowByDefault: boolean): string
   return [...notes];
 }
 
-/** What a policy may let through, whatever the arguments. */
+/** Commands that a policy may allow, with some arguments or other. */
 class Reach {
   readonly #rules: readonly RuleMatcher[];
   readonly #allowByDefault: boolean;
@@ -180,7 +180,7 @@ function hostNotes(rule: Rule): string[] {
   });
 }
 
-/** A rule that looks at some names of files lets a node pass that says by another member what it opens. */
+/** A rule about some names of files lets a node pass that names its file in another member. */
 function driverNotes({ target, conditions, text }: Rule): string[] {
   if (target.kind !== 'command' || !/^blockdev-(add|reopen|create)$/.test(target.name)) return [];
   const isOfFiles = conditions.some(({ path }) => path[path.length - 1] === 'filename');

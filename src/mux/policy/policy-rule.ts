@@ -5,16 +5,16 @@
  *     deny migrate uri=exec:*                the same, if the argument is so
  *     allow device_add driver=virtio-*-pci   several arguments may be named: all of them must be so
  *     deny blockdev-add **.driver=nbd        a path into the arguments: `*` is one member or list item, `**` any number of them
- *     allow hmp info block*                  lines of the human monitor, by verb (and by what follows `info`)
- *     allow @read-only                       what the read-only policy allows
- *     deny @descriptors                      what takes an open file from its client: getfd, add-fd
- *     deny @monitors                         what may add, change or remove another monitor of the same QEMU (monitor-commands.ts)
+ *         allow hmp info block*                  lines of the human monitor, by verb (and by the word after `info`)
+ *         allow @read-only                       everything that the read-only policy allows
+ *         deny @descriptors                      commands that take an open file from their client: getfd, add-fd
+ *         deny @monitors                         commands that may add, change or remove another monitor (monitor-commands.ts)
  *
- * CapabilityErrorTexts may be quoted ('…' or "…") where they hold blanks.
+ * Texts may be quoted ('…' or "…") if they hold blanks.
  *
- * Where a path leads to several values, a deny rule applies when one of them is so, an allow rule only when all of them are:
+ * If a path leads to several values, a deny rule applies when one of them fits, an allow rule only when all of them do:
  * a list that hides one forbidden item among allowed ones gets no further than the item alone. A deny rule also applies to what QEMU
- * would take for the same (spellings.ts, file-name.ts); an allow rule takes values as they are written, and no `..` in a name.
+ * takes as equivalent (spellings.ts, file-name.ts); an allow rule takes values as they are written, and no `..` in a name.
  */
 import { canonicalVerb } from '../../hmp/line.js';
 import { Glob, LONGEST_SEARCHED } from '../../shared/glob.js';
@@ -24,7 +24,7 @@ export const HMP_COMMAND = 'human-monitor-command';
 
 /** An argument, and what it must be like. */
 export interface Condition {
-  /** Globs for members and list indexes, outermost first; `**` stands for any number of them. */
+  /** Globs for members and list indexes, outermost first; `**` is any number of them. */
   readonly path: readonly string[];
   readonly value: string;
 }
@@ -44,7 +44,7 @@ export interface Rule {
   readonly conditions: readonly Condition[];
 }
 
-/** What is wrong with a rule's text, and where, counted from 0. */
+/** A fault in a rule's text, and its place, counted from 0. */
 export interface RuleProblem {
   readonly problem: string;
   readonly at: number;

@@ -4,7 +4,7 @@
  * - The first rule that fits decides; if none does, the policy's default does.
  * - Commands are judged by their decoded name, the one QEMU looks up, out-of-band ones like any other.
  * - A line of the human monitor can do anything, so no pattern over command names meets `human-monitor-command`: only its own
- *   name does, and rules for `hmp`. Where none of these fits, it is denied, whatever the default.
+ *     name does, and rules for `hmp`. If none of these fits, it is denied, whatever the default.
  * - A transaction carries commands: it is allowed if it is itself, and each of its actions as the command of that name.
  *
  * A decision that depends on the name alone is made once for each name.
@@ -18,7 +18,7 @@ import { JudgedArguments, RuleMatcher } from './rule-matcher.js';
 /** A decision, and what made it. */
 export interface Verdict {
   readonly allowed: boolean;
-  /** The deciding rule's text, or what stood in for one. */
+  /** The text of the rule that decided, or its substitute. */
   readonly rule: string;
   /** The action of a transaction that is denied, by its type. */
   readonly action?: string;
@@ -38,7 +38,7 @@ export interface Policy {
 /** Names remembered at most: clients choose them. */
 const MOST_NAMES = 1024;
 const LONGEST_NAME = 128;
-/** What commands are called. Nothing else is learnt: a client could otherwise write rules. */
+/** The names of commands. Nothing else is learnt: a client could otherwise write rules. */
 const PLAIN_WORD = /^[A-Za-z_][\w.-]{0,127}$/;
 
 /** Where the verb of a line, or what follows `info`, ends at the latest: a person can type no longer line (util/readline.c, 4095 characters). */
@@ -51,7 +51,7 @@ const ALWAYS: Verdict = { allowed: true, rule: 'negotiation is always allowed' }
 const TOO_LARGE: Verdict = { allowed: false, rule: 'arguments too large to be judged' };
 const NO_HMP_RULE: Verdict = { allowed: false, rule: 'no hmp rule matches' };
 
-/** How a name is judged: at once, or by the rules that are left once the name is known. */
+/** How a name is judged: at once, or by the rules that remain once the name is known. */
 type Judgement =
   | { readonly kind: 'decided'; readonly verdict: Verdict }
   | { readonly kind: 'open'; readonly rules: readonly OpenRule[]; readonly otherwise: Verdict };
@@ -106,7 +106,7 @@ export class RulePolicy implements Policy {
     return { kind: 'open', rules, otherwise: this.#default };
   }
 
-  /** @param verdict that on the transaction itself, which stands where none of its actions is denied */
+  /** @param verdict that on the transaction itself; it holds unless one of its actions is denied */
   #judgeActions(verdict: Verdict, list: ArgumentList): Verdict {
     const actions = actionsOf(list);
     if (actions === null) return TOO_LARGE;
@@ -129,7 +129,7 @@ export class RulePolicy implements Policy {
   #judgeLine(list: ArgumentList): Verdict {
     const line = list.string('command-line') ?? '';
     const { verb, topic, end } = parseHmpLine(line);
-    // Of a long line only the beginning is known: what would be its verb, or its topic, may stand behind that.
+    // Only the beginning of a long line is known: its verb, or its topic, may come after that.
     const isUnknown = topic === '' && (verb === '' || verb === 'info') && line.length > LONGEST_HMP_NAME;
     if (end > LONGEST_HMP_NAME || isUnknown) return TOO_LARGE;
     const found = this.#rules.find((matcher) => {
@@ -140,7 +140,7 @@ export class RulePolicy implements Policy {
   }
 }
 
-/** @param leaves null where there are too many */
+/** @param leaves null if there are too many */
 function judgeOpen(judgement: Judgement & { kind: 'open' }, name: string, leaves: readonly Leaf[] | null): Verdict {
   if (leaves === null) return TOO_LARGE;
   const judged = new JudgedArguments(name, leaves);
@@ -153,7 +153,7 @@ function verdictOf(rule: Rule): Verdict {
   return { allowed: rule.allow, rule: rule.text };
 }
 
-/** @returns whether a rule that allows transactions says itself which actions they may have: all of them fit it. */
+/** @returns whether a rule that allows transactions also decides which actions they may have: all of them fit it. */
 function namesActions({ conditions }: Rule): boolean {
   return conditions.some(({ path }) => ['actions.*.type', '**.type'].includes(path.join('.')));
 }
@@ -164,9 +164,9 @@ interface Action {
 }
 
 /**
- * What a transaction consists of (qapi/transaction.json): for each action its type, and its `data` as the arguments of the command of that
+ * The parts of a transaction (qapi/transaction.json): for each action its type, and its `data` as the arguments of the command of that
  * name. QEMU refuses one without a type, or with two.
- * @returns null where it is too large to be judged
+ * @returns null if it is too large to be judged
  */
 function actionsOf(list: ArgumentList): Action[] | null {
   const leaves = list.leaves();
@@ -188,7 +188,7 @@ function addTo<T>(lists: Map<string, T[]>, key: string, item: T): void {
   else list.push(item);
 }
 
-/** What a listener with `policy=read-only` lets through. */
+/** The policy of a listener with `policy=read-only`. */
 export function readOnlyPolicy(): Policy {
   return new RulePolicy(
     'read-only',
@@ -199,7 +199,7 @@ export function readOnlyPolicy(): Policy {
 
 /** @returns whether a client under this policy (null: under none) may add another monitor, from QEMU 11.1 on, by a command or a line. */
 export function mayAddMonitors(policy: Policy | null): boolean {
-  // One that learns allows everything, and is not to learn from this.
+  // A policy that learns allows everything, and must not learn from this.
   if (policy === null || policy instanceof LearningPolicy) return true;
   const asked: readonly (readonly [name: string, args: string])[] = [
     ['object-add', '{"qom-type":"monitor-qmp","id":"m","chardev":"c"}'],
@@ -212,13 +212,13 @@ export function mayAddMonitors(policy: Policy | null): boolean {
   });
 }
 
-/** Allows everything, and tells each rule that a policy would need for it, once. */
+/** Allows everything, and reports each rule that a policy would need for it, once. */
 export class LearningPolicy implements Policy {
   readonly name = 'learn';
   readonly #learned: (rule: string) => void;
   readonly #seen = new Set<string>();
 
-  /** @param learned is told a rule's text */
+  /** @param learned receives a rule's text */
   constructor(learned: (rule: string) => void) {
     this.#learned = learned;
   }

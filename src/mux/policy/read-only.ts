@@ -1,5 +1,5 @@
 /**
- * What `policy=read-only` lets through: commands that change neither the VM nor the host, make QEMU open or write nothing, and
+ * The list behind `policy=read-only`: commands that change neither the VM nor the host, make QEMU open or write nothing, and
  * hand out no secret. Taken one by one from what query-qmp-schema names in QEMU 7.2, 10.0 and 11.1 (x86_64), and for other targets of
  * older ones from qapi/*.json. A command that is not on the list is denied, so one of a newer QEMU is until it has been looked at.
  *
@@ -7,10 +7,10 @@
  * - `human-monitor-command`: a line of HMP can do anything.
  * - `qom-get`, `qom-list-get`: they run the getters of properties, and the `data` of a `secret` object is the secret.
  * - `qom-list-properties`, `device-list-properties`: they create an object of any type asked for, to look at it.
- * - `query-rx-filter`: it arms NIC_RX_FILTER_CHANGED again (net.json), so one who asks takes events from another.
+ * - `query-rx-filter`: it arms NIC_RX_FILTER_CHANGED again (net.json), so a client that asks takes events from another.
  * - `query-sev-attestation-report`, `query-sev-capabilities`, `query-sgx-capabilities`, `query-gic-capabilities`: they put the
  *   question to the host's firmware or kernel, through devices opened for it.
- * - `ringbuf-read`: it takes what it reads out of the buffer.
+ * - `ringbuf-read`: it removes what it reads from the buffer.
  * - `x-…`: unstable, what one does may change; `x-query-profile` sets its counters to zero, others print addresses of the host.
  * - `screendump`, `dump-guest-memory`, `memsave`, `pmemsave`, `dumpdtb`, `dump-skeys`: they write files.
  * - `query-firmware-log`: it searches the guest's memory and returns what it finds there. `request-ebpf`: hands out a program.
@@ -74,7 +74,7 @@ const NAMES: readonly string[] = [
   // dump.json
   'query-dump',
   'query-dump-guest-memory-capability',
-  // migration.json, yank.json: how it stands, never a step of it
+  // migration.json, yank.json: its state, never a step of it
   'query-migrate',
   'query-migrate-capabilities',
   'query-migrate-parameters',

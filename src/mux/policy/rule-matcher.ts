@@ -1,8 +1,8 @@
 /**
- * A rule as it is used: its patterns made ready, and what they are held against.
+ * A rule in use: its prepared patterns, and the arguments they are compared with.
  *
- * A rule that allows takes arguments as they are written. A rule that denies also applies to what QEMU would take for the same (spellings.ts)
- * and, where its pattern has a `/`, to other ways to write a file's name and to names that may lead anywhere (file-name.ts).
+ * A rule that allows takes arguments as they are written. A rule that denies also applies to what QEMU takes as equivalent (spellings.ts)
+ * and, if its pattern has a `/`, to other ways to write a file's name and to names that may lead anywhere (file-name.ts).
  */
 
 import { Glob, PathGlob } from '../../shared/glob.js';
@@ -33,7 +33,7 @@ export class JudgedArguments {
     return this.written.every(({ path }) => path.every((part) => part.length <= LONGEST_MEMBER));
   }
 
-  /** What else they could be; null where that cannot be found out. */
+  /** Other ways to write them; null if these cannot be found out. */
   get others(): readonly Leaf[] | null {
     if (this.#others === undefined) this.#others = otherSpellings(this.#command, this.written);
     return this.#others;
@@ -56,7 +56,7 @@ export class RuleMatcher {
     this.#conditions = rule.conditions.map((condition) => new ConditionMatcher(condition, rule.allow));
   }
 
-  /** @returns whether the rule has to do with a command of this name, always or only if its arguments are so */
+  /** @returns whether the rule concerns a command of this name, always or only for some arguments */
   concerns(name: string): 'always' | 'by arguments' | 'never' {
     switch (this.rule.target.kind) {
       case 'command':
@@ -75,7 +75,7 @@ export class RuleMatcher {
     }
   }
 
-  /** @returns whether the arguments of a command that the rule has to do with are so */
+  /** @returns whether the arguments of a command that the rule concerns fit it */
   meets(judged: JudgedArguments): boolean {
     if (this.rule.target.kind === 'monitors') {
       return judged.written.some(
@@ -85,9 +85,9 @@ export class RuleMatcher {
     return this.#conditions.every((condition) => condition.isMet(judged));
   }
 
-  /** @returns whether the rule has to do with a line of the human monitor */
+  /** @returns whether the rule concerns a line of the human monitor */
   meetsLine(verb: string, topic: string): boolean {
-    // The word for monitors allows no line: a verb does not say what it is used for.
+    // `@monitors` allows no line: a verb does not say which object it is used on.
     if (this.rule.target.kind === 'monitors') return !this.rule.allow && isMonitorVerb(verb);
     return this.#verb?.matches(verb) === true && this.#topic?.matches(topic) === true;
   }
@@ -98,7 +98,7 @@ class ConditionMatcher {
   readonly #allow: boolean;
   readonly #value: Glob;
   readonly #isLiteral: boolean;
-  /** What stands before the first `/` of a pattern over names; null where it has none. */
+  /** The part before the first `/` of a pattern over names; null if it has none. */
   readonly #scheme: string | null;
   /** The pattern written as names are. */
   readonly #plain: Glob;
@@ -117,7 +117,7 @@ class ConditionMatcher {
   isMet(judged: JudgedArguments): boolean {
     if (!this.#allow) {
       const { written, others } = judged;
-      // What cannot be read is denied by whoever would have to read it.
+      // Arguments that cannot be read are denied by every rule that would have to read them.
       return others === null || [written, others].some((leaves) => leaves.some((leaf) => this.#denies(leaf)));
     }
     let isFound = false;
@@ -140,12 +140,12 @@ class ConditionMatcher {
     if (this.#value.matches(text)) return true;
     const scheme = this.#scheme;
     if (scheme === null || !text.startsWith(scheme)) return false;
-    // Where a text holds options that were taken apart, these are looked at.
+    // If a text holds options that were taken apart, these are looked at instead.
     if (scheme === '' && isTakenApart(text)) return false;
     const name = readFileName(text.slice(scheme.length));
     if (name.readings.some((each) => this.#value.matches(scheme + each) || this.#plain.matches(scheme + each)))
       return true;
-    // A pattern that leads to any member means files only where the member is one for files.
+    // A pattern that leads to any member concerns files only if the member names one.
     return name.isAnywhere && (this.#path.lastName !== null || FILE_MEMBERS.has(path[path.length - 1] ?? ''));
   }
 }

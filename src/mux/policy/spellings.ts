@@ -1,6 +1,6 @@
 /**
- * What else a command's arguments could have been written as, for rules that deny: where QEMU takes two spellings of one thing, a rule over
- * the one meets the other too.
+ * Other ways to write a command's arguments, for rules that deny: if QEMU takes two spellings of one thing, a rule over one of them
+ * applies to the other too.
  *
  * | command | spellings | where QEMU has it |
  * | --- | --- | --- |
@@ -12,7 +12,7 @@
  * | `object-add` | properties beside `id`, or before 6.0 in `props` | qapi/qom.json of 5.2 |
  * | names of images | options in `json:{…}` | block.c, `parse_json_filename` |
  *
- * What cannot be written again exactly is in other-ways.ts: there a rule leaves something open, and people are told.
+ * If there is no exact rewriting, other-ways.ts has the case: a rule leaves something open there, and policy notes say so.
  */
 import { readArguments } from './argument-text.js';
 import type { Leaf } from './arguments.js';
@@ -26,7 +26,7 @@ const MOST_NESTED = 64;
 /**
  * @param command its name
  * @param written its arguments as its client wrote them
- * @returns what else they could have been; null where that cannot be found out
+ * @returns the other ways to write them; null if they cannot be found out
  */
 export function otherSpellings(command: string, written: readonly Leaf[]): Leaf[] | null {
   const others: Leaf[] = [];
@@ -68,7 +68,7 @@ export function otherSpellings(command: string, written: readonly Leaf[]): Leaf[
   return takeApart([...written, ...others], others) ? others : null;
 }
 
-/** A channel's address: its members by name, and what it executes. */
+/** A channel's address: its members by name, and the command that it executes. */
 interface Address {
   readonly members: Map<string, string>;
   readonly args: string[];
@@ -90,7 +90,7 @@ function spellAddresses(written: readonly Leaf[], others: Leaf[]): void {
   }
 }
 
-/** @returns what `uri` would say; several where it could say it in several ways */
+/** @returns the equivalent `uri`; several if there are several */
 function urisOf({ members, args }: Address): string[] {
   const member = (name: string): string => members.get(name) ?? '';
   const host = member('host');
@@ -181,13 +181,13 @@ function spellId(text: string, others: Leaf[]): void {
   others.push({ path: ['id'], text: other });
 }
 
-/** What QEMU's options take for true and for false (util/cutils.c, `qapi_bool_parse`). */
+/** The words that QEMU's options take for true and for false (util/cutils.c, `qapi_bool_parse`). */
 const SWITCHES: readonly (readonly string[])[] = [
   ['true', 'on', 'yes', 'y'],
   ['false', 'off', 'no', 'n'],
 ];
 
-/** Other names of device types, and what stands behind `virtio-…` in their own (system/qdev-monitor.c, from 4.0 to 11.1). */
+/** Other names of device types, and the part after `virtio-…` in their own (system/qdev-monitor.c, from 4.0 to 11.1). */
 const DEVICE_ALIASES: readonly (readonly [alias: string, name: string])[] = [
   ['ac97', 'AC97'],
   ['ahci', 'ich9-ahci'],
@@ -213,7 +213,7 @@ function spellDevice({ path, text }: Leaf, others: Leaf[]): void {
 }
 
 /**
- * Takes the options of names such as `json:{"driver":"file","filename":"/x"}` apart. The names in them count as what the whole is, too.
+ * Takes the options of names such as `json:{"driver":"file","filename":"/x"}` apart. The names in them are judged as the whole is, too.
  * @returns whether that was possible
  */
 function takeApart(leaves: readonly Leaf[], others: Leaf[]): boolean {
@@ -241,7 +241,7 @@ function takeApart(leaves: readonly Leaf[], others: Leaf[]): boolean {
 
 const JSON_NAME = 'json:';
 
-/** @returns whether a text holds options that could be taken apart: then these are what is looked at */
+/** @returns whether a text holds options that could be taken apart: then the parts are looked at instead */
 export function isTakenApart(text: string): boolean {
   return (
     text.startsWith(JSON_NAME) && text.length <= LONGEST_NESTED && readArguments(text.slice(JSON_NAME.length)) !== null

@@ -1,6 +1,6 @@
 /**
- * What one peer is to be sent at the end of this turn, in as few pieces as can be: each costs a system call or an object. What is small
- * is joined; what is large goes as it came. Bytes that were taken are never changed.
+ * The output for one peer at the end of this turn, in as few pieces as can be: each costs a system call or an object. Small pieces
+ * are joined; large ones go as they came. Bytes that were taken are never changed.
  */
 import { concat } from '../../shared/bytes.js';
 import type { Link } from '../ports/link.js';

@@ -1,6 +1,6 @@
 /**
  * Room for replies on their way to clients, which live for about a turn of the event loop. A slab is filled from front to back and
- * then left to the garbage collector: what was handed out is nobody else's, and may be held for as long as one likes. With an array
+ * then left to the garbage collector: nobody else uses the bytes handed out, and they may be held for as long as one likes. With an array
  * for each reply, 50 clients that poll a real QEMU get a third fewer answers a second (docs/adr/0014-for-a-real-qemu.md).
  */
 const SIZE = 64 * 1024;

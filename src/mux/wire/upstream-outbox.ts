@@ -1,4 +1,4 @@
-/** What QEMU is to be sent at the end of this turn; mostly one piece, but a message with a descriptor goes by itself. */
+/** The output for QEMU at the end of this turn; mostly one piece, but a message with a descriptor goes by itself. */
 import type { Descriptor, Link } from '../ports/link.js';
 import { Outbox } from './outbox.js';
 
@@ -20,7 +20,7 @@ export class UpstreamOutbox {
     this.#out.append(bytes);
   }
 
-  /** Ends what goes in one piece. @param descriptor what goes with it, and is handed over; null for nothing */
+  /** Ends the current piece. @param descriptor goes with it, and is handed over; null for none */
   seal(descriptor: Descriptor | null): void {
     if (this.#out.length === 0) return;
     this.#sealed.push({ out: this.#out, descriptor });
@@ -32,7 +32,7 @@ export class UpstreamOutbox {
       if (descriptor === null) out.flush(link);
       else if (link.sendWith !== undefined) link.sendWith(out.takePieces(), descriptor);
       else {
-        // Not reached: a command that has a descriptor is refused where there is no way for it.
+        // Not reached: a command that has a descriptor is refused if the way carries none.
         descriptor.close();
         out.flush(link);
       }
