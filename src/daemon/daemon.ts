@@ -18,13 +18,13 @@ import type { Metrics } from './observe/metrics.js';
 import type { MetricsServer } from './observe/metrics-server.js';
 import { Ticker } from './ticker.js';
 
-/** So many monitors each have words of their own in the status. */
+/** At most this many monitors are named in the status. */
 const FEW = 4;
-/** So many of those that wait are named. */
+/** At most this many of the waiting ones are named. */
 const MANY = 10;
-/** When QEMU is listened for again, where that could not be, in milliseconds. */
+/** When listening for QEMU is tried again after a failure, in milliseconds. */
 const AGAIN = 2000;
-/** What comes after the drain: farewells to clients, the audit log's end. In milliseconds, with room for a busy machine. */
+/** Time for the steps after the drain: farewells to clients, the audit log's end. In milliseconds, with room for a busy machine. */
 const LAST_STEPS = 25_000;
 
 /** How long a monitor stays away after a first fault, and at most after many; and without one for how long, the next is the first again. In milliseconds. */
@@ -39,13 +39,13 @@ export interface DaemonOptions {
   readonly lostLogLines?: () => number;
   /** Clients of a monitor are accepted, for the first time or again. */
   readonly ready: (monitor: string, places: readonly string[]) => void;
-  /** Reads the config again, for clients that ask for it; not there where there is none. @returns what has changed */
+  /** Reads the config again, for clients that ask for it; absent if there is none. @returns a description of the changes */
   readonly reload?: () => Promise<readonly string[]>;
 }
 
 export class Daemon {
   readonly #options: DaemonOptions;
-  /** What is carried out now. */
+  /** The config that is carried out now. */
   #config: DaemonConfig;
   readonly #descriptors: OpenFileBudget;
   /** By the monitor's name. */
@@ -95,9 +95,9 @@ export class Daemon {
   }
 
   /**
-   * Goes over to another config. Monitors and sockets that are the same in both are not touched; what cannot be changed in place (a
-   * monitor's upstream, its limits) is ended and begun anew. Calls must not overlap.
-   * @returns what has changed, in words
+   * Goes over to another config. Monitors and sockets that are the same in both are not touched; parts that cannot be changed in place (a
+   * monitor's upstream, its limits) are ended and begun again. Calls must not overlap.
+   * @returns a description of the changes
    * @throws ListenError, ConfigError or AuditOpenError when the config cannot be carried out; then nothing has changed
    */
   async reload(config: DaemonConfig): Promise<readonly string[]> {
@@ -110,7 +110,7 @@ export class Daemon {
       throw new ConfigError('restart qmpmux to turn metrics on or off');
     }
     const plan = planOf(before, config);
-    // What is ours now, and given up or kept, need not be free.
+    // Our own present places, given up or kept, need not be free.
     const ours = new Set([...this.#services.values()].flatMap((service) => service.places));
     const changes: SocketChange[] = [];
     for (const { name, listen } of plan.kept) {
@@ -159,7 +159,7 @@ export class Daemon {
     this.#audit?.reopen();
   }
 
-  /** How the config and the monitors stand, in a sentence. */
+  /** The state of the config and the monitors, in a sentence. */
   get status(): string {
     const faults = this.#config.folder?.faults ?? [];
     const [first] = faults;
@@ -193,8 +193,8 @@ export class Daemon {
   }
 
   /**
-   * Stops all monitors; resolves when their sockets are removed, their clients are told, and their children have ended.
-   * @throws what kept one of them from that, when the others have
+   * Stops all monitors; resolves when their sockets are removed, their clients have their farewells, and their children have ended.
+   * @throws the error that kept one of them from that, after the others have stopped
    */
   async stop(reason: string): Promise<void> {
     this.#isEnding = true;
@@ -207,7 +207,7 @@ export class Daemon {
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
-  /** Who connects to a socket of systemd's that no listener has would wait for ever. */
+  /** Without this, a client would wait for ever if it connects to a socket of systemd's that no listener has. */
   #warnOfUnused({ monitors, metrics }: DaemonConfig): void {
     const addresses = monitors.flatMap(({ listen }) => listen.map(({ address }) => address));
     if (metrics !== null) addresses.push(metrics);
@@ -220,7 +220,7 @@ export class Daemon {
     );
   }
 
-  /** Finds out whether a monitor's sockets can be made. In a folder of configs a fault of one of them keeps the others from nothing. */
+  /** Finds out whether a monitor's sockets can be made. In a folder of configs, one monitor's fault does not stop the others. */
   async #check(service: MonitorService): Promise<void> {
     try {
       await service.check();
@@ -308,7 +308,7 @@ export class Daemon {
     const monitor = this.#config.monitors.find((each) => each.name === name);
     // Another config may have ended or replaced it meanwhile.
     if (this.#isStopping || monitor === undefined || this.#services.get(name) !== broken) return;
-    // What it is made of has been made before.
+    // All its parts have been made before.
     const service = this.#newService(monitor, this.#config);
     this.#services.set(name, service);
     try {
@@ -333,7 +333,7 @@ export class Daemon {
   }
 
   async #openMetrics(address: ListenAddress): Promise<void> {
-    // Loaded only by those who want them.
+    // Loaded only if it is used.
     const [{ Metrics }, { MetricsServer }] = await Promise.all([
       import('./observe/metrics.js'),
       import('./observe/metrics-server.js'),
@@ -347,7 +347,7 @@ export class Daemon {
     this.#metricsServer = new MetricsServer(address, this.#metrics, this.#options.log);
   }
 
-  /** Answers Prometheus at another place besides the present one. @returns what is to take its place, or null @throws ListenError */
+  /** Answers Prometheus at another place besides the present one. @returns its replacement, or null @throws ListenError */
   async #moveMetrics(address: ListenAddress | null): Promise<MetricsServer | null> {
     if (address === null || this.#metrics === null) return null;
     const { MetricsServer } = await import('./observe/metrics-server.js');
@@ -360,7 +360,7 @@ export class Daemon {
   }
 
   async #openAudit(settings: AuditSettings): Promise<Audit> {
-    // Loaded only by those who want it.
+    // Loaded only if it is used.
     const { Audit } = await import('../audit/write/audit.js');
     return await this.#openLoaded(Audit, settings);
   }
@@ -376,9 +376,9 @@ export class Daemon {
   }
 
   /**
-   * Goes over to another audit log, or the same file with other settings. Between the last record of the one and the first of the other
-   * nothing happens: opening waits for nothing but itself.
-   * @throws ConfigError, AuditOpenError when that cannot be; then the present log goes on
+   * Goes over to another audit log, or the same file with other settings. Nothing happens between the last record of the one and the first
+   * of the other: opening waits for nothing but itself.
+   * @throws ConfigError, AuditOpenError if that is impossible; then the present log goes on
    */
   async #changeAudit({ audit: settings }: DaemonConfig, began: readonly MonitorService[]): Promise<void> {
     const old = this.#audit;
@@ -416,13 +416,13 @@ export class Daemon {
   }
 }
 
-/** What becomes of the monitors of a daemon. */
+/** The changes to the monitors of a daemon. */
 interface Plan {
   readonly added: readonly MonitorConfig[];
   readonly removed: readonly MonitorConfig[];
-  /** Those with another upstream or other limits. */
+  /** Monitors with another upstream or other limits. */
   readonly replaced: readonly MonitorConfig[];
-  /** Those whose sockets alone may differ. */
+  /** Monitors that differ at most in their sockets. */
   readonly kept: readonly MonitorConfig[];
   readonly words: readonly string[];
 }

@@ -33,7 +33,7 @@ export interface MonitorServiceOptions {
   readonly log: Log;
   /** The audit log's, besides one that writes to `log`. */
   readonly audit: Observer | null;
-  /** Counts what happens; null when nobody asks for it. */
+  /** Counts events for the metrics; null if nobody asks for them. */
   readonly metrics: Observer | null;
   /** Shared by all monitors of the daemon. */
   readonly descriptors: OpenFileBudget;
@@ -47,13 +47,13 @@ export interface MonitorServiceOptions {
   readonly ready: (places: readonly string[]) => void;
   /** There was a fault in the monitor's code: it is to be ended, by `abandon`. */
   readonly failed: (error: unknown) => void;
-  /** Reads the config again, for clients that ask for it; null where there is none. @returns what has changed */
+  /** Reads the config again, for clients that ask for it; null if there is none. @returns a description of the changes */
   readonly reload: (() => Promise<readonly string[]>) | null;
 }
 
-/** How often it is looked whether all is answered when the service stops, in milliseconds. */
+/** How often the service checks whether all is answered when it stops, in milliseconds. */
 const DRAIN_LOOK = 10;
-/** How long clients may take for the rest of what they are due when the service stops, in milliseconds. */
+/** How long clients may take to read the rest of their output when the service stops, in milliseconds. */
 const FAREWELL = 1000;
 
 export class MonitorService implements Ticked {
@@ -76,10 +76,10 @@ export class MonitorService implements Ticked {
   /** How long commands in flight may take when the service stops, in milliseconds. */
   drainTime: number;
   readonly #ticker: Ticker;
-  /** Resolves when all is ended after a fault; null where there was none. */
+  /** Resolves when all is ended after a fault; null if there was none. */
   #abandoned: Promise<void> | null = null;
   #isAudited = false;
-  /** Listeners of which it was said that their clients can add monitors. */
+  /** Listeners already reported because their clients can add monitors. */
   readonly #warnedOf = new Set<string>();
 
   constructor(options: MonitorServiceOptions) {
@@ -153,7 +153,7 @@ export class MonitorService implements Ticked {
     });
   }
 
-  /** How the monitor stands, in a few words. */
+  /** The monitor's state, in a few words. */
   get status(): string {
     const state = this.#multiplexer.state;
     if (state.name !== 'running') return 'waiting for QEMU';
@@ -167,7 +167,7 @@ export class MonitorService implements Ticked {
     return this.#multiplexer.clientCount;
   }
 
-  /** How the monitor stands, in numbers. */
+  /** The monitor's state, in numbers. */
   get figures(): MonitorFigures {
     const { state, health, waitingCount, inFlight, heldBytes, counters, traffic } = this.#multiplexer;
     const [first] = inFlight;
@@ -199,7 +199,7 @@ export class MonitorService implements Ticked {
     await this.#listeners.check(except);
   }
 
-  /** Undoes what `check` did, for a service that is not to be started after all. */
+  /** Undoes `check`, for a service that is not to be started after all. */
   async undo(): Promise<void> {
     await this.#takenPlace?.undo();
   }
@@ -207,7 +207,7 @@ export class MonitorService implements Ticked {
   /**
    * Finds out whether the sockets can become those of `listen`. Changes nothing.
    * @param except places that are known to be free, or will be
-   * @returns what changes them, first `leave`, then `take`; clients of a socket that goes, or whose rules change, are disconnected, and nobody else is
+   * @returns the change, first `leave`, then `take`; only clients of a socket that goes, or whose rules change, are disconnected
    * @throws ListenError
    * @throws ConfigError
    */
@@ -242,8 +242,8 @@ export class MonitorService implements Ticked {
   }
 
   /**
-   * Removes the sockets at once and reads no more of the clients; answers what they have sent, as far as that comes in time; gives them
-   * EOF, and ends what carries the upstream.
+   * Removes the sockets at once and stops reading from the clients; answers their commands, as far as that comes in time; gives them
+   * EOF, and ends whatever carries the upstream.
    */
   async stop(reason: string): Promise<void> {
     if (this.#abandoned !== null) return this.#abandoned;
@@ -269,7 +269,7 @@ export class MonitorService implements Ticked {
       this.#listeners.close();
       this.#ticker.remove(this);
       try {
-        // So that what clients have left is released, and the observers know of their end.
+        // So that the leftovers of clients are released, and the observers know of their end.
         this.#multiplexer.close(reason);
       } catch (error) {
         this.#log.warn({ error: stackOf(error) }, 'a second internal error, while stopping a monitor after the first');
@@ -323,7 +323,7 @@ export class MonitorService implements Ticked {
     };
   }
 
-  /** Lets clients have the answers to what they have sent. */
+  /** Lets clients have the answers to their commands. */
   async #drain(reason: string): Promise<void> {
     if (this.#multiplexer.state.name !== 'running' || this.drainTime === 0) return;
     this.#multiplexer.drain(reason);
@@ -334,7 +334,7 @@ export class MonitorService implements Ticked {
     if (left > 0) this.#log.warn({ commands: left }, 'stopping with commands unanswered (--drain-timeout has passed)');
   }
 
-  /** Says which listeners let clients make a way round the audit log, once for each. */
+  /** Reports listeners whose clients can make a way round the audit log, once for each. */
   #warnOfMonitors(version: string): void {
     if (!this.#isAudited || !canAddMonitors(version)) return;
     const listeners = this.#listeners.openToMonitors.filter((place) => !this.#warnedOf.has(place));
@@ -357,7 +357,7 @@ export class MonitorService implements Ticked {
   }
 }
 
-/** @returns whether commands are to be ended by line feeds, where the address says so. */
+/** @returns whether commands are to be ended by line feeds, if the address says so. */
 function linesOf(address: UpstreamAddress): { readonly lines?: boolean } {
   const { lines } = address.kind === 'server' ? address.listen : { lines: undefined, ...address };
   return lines === undefined ? {} : { lines };
@@ -368,7 +368,7 @@ export function multiplexerTime(): number {
   return performance.now() * 1000;
 }
 
-/** @returns what to report of a fault: where it was, if that is known */
+/** @returns the description of a fault for a report: its place, if known */
 export function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -4,7 +4,7 @@
  * A monitor is used rarely: a poller asks every few seconds, a person types. V8 compiles what runs often, so without a rehearsal such a
  * command meets code that is interpreted for hours, and takes half as long again (docs/explanation/performance.md). The rehearsal
  * shares a monitor as any other, over sockets in a folder that only this user can enter, since V8 compiles for the classes that it
- * has seen. Nothing of it is logged, audited or counted. A command of a real client waits for one step of it at most.
+ * has seen. It leaves no trace in logs, audit or counts. A command of a real client waits for one step of it at most.
  */
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -31,9 +31,9 @@ const NEGOTIATION = '{"execute": "qmp_capabilities"}\n';
 const COMMAND = '{"execute": "query-status", "id": "rehearsal#00000"}\n';
 
 /**
- * @param log of which a silent child is made
+ * @param log for a silent child logger
  * @param signal ends it early
- * @returns how many commands were answered: fewer than all where it was ended, none where no sockets can be made
+ * @returns how many commands were answered: fewer than all if it was ended, none if no sockets can be made
  */
 export async function rehearse(log: Logger, signal: AbortSignal): Promise<number> {
   // A program that listens to the channels would take it for real.

@@ -1,6 +1,6 @@
 /**
- * What systemd is told, by sd_notify's protocol (sd_notify(3)): datagrams of lines to the socket named in `NOTIFY_SOCKET`.
- * Node has no unix datagram sockets, so libc is called through koffi, which is loaded only where a service manager listens.
+ * The notifications to systemd, by sd_notify's protocol (sd_notify(3)): datagrams of lines to the socket named in `NOTIFY_SOCKET`.
+ * Node has no unix datagram sockets, so libc is called through koffi, which is loaded only if a service manager listens.
  */
 import { endianness } from 'node:os';
 import type { Log } from '../shared/log.js';
@@ -9,7 +9,7 @@ import { linuxNumbers, MSG_NOSIGNAL } from '../system/linux.js';
 /** Sends one datagram. */
 type Send = (state: string) => void;
 
-/** How often the sentence for `systemctl status` is looked at, in milliseconds. */
+/** How often the sentence for `systemctl status` is updated, in milliseconds. */
 const STATUS_INTERVAL = 2000;
 const AF_UNIX = 1;
 /** sun_family and at most this many bytes of path (unix(7)). */
@@ -36,7 +36,7 @@ export class ServiceManager {
 
   /**
    * Finds the service manager in `environment` and takes its variables out, so that children do not answer for us.
-   * Where there is none, all calls do nothing.
+   * If there is none, all calls do nothing.
    */
   static async find(environment: NodeJS.ProcessEnv, log: Log): Promise<ServiceManager> {
     const { NOTIFY_SOCKET: path, WATCHDOG_USEC: usec, WATCHDOG_PID: pid } = environment;
@@ -61,7 +61,7 @@ export class ServiceManager {
   }
 
   /**
-   * The daemon is up: its sockets are there, or it waits for QEMU. From here on `systemctl status` shows what `status` says.
+   * The daemon is up: its sockets are there, or it waits for QEMU. From here on `systemctl status` shows `status`.
    */
   ready(status: () => string): void {
     this.#toldStatus = status();
@@ -78,11 +78,11 @@ export class ServiceManager {
 
   /** The config is being read again; `ready` ends it. */
   reloading(): void {
-    // CLOCK_MONOTONIC, which is what hrtime reads; systemd 253 and later wants it with RELOADING.
+    // CLOCK_MONOTONIC, which is hrtime's clock; systemd 253 and later wants it with RELOADING.
     this.#send(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
   }
 
-  /** @param time how long the end may take, in milliseconds: what the manager would allow otherwise may be less */
+  /** @param time how long the end may take, in milliseconds: the manager might otherwise allow less */
   stopping(status: string, time: number): void {
     for (const timer of [this.#watchdog, this.#follower]) if (timer !== null) clearInterval(timer);
     this.#send(`STOPPING=1\nSTATUS=${oneLine(status)}\nEXTEND_TIMEOUT_USEC=${Math.ceil(time * 1000)}`);

@@ -6,16 +6,16 @@ export interface ShareOptions {
   readonly upstream: string;
   /** Sockets for clients, as `--listen` takes them, with their options. */
   readonly listen: readonly string[];
-  /** What it is called in messages of the channels; taken from the upstream's file name when absent. */
+  /** Its name in messages of the channels; taken from the upstream's file name when absent. */
   readonly name?: string;
 }
 
 export interface SharedMonitor extends AsyncDisposable {
   /** Resolves when clients are accepted for the first time, with the places where, such as `unix:/run/vm.mux`. */
   readonly ready: Promise<readonly string[]>;
-  /** How it stands, in a few words. */
+  /** Its state, in a few words. */
   readonly status: string;
-  /** Removes the sockets, answers what clients have sent, and resolves when all is closed. */
+  /** Removes the sockets, answers the clients' commands, and resolves when all is closed. */
   stop(): Promise<void>;
 }
 
@@ -50,7 +50,7 @@ export async function shareMonitor({ upstream, listen, name }: ShareOptions): Pr
   });
   await daemon.start();
   const stop = async () => {
-    // Who asks for it may be a subscriber of a channel, and the turn that it is told in must come to its end.
+    // The caller may be a subscriber of a channel, and the turn that reported to it must come to its end.
     await setImmediate();
     await daemon.stop('the program ends it');
   };

@@ -1,4 +1,4 @@
-/** QEMU's place at its own path, which a monitor takes and gives back; tells the log what was done. See net/takeover.ts. */
+/** QEMU's place at its own path, which a monitor takes and gives back; logs each step. See net/takeover.ts. */
 import type { UnixAddress } from '../net/address/address.js';
 import { formatPlace } from '../net/address/address.js';
 import { joinCommand } from '../net/address/command-words.js';
@@ -10,10 +10,10 @@ import { DEFAULT_LISTENER } from './config/options/listener.js';
 export class TakenPlace {
   readonly #takeover: Takeover;
   readonly #log: Log;
-  /** What is being done: one step at a time, so that a socket is not moved aside by one when another has just put it back. */
+  /** The step under way: one at a time, so that a socket is not moved aside by one when another has just put it back. */
   #step: Promise<unknown> = Promise.resolve();
   #isGivenBack = false;
-  /** Whether `check` has moved QEMU's socket aside, and nothing has been made of it yet. */
+  /** Whether `check` has moved QEMU's socket aside, and nothing has come of it yet. */
   #isOnTrial = false;
 
   /** @param path where QEMU's socket is */
@@ -41,7 +41,7 @@ export class TakenPlace {
   }
 
   /**
-   * What stands at the upstream's path is QEMU's socket until it is moved aside.
+   * The socket at the upstream's path is QEMU's until it is moved aside.
    * @param except places that are known to be free, or will be
    * @throws ListenError
    */
@@ -51,7 +51,7 @@ export class TakenPlace {
     this.#isOnTrial = prepared.ready && prepared.moved;
   }
 
-  /** Undoes what `check` did, where nothing is to come of it. */
+  /** Undoes `check`, if nothing is to come of it. */
   async undo(): Promise<void> {
     if (this.#isOnTrial) await this.giveBack();
   }
@@ -69,7 +69,7 @@ export class TakenPlace {
 
   #next<T>(step: () => Promise<T>): Promise<T> {
     const result = this.#step.then(step);
-    // Both steps tell what went wrong in their own way, and throw nothing.
+    // Both steps report their own failures, and throw nothing.
     this.#step = result;
     return result;
   }

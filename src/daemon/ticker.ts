@@ -1,10 +1,10 @@
 /**
- * The clock by which all monitors look at what has a time limit: one timer, however many monitors there are. While all of them are idle
- * it is slow, so that a daemon that nobody uses lets its machine sleep.
+ * The clock by which all monitors check their time limits: one timer, however many monitors there are. While all of them are idle
+ * it is slow, so that an unused daemon lets its machine sleep.
  */
 import { performance } from 'node:perf_hooks';
 
-/** How often is looked while something has a time limit, in milliseconds: limits are exact to that. */
+/** The interval of checks while something has a time limit, in milliseconds: limits are exact to that. */
 const BUSY_MS = 500;
 /** The same while nothing has: it is how soon a socket's file is missed. */
 const IDLE_MS = 2000;
@@ -12,7 +12,7 @@ const IDLE_MS = 2000;
 const LATEST_MS = 1500;
 
 export interface Ticked {
-  /** Whether nothing of it has a time limit that is near. */
+  /** Whether it has no time limit that is near. */
   readonly isIdle: boolean;
   /** @param missed how long nothing could be seen, since the process was stopped, in microseconds; mostly 0 */
   tick(missed: number): void;
@@ -23,7 +23,7 @@ export interface Time {
   now(): number;
   /** @returns what cancels it */
   after(time: number, action: () => void): () => void;
-  /** When what has come meanwhile was read. */
+  /** Called when input that has come meanwhile was read. */
   afterReading(action: () => void): void;
 }
 
@@ -77,7 +77,7 @@ export class Ticker {
 
   readonly #fire = (): void => {
     const late = this.#time.now() - this.#due;
-    // What has come is read first: if this process was stopped for a while, nobody is late who is not.
+    // Waiting input is read first: if this process was stopped for a while, nobody is taken for late by mistake.
     this.#time.afterReading(() => {
       for (const ticked of this.#all) ticked.tick(late > LATEST_MS ? late * 1000 : 0);
       if (this.#cancel !== null) this.#wait(this.#isIdle ? IDLE_MS : BUSY_MS);

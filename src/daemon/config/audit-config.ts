@@ -1,4 +1,4 @@
-/** What the config file, or the command line, says about the audit log; the options are in options/daemon.ts. */
+/** The settings of the audit log from the config file or the command line; the options are in options/daemon.ts. */
 import { AuditSettingError } from '../../audit/log/errors.js';
 import { parseLeftOut } from '../../audit/log/kinds.js';
 import { OWN_QUERIES } from '../../audit/log/left-out.js';
@@ -12,7 +12,7 @@ import {
 import { AUDIT, type AuditPlace, type AuditTable } from './options/daemon.js';
 import type { OptionRow } from './options/row.js';
 
-/** Makes the error for what is wrong with an option. */
+/** Makes the error for a fault in an option. */
 type OptionFault = (row: OptionRow<unknown>, problem: string, cause: unknown) => Error;
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The config file, TOML: its tables are read by the rows of options/, and what they make is put together and checked.
+ * The config file, TOML: its tables are read by the rows of options/, and the results are put together and checked.
  *
  *     [monitor.web1]                    # one table for each monitor; its name is for logs and messages
  *     upstream = "unix:/run/web1.qmp"
@@ -51,7 +51,7 @@ const LONGEST_MESSAGE = 1000;
 
 /**
  * Reads a config file.
- * @param isServed whether it must be one that can be served here: with accounts, certificates and policy files that there are
+ * @param isServed whether it must be servable here: with existing accounts, certificates and policy files
  * @throws ConfigError
  */
 export function readConfig(file: string, isServed = true): DaemonConfig {
@@ -84,7 +84,7 @@ function partWithMonitors(content: string, file: string): Part {
   throw part.fault([], 'no monitor: add a table [monitor.NAME] with upstream and listen');
 }
 
-/** Finds what `serve` would find when it makes the sockets, as far as that can be told without making them. @throws ConfigError */
+/** Finds the faults that `serve` would find when it makes the sockets, as far as possible without making them. @throws ConfigError */
 export function refuseUnusable({ fault, monitors, policies, metrics }: Part): void {
   for (const { name, upstream, listen } of monitors) {
     const path = ['monitor', name];
@@ -106,7 +106,7 @@ export function refuseUnusable({ fault, monitors, policies, metrics }: Part): vo
   });
 }
 
-/** What one file says. */
+/** The contents of one file. */
 export interface Part {
   readonly file: string;
   readonly fault: Fault;
@@ -162,7 +162,7 @@ function monitorOf(name: string, value: unknown, path: KeyPath, fault: Fault): M
   const table = readTable(value, { ...MONITOR_PLACES, ...MONITOR }, path, fault, '[monitor.NAME]');
   if (!MONITOR_NAME.test(name)) throw fault(path, MONITOR_NAME_RULE);
   const { listen, limits, ...settings } = table;
-  // Who takes QEMU's place has a socket there.
+  // A monitor that takes QEMU's place has a socket there.
   if (listen === null && !settings.takeover) throw fault([...path, 'listen'], 'is missing');
   const problem = settings.takeover ? takeoverFault(settings.upstream) : null;
   if (problem !== null) throw fault([...path, 'takeover'], problem);
@@ -192,10 +192,10 @@ function policiesOf(value: unknown, fault: Fault): Map<string, PolicyRules> {
   return policies;
 }
 
-/** Which file has a table that there may be one of. */
+/** By table that may occur only once: the file that has it. */
 export type Owners = Map<string, Part>;
 
-/** @throws ConfigError for what another file has already; then nothing of this one is owned */
+/** @throws ConfigError for a table that another file has already; then nothing of this one is owned */
 export function own(owners: Owners, part: Part): void {
   const paths: (readonly string[])[] = [
     ...part.monitors.map(({ name }) => ['monitor', name]),
@@ -222,7 +222,7 @@ export function monitorFault(part: Part) {
     part.fault(['monitor', monitor, ...key], problem);
 }
 
-/** The files of one config, as one. @throws ConfigError for what is said twice, or does not fit together */
+/** The files of one config, as one. @throws ConfigError for settings that occur twice, or do not fit together */
 export function combine(parts: readonly Part[]): DaemonConfig {
   const owners: Owners = new Map();
   const policies = new Map(parts.flatMap((part) => [...part.policies]));
@@ -243,7 +243,7 @@ export function combine(parts: readonly Part[]): DaemonConfig {
   };
 }
 
-/** @throws ConfigError for what can be read, and not be used */
+/** @throws ConfigError for settings that can be read, and not be used */
 function usable(path: KeyPath, fault: Fault, check: () => void): void {
   try {
     check();
@@ -253,7 +253,7 @@ function usable(path: KeyPath, fault: Fault, check: () => void): void {
   }
 }
 
-/** A message is one line, and what it quotes of the file moves nobody's cursor. */
+/** A message is one line, and its quotes from the file move nobody's cursor. */
 function shortened(message: string): string {
   const line = printable(message.slice(0, LONGEST_MESSAGE));
   return message.length > LONGEST_MESSAGE ? `${line}…` : line;

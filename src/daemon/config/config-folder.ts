@@ -83,7 +83,7 @@ function filesOf(folder: string): readonly string[] {
   return names.sort().map((name) => join(folder, name));
 }
 
-/** @throws what is not the file's fault */
+/** @throws errors that are not the file's fault */
 function faultOf(file: string, error: unknown): FileFault {
   if (!(error instanceof ConfigError)) throw error;
   return { file, problem: error.message };

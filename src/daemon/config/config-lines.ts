@@ -3,7 +3,7 @@
 /** Keys from the root; a number is an index of an array. */
 export type KeyPath = readonly (string | number)[];
 
-/** What the reader is inside of, besides tables that have a header. */
+/** The construct that the reader is inside of, besides tables that have a header. */
 type Frame =
   | { readonly kind: 'array'; index: number }
   /** An inline table; how many keys lead to it, and whether a key comes next. */
@@ -11,13 +11,13 @@ type Frame =
 
 /**
  * @param toml a text that the parser has taken
- * @returns the line (from 1) of the longest beginning of `path` that has one of its own, or null
+ * @returns the line (from 1) of the longest beginning of `path` that has one, or null
  */
 export function lineOf(toml: string, path: KeyPath): number | null {
   return new LineFinder(toml, path).find();
 }
 
-/** One pass over the text, with the keys that lead to where it stands; nesting costs memory by its depth, and no recursion. */
+/** One pass over the text, with the keys that lead to the present place; nesting costs memory by its depth, and no recursion. */
 class LineFinder {
   readonly #toml: string;
   readonly #path: KeyPath;
@@ -48,13 +48,13 @@ class LineFinder {
       if (frame === undefined) this.#statement(char);
       else if (frame.kind === 'array') this.#element(char, frame);
       else this.#member(char, frame);
-      // What the parser would not have taken is passed over.
+      // Text that the parser would not have taken is passed over.
       if (this.#at === before) this.#step();
     }
     return this.#best;
   }
 
-  /** A line of its own: a header, or a key with its value. */
+  /** A separate line: a header, or a key with its value. */
   #statement(char: string): void {
     if (char === '\n') {
       this.#step();
@@ -138,12 +138,12 @@ class LineFinder {
     this.#ended();
   }
 
-  /** A value is over: what led to it alone is left. */
+  /** A value is over: drops the part of the path that led to it alone. */
   #ended(): void {
     if (this.#frames.at(-1)?.kind === 'array') this.#here.pop();
   }
 
-  /** Reads keys with dots between them, up to what is behind them: `=` (which is read as well) or `]`. */
+  /** Reads keys with dots between them, up to the sign after them: `=` (which is read as well) or `]`. */
   #keys(): string[] {
     const keys: string[] = [];
     while (this.#at < this.#toml.length) {
@@ -195,7 +195,7 @@ class LineFinder {
     this.#at++;
   }
 
-  /** Takes this line if it is nearer to what is looked for. */
+  /** Takes this line if it is nearer to the wanted path. */
   #note(isHeader: boolean): void {
     const shared = commonLength(this.#here, this.#path);
     // A key that leads elsewhere says nothing, but the header of a table says where its keys would be.

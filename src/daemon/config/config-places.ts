@@ -1,6 +1,6 @@
 /**
- * The places that a config speaks of: sockets of clients and of QEMUs, the audit log, the socket of the metrics. Two of them at one place
- * cannot work, nor two connections to one QEMU; however a place is spelled.
+ * The places that a config names: sockets of clients and of QEMUs, the audit log, the socket of the metrics. Two of them at one place
+ * cannot work, nor can two connections to one QEMU; however a place is spelled.
  */
 import { resolve } from 'node:path';
 import type { AuditSettings } from '../../audit/write/settings.js';
@@ -13,7 +13,7 @@ import type { ConfigError } from './config-error.js';
 export type MonitorFault = (monitor: string, key: readonly (string | number)[], problem: string) => ConfigError;
 
 export class ConfigPlaces {
-  /** What is where. */
+  /** The use of each place. */
   readonly #taken = new Map<string, string>();
 
   constructor(audit: AuditSettings | null, metrics: ListenAddress | null) {
@@ -24,7 +24,7 @@ export class ConfigPlaces {
     for (const key of listenKeys(metrics)) this.#taken.set(key, 'the socket of the metrics');
   }
 
-  /** Takes what `monitors` need, or nothing. @throws ConfigError for a place that is taken already */
+  /** Takes the places of `monitors`, or nothing. @throws ConfigError for a place that is taken already */
   take(monitors: readonly MonitorConfig[], fault: MonitorFault): void {
     const fresh = new Map<string, string>();
     const clash = (keys: readonly string[], shown: string, what: string, mayShare?: string): string | null => {

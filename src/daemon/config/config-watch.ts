@@ -1,10 +1,10 @@
-/** Sees that a config changes: a file, or a folder of them, though it is removed and made again. */
+/** Watches a config for changes: a file, or a folder of them, even if it is removed and made again. */
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Log } from '../../shared/log.js';
 import { printable } from '../../shared/printable.js';
 
-/** A file is written in several steps; the last one is waited for so long, in milliseconds. */
+/** A file is written in several steps; the watch waits this long for the last one, in milliseconds. */
 const SETTLE = 200;
 /** When a folder that was removed is looked for again, in milliseconds. */
 const AGAIN = 1000;

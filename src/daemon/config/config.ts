@@ -1,5 +1,5 @@
 /**
- * What a daemon is to do: one or more monitors, and how to log. Flags make it in single-monitor.ts, as the short form of one monitor; a
+ * The task of a daemon: one or more monitors, and how to log. Flags make it in single-monitor.ts, as the short form of one monitor; a
  * file is read in config-file.ts.
  */
 import type { AuditSettings } from '../../audit/write/settings.js';
@@ -35,10 +35,10 @@ export interface DaemonConfig {
   readonly policies: ReadonlyMap<string, PolicyRules>;
   /** How long commands in flight may take to be answered when the daemon ends, in milliseconds. */
   readonly drainTime: number;
-  /** For a folder of files: those that cannot be used, and are left out. Null for what stands or falls as a whole. */
+  /** For a folder of files: those that cannot be used, and are left out. Null for a config that is used as a whole or not at all. */
   readonly folder: { readonly faults: readonly FileFault[] } | null;
 }
 
-/** What a monitor may be called, and the same in words. */
+/** The form of a monitor's name, and the same in words. */
 export const MONITOR_NAME = /^[A-Za-z0-9][\w.@-]{0,63}$/;
 export const MONITOR_NAME_RULE = 'a name has letters, digits, "_", ".", "-" and "@", 64 at most';

@@ -56,7 +56,7 @@ export function parsePolicyFile(content: string, file: string): PolicyRules {
 
 /**
  * @param named the policies of the config
- * @returns the policy that `choice` stands for; null for none: everything is allowed, and nothing has to be judged.
+ * @returns the policy chosen by `choice`; null for none: everything is allowed, and nothing has to be judged.
  * @throws ConfigError
  */
 export function policyFor(choice: PolicyChoice, named: ReadonlyMap<string, PolicyRules>, log: Log): Policy | null {
@@ -79,7 +79,7 @@ export function policyFor(choice: PolicyChoice, named: ReadonlyMap<string, Polic
   }
 }
 
-/** @returns the rules that a policy is made of, to see whether they have changed; null where it has none of its own. @throws ConfigError */
+/** @returns the rules that a policy is made from, to see whether they have changed; null if it has none. @throws ConfigError */
 export function rulesOf(choice: PolicyChoice, named: ReadonlyMap<string, PolicyRules>): PolicyRules | null {
   if (choice.kind === 'named') return named.get(choice.name) ?? null;
   return choice.kind === 'file' ? readPolicyFile(choice.file) : null;
@@ -89,7 +89,7 @@ function learning(file: string | null, log: Log): Policy {
   const known = new Set<string>();
   if (file !== null) {
     try {
-      // A file from before is gone on with.
+      // An existing file is continued.
       append(file, '');
       for (const line of readTextFile(file, true).split('\n')) known.add(line.trim());
     } catch (error) {
@@ -111,9 +111,9 @@ function learning(file: string | null, log: Log): Policy {
   });
 }
 
-/** Appends to a file of our own, opened as an audit log is: what somebody else has put there is not written to. */
+/** Appends to a file of our own, opened as an audit log is: it never writes to a file that somebody else has put there. */
 function append(file: string, text: string): void {
-  // Rules are no secret: that others may read them is no matter.
+  // Rules are no secret: others may read them.
   const fd = openLogFile(file, () => undefined, 'the file');
   try {
     writeSync(fd, text);

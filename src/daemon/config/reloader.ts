@@ -1,6 +1,6 @@
 /**
- * Reads the config again when it is asked to, or when it changes, and has the daemon go over to it. One at a time: what is asked for
- * meanwhile is done once, afterwards.
+ * Reads the config again on request, or when it changes, and has the daemon go over to it. One at a time: requests that come
+ * meanwhile are carried out once, afterwards.
  */
 
 import { QmpmuxError } from '../../shared/errors.js';
@@ -13,9 +13,9 @@ import { ConfigWatch } from './config-watch.js';
 export interface ReloaderOptions {
   /** Reads the config. @throws ConfigError */
   readonly read: () => Promise<DaemonConfig>;
-  /** Goes over to it. @returns what has changed */
+  /** Goes over to it. @returns a description of the changes */
   readonly apply: (config: DaemonConfig) => Promise<readonly string[]>;
-  /** Told before and after; with why the config cannot be used, or null. */
+  /** Called before and after; with why the config cannot be used, or null. */
   readonly begin: () => void;
   readonly end: (trouble: string | null) => void;
   readonly log: Log;
@@ -34,8 +34,8 @@ export class Reloader {
 
   /**
    * Reads the config and goes over to it.
-   * @returns what has changed, in words
-   * @throws QmpmuxError when that cannot be; then nothing has changed. It is in the log, too.
+   * @returns a description of the changes
+   * @throws QmpmuxError if that is impossible; then nothing has changed. The error is in the log, too.
    */
   reload(): Promise<readonly string[]> {
     if (this.#running === null) {
@@ -52,10 +52,10 @@ export class Reloader {
     return this.#next;
   }
 
-  /** The same, for those who do not wait for it. */
+  /** The same, for callers that do not wait for it. */
   request(): void {
     this.reload().catch((error: unknown) => {
-      // What a person has written wrong is in the log already.
+      // Faults in the config are in the log already.
       if (!(error instanceof QmpmuxError)) throw error;
     });
   }
@@ -75,7 +75,7 @@ export class Reloader {
     );
   }
 
-  /** Begins no further reload; resolves when the one under way has come to its end, for better or worse. */
+  /** Begins no further reload; resolves when the one under way has ended, well or badly. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#watch?.stop();

@@ -19,7 +19,7 @@ import { refuseUnknownPolicies } from './policy-names.js';
 /**
  * The config of one monitor, from flags.
  * @param name of the monitor; taken from the upstream's address when null.
- * @param service what differs from the defaults.
+ * @param service overrides of the defaults.
  * @throws ConfigError
  */
 export function singleMonitor(

@@ -1,19 +1,19 @@
 /**
- * Reads a table of a config file by the rows of its options. What is wrong is an error with the file, the line and the key that the user
- * wrote; an unknown key comes before one that is missing, which was meant by it.
+ * Reads a table of a config file by the rows of its options. A fault is an error with the file, the line and the key that the user
+ * wrote; an unknown key is reported before a missing one, which it probably was meant to be.
  */
 import { suggestion } from '../../shared/spelling.js';
 import type { ConfigError } from './config-error.js';
 import type { KeyPath } from './config-lines.js';
 import { isRequired, namesOf, type OptionRow, type Rows, type Settings, settingsOf } from './options/row.js';
 
-/** Makes the error for what is wrong at a key. */
+/** Makes the error for a fault at a key. */
 export type Fault = (path: KeyPath, problem: string, cause?: unknown) => ConfigError;
 
 /** The keys of a table, each with its value. */
 export type Table = ReadonlyMap<string, unknown>;
 
-/** @param value of the parser. @returns null for what is no table */
+/** @param value of the parser. @returns null if it is no table */
 export function tableOf(value: unknown): Table | null {
   const isTable = typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
   return isTable ? new Map(Object.entries(value)) : null;
@@ -27,7 +27,7 @@ export function refuseUnknown(table: Table, known: readonly string[], path: KeyP
   }
 }
 
-/** @returns what the row makes of a value of TOML. @throws ConfigError */
+/** @returns the row's reading of a value of TOML. @throws ConfigError */
 export function readOption<T>(row: OptionRow<T>, value: unknown, path: KeyPath, fault: Fault): T {
   const read = row.type.fromToml(value);
   if ('value' in read) return read.value;
@@ -37,7 +37,7 @@ export function readOption<T>(row: OptionRow<T>, value: unknown, path: KeyPath, 
 /**
  * Reads a table that has options alone.
  * @param header as it is written, for messages: `[log]`
- * @returns the settings, with what goes where nothing is given. @throws ConfigError
+ * @returns the settings, with defaults for options not given. @throws ConfigError
  */
 export function readTable<R extends Rows>(
   value: unknown,

@@ -1,14 +1,14 @@
-/** Texts that somebody else has written, and not always as was meant: a config, a file of rules. Read whole, so they are bounded. */
+/** Texts that somebody else has written, perhaps by mistake: a config, a file of rules. Read whole, so they are bounded. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { kindOf } from '../../net/listen/socket-file.js';
 
-/** The most that is read of one file, in bytes. A config of ten thousand monitors has a tenth of it. */
+/** The most bytes read of one file. A config of ten thousand monitors has a tenth of it. */
 export const MOST_TEXT = 16 * 1024 * 1024;
 const CHUNK = 64 * 1024;
 
 /**
  * Reads a file.
- * @param isRegular whether it must be a regular one (links to one are followed): what is found in a folder is not waited for
+ * @param isRegular whether it must be a regular one (links to one are followed): other things found in a folder are not waited for
  * @returns its text; bytes that are no UTF-8 are replaced
  * @throws Error of the system, or one that says what it is instead, or that it is too large
  */

@@ -1,4 +1,4 @@
-/** One socket for clients: lets them in, or tells them why not, and knows those who are in. */
+/** One socket for clients: lets them in, or says why not, and knows those who are in. */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { connectHmp, type HmpOwner } from '../../hmp/terminal/session.js';
@@ -26,7 +26,7 @@ const HUMAN_MONITOR = 'a socket of the human monitor takes no file descriptors; 
 const CANNOT_RECEIVE = 'qmpmux cannot take file descriptors here: it needs Linux, and koffi for this machine';
 const TOO_MANY_FILES = 'qmpmux has too many files open to take a file descriptor; try again later';
 
-/** What a client is told that speaks something else, in that. */
+/** The answer to a client that speaks another protocol, in that protocol. */
 const FOREIGN_ANSWERS: Readonly<Record<Foreign, Uint8Array>> = {
   HTTP: httpAnswer('this is a QEMU monitor, not an HTTP server\n'),
   // A fatal alert, protocol_version (RFC 8446).
@@ -43,7 +43,7 @@ export interface ClientListenerOptions {
   readonly log: Log;
 }
 
-/** So many at most may have connected and not agreed on TLS yet; and no more than a quarter of all that there may be. */
+/** The most connections that have not agreed on TLS yet; and they are at most a quarter of all that there may be. */
 const MOST_HANDSHAKES = 256;
 
 const EMPTY = new Uint8Array(0);
@@ -56,7 +56,7 @@ export class ClientListener {
   readonly listener: Listener;
   readonly #hasTelnet: boolean;
   readonly #links = new Set<SocketLink>();
-  /** How many of them each user has; those of whom the kernel does not say it count as one user. */
+  /** How many of them each user has; those whose user the kernel does not report count as one user. */
   readonly #perUid = new Map<number | undefined, number>();
   readonly #multiplexer: Multiplexer;
   readonly #turn: FlushScheduler;
@@ -106,7 +106,7 @@ export class ClientListener {
     return this.#service;
   }
 
-  /** Serves clients in another way from now on; those who are in are disconnected. */
+  /** Serves clients in another way from now on; connected ones are disconnected. */
   serve(service: ServingRules): void {
     this.#service = service;
     this.#disconnect();
@@ -122,7 +122,7 @@ export class ClientListener {
     for (const link of this.#links) link.destroy();
   }
 
-  /** @returns what to say to a client that is not let in; null for one that is. */
+  /** @returns the message to a client that is not let in; null for one that is. */
   #refusal(listener: string, peer: Peer): Uint8Array | null {
     const { settings } = this.#service;
     const { allowUid, allowGid } = settings;
@@ -149,7 +149,7 @@ export class ClientListener {
     return this.#multiplexer.admission.turnAway(listener, 'refusedByRate', what);
   }
 
-  /** @returns what to say to a client of a user who has as many here as each may have; null where that is not so */
+  /** @returns the message to a client whose user already has as many here as each may have; null if that is not so */
   #crowd(listener: string, peer: Peer): Uint8Array | null {
     const { clientsPerUid } = this.#service.settings;
     if (clientsPerUid === 0 || peer.kind !== 'unix') return null;

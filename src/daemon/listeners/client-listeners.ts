@@ -57,7 +57,7 @@ export class ClientListeners {
     return this.#listeners.map(({ place }) => place);
   }
 
-  /** How clients are served where, for those who ask. */
+  /** How clients of each socket are served, for clients that ask. */
   get report() {
     return this.#listeners.map(({ place, links, service: { settings, client } }) => ({
       address: place,
@@ -67,7 +67,7 @@ export class ClientListeners {
     }));
   }
 
-  /** Where clients may add another monitor to a QEMU that can have one added. */
+  /** The places where clients may add another monitor to a QEMU that supports it. */
   get openToMonitors(): readonly string[] {
     return this.#listeners
       .filter(({ service }) => mayAddMonitors(service.client.policy ?? null))
@@ -93,7 +93,7 @@ export class ClientListeners {
   /**
    * Finds out whether the sockets can become those of `listen`. Changes nothing.
    * @param except places that are known to be free, or will be
-   * @returns what changes them, first `leave`, then `take`; clients of a socket that goes, or whose rules change, are disconnected, and nobody else is
+   * @returns the change, first `leave`, then `take`; only clients of a socket that goes, or whose rules change, are disconnected
    * @throws ListenError
    * @throws ConfigError
    */
@@ -134,7 +134,7 @@ export class ClientListeners {
     };
   }
 
-  /** Makes the sockets, and tells when all are there; what cannot be made is tried again. */
+  /** Makes the sockets, and reports when all are there; failures are tried again. */
   open(): void {
     // It settles every failure itself.
     void this.#open();
@@ -153,7 +153,7 @@ export class ClientListeners {
       const places = this.#listeners.map(({ listener }) => listener.place);
       log.info({ listen: places }, 'accepting clients');
       ready(places);
-      // What the first client needs, before it comes.
+      // Loads everything that the first client needs before it comes.
       setImmediate(() => {
         preparePeerCredentials();
         messageCalls();
@@ -166,7 +166,7 @@ export class ClientListeners {
   }
 
   /**
-   * Makes sockets anew whose files somebody has removed, at the second look: at the first, another program may be just about to put
+   * Makes sockets again whose files somebody has removed, at the second look: at the first, another program may be just about to put
    * its own there. To be called once a second or so.
    */
   look(): void {
@@ -181,7 +181,7 @@ export class ClientListeners {
     this.open();
   }
 
-  /** Removes the sockets at once; clients who are in stay in. */
+  /** Removes the sockets at once; connected clients stay. */
   close(): void {
     if (this.#again !== null) clearTimeout(this.#again);
     this.#again = null;

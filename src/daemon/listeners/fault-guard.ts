@@ -6,7 +6,7 @@ export class FaultGuard {
   readonly #broke: (error: unknown) => void;
   #isBroken = false;
 
-  /** @param broke is told of the first fault, once; not in the middle of other code of the monitor's */
+  /** @param broke is called for the first fault, once; not in the middle of other code of the monitor's */
   constructor(broke: (error: unknown) => void) {
     this.#broke = broke;
   }

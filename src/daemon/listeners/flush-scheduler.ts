@@ -1,8 +1,8 @@
 /**
- * When the turns of one multiplexer end. What is scheduled ends with the turn of the event loop, so that what came from many clients at
- * once is one write. Behind bytes that nobody else's could join (QEMU's, or those of the only client), the turn ends at once.
+ * When the turns of one multiplexer end. Scheduled work ends with the turn of the event loop, so that the input of many clients at
+ * once makes one write. If bytes could be joined by nobody else's (QEMU's, or those of the only client), the turn ends at once after them.
  *
- * `#state` goes idle → due (the event loop will end the turn) → committing → idle, or idle → reading → committing → idle. What is
+ * `#state` goes idle → due (the event loop will end the turn) → committing → idle, or idle → reading → committing → idle. Work
  * scheduled while a turn ends belongs to the next one.
  */
 type State = 'idle' | 'due' | 'reading' | 'committing';

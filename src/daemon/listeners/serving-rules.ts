@@ -12,7 +12,7 @@ export interface ServingRules {
   readonly settings: ListenerSettings;
   readonly rate: RateLimit;
   readonly client: Omit<ClientOptions, 'listener' | 'peer'>;
-  /** The rules that the policy was made of; null where it has none of its own. */
+  /** The rules that the policy was made from; null if it has none. */
   readonly rules: PolicyRules | null;
 }
 

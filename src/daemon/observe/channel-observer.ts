@@ -1,4 +1,4 @@
-/** The observer that tells the channels (channels.ts). Where nobody listens, a call looks at one flag and nothing else. */
+/** The observer that publishes to the channels (channels.ts). If nobody listens, a call looks at one flag and nothing else. */
 
 import type { Descriptor, UpstreamState } from '../../mux/ports/link.js';
 import type { ClientView, CommandView, Observer, ReplySource, UpstreamHealth } from '../../mux/ports/observer.js';
@@ -51,7 +51,7 @@ export class ChannelObserver implements Observer {
   }
 
   command(command: CommandView): void {
-    // What is carried out here is not sent.
+    // Commands carried out here are not sent.
     if (!commandSent.hasSubscribers || command.upstreamId < 0) return;
     commandSent.publish({ ...this.#command(command), waited: (this.#now() - command.receivedAt) / 1000 });
   }

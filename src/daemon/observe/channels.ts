@@ -1,9 +1,9 @@
 /**
- * The channels of node:diagnostics_channel on which a daemon tells of its life, and their messages. For programs that run in the same
- * process: what is loaded by `node --import`, and tools that watch Node programs. docs/reference/tracing.md has them for people.
+ * The channels of node:diagnostics_channel on which a daemon reports its life, and their messages. For programs that run in the same
+ * process: those loaded by `node --import`, and tools that watch Node programs. docs/reference/tracing.md describes them for people.
  *
- * Messages are new objects, made only when somebody listens. Times are in milliseconds. What a command's arguments and answers say is
- * told to nobody here: that is the audit log's, which knows what to keep out.
+ * Messages are new objects, made only when somebody listens. Times are in milliseconds. The contents of arguments and answers are not
+ * published here: they belong to the audit log, which knows what to keep out.
  */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import type { Peer, UpstreamState } from '../../mux/ports/link.js';

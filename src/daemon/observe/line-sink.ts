@@ -1,11 +1,11 @@
 /**
- * Lines for a standard stream that may be full, stopped, or gone: whoever writes them never waits and never fails. What cannot be
- * written now waits here, up to a bound; what is beyond that, or cannot be written at all, is dropped and counted. When lines can be
+ * Lines for a standard stream that may be full, stopped, or gone: writers never wait and never fail. Lines that cannot be
+ * written now wait here, up to a bound; lines beyond that, or that cannot be written at all, are dropped and counted. When lines can be
  * written again, one of them says how many were lost.
  */
 import { type SteadyWrite, steadyWriter } from './steady-writer.js';
 
-/** So many bytes of lines wait for a stream that takes nothing. */
+/** At most this many bytes of lines wait for a stream that takes nothing. */
 export const MOST_WAITING = 1024 * 1024;
 /** Between attempts to write, unless a line comes sooner; in milliseconds. */
 const FIRST_PAUSE_MS = 20;
@@ -28,7 +28,7 @@ export class LineSink {
   #isFirstBegun = false;
   /** Lines that were dropped and not reported yet. */
   #untold = 0;
-  /** How many lost lines the first of those that wait tells of; 0 where it is a line of the log. */
+  /** How many lost lines the first waiting line reports; 0 if it is a line of the log. */
   #toldBy = 0;
   #reason = '';
   /** Whether the stream ends with a line whose rest is lost. */
@@ -40,8 +40,8 @@ export class LineSink {
   };
 
   /**
-   * @param stream 1 or 2, or what writes
-   * @param describeLoss none says that lines were lost where this is null
+   * @param stream 1 or 2, or a function that writes
+   * @param describeLoss null if no line is to report lost ones
    */
   constructor(stream: number | SteadyWrite, describeLoss: DescribeLoss | null = null) {
     this.#write = typeof stream === 'number' ? steadyWriter(stream) : stream;
@@ -77,12 +77,12 @@ export class LineSink {
     process.off('exit', this.#flush);
   }
 
-  /** A line of any length is let in where none waits. */
+  /** A line of any length is let in if none waits. */
   #isFull(line: Buffer): boolean {
     return this.#waitingBytes > 0 && this.#waitingBytes + line.length > MOST_WAITING;
   }
 
-  /** Writes what can be written now. @returns whether no line is left */
+  /** Writes as much as can be written now. @returns whether no line is left */
   #drain(): boolean {
     try {
       for (;;) {
@@ -103,7 +103,7 @@ export class LineSink {
       this.#isFirstBegun = false;
       const lines = this.#waiting.splice(0).length;
       this.#waitingBytes = 0;
-      // The line that tells of a loss is no loss.
+      // The line that reports a loss is not itself a loss.
       this.#untold += this.#toldBy;
       this.#lose(lines - (this.#toldBy > 0 ? 1 : 0), codeOf(error));
       this.#toldBy = 0;
@@ -127,7 +127,7 @@ export class LineSink {
     return true;
   }
 
-  /** Puts the line that tells of lost ones where none waits. @returns null where there is nothing to tell */
+  /** Queues the line that reports lost ones if none waits. @returns null if there is nothing to report */
   #lossLine(): Buffer | null {
     if (this.#untold === 0 || this.#describeLoss === null) return null;
     const line = Buffer.from(this.#describeLoss(this.#untold, this.#reason));

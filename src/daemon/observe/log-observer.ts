@@ -1,4 +1,4 @@
-/** The observer that writes the daemon's own log: what an operator wants to know of clients and commands, not all that happens. */
+/** The observer that writes the daemon's own log: the news about clients and commands that an operator wants, not all of it. */
 import { performance } from 'node:perf_hooks';
 import type { Descriptor } from '../../mux/ports/link.js';
 import type { ClientView, CommandView, Observer, ReplySource, UpstreamHealth } from '../../mux/ports/observer.js';
@@ -14,14 +14,14 @@ export class LogObserver implements Observer {
   readonly wantsRaw = false;
   readonly #log: Log;
   readonly #now: () => number;
-  /** By what is logged: how often since when. */
+  /** By subject: how often it was logged, and since when. */
   readonly #told = new Map<string, { count: number; since: number }>();
   /** Commands that were reported to take long. */
   readonly #stuck = new WeakSet<CommandView>();
   /** Whether any ever was; to look a command up costs more than all else that is done for it here. */
   #hasStuck = false;
 
-  /** @param now milliseconds, for what may come too often to be told each time */
+  /** @param now milliseconds, to limit lines that may come too often */
   constructor(log: Log, now: () => number = () => performance.now()) {
     this.#log = log;
     this.#now = now;
@@ -111,7 +111,7 @@ export class LogObserver implements Observer {
   }
 
   malformed(client: ClientView, _raw: Uint8Array, reply: Uint8Array): void {
-    // Who sends garbage makes thousands of these a second: nothing is formatted that is not written.
+    // A client that sends garbage makes thousands of these a second: lines that are not written are not formatted.
     if (this.#log.isLevelEnabled?.('debug') === false) return;
     this.#log.debug({ client: client.id, reply: shown([reply]) }, 'a client sent input that QEMU would refuse');
   }
@@ -123,11 +123,11 @@ export class LogObserver implements Observer {
   }
 
   event(): void {
-    // Nor one line an event.
+    // Nor is one line for each event.
   }
 
   upstream(): void {
-    // The monitor's service tells these changes, with what it knows of the way to QEMU.
+    // The monitor's service logs these changes, with its knowledge of the way to QEMU.
   }
 
   stray(message: readonly Uint8Array[], why: string): void {
@@ -156,10 +156,10 @@ export class LogObserver implements Observer {
     return null;
   }
 
-  /** How often what is logged now has happened since it was logged last, if more than once. */
+  /** How often the present subject has come up since it was last logged, if more than once. */
   #lastCount: { readonly times?: number } = {};
 
-  /** Whether the same was told often enough lately. */
+  /** Whether the same was logged often enough lately. */
   #isTooOften(what: string): boolean {
     const now = this.#now();
     let told = this.#told.get(what);

@@ -51,7 +51,7 @@ function jsonForm(isTerminal: boolean): Form {
   return isTerminal ? (line) => `${printable(line.trimEnd())}\n` : (line) => line;
 }
 
-/** What stands before the fields: time, level, sentence. */
+/** The part before the fields: time, level, sentence. */
 const HEAD = /^(\[[^\]\n]{1,40}\]) ([A-Z]{1,10}): ([^{\n]*)/;
 const LEVEL_STYLES: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   TRACE: 'gray',
@@ -63,12 +63,12 @@ const LEVEL_STYLES: Readonly<Record<string, Parameters<typeof styleText>[0]>> = 
 };
 
 async function prettyForm(isColoured: boolean): Promise<Form> {
-  // Loaded only where it is used: it takes as long as the rest of the start together.
+  // Loaded only when used: it takes as long as the rest of the start together.
   const { prettyFactory } = await import('pino-pretty');
   const lay = prettyFactory({ colorize: false, singleLine: true, translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l' });
   return (line) => {
     const text = printableLines(lay(line) ?? '');
-    // Colours come last: before, they could not be told from those that somebody has put into a name.
+    // Colours come last: added before, they would look like those that somebody has put into a name.
     if (!isColoured) return text;
     return text.replace(
       HEAD,

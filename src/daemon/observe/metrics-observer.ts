@@ -1,14 +1,14 @@
 /**
- * Counts what a monitor's observer tells. Plain numbers: what Prometheus wants is made of them only when it asks (metrics.ts).
+ * Counts a monitor's reports to observers. Plain numbers: Prometheus's form is made of them only when it asks (metrics.ts).
  *
- * Clients choose what they send, so nothing of it becomes a label as it is: a command has its own name only once QEMU has answered it
+ * Clients choose what they send, so no part of it becomes a label unchecked: a command has its own name only once QEMU has answered it
  * with something else than CommandNotFound. All other names are one, `other`.
  */
 import type { Counters } from '../../mux/ports/counters.js';
 import type { UpstreamState } from '../../mux/ports/link.js';
 import type { ClientView, CommandView, Observer, ReplySource } from '../../mux/ports/observer.js';
 
-/** What became of a command. */
+/** The outcome of a command. */
 const OUTCOMES = ['ok', 'error', 'denied', 'unanswered', 'dropped', 'timeout'] as const;
 type Outcome = (typeof OUTCOMES)[number];
 
@@ -24,14 +24,14 @@ interface Durations {
   observe(seconds: number): void;
 }
 
-/** What is known of one command. */
+/** The numbers of one command. */
 interface CommandFigures {
   readonly outcomes: Map<Outcome, number>;
   /** Time between going to QEMU and its answer, in seconds, of all that QEMU answered. */
   upstreamSeconds: number;
 }
 
-/** What is known of one listener. */
+/** The numbers of one listener. */
 interface ListenerFigures {
   clients: number;
   connections: number;
@@ -86,7 +86,7 @@ export class MetricsObserver implements Observer {
 
   limited(client: ClientView | null, _listener: string, limit: keyof Counters): void {
     if (client === null || limit === 'paused' || limit === 'oversized') return;
-    // `disconnected` has been told in words of many forms.
+    // `disconnected` gives its reason in many forms of words.
     const others = this.disconnects.get(OTHER_LABEL) ?? 0;
     if (others > 1) this.disconnects.set(OTHER_LABEL, others - 1);
     else this.disconnects.delete(OTHER_LABEL);
@@ -94,7 +94,7 @@ export class MetricsObserver implements Observer {
   }
 
   command(): void {
-    // Counted when it is known what became of it.
+    // Counted when its outcome is known.
   }
 
   answered(command: CommandView, reply: readonly Uint8Array[], isError: boolean, source: ReplySource): void {

@@ -1,12 +1,12 @@
 /**
  * Where Prometheus asks: HTTP on a unix socket or a loopback port, `GET /metrics` and nothing else. The socket is made and guarded as the
- * clients' are; who may connect to it may read the numbers.
+ * clients' are; a program that may connect to it may read the numbers.
  *
- * What must hold:
- * - who connects and says nothing, or reads nothing, keeps nobody else out. Node's own time limits begin when its server listens, which
- *   this one never does, so each connection has a limit here; and when all places are taken, whoever has said nothing for longest goes;
+ * Invariants:
+ * - a client that connects and says nothing, or reads nothing, keeps nobody else out. Node's own time limits begin when its server listens,
+ *   which this one never does, so each connection has a limit here; and when all places are taken, the one silent for longest goes;
  * - a page in a browser reads nothing: a browser says in `Host` which name it was given, and that is none of this host's;
- * - the numbers are put together once for all who ask at the same time, and one connection asks for one answer at a time.
+ * - the numbers are put together once for all clients that ask at the same time, and one connection asks for one answer at a time.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP, type Socket } from 'node:net';
@@ -21,7 +21,7 @@ const MOST_CONNECTIONS = 64;
 
 interface Asking {
   readonly limit: Countdown;
-  /** Whether there is no answer yet to what was asked. */
+  /** Whether the latest request has no answer yet. */
   readonly isWaiting: boolean;
 }
 
@@ -31,9 +31,9 @@ export class MetricsServer {
   readonly #log: Log;
   readonly #http: Server;
   readonly #listener: Listener;
-  /** What is configured; null for a unix socket, which no browser reaches. */
+  /** The configured address; null for a unix socket, which no browser reaches. */
   readonly #host: string | null;
-  /** The one whose last word is oldest first. */
+  /** The one silent for longest is first. */
   readonly #sockets = new Map<Socket, Asking>();
   #text: Promise<string> | null = null;
 
@@ -73,7 +73,7 @@ export class MetricsServer {
     this.#log.info({ metrics: this.place }, 'serving metrics');
   }
 
-  /** Removes the socket and ends what is being asked. */
+  /** Removes the socket and ends the requests under way. */
   stop(): void {
     this.#listener.close();
     for (const socket of this.#sockets.keys()) socket.destroy();
@@ -90,7 +90,7 @@ export class MetricsServer {
     this.#http.emit('connection', socket);
   }
 
-  /** Ends the connection that has been silent for longest; one that has an answer to get only where there is no other. */
+  /** Ends the connection that has been silent for longest; one that waits for an answer only if there is no other. */
   #makeRoom(): void {
     const sockets = [...this.#sockets];
     const [oldest] = sockets.find(([, { isWaiting }]) => !isWaiting) ?? sockets[0] ?? [];
@@ -100,7 +100,7 @@ export class MetricsServer {
     oldest.destroy();
   }
 
-  /** Gives a connection time for what comes next. */
+  /** Gives a connection time for its next step. */
   #await(socket: Socket, isWaiting: boolean): void {
     this.#sockets.get(socket)?.limit.stop();
     this.#sockets.delete(socket);
@@ -113,7 +113,7 @@ export class MetricsServer {
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
-    // Nobody who scrapes asks again before the answer; a crowd of questions in one packet is none.
+    // A scraper never asks again before the answer; a crowd of questions in one packet comes from none.
     if (this.#sockets.get(socket)?.isWaiting !== false) {
       socket.destroy();
       return;
@@ -155,7 +155,7 @@ export class MetricsServer {
     );
   }
 
-  /** Whether the request was meant for this host: a page that has its own name resolve to us says that name. */
+  /** Whether the request was meant for this host: a page that makes its own name resolve to us sends that name. */
   #isAddressed({ headers: { host }, socket }: IncomingMessage): boolean {
     const { localAddress } = socket;
     // A unix socket has no address, and only programs without a browser leave `Host` out.

@@ -1,8 +1,8 @@
 /**
- * The daemon's numbers for Prometheus. They are kept as plain numbers by who knows them (metrics-observer.ts, the multiplexer's counters, the
+ * The daemon's numbers for Prometheus. Their owners keep them as plain numbers (metrics-observer.ts, the multiplexer's counters, the
  * audit log) and turned into metrics when Prometheus asks. Only the latency histograms are kept by prom-client.
  *
- * Labels are bounded: monitors and listeners are the config's, commands and events those that QEMU has shown to know.
+ * Labels are bounded: monitors and listeners are the config's, commands and events those that QEMU is known to have.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { AuditFigures } from '../../audit/write/audit-log.js';
@@ -39,9 +39,9 @@ export class Metrics {
 
   /**
    * @param version of qmpmux
-   * @param audit tells how the audit log stands; null when there is none
-   * @param configErrors tells how many files of the config cannot be used
-   * @param lostLogLines tells how many lines of the log could not be written
+   * @param audit returns the state of the audit log; null if there is none
+   * @param configErrors returns how many files of the config cannot be used
+   * @param lostLogLines returns how many lines of the log could not be written
    */
   constructor(
     version: string,
@@ -75,7 +75,7 @@ export class Metrics {
     this.#addAudit();
   }
 
-  /** What Prometheus is answered with. */
+  /** The answer to Prometheus. */
   async text(): Promise<string> {
     return await this.#registry.metrics();
   }
@@ -86,7 +86,7 @@ export class Metrics {
 
   /**
    * Begins with a monitor, or goes on with one that starts again.
-   * @param figures tells how it stands, or null when it is not there; called when Prometheus asks
+   * @param figures returns its state, or null when it is not there; called when Prometheus asks
    * @param now the multiplexer's clock, in microseconds
    * @returns its observer
    */

@@ -1,11 +1,11 @@
-/** How one monitor stands at this moment, in numbers. */
+/** The state of one monitor at this moment, in numbers. */
 import type { Counters, Traffic } from '../../mux/ports/counters.js';
 import type { UpstreamState } from '../../mux/ports/link.js';
 import type { UpstreamHealth } from '../../mux/ports/observer.js';
 
 export interface MonitorFigures {
   readonly state: UpstreamState;
-  /** What is known of QEMU; null while it is not connected, and where it is not probed. */
+  /** The last finding about QEMU; null while it is not connected, and if it is not probed. */
   readonly health: UpstreamHealth['name'] | null;
   /** For how long it has been silent, in seconds; 0 while it is not. */
   readonly silent: number;

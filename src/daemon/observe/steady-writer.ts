@@ -1,8 +1,8 @@
 /**
  * Writes to a standard stream that never wait, whatever the stream is: a terminal that was stopped by Ctrl-S, a pipe whose reader
- * stands still, the socket of a journald that starts again. A write that would wait takes nothing and says so.
+ * is stuck, the socket of a journald that starts again. A write that would wait takes nothing and says so.
  *
- * That is not left to O_NONBLOCK on the stream as it is: the flag would be everybody's who has the stream, the shell's too. So a terminal
+ * O_NONBLOCK on the stream itself is no solution: everybody who has the stream would get the flag, the shell too. So a terminal
  * or a pipe is opened once more, for us alone, and a socket is asked by call. A stream that cannot be opened once more (a pipe that
  * another user made) gets the flag for the length of a call. Not through libuv's threads either: a thread that waits in a write keeps the
  * process from ending.
@@ -19,7 +19,7 @@ export type SteadyWrite = (bytes: Uint8Array) => number;
 /** @param fd 1 or 2 */
 export function steadyWriter(fd: number): SteadyWrite {
   const kind = fstatSync(fd);
-  // A file takes what it is given, or says at once that it cannot; its offset must stay the one that all share who write there.
+  // A file takes the bytes, or says at once that it cannot; its offset must stay the one that all writers share.
   const neverWaits = kind.isFile() || kind.isDirectory() || (kind.isCharacterDevice() && !isatty(fd));
   if (neverWaits) return (bytes) => writeSync(fd, bytes);
   const own = kind.isSocket() ? null : openedAgain(fd);

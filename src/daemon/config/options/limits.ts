@@ -1,4 +1,4 @@
-/** The limits of a monitor's clients: `[monitor.NAME.limits]`, and `--limit NAME=VALUE`. What each does is in mux/ports/limits.ts. */
+/** The limits of a monitor's clients: `[monitor.NAME.limits]`, and `--limit NAME=VALUE`. mux/ports/limits.ts describes each. */
 import { DEFAULT_LIMITS, type Limits } from '../../../mux/ports/limits.js';
 import { type OptionRow, type OptionType, option } from './row.js';
 import { count, duration, size } from './types.js';

@@ -4,7 +4,7 @@ import { groupId, userId } from '../../../net/address/passwd-lookup.js';
 import type { OptionType, Read } from './row.js';
 import { mustBe, textType, wordsType } from './types.js';
 
-/** What a policy is called, or where it is. */
+/** A policy's name, or its path. */
 export type PolicyChoice =
   | { readonly kind: 'full' }
   | { readonly kind: 'read-only' }

@@ -7,7 +7,7 @@ import { LISTENER_WORDS } from './listener.js';
 import { defaultsOf, namesOf, type OptionType, option, required, type Settings } from './row.js';
 import { address, duration, list, mustBe, oneOf, onOff, textElement } from './types.js';
 
-/** Tables within the table, which config-file.ts reads by rows of their own. */
+/** Tables within the table, which config-file.ts reads by separate rows. */
 const listeners: OptionType<readonly unknown[]> = {
   ...list('list of ADDRESS', 'addresses, such as ["unix:/run/vm.mux"]', (value) => ({ value })),
   fromToml: (value) => {
@@ -23,7 +23,7 @@ const limits: OptionType<unknown> = {
   toText: () => '',
 };
 
-/** Where a monitor is, and what has rows of its own. */
+/** The monitor's place, and its tables with separate rows. */
 export const MONITOR_PLACES = {
   upstream: required({
     name: 'upstream',

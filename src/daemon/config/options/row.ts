@@ -6,48 +6,48 @@
  * Rows are read by table-reader.ts from TOML, by listener-settings.ts behind an address, by cli/commands/serve from flags.
  */
 
-/** What became of a text or a value: what it says, or why it says nothing. */
+/** The reading of a text or a value: its meaning, or why it has none. */
 export type Read<T> =
   | { readonly value: T }
-  /** `problem` goes behind the name of the option: `must be on or off`. `at`: which element of a list it is, from 0. */
+  /** `problem` follows the name of the option: `must be on or off`. `at`: which element of a list it is, from 0. */
   | { readonly problem: string; readonly at?: number };
 
 export interface OptionType<T> {
-  /** What stands for a value in the reference: `TIME`. */
+  /** The placeholder of a value in the reference: `TIME`. */
   readonly syntax: string;
   /** The words that it takes, where no others will do. */
   readonly words?: readonly string[];
-  /** What 0 means, where that is no number like others: `never`. */
+  /** The meaning of 0, if it is no number like others: `never`. */
   readonly zero?: string;
   /** Whether its flag may be repeated. */
   readonly isList?: boolean;
-  /** Reads what is behind an address or a flag. */
+  /** Reads the text after an address or a flag. */
   fromText(text: string): Read<T>;
-  /** Reads what a config file has, as TOML gives it. */
+  /** Reads a value of a config file, as TOML gives it. */
   fromToml(value: unknown): Read<T>;
   /** @returns how a value is written. */
   toText(value: T): string;
 }
 
-/** What a new value does when the config is read again. */
+/** The effect of a new value when the config is read again. */
 export type Reload = 'at once' | 'clients are disconnected' | 'the monitor restarts' | 'at the next start';
 
 export interface OptionRow<T> {
   /** The key in a config file, and the word behind an address. */
   readonly name: string;
   readonly type: OptionType<T>;
-  /** What it is when it is not given; not there for what must be given. */
+  /** Its value when it is not given; absent for options that must be given. */
   readonly default?: NoInfer<T>;
-  /** The same in words, where the value does not say it. */
+  /** The same in words, if the value does not say it. */
   readonly defaultText?: string;
   /** The flag of `qmpmux serve` without its dashes. A flag of an option that is on or off turns it to what it is not by default. */
   readonly flag?: string;
-  /** What the flag does, where that is not what the option does. */
+  /** The effect of the flag, if it is not that of the option. */
   readonly flagText?: string;
   readonly reload: Reload;
-  /** What it does: a sentence without its full stop. */
+  /** Its effect: a sentence without its full stop. */
   readonly what: string;
-  /** Why it makes no sense for such a socket, or for clients of the human monitor; it goes behind the name. */
+  /** Why it makes no sense for such a socket, or for clients of the human monitor; follows the name. */
   readonly unless?: Readonly<Partial<Record<'unix' | 'tcp' | 'hmp', string>>>;
 }
 
@@ -56,7 +56,7 @@ export type Rows = Readonly<Record<string, OptionRow<unknown>>>;
 
 type ValueOf<R> = R extends OptionRow<infer T> ? T : never;
 
-/** What the rows of a table make: a value for each. */
+/** The result of the rows of a table: a value for each. */
 export type Settings<R extends Rows> = { readonly [K in keyof R]: ValueOf<R[K]> };
 
 /** A row whose default is a value that its type may have. */
@@ -64,7 +64,7 @@ export function option<T>(row: OptionRow<T> & { readonly default: NoInfer<T> }):
   return row;
 }
 
-/** A row of what must be given. */
+/** A row of an option that must be given. */
 export function required<T>(row: Omit<OptionRow<T>, 'default' | 'defaultText'>): OptionRow<T> {
   return row;
 }
@@ -73,7 +73,7 @@ export function isRequired(row: OptionRow<unknown>): boolean {
   return !Object.hasOwn(row, 'default');
 }
 
-/** @param valueOf returns what the row has for a value: one of its type */
+/** @param valueOf returns the row's result for a value: one of its type */
 export function settingsOf<R extends Rows>(
   rows: R,
   valueOf: (row: OptionRow<unknown>, member: string) => unknown,
@@ -83,7 +83,7 @@ export function settingsOf<R extends Rows>(
   return Object.fromEntries(members) as Settings<R>;
 }
 
-/** @returns what goes where nothing is given; for rows that all have a default. */
+/** @returns the defaults; for rows that all have one. */
 export function defaultsOf<R extends Rows>(rows: R): Settings<R> {
   return settingsOf(rows, (row) => row.default);
 }

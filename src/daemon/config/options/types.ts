@@ -1,13 +1,13 @@
 /**
- * The types that options have: how each reads a text, behind an address or a flag, and a value of TOML. What cannot be read is a problem
- * in words that go behind the option's name; it is bounded, whatever was written.
+ * The types of options: how each reads a text, after an address or a flag, and a value of TOML. If it cannot be read, the result is a
+ * problem in words that follow the option's name; it is bounded, whatever was written.
  */
 import { AddressError, quoted } from '../../../net/address/address-text.js';
 import { suggestion } from '../../../shared/spelling.js';
 import { parseByteSize, parseDuration } from '../../../shared/units.js';
 import type { OptionType, Read } from './row.js';
 
-/** @param written is quoted where it is a text or a number */
+/** @param written is quoted if it is a text or a number */
 export function mustBe(expected: string, written?: unknown, more = ''): { readonly problem: string } {
   const isShown = typeof written === 'string' || typeof written === 'number';
   return { problem: `must be ${expected}${isShown ? `, not ${quoted(String(written))}` : ''}${more}` };
@@ -115,7 +115,7 @@ export function oneOf<const T extends string>(words: readonly T[]): OptionType<T
 }
 
 /**
- * A text that is read by a function of its own.
+ * A text that is read by a given function.
  * @param expected what it must be, for values that are no text
  */
 export function textType<T>(
