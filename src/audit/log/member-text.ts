@@ -1,11 +1,11 @@
-/** Members of a line of a log, found without parsing it: JSON as the log writes it, without blanks. */
+/** What a line of a log holds, found without parsing it: JSON as it is written there. */
 import { closingQuote } from '../../qmp/json/value.js';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 
 /**
- * @param name of a member of the object in `line`, which is JSON without blanks
+ * @param name of a member of the object in `line`, which is JSON without blanks but within values
  * @returns the member's value as it is written there, or null
  */
 export function memberText(line: string, name: string): string | null {
@@ -37,21 +37,16 @@ function stringEnd(line: string, at: number): number {
   return close < 0 ? line.length : close + 1;
 }
 
-/** @returns the end of the value that begins at `at`. */
+/** @returns the end of the value that begins at `at`, blanks after it included: they belong to a message as it was sent. */
 function valueEnd(line: string, at: number): number {
   let depth = 0;
   for (let i = at; i < line.length; i++) {
     const unit = line.charCodeAt(i);
     if (unit === QUOTE) i = stringEnd(line, i) - 1;
+    else if (unit === COMMA && depth === 0) return i;
     // Brackets and braces differ in a bit.
     else if ((unit & 0xdf) === 0x5b) depth++;
-    else if ((unit & 0xdf) === 0x5d) {
-      if (depth === 0) return i;
-      depth--;
-    } else if (unit === COMMA && depth === 0) return i;
-    else continue;
-    // A string, an object or a list has ended, or is still open.
-    if (depth === 0) return i + 1;
+    else if ((unit & 0xdf) === 0x5d && depth-- === 0) return i;
   }
   return line.length;
 }

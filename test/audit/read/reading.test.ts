@@ -113,6 +113,13 @@ describe('the exact message of a record', () => {
       ['{"execute":\n"stop"}', 19],
       [null, '{"execute":"x","arguments":{"password":"[redacted 1 byte #00000000]"}}'.length],
     ]);
+    for (const message of ['"" ', ' ""', '{"a":1} ', '[] ', ' 1 ', '"a,}" ']) {
+      const line = recordLine(1, 'malformed', { ...WHO }).replace(/}$/, `,"message":${message},"reply":{}}`);
+      const record = parseRecord(line);
+      assert.ok(record !== null, line);
+      assert.equal(exactMessage(line, record)?.toString(), message, 'blanks that were sent');
+      assert.equal(memberText(line, 'reply'), '{}');
+    }
     assert.equal(memberText(lines[0] ?? '', 'upstream'), '3');
     assert.equal(memberText(lines[0] ?? '', 'monitor'), '"vm1"');
     assert.equal(memberText(lines[0] ?? '', 'absent'), null);
