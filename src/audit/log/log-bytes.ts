@@ -22,7 +22,7 @@ export const CHUNK = 256 * 1024;
 interface Compression {
   readonly name: string;
   readonly magic: readonly number[];
-  /** What unpacks it; in its absence `program` does, which reads standard input when called with `-dc`. */
+  /** Unpacks it; without it `program` does, which reads standard input when called with `-dc`. */
   readonly unpack?: ((chunkSize: number) => Duplex) | undefined;
   readonly program: string;
 }
@@ -130,12 +130,12 @@ async function* fileBytes(file: string, start: number, options: BytesOptions): A
 }
 
 async function* unpacked(packed: AsyncGenerator<Buffer>, unpack: Duplex): AsyncGenerator<Buffer> {
-  // What goes wrong destroys the stream, and is thrown by the loop.
+  // A failure destroys the stream, and the loop throws it.
   pipeline(Readable.from(packed), unpack).catch(() => undefined);
   for await (const chunk of unpack) yield chunk as Buffer; // zlib's streams give buffers
 }
 
-/** What is shown of a program's complaint, in characters. */
+/** The longest part shown of a program's complaint, in characters. */
 const MOST_COMPLAINT = 500;
 
 async function* unpackedByProgram(

@@ -18,9 +18,9 @@ export interface LogLine {
   readonly text: string;
   /** Whether it has a newline: the last one may not, when it is torn or still being written. */
   readonly isWhole: boolean;
-  /** Whether its bytes are UTF-8; if not, `text` is not exactly what is there. */
+  /** Whether its bytes are UTF-8; if not, `text` differs from the bytes. */
   readonly isUtf8: boolean;
-  /** What there is instead of the text of a line that is longer than `LONGEST_LINE`. */
+  /** Replaces the text of a line that is longer than `LONGEST_LINE`. */
   readonly longLine: LongLine | null;
 }
 
@@ -34,7 +34,7 @@ interface ReadOptions extends BytesOptions {
 
 /**
  * Reads a file, a batch of lines for each piece of it.
- * @param file a path, or `-` for standard input; what is compressed is recognised by its first bytes
+ * @param file a path, or `-` for standard input; a compressed file is recognised by its first bytes
  * @throws AuditReadError by the iterator
  */
 export async function* lineBatches(file: string, options: ReadOptions = {}): AsyncGenerator<LogLine[]> {
@@ -60,7 +60,7 @@ class LineList {
   #texts: string[] = [];
   #lines: LogLine[] = [];
   #number = 0;
-  // What the mapper returns is passed on; nothing is, so nothing piles up.
+  // The mapper returns nothing, so nothing is passed on, and nothing piles up.
   readonly #splitter = split2('\n', (line) => {
     this.#texts.push(line);
     return undefined;

@@ -1,9 +1,9 @@
 /**
- * Whether a file can be an audit log: a record of who did what is worth what it takes to change it. Who can write to the file, or put
- * another one in its place, can; who can read it learns what all others do.
+ * Whether a file can be an audit log: a record is worth only as much as the effort of changing it. Users who can write to the file, or
+ * replace it, can change it; users who can read it learn what all others do.
  *
- * Refused: folders open to all, a file of another user, one with a second name; as root also folders of other users, who could have root write
- * into a file of their choice. Said loudly: a mode beyond 0640, a folder that a group may write to.
+ * Refused: folders open to all, a file of another user, one with a second name; as root also folders of other users, who could make root
+ * write into a file of their choice. Warned about: a mode beyond 0640, a folder that a group may write to.
  */
 
 import * as fs from 'node:fs';
@@ -16,10 +16,10 @@ const STICKY = 0o1000;
 const TOO_WIDE = 0o027;
 
 /**
- * Opens a log file for appending, and creates it (0600) where there is none. Links are not followed. What was opened is looked at, not what
- * its name stands for.
- * @param warn told, in a sentence, what should be otherwise
- * @param what it is, for messages
+ * Opens a log file for appending, and creates it (0600) where there is none. Links are not followed. The open file is checked, not its
+ * name.
+ * @param warn called with a sentence about a weakness
+ * @param the file's purpose, for messages
  * @throws Error of the system, or one that says why the file is refused, and what to do
  */
 export function openLogFile(path: string, warn: (problem: string) => void, what = 'the audit log'): number {
@@ -41,7 +41,7 @@ function checkFile(path: string, found: fs.Stats, what: string, warn: (problem: 
   if (!isTrusted(uid)) {
     throw new Error(`${path} belongs to uid ${uid}, who can change its contents; move it away, or chown it`);
   }
-  // One look tells both, so that a second name cannot come and go in between.
+  // One call gives both, so that a second name cannot come and go in between.
   const named = fs.lstatSync(path);
   if (!isSameFile(named, found)) throw new Error(`${path} was replaced just now`);
   if (named.nlink > 1)
@@ -56,7 +56,7 @@ function checkFolders(folder: string, what: string, warn: (problem: string) => v
   try {
     here = fs.realpathSync(folder);
   } catch {
-    // Opening the file tells what is wrong.
+    // Opening the file reports the fault.
     return;
   }
   const { mode, gid } = fs.statSync(here);

@@ -21,7 +21,7 @@ export interface Tail {
   /** Null when there is no record in the file. */
   readonly head: Head | null;
   readonly torn: TornLine | null;
-  /** Whether all there is may be the beginning of a first record, or what a power cut leaves of it. */
+  /** Whether the whole content may be the beginning of a first record, or the remains of one after a power cut. */
   readonly looksTorn: boolean;
 }
 
@@ -32,7 +32,7 @@ const BLOCK_BYTES = 64 * 1024;
 const LONGEST_PARSED_BYTES = 1024 * 1024;
 const BEGINNING_BYTES = 4096;
 
-/** Reads the end of an open log file. The work is in proportion to what stands behind its last record, whatever that is. */
+/** Reads the end of an open log file. The work is proportional to the bytes after its last record, whatever they are. */
 export function readTail(fd: number): Tail {
   const size = fstatSync(fd).size;
   const lines = new LinesFromEnd(fd);
@@ -96,7 +96,7 @@ function describeTorn(fd: number, start: number, end: number): TornLine {
   return { length: end - start, sha256: hash.digest('hex') };
 }
 
-/** @returns what a line says about where the log stands, or null if it is no record. */
+/** @returns the head that a line gives, or null if it is not a record. */
 function readHead(line: string): Head | null {
   if (!line.startsWith('{"v":')) return null;
   let record: unknown;
@@ -114,7 +114,7 @@ function readHead(line: string): Head | null {
 }
 
 /**
- * Where the log stands that an empty file continues: logs are rotated while no daemon runs, too.
+ * The head of the log that an empty file continues: logs are also rotated while no daemon runs.
  * @param path of the new, empty file
  * @returns the last record of the youngest file that was rotated away from `path`, or an empty head
  */

@@ -1,29 +1,29 @@
 /**
  * The beginning of a value that is too large to be searched for secrets: of each list the first elements, of each object the first
- * members, and of each text that is executed the first bytes. What is left out is said by length, hash and number.
+ * members, and of each text that is executed the first bytes. The parts left out are described by length, hash and number.
  *
- * What must hold: a byte is looked at a few times at most, there is no recursion, and what is kept has a bound.
+ * What must hold: a byte is looked at a few times at most, there is no recursion, and the kept part has a bound.
  */
 import { decodedName, isQuote, restOf, skipBlanks, stringEnd, valueEnd } from './json-bytes.js';
 import { isDeed } from './opened-places.js';
 import type { SecretMarks } from './secret-mark.js';
 
-/** So many elements or members are kept of each list or object; more while what is kept is small. */
+/** The elements or members kept of each list or object; more while the kept part is small. */
 const FEWEST_ITEMS_KEPT = 64;
 const MOST_ITEMS_KEPT = 1024;
-/** What is kept of a text while what is kept of all is small, and then. In bytes. */
+/** The longest kept text, while the kept part of the message is small and afterwards. In bytes. */
 const LONGEST_TEXT_BYTES = 4096;
 const SHORT_TEXT_BYTES = 1024;
-/** Up to here, what is kept of the whole message is small. In bytes. */
+/** Up to here, the kept part of the message is small. In bytes. */
 const SMALL_SUM_BYTES = 64 * 1024;
 /** No element is begun when so much is kept. In bytes. */
 const MOST_KEPT = 160 * 1024;
 /** A longer name of a member is withheld, with its value. In bytes. */
 const LONGEST_NAME = 256;
-/** What is listed of what is left out, and the characters of each path. */
+/** The most listed paths of parts left out, and the characters of each path. */
 const MOST_PATHS = 32;
 const LONGEST_PATH = 256;
-/** What a text begins with, as far as that says whether it is executed. In bytes. */
+/** The beginning of a text, enough to see whether it is executed. In bytes. */
 const TELLING_BYTES = 64;
 
 const BRACE = 0x7b;
@@ -35,19 +35,22 @@ const BACKSLASH = 0x5c;
 const LOWER_U = 0x75;
 const COMMA_ALONE = Buffer.from(',');
 const COLON_ALONE = Buffer.from(':');
-/** Of members that say what the others are, or may hide it: where one is left out, nothing is kept. No object that QEMU accepts has this many members. */
+/**
+ * Parts of names whose members define the others, or may hide their meaning: if such a member is left out, nothing is kept. No object that
+ * QEMU accepts has this many members.
+ */
 const TELLING_NAMES = ['qom', 'prop', '\\'];
 
 interface AbridgedValue {
   readonly bytes: Uint8Array;
-  /** What was left out or withheld, and where. */
+  /** The parts left out or withheld, and their places. */
   readonly paths: readonly string[];
 }
 
 interface Context {
   /** The command's name, decoded. */
   readonly command: string;
-  /** Where the value stands in the message. */
+  /** The value's place in the message. */
   readonly path: string;
   readonly marks: SecretMarks;
 }
@@ -63,7 +66,7 @@ interface Frame {
 /**
  * @param raw a message as QEMU's parser accepts it
  * @param start where the value begins
- * @returns null where what is left out might say that the rest is secret
+ * @returns null where a part left out might define the rest as secret
  */
 export function abridgedValue(raw: Buffer, start: number, context: Context): AbridgedValue | null {
   return new Abridgement(raw, context).of(start);
@@ -165,7 +168,7 @@ class Abridgement {
       : count < FEWEST_ITEMS_KEPT && this.#length < MOST_KEPT;
   }
 
-  /** Leaves out what follows in a list or an object. @returns the place of what closes it */
+  /** Leaves out the rest of a list or an object. @returns the place of its closing bracket */
   #leaveOut(frame: Frame, comma: number): number {
     const raw = this.#raw;
     const { close, count } = restOf(raw, comma);

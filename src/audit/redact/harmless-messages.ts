@@ -3,7 +3,7 @@
  * that matters, and no text can have a secret inside; or the same bytes were walked through before, but for the id.
  *
  * What must hold: a message is called harmless only where the walk would find nothing in it. Where that takes more than a look, the walk
- * decides. Work is linear in the message's length, and what is remembered has a bound.
+ * decides. Work is linear in the message's length, and the memory has a bound.
  */
 
 import { checkJson, Json } from '../log/strict-json.js';
@@ -11,18 +11,18 @@ import type { CompiledRules, RuleSet } from './redaction-rules.js';
 import { type CommandClass, classOfCommand } from './redaction-table.js';
 import { classOfName, NameClass } from './secret-names.js';
 
-/** What a secret within a text begins with; and escapes that may hide it: all but the common ones of one letter. */
+/** The beginnings of a secret within a text; and escapes that may hide one: all but the common ones of one letter. */
 const TELLTALE = /:\/\/|json:|rbd:|"\s{0,8}[[{]|(?:https?|ftps?)[:/]|\\[^rntbf"\\]/i;
 /** Besides, in a command: options in a text, and an id that is more than one word or a number. */
 const OF_COMMAND = /=|"id"\s{0,8}:\s{0,8}(?!"[^"\\=: ]{0,80}"|\d)/;
 /** As HMP lists properties. */
 const PROPERTY = ' = ';
-/** No character of a member's name may be another: what is not ASCII, or escaped, may be decoded to anything. */
+/** No character of a member's name may be another: characters beyond ASCII, or escaped, may be decoded to anything. */
 const PLAIN_KEY = /^[\x20-\x5b\x5d-\x7e]*$/;
 /** Longer names are judged in pieces, so by the walk. */
 const LONGEST_KEY = 64;
 const MOST_KEYS = 1024;
-/** What stands behind the text of most commands that is always the same: an id that is plain, and the end. */
+/** The end of most commands, after a part that is always the same: a plain id, and the closing brace. */
 const PLAIN_ID = /^"id": ?(?:"[\w#.-]*"|\d{1,15})\}$/;
 const LONGEST_ID = 80;
 /** A longer command is walked through, for it is one of few; a longer answer too, as far as that is done. In bytes. */
@@ -64,7 +64,7 @@ export class HarmlessMessages {
     this.#commands.add(key);
   }
 
-  /** @param raw what came from QEMU. @returns whether it is seen to hold no secret */
+  /** @param raw a message from QEMU. @returns whether it clearly holds no secret */
   isFromQemu(raw: Uint8Array, rules: CompiledRules): boolean {
     if (raw.length > LONGEST_ANSWER || (!rules.isByNameOnly && !rules.isListOnly)) return false;
     const text = textOf(raw);
@@ -103,12 +103,14 @@ function isSpecial(found: CommandClass): boolean {
   return found.harmless !== null || found.makesObjects || found.readsProperty || found.setsProperty || found.runsLine;
 }
 
-/** @returns what is the same in all commands like this one: all of it, or what is before its id; null where the id is not plain and last. */
+/**
+ * @returns the part shared by all commands like this one: all of it, or the part before its id; null where the id is not plain and last.
+ */
 function keyOf(name: string, raw: Uint8Array): string | null {
   const text = textOf(raw);
   const at = text.lastIndexOf('"id":');
   if (at < 0) return `${name} ${text}`;
-  // The last brace closes the message, so what is before it is a member of the message, unless its name only ends like this.
+  // The last brace closes the message, so the text before it is a member of the message, unless its name only ends like this.
   if (text.length - at > LONGEST_ID || text.charCodeAt(at - 1) === BACKSLASH) return null;
   return PLAIN_ID.test(text.slice(at)) ? `${name} ${text.slice(0, at)}` : null;
 }

@@ -1,10 +1,10 @@
 /**
  * Secrets in a line of HMP, QEMU's text monitor (`human-monitor-command`). The line is split as QEMU splits it, and judged by its verb and
  * arguments. Rows as in redaction-table.ts, source hmp-commands.hx: set_password, expire_password, block_passwd, change vnc password,
- * object_add, qom-set, qom-get; and what takes options or names of files.
+ * object_add, qom-set, qom-get; and verbs that take options or names of files.
  *
- * What must hold: what QEMU executes is shown but for what is provably a secret in it (`migrate exec:…` in full). What QEMU cannot split
- * or does not know it does not run; of that only the verb is kept where it may hold a secret.
+ * What must hold: a line that QEMU executes is shown except for parts that are provably secret (`migrate exec:…` in full). QEMU does not
+ * run a line that it cannot split or does not know; of such a line only the verb is kept if it may hold a secret.
  */
 import { type HmpArgument, type HmpCommandLine, readHmpLine } from '../../hmp/arguments.js';
 import { HMP_COMMANDS } from '../../hmp/commands.js';
@@ -41,20 +41,20 @@ const OPTION_ARGUMENTS: ReadonlySet<string> = new Set([
 ]);
 const MIGRATIONS: ReadonlySet<string> = new Set(['migrate', 'migrate_incoming', 'migrate_recover']);
 const PROTOCOL = /^(?:vnc|spice)$/;
-/** With what may have been glued to it by mistake. */
+/** Also with characters glued to it by mistake. */
 const VNC = /^[^a-z\d]*vnc[^a-z\d]*$/i;
 const TIME = /^(?:now|never|\+?\d{1,12})$/;
 const CONNECTED = /^(?:keep|fail|disconnect)$/;
-/** What a verb that nobody knows may look like, for it to be kept. */
+/** An unknown verb is kept if it looks like this. */
 const PLAIN_VERB = /^[A-Za-z][\w-]{0,31}$/;
 /** A longer line that QEMU does not run is not searched: it may hold anything. That of a terminal has 4095 bytes at most. */
 const MOST_SEARCHED = 4096;
-/** An argument is searched up to here, in characters; what follows is not kept. Of a word QEMU keeps 1023 bytes. */
+/** An argument is searched up to here, in characters; the rest is not kept. Of a word QEMU keeps 1023 bytes. */
 const MOST_SEARCHED_WORD = 64 * 1024;
 
 /**
  * @param line as QEMU gets it, decoded
- * @param reader how to look into a JSON text that stands in the line, and what to put in place of a secret
+ * @param reader how to search a JSON text in the line, and how to replace a secret
  * @returns null when there is nothing to hide
  */
 export function redactHmp(line: string, reader: SecretReader): HmpRedaction | null {
@@ -116,7 +116,7 @@ class LineJudge {
     this.#end = line.trimEnd().length;
   }
 
-  /** Finds what is to be cut out. @returns whether the answer is a secret */
+  /** Finds the parts to cut out. @returns whether the answer is a secret */
   judge(): boolean {
     const { verb, problem } = this.#found;
     if (verb === 'qom-get') return this.#asksForSecret();
@@ -185,7 +185,7 @@ class LineJudge {
     }
   }
 
-  /** @returns where the name of a secret property ends that stands among the first words in the place of something else, or -1 */
+  /** @returns the end of a secret property's name that is misplaced among the first words, or -1 */
   #misplacedName(): number {
     let at = this.#found.end;
     for (let count = 0; count < 6; count++) {
@@ -210,7 +210,7 @@ class LineJudge {
     const isPassword = password >= 0 && (vnc < 0 || password <= vnc + 1);
     if (vnc < 0 && !isPassword) return false;
     const last = words[isPassword ? password : vnc];
-    // The words behind, and what QEMU did not read.
+    // The words after it, and the part that QEMU did not read.
     return this.#cutFrom(last === undefined ? this.#found.end : last.end, 'password');
   }
 
@@ -228,12 +228,12 @@ class LineJudge {
     return true;
   }
 
-  /** Of an object made of secrets, what stands between commas without a name: QEMU takes only the kind so. */
+  /** Cuts parts without a name, between commas, of an object made of secrets: QEMU takes only the kind without a name. */
   #cutBareParts(text: string, offset: number): void {
     let at = text.indexOf(',');
     while (at >= 0) {
       let end = text.indexOf(',', at + 1);
-      // Two commas stand for one within a value.
+      // Two commas mean one within a value.
       if (end === at + 1) {
         at = text.indexOf(',', at + 2);
         continue;
@@ -287,7 +287,7 @@ class LineJudge {
     this.#cutFrom(isPlain ? behind : 0, 'line');
   }
 
-  /** @returns where what stands behind an argument begins; behind the verb for -1 */
+  /** @returns the end of an argument; of the verb for -1 */
   #behind(index: number): number {
     return this.#found.arguments[index]?.end ?? this.#found.end;
   }

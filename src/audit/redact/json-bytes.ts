@@ -1,5 +1,5 @@
 /**
- * The bytes of a message that QEMU's parser accepts, walked over without tokens: for what is too large for these.
+ * The bytes of a message that QEMU's parser accepts, scanned without tokens: for messages too large for them.
  *
  * What must hold: a byte is looked at once, and no token costs more than its bytes.
  */
@@ -11,7 +11,7 @@ const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
 const DOUBLE = 0x22;
 const SINGLE = 0x27;
-/** What a byte is outside of strings. */
+/** The classes of bytes outside strings. */
 const Kind = { Other: 0, Quote: 1, Open: 2, Close: 3, End: 4 } as const;
 const kinds = new Uint8Array(256);
 for (const [characters, kind] of [
@@ -64,7 +64,7 @@ export function valueEnd(raw: Buffer, start: number): number {
     }
     if (kind === Kind.Open) depth++;
     else if (kind === Kind.Close) {
-      // Of what a number or a word stands in.
+      // The end of the list or object around a number or a word.
       if (depth === 0) return at;
       if (--depth === 0) return at + 1;
     } else if (kind === Kind.End && depth === 0) return at;
@@ -75,8 +75,8 @@ export function valueEnd(raw: Buffer, start: number): number {
 }
 
 /**
- * @param comma what separates two elements of a list, or two members of an object
- * @returns where the bracket or brace stands that closes it, and how many elements or members there are up to it
+ * @param comma the comma between two elements of a list, or two members of an object
+ * @returns the place of the bracket or brace that closes it, and the number of elements or members up to it
  */
 export function restOf(raw: Buffer, comma: number): { readonly close: number; readonly count: number } {
   let depth = 0;

@@ -1,7 +1,7 @@
 /**
- * Commands too large to be searched for secrets in one go. What is kept of one is its name and those arguments that are short; everything
- * else is withheld, each value by itself, so that a deed cannot be hidden behind much else. Where that is not enough, blanks and long texts
- * are taken out, or of each list and object all but the beginning.
+ * Commands too large to be searched for secrets in one go. Its name and its short arguments are kept; everything else is withheld, each
+ * value by itself, so that much other text cannot hide an action. Where that is not enough, blanks and long texts are taken out, or of each
+ * list and object all but the beginning.
  *
  * What must hold: a byte is looked at a few times at most, and no token costs more than its bytes.
  */
@@ -53,14 +53,15 @@ interface Member {
 
 interface Outline {
   readonly bytes: Uint8Array;
-  /** What was withheld. */
+  /** The values withheld. */
   readonly paths: readonly string[];
 }
 
 /**
  * @param command its name, decoded
  * @param message a command as QEMU's parser accepts it
- * @returns the command with what is large in it withheld, and all but its name and its arguments; null where it is too large for that, or what is left is
+ * @returns the command with large values withheld, and without members other than its name and its arguments; null where it is too large
+ * for that, or the rest still is
  */
 export function outlineOf(command: string, message: Uint8Array, marks: SecretMarks): Outline | null {
   const short = command === 'human-monitor-command' ? withoutRuns(message) : message;
@@ -143,7 +144,7 @@ function abridgedOf(
 
 /**
  * @param members of the command, or null where it has too many
- * @param taken what has been taken out already; null where all that is large is to be withheld
+ * @param taken the parts taken out already; null where all large values are to be withheld
  */
 function outlineWith(
   raw: Buffer,
@@ -176,8 +177,8 @@ function outlineWith(
 }
 
 /**
- * Takes out of a command what a deed could be hidden behind: blanks between its tokens, and texts, the longest first. What is left is
- * shown, so `exec:` with a short command is, whatever stands around it.
+ * Takes out of a command the parts that could hide an action: blanks between its tokens, and texts, the longest first. The rest is shown,
+ * so `exec:` with a short command is shown, whatever surrounds it.
  * @returns null where that makes it no smaller than can be searched
  */
 function compactOf(
@@ -194,7 +195,7 @@ function compactOf(
     else while (at < raw.length && (raw[at] ?? 0) > BLANK && !isQuote(raw[at])) at++;
     const piece = { start, end: at };
     const last = pieces.at(-1);
-    // What follows without a blank is one piece with what is before it, but for texts that may have to go.
+    // Tokens without a blank between them are one piece, except for texts that may have to go.
     const isLong = isText && at - start > LONGEST_KEPT;
     if (last !== undefined && last.end === start && !isLong && last !== long.at(-1)) last.end = at;
     else pieces.push(piece);
@@ -209,7 +210,7 @@ function compactOf(
     if (length > LONGEST_SEARCHED - MOST_PIECES) goes.add(piece);
   }
   if (goes.size > MOST_WITHHELD_TEXTS) return null;
-  // What may be executed has to be shown from its beginning on.
+  // A text that may be executed has to be shown from its beginning on.
   for (const { start, end } of goes) if (end - start <= LONGEST_EXECUTED) return null;
   const bytes = pieces.map((piece) => {
     const part = raw.subarray(piece.start, piece.end);

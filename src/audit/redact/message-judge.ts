@@ -1,17 +1,17 @@
-/** What of each message goes into the audit log. A fault of the redactor withholds the message it met, and nothing else. */
+/** Decides which parts of each message go into the audit log. A fault of the redactor withholds the message it met, and nothing else. */
 
 import type { Report } from '../log/sink.js';
 import type { AnswerSecrets, Redacted, RedactedCommand, Redactor } from './redaction.js';
 
-/** Commands whose answer was given up, of which it is known what is secret in it. */
+/** The most commands remembered whose answer was given up and may hold secrets. */
 const MOST_ORPHANS = 8;
-/** Of what is said of a fault, in characters. */
+/** The longest description of a fault, in characters. */
 const LONGEST_FAULT = 2000;
 
 export class MessageJudge {
   readonly #redactor: Redactor;
   readonly #report: Report;
-  /** What was told by commands whose answer was given up: it may still come, as one that answers nothing. The last ones. */
+  /** Secrets of the last commands whose answer was given up: it may still come, as an answer to no command. */
   readonly #orphans: AnswerSecrets[] = [];
   #hasReported = false;
 
@@ -21,7 +21,7 @@ export class MessageJudge {
     this.#report = report;
   }
 
-  /** @returns what is recorded of a command: as `Redactor.command`. */
+  /** @returns the recorded form of a command, as `Redactor.command`. */
   command(name: string, raw: Uint8Array): RedactedCommand | null {
     try {
       return this.#redactor.command(name, raw);
@@ -31,7 +31,7 @@ export class MessageJudge {
     }
   }
 
-  /** @returns what `redact` does, and the message withheld when that fails. */
+  /** @returns the result of `redact`, or the message withheld when that fails. */
   guard(redact: () => Redacted | null, raw: Uint8Array): Redacted | null {
     try {
       return redact();
@@ -42,7 +42,7 @@ export class MessageJudge {
   }
 
   /**
-   * @param whole what came from QEMU; null when it is too long to be one
+   * @param whole a message from QEMU; null when it is too long to be in one piece
    * @param message the same, in pieces
    * @returns as `Redactor.other`
    */
@@ -51,7 +51,7 @@ export class MessageJudge {
     return this.guard(() => this.#redactor.other(whole), whole);
   }
 
-  /** Remembers what a command told about its answer, which is not waited for any more. */
+  /** Remembers a command's secrets in its answer, which is no longer waited for. */
   giveUp(secrets: AnswerSecrets): void {
     if (this.#orphans.push(secrets) > MOST_ORPHANS) this.#orphans.shift();
   }

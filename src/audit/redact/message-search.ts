@@ -2,7 +2,7 @@
  * One walk through one message, which finds the secrets in it.
  *
  * What must hold: no recursion but into a JSON text within a text, of which there are few levels; no token is looked at more than a few
- * times; and what is remembered of removals has a bound.
+ * times; and the memory of removals has a bound.
  */
 import { Token } from '../../qmp/json/tokens.js';
 import { harmlessInOptions, redactHmp, secretsInHmpAnswer } from './hmp-redaction.js';
@@ -33,13 +33,13 @@ interface SearchOptions {
   readonly forTexts: CompiledRules;
   /** The user's words that make unreadable texts suspect. */
   readonly userWords: readonly string[];
-  /** The command's name, empty where the message has to tell it; null for what QEMU sends. */
+  /** The command's name, empty where it must be read from the message; null for messages from QEMU. */
   readonly command: string | null;
   /** Texts that may be repeated in the message and are to be removed. */
   readonly echoes: readonly string[];
   /** Whether all that is returned is a secret. */
   readonly isAnswerSecret: boolean;
-  /** Of an answer, what is recorded in place of the command's id; null to keep it. */
+  /** For an answer, the replacement for the command's id; null to keep it. */
   readonly idMark: string | null;
   readonly hashes: HashBudget;
   /** How many JSON texts within texts may still be looked into. */
@@ -61,7 +61,7 @@ const SHORTEST_TEXT = 9;
 
 const COMMAND_MEMBERS: ReadonlySet<string> = new Set(['execute', 'exec-oob', 'arguments', 'id']);
 
-/** Members in which people write what follows them in HMP and on the command line: `"driver": "isa-applesmc,osk=…"`. */
+/** Members in which people also write options, as in HMP and on the command line: `"driver": "isa-applesmc,osk=…"`. */
 const WITH_OPTIONS: ReadonlySet<string> = new Set(['driver', 'qom-type', 'id']);
 
 /** An object or a list that is being walked through. */
@@ -79,23 +79,23 @@ interface Frame {
   /** The members to keep of an object made of secrets; null for another. */
   readonly harmless: ReadonlySet<string> | null;
   readonly siblings: Siblings;
-  /** Whether it holds what QEMU executes, or opens as it is. */
+  /** Whether QEMU executes its value, or opens it unchanged. */
   readonly isExecuted: boolean;
 }
 
 export class MessageSearch {
   /** Whether the answer is itself a secret. */
   hidesAnswer = false;
-  /** What stands in place of the command's id, as JSON; null where it is kept. */
+  /** The replacement for the command's id, as JSON; null where it is kept. */
   idMark: Uint8Array | null = null;
   /** The same for its name, as text. */
   nameMark: string | null = null;
-  /** The command's name, null for what QEMU sends. */
+  /** The command's name, null for messages from QEMU. */
   #command: string | null;
   #class: CommandClass;
   readonly #options: SearchOptions;
   readonly #level: number;
-  /** How deep the texts are in which this message stands. */
+  /** The depth of the texts around this message. */
   readonly #outerDepth: number;
   readonly #reader: SecretReader;
   #raw: Buffer = Buffer.alloc(0);
@@ -115,7 +115,7 @@ export class MessageSearch {
     this.#tokens = new MessageTokens(level, outerDepth);
   }
 
-  /** @returns whether `raw` could be read; then what is to be removed has been found. */
+  /** @returns whether `raw` could be read; if so, all removals have been found. */
   message(raw: Uint8Array): boolean {
     if (!this.#tokens.read(raw)) return false;
     this.#raw = this.#tokens.raw;
@@ -128,12 +128,12 @@ export class MessageSearch {
     return true;
   }
 
-  /** @returns the message without what was found, or null when nothing was. */
+  /** @returns the message without the secrets found, or null when there are none. */
   result(): Redacted | null {
     return this.#removals.result(this.#raw);
   }
 
-  /** @returns what the answer may repeat of what was removed, or null when that is too much to look for. */
+  /** @returns the removed texts that the answer may repeat, or null when there are too many to search for. */
   get echoes(): readonly string[] | null {
     return this.#removals.echoes;
   }
@@ -314,7 +314,7 @@ export class MessageSearch {
   #judgeName(value: number, name: string, harmless: ReadonlySet<string> | null): boolean {
     const found = classOfName(name);
     if (!this.#tokens.isText(value)) {
-      // What a client calls a password is one in a list too, or as a number. What QEMU tells is not so loose.
+      // A password from a client counts in a list too, or as a number. Answers from QEMU are stricter.
       const isGiven = this.#command !== null && (found & NameClass.Secret) !== 0 && !this.#tokens.isWord(value);
       if (isGiven) this.#remove(value);
       return isGiven;
@@ -498,5 +498,5 @@ function isPlainId(raw: Uint8Array): boolean {
 
 /** The members to keep of an object that is about a property which is a secret: arguments of qom-set and qom-get. */
 const PROPERTY_MEMBERS: ReadonlySet<string> = new Set(['path', 'property', 'type', 'description']);
-/** Of what is no time; longer than any. */
+/** Longer texts are not times. */
 const LONGEST_TIME = 32;

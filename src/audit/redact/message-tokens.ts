@@ -1,4 +1,4 @@
-/** One message as its tokens: which belong together, and what is written in them. No recursion, whatever the nesting. */
+/** One message as its tokens: which belong together, and their text. No recursion, whatever the nesting. */
 import { Parser } from '../../qmp/json/parser.js';
 import { Scan, Scanner } from '../../qmp/json/scanner.js';
 import { MAX_NESTING } from '../../qmp/json/stream-limits.js';
@@ -19,7 +19,7 @@ function parserOf(level: number): Parser {
 
 export class MessageTokens {
   raw: Buffer = Buffer.alloc(0);
-  /** How deep the texts are in which this message stands. */
+  /** The depth of the texts around this message. */
   readonly #outerDepth: number;
   readonly #scanner = new Scanner();
   readonly #parser: Parser;
@@ -80,7 +80,7 @@ export class MessageTokens {
     return this.text(at);
   }
 
-  /** Finds out where each object and list ends. @returns false when the message is nested too deep, with the texts it stands in */
+  /** Finds out where each object and list ends. @returns false when the message is nested too deep, counting the texts around it */
   #pair(): boolean {
     const tokens = this.#tokens;
     const open: number[] = [];
@@ -96,7 +96,7 @@ export class MessageTokens {
     return true;
   }
 
-  /** @returns the token that closes what `token` opens; of another, itself. */
+  /** @returns the token that closes the object or list that `token` opens; of another, itself. */
   closeOf(token: number): number {
     return this.#close[token] ?? token;
   }

@@ -1,8 +1,8 @@
-/** Members of an object that say what the others are: the kind of an object that is made, the property that is set. */
+/** Members of an object that define the others: the kind of an object that is made, the property that is set. */
 import type { MessageTokens } from './message-tokens.js';
 import { classOfName, NameClass } from './secret-names.js';
 
-/** Members of an object that say what the others are, by their values' tokens; -1 where there is none. */
+/** Members of an object that define the others, by their values' tokens; -1 where there is none. */
 export interface Siblings {
   kind: number;
   property: number;
@@ -31,7 +31,7 @@ function siblingOf(name: string): keyof Siblings | null {
  * Reads the names of an object's members.
  * @param object the token that opens it
  * @param names takes them
- * @returns those that say what the others are
+ * @returns those that define the others
  */
 export function siblingsIn(tokens: MessageTokens, object: number, names: string[]): Siblings {
   let siblings: Siblings | null = null;

@@ -1,11 +1,11 @@
 /**
- * Where a command has what QEMU executes, or opens as it is: a file, a device, a socket of this host. Nothing there is an URL or JSON to
- * QEMU, whatever it looks like, so nothing in it is a secret, and all of it is recorded.
+ * The places in a command whose value QEMU executes, or opens unchanged: a file, a device, a socket of this host. QEMU takes no such value
+ * for a URL or JSON, whatever it looks like, so it holds no secret, and all of it is recorded.
  *
  * Sources: QEMU's qapi/*.json and hmp-commands.hx; for block drivers, block.c (path_has_protocol, the prefix `file:`).
  */
 
-/** What QEMU takes for the other side of a migration; of `exec:` all is a command. */
+/** QEMU's names for the other side of a migration; after `exec:` all is a command. */
 const MIGRATION_URI = /^(?:exec|fd|tcp|unix|vsock|rdma|file):/;
 const LONGEST_PREFIX = 8;
 
@@ -14,7 +14,7 @@ export function isMigrationUri(text: string): boolean {
   return MIGRATION_URI.test(text.slice(0, LONGEST_PREFIX));
 }
 
-/** What QEMU's block layer executes, takes for an open file, or opens as the name of a file: no scheme stands at its start. */
+/** Texts that QEMU's block layer executes, takes for an open file, or opens as the name of a file begin like this: with no scheme. */
 const PLAIN = ['exec:', 'cmd:', 'fd:', 'file:', '/', './', '../'];
 
 /** @returns whether a text, as a name of a file anywhere, is one of this host, or a command. */
@@ -60,7 +60,7 @@ export function isNameOfOpened(name: string): boolean {
 
 /** A member that is judged. */
 interface OpenedMember {
-  /** The name of the command, null in what QEMU sends. */
+  /** The name of the command, null in messages from QEMU. */
   readonly command: string | null;
   readonly name: string;
   /** Its value, if that is a text. */
@@ -81,9 +81,9 @@ export function isOpenedAsItIs({ command, name, text, transport, driver }: Opene
 }
 
 /**
- * @param name of the member that a text stands in, or the list that the text is in
+ * @param name of the member that holds the text, or of the list it is in
  * @param beginning of the text
- * @returns whether the text is a command that QEMU, or the guest's agent, executes, or a name that QEMU opens as it is
+ * @returns whether the text is a command that QEMU, or the guest's agent, executes, or a name that QEMU opens unchanged
  */
 export function isDeed(command: string, name: string, beginning: string): boolean {
   if (isPlainName(beginning) || EXECUTED.has(name)) return true;

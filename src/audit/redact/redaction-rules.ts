@@ -7,7 +7,7 @@ import { Glob, matchesGlob } from '../../shared/glob.js';
 import { ANSWER_RULES, REDACTION_RULES, type RedactionRule } from './redaction-table.js';
 import { lastPart } from './secret-names.js';
 
-/** The most segments of a path: they are bits of one number, and one bit stands for all. */
+/** The most segments of a path: they are bits of one number, and one bit means all. */
 export const MOST_SEGMENTS = 30;
 
 /** A part of a path: a pattern for one member or element, as in a policy. */
@@ -37,7 +37,7 @@ export class CompiledRules {
   readonly #followed: Followed[] = [];
   /** The progress at the message itself. */
   readonly start: Progress;
-  /** Whether members are found by their names alone, wherever they stand. */
+  /** Whether members are found by their names alone, in any place. */
   readonly isByNameOnly: boolean;
   /** Whether, beside such names, only properties are looked for that HMP lists. */
   readonly isListOnly: boolean;
@@ -60,13 +60,13 @@ export class CompiledRules {
     this.isListOnly = !hasNumbers && this.#followed.every(({ rule }) => rule.removal.kind === 'hmp-answer');
   }
 
-  /** @returns the progress within member or element `name` of what has `progress`. */
+  /** @returns the progress within member or element `name` of a value with `progress`. */
   enter(progress: Progress, name: string): Progress {
     if (this.#followed.length === 0) return NO_PROGRESS;
     return this.#followed.map(({ segments }, index) => step(segments, progress[index] ?? 0, name, name));
   }
 
-  /** @returns the rows for the member or element `name` of what has `progress`. */
+  /** @returns the rows for the member or element `name` of a value with `progress`. */
   at(progress: Progress, name: string): readonly RedactionRule[] {
     const last = lastPart(name);
     const found = this.#anywhere.get(last.toLowerCase()) ?? NO_RULES;
@@ -83,7 +83,7 @@ function segmentOf(part: string): Segment {
   return { isAnyNumber: part === '**', name: new Glob(part), inLowerCase: new Glob(part.toLowerCase()) };
 }
 
-/** @returns the segments that may be next after `name`. @param last what a last segment is compared with too, whatever its case */
+/** @returns the segments that may be next after `name`. @param last also compared with a last segment, in any case of letters */
 function step(segments: readonly Segment[], progress: number, name: string, last: string): number {
   if (progress === 0) return 0;
   let next = 0;
@@ -98,7 +98,7 @@ function step(segments: readonly Segment[], progress: number, name: string, last
   return closure(segments, next);
 }
 
-/** Adds what follows `**`, which may stand for nothing. */
+/** Adds the segments after `**`, which may match nothing. */
 function closure(segments: readonly Segment[], progress: number): number {
   let all = progress;
   for (let i = 0; i < segments.length; i++)
@@ -106,7 +106,7 @@ function closure(segments: readonly Segment[], progress: number): number {
   return all;
 }
 
-/** @returns the longest run of characters in a pattern that are what they are */
+/** @returns the longest run of literal characters in a pattern */
 function longestWord(pattern: string): string {
   return pattern.split(/[*?]/).reduce((longest, word) => (word.length > longest.length ? word : longest));
 }
@@ -134,7 +134,7 @@ const LONGEST_REMEMBERED = 64;
 export class RuleSet {
   /** Last parts of the user's own paths, in lower case: words that make unreadable input suspect. */
   readonly userWords: readonly string[];
-  /** The rows for the input of any command, the user's among them: for what is within a text. */
+  /** The rows for the input of any command, the user's among them: for the inside of a text. */
   readonly forTexts: CompiledRules;
   /** The names, in lower case, of all rows that are about one name anywhere. */
   readonly #names: ReadonlySet<string>;
@@ -152,7 +152,7 @@ export class RuleSet {
     this.#names = new Set(rows.map(({ path }) => lastPart(path).toLowerCase()));
   }
 
-  /** @returns whether a row of any command is about members called `name`, wherever they stand. */
+  /** @returns whether a row of any command is about members called `name`, in any place. */
   mentions(name: string): boolean {
     return this.#names.has(lastPart(name).toLowerCase());
   }

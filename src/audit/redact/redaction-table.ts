@@ -1,13 +1,13 @@
 /**
- * What must not reach the audit log: one row a place where a secret can stand, with the part of QEMU's schema it comes from
- * (version 7.2 unless said; later versions add nothing that these rows do not cover). Not in here are the many members that
- * only name a secret object (`key-secret`, `password-secret`, `cookie-secret`, `tls-creds`, `passwordid` …): they are what
- * shows that a secret was used, and which.
+ * Secrets that must not reach the audit log: one row for each place that can hold one, with the part of QEMU's schema it comes from
+ * (version 7.2 unless said; later versions add nothing that these rows do not cover). Not in here are the many members that only name a
+ * secret object (`key-secret`, `password-secret`, `cookie-secret`, `tls-creds`, `passwordid` …): they show that a secret was used, and
+ * which.
  */
 
 import { classOfName, isNear, lastPart, lettersOf, NameClass } from './secret-names.js';
 
-/** What is taken out at a row's place. */
+/** The part removed at a row's place. */
 type Removal =
   /** The whole value. */
   | { readonly kind: 'value' }
@@ -19,7 +19,7 @@ type Removal =
   | { readonly kind: 'assignment' }
   /** The value is a line of HMP, whose secrets hmp-redaction.ts finds. */
   | { readonly kind: 'hmp' }
-  /** The value is what HMP answers, which may list properties: `name = value`. */
+  /** The value is an answer of HMP, which may list properties: `name = value`. */
   | { readonly kind: 'hmp-answer' };
 
 export interface RedactionRule {
@@ -57,8 +57,9 @@ export const SECRET_OBJECTS: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 /**
- * Commands whose arguments are secrets but for these: what is misspelt among them is not kept. A command's name need only be near to one of them.
- * Source: qapi/ui.json, qapi/block-core.json (until 6.0), qapi/misc-i386.json, qga/qapi-schema.json. What a guest's agent writes is a secret, what it runs is not.
+ * Commands whose arguments are secrets except for these: misspelt ones are not kept. A command's name need only be near to one of them.
+ * Source: qapi/ui.json, qapi/block-core.json (until 6.0), qapi/misc-i386.json, qga/qapi-schema.json. Data written by a guest's agent is a
+ * secret, a program it runs is not.
  */
 export const SECRET_COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ['set_password', ['protocol', 'connected', 'display']],
@@ -182,7 +183,7 @@ export const REDACTION_RULES: readonly RedactionRule[] = [
     removal: value,
     source: 'qga/qapi-schema.json, guest-file-write: what is written into a file of the guest',
   },
-  // What follows needs no name of a command: the same options are in blockdev-add, blockdev-reopen, blockdev-create, the
+  // The next rows need no name of a command: the same options are in blockdev-add, blockdev-reopen, blockdev-create, the
   // x- commands and transaction, and device_add and netdev_add take any property.
   {
     command: '*',
@@ -237,7 +238,7 @@ export const ANSWER_RULES: readonly RedactionRule[] = [
   },
 ];
 
-/** Members that hold a secret wherever they stand, also as the last part of a dotted option (`file.cookie`). */
+/** Members that hold a secret in any place, also as the last part of a dotted option (`file.cookie`). */
 export const SECRET_MEMBERS: ReadonlySet<string> = new Set(
   REDACTION_RULES.filter((rule) => rule.command === '*' && rule.removal.kind === 'value').map((rule) =>
     lastPart(rule.path),
@@ -272,7 +273,7 @@ const HARMLESS: ReadonlyMap<string, ReadonlySet<string>> = new Map(
 );
 const LONGEST_KIND = 64;
 
-/** What a command's name says of its arguments. */
+/** The meaning of a command's name for its arguments. */
 export interface CommandClass {
   /** The arguments to keep of a command whose arguments are secrets, or null for another command. */
   readonly harmless: ReadonlySet<string> | null;
@@ -312,7 +313,7 @@ export function classOfCommand(name: string): CommandClass {
   return found;
 }
 
-/** Commands whose answers hold properties, or what the guest says, and are always looked through. */
+/** Commands whose answers hold properties, or data from the guest, and are always searched. */
 export const PROPERTY_ANSWERS: ReadonlySet<string> = new Set([
   'qom-get',
   'qom-list-get',

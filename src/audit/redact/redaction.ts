@@ -1,9 +1,9 @@
 /**
- * Takes secrets out of messages before they reach the audit log. What is looked for is in redaction-table.ts and secret-names.ts; here
- * each message is judged as a whole, and message-search.ts walks through it.
+ * Takes secrets out of messages before they reach the audit log. redaction-table.ts and secret-names.ts list the secrets to search for;
+ * here each message is judged as a whole, and message-search.ts walks through it.
  *
- * What must hold: what is not removed stays byte for byte as it was; what cannot be read where a secret may be is not kept; and the
- * work, memory and what is put into the record are linear in the message, whatever is in it.
+ * What must hold: parts that are not removed stay the same, byte for byte; unreadable text where a secret may be is not kept; and the work,
+ * the memory and the text put into the record are linear in the message, whatever is in it.
  */
 import { HarmlessMessages } from './harmless-messages.js';
 import { LONGEST_SEARCHED, outlineOf } from './large-commands.js';
@@ -23,20 +23,20 @@ import { maySecretsBeIn } from './suspect-text.js';
 
 export type { Redacted } from './removals.js';
 
-/** What a command tells about the answer to it. */
+/** The secrets that a command predicts in its answer. */
 export interface AnswerSecrets {
   /** Texts that were removed from the command, which the answer may repeat. */
   readonly values: readonly string[];
-  /** What of the answer is not to be kept: what the command asked for is a secret, or the command could not be read. */
+  /** The part of the answer not to be kept: the command asked for a secret, or could not be read. */
   readonly hides: 'nothing' | 'return' | 'all';
-  /** What is recorded in place of the command's id, as JSON, or null to keep it. */
+  /** The replacement for the command's id, as JSON, or null to keep it. */
   readonly id: Uint8Array | null;
 }
 
 export interface RedactedCommand {
   /** Null when nothing was removed. */
   readonly message: Redacted | null;
-  /** What is recorded in place of the command's name, or null to keep it. */
+  /** The replacement for the command's name, or null to keep it. */
   readonly name: string | null;
   /** Null when nothing is known against the answer. */
   readonly answer: AnswerSecrets | null;
@@ -72,7 +72,7 @@ export class Redactor {
 
   /**
    * @param extra the user's own rows, beside those of the table
-   * @param marks what to put in place of secrets
+   * @param marks makes the replacements for secrets
    */
   constructor(extra: readonly RedactionRule[] = [], marks = new SecretMarks()) {
     this.#rules = new RuleSet(extra);
@@ -80,7 +80,7 @@ export class Redactor {
     this.#harmless = new HarmlessMessages(this.#rules);
   }
 
-  /** @returns what is recorded of a message, in one or more pieces, that cannot be shown at all. */
+  /** @returns the record of a message, in one or more pieces, that cannot be shown at all. */
   withheld(...raw: readonly Uint8Array[]): Redacted {
     return { bytes: quoted(this.#marks.withheld(...raw)), paths: ['*'] };
   }
@@ -114,7 +114,7 @@ export class Redactor {
     return { message, name: nameMark, answer: { values: echoes ?? NO_VALUES, hides, id: idMark } };
   }
 
-  /** A command that is too large to be searched in one go: only what is short of it is shown. */
+  /** A command that is too large to be searched in one go: only its short parts are shown. */
   #large(name: string, raw: Uint8Array): RedactedCommand {
     const whole = this.unreadable(raw);
     const longName = name.length > LONGEST_NAME ? this.#marks.withheld(Buffer.from(name)) : null;
@@ -128,7 +128,7 @@ export class Redactor {
     return { ...whole, message, name: search.nameMark ?? longName };
   }
 
-  /** @returns what is recorded of a command that cannot be shown at all. */
+  /** @returns the record of a command that cannot be shown at all. */
   unreadable(raw: Uint8Array): RedactedCommand {
     const message = this.withheld(raw);
     return { message, name: null, answer: { values: NO_VALUES, hides: 'all', id: message.bytes } };
@@ -136,7 +136,7 @@ export class Redactor {
 
   /**
    * @param name the command that is answered
-   * @param secrets what `command` found about it
+   * @param secrets the findings of `command` about it
    * @param raw the answer, without its line end
    * @returns null when there is nothing to remove
    */
@@ -182,7 +182,7 @@ export class Redactor {
     const found = resultOf(search, raw, () => {
       isCommand = search.isCommand();
     });
-    // What QEMU refuses is no deed, so it need not be shown either where it can be read: a list, or members that no command has.
+    // A command that QEMU refuses does nothing, so it need not be shown even where it can be read: a list, or members that no command has.
     if (found !== undefined && (found !== null || isCommand)) return found;
     return maySecretsBeIn(Buffer.concat([before, raw]), this.#rules.userWords) ? this.withheld(raw) : null;
   }
@@ -223,7 +223,7 @@ function isPlain(raw: Uint8Array): boolean {
   return raw.indexOf(AT) < 0 && raw.indexOf(QUESTION_MARK) < 0 && raw.indexOf(BACKSLASH) < 0;
 }
 
-/** @returns what is to be recorded of `raw`, null when nothing is to be removed; undefined when it cannot be read. */
+/** @returns the record of `raw`; null when nothing is to be removed; undefined when it cannot be read. */
 function resultOf(search: MessageSearch, raw: Uint8Array, look?: () => void): Redacted | null | undefined {
   const isRead = search.message(raw);
   if (isRead) look?.();
@@ -241,7 +241,7 @@ function asksForSecret(search: MessageSearch): boolean {
   return property === null || isSecretProperty(property);
 }
 
-/** What the rows for any command look for, as text; a backslash may hide any of it. Without one of these there is nothing to find. */
+/** The names in the rows for any command, as text; a backslash may hide any of it. Without one of these there is nothing to find. */
 const HINTS = new RegExp(
   `${[...SECRET_MEMBERS, 'qom-type', '://', 'json:', 'rbd:'].map(escapeRegExp).join('|')}|\\\\`,
   'i',

@@ -1,10 +1,10 @@
-/** What is to be removed from one message, and what is remembered of it: all within bounds, however much it is. */
+/** The parts to be removed from one message, and the texts remembered of them: all within bounds, however many. */
 import type { SecretMarks } from './secret-mark.js';
 
 /** A message without its secrets. */
 export interface Redacted {
   readonly bytes: Uint8Array;
-  /** Where something was removed, `*` for everything; after a `!`, what within a text with its own syntax. */
+  /** Where something was removed, `*` for everything; after a `!`, its kind within a text with its own syntax. */
   readonly paths: readonly string[];
 }
 
@@ -29,7 +29,7 @@ interface Edit {
   readonly by: Uint8Array;
 }
 
-/** What there was at a moment. */
+/** The state at a moment. */
 interface RemovalState {
   readonly count: number;
   readonly edits: number;
@@ -40,7 +40,7 @@ interface RemovalState {
 export class Removals {
   /** How many there are; paths are listed of the first only. */
   count = 0;
-  /** What was put last. */
+  /** The last text put. */
   lastText = '';
   /** Removed texts. */
   readonly values: string[] = [];
@@ -61,7 +61,7 @@ export class Removals {
     return { count: this.count, edits: this.#edits.length, paths: this.#paths.length, hashes: this.#hashes.left };
   }
 
-  /** Takes back what was added since; values that are remembered stay so. */
+  /** Undoes later additions; remembered values stay. */
   goBack(state: RemovalState): void {
     this.count = state.count;
     this.#edits.length = state.edits;
@@ -69,7 +69,10 @@ export class Removals {
     this.#hashes.left = state.hashes;
   }
 
-  /** @returns what an answer may repeat of the texts that were removed: all of one, or one of its words. Null when that is too much to look for. */
+  /**
+   * @returns the parts of removed texts that an answer may repeat: a whole text, or one of its words. Null when there are too many to
+   * search for.
+   */
   get echoes(): readonly string[] | null {
     if (this.hasMoreValues) return null;
     const echoes = new Set(this.values);
@@ -93,7 +96,7 @@ export class Removals {
     else if (!this.values.includes(value)) this.values.push(value);
   }
 
-  /** Counts a removal at a path, and lists it if it is one of the first. @param behind what follows the path, for a piece of a text */
+  /** Counts a removal at a path, and lists it if it is one of the first. @param behind appended to the path, for a piece of a text */
   note(path: readonly string[], behind: string): void {
     if (this.count++ >= MOST_PATHS) return;
     let text = '';
@@ -115,7 +118,7 @@ export class Removals {
     return this.#hashes.left-- > 0 ? this.#marks.markOf(bytes) : this.#marks.short(bytes.length);
   }
 
-  /** @returns the message without what was removed, or null when nothing was. */
+  /** @returns the message without the removed parts, or null when there are none. */
   result(raw: Uint8Array): Redacted | null {
     if (this.#edits.length === 0) return null;
     const pieces: Uint8Array[] = [];

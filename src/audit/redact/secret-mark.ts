@@ -1,10 +1,10 @@
 /**
- * What stands in the log in place of a secret: its length and a keyed hash, as in `[redacted 12 bytes #a1b2c3d4]`. Equal secrets have
+ * The log's replacement for a secret: its length and a keyed hash, as in `[redacted 12 bytes #a1b2c3d4]`. Equal secrets have
  * equal marks as long as the key is the same, so the log answers whether a password was the one used last time; without the key nobody
  * can try passwords against it.
  *
- * The key of a log file lies beside it (`.NAME.key`, mode 0600) and is kept across restarts and rotations. A log that has no file, or
- * whose folder cannot hold the key, has a new one at each start: the `start` record names the key by its fingerprint.
+ * The key of a log file lies beside it (`.NAME.key`, mode 0600) and is kept across restarts and rotations. A log without a file, or in a
+ * folder that cannot hold the key, gets a new key at each start: the `start` record names the key by its fingerprint.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
@@ -14,10 +14,10 @@ import { basename, dirname, join } from 'node:path';
 const KEY_LENGTH = 32;
 /** Hexadecimal digits of a mark's hash. */
 const HASH_DIGITS = 8;
-/** What a hash is made over at most, in bytes: longer values are distinguished by their beginning and their length. */
+/** The most bytes hashed: longer values are distinguished by their beginning and their length. */
 const MOST_HASHED = 1024 * 1024;
 
-/** @returns what stands in place of a secret, a text decoded as QEMU decodes it. */
+/** @returns the replacement for a secret, a text decoded as QEMU decodes it. */
 export type Mark = (secret: string) => string;
 
 export class SecretMarks {
@@ -35,17 +35,17 @@ export class SecretMarks {
 
   readonly mark: Mark = (secret) => `[redacted ${this.#describe(Buffer.from(secret))}]`;
 
-  /** @returns what stands in place of a value that is no text: `bytes` as they were sent. */
+  /** @returns the replacement for a value that is not a text: `bytes` as they were sent. */
   markOf(bytes: Uint8Array): string {
     return `[redacted ${this.#describe(bytes)}]`;
   }
 
-  /** @returns what stands in place of a secret among very many: without a hash. @param length in bytes, or nearly */
+  /** @returns the replacement for a secret among very many: without a hash. @param length in bytes, or nearly */
   short(length: number): string {
     return `[redacted ${bytesOf(length)}]`;
   }
 
-  /** @returns what stands in place of a whole message or text, in one or more pieces, that cannot be searched. */
+  /** @returns the replacement for a whole message or text, in one or more pieces, that cannot be searched. */
   withheld(...pieces: readonly Uint8Array[]): string {
     return `[withheld ${this.#describe(...pieces)}]`;
   }
@@ -80,8 +80,8 @@ export function keyPath(path: string): string {
 
 /**
  * @param path of a log file
- * @returns its key, which is made where there is none
- * @throws Error of the system, or one that says what is wrong with the file
+ * @returns its key, created where there is none
+ * @throws Error of the system, or one that names the file's fault
  */
 export function keyOfLog(path: string): Uint8Array {
   const name = keyPath(path);

@@ -1,12 +1,12 @@
 /**
- * Names that say that a secret stands behind them: of members, options and parts of an URL. People and programs misspell names, and QEMU
+ * Names that mark their value as a secret: of members, options and parts of an URL. People and programs misspell names, and QEMU
  * then refuses the command when its secret has been recorded already. So a name need only be near to one of these.
  *
  * Not among them are the many names of members that hold the id of a secret object (`key-secret`, `passwordid` …): they show which
  * secret was used.
  */
 
-/** @returns what stands behind the last dot of a path or a dotted option. */
+/** @returns the part after the last dot of a path or a dotted option. */
 export function lastPart(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1);
 }
@@ -41,7 +41,7 @@ const WITHIN = ['passw', 'passphrase', 'cookie', 'apikey', 'authtoken', 'accesst
 /** Names that end so name an object that holds the secret. */
 const REFERENCE = ['secret', 'id', 'file', 'path', 'creds', 'authz'];
 
-/** What a member's name says of its value, or of the members beside it: bits. */
+/** The meaning of a member's name for its value, or for the members beside it: bits. */
 export const NameClass = {
   /** The value is a secret. */
   Secret: 1,
@@ -53,13 +53,13 @@ export const NameClass = {
   Kind: 8,
   /** The value is the name of a property. */
   Property: 16,
-  /** What a client gives by this name, as a text, is a secret; in an answer of QEMU's it may be something else. */
+  /** A text given by a client under this name is a secret; in an answer from QEMU it may be something else. */
   Parameter: 32,
 } as const;
 
 const known = new Map<string, number>();
 
-/** @returns what `name` says, or may be meant to say, in bits of `NameClass`. */
+/** @returns the meaning of `name`, or of a name it may be a misspelling of, in bits of `NameClass`. */
 export function classOfName(name: string): number {
   if (name.length > LONGEST_NAME) {
     const last = lastPart(name);
@@ -129,7 +129,7 @@ const GIVEN: ReadonlySet<string> = new Set(
   ),
 );
 
-/** Words of the name of an URL's parameter, or of an option of a file name, behind which a secret stands. */
+/** Words in the name of a URL's parameter, or of an option of a file name, that mark its value as a secret. */
 const PARAMETER_WORDS: ReadonlySet<string> = new Set(
   'sig signature auth authorization key apikey token jwt sas hmac secret password passwd pass pwd passphrase pw psk credential credentials cred cookie session bearer ticket otp passcode'.split(
     ' ',

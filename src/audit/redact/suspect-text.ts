@@ -25,7 +25,7 @@ export function maySecretsBeIn(bytes: Uint8Array, more: readonly string[]): bool
   const text = unescaped(bytes);
   if ([...SUSPECT_WORDS, ...more].some((word) => text.includes(word))) return true;
   if (text.includes('@') && WEB.test(text)) return true;
-  // Words, and what hyphens and underscores join to one: `set-pasword` is near to a command, `vnc_pasword` holds a word.
+  // Words, and words joined by hyphens and underscores: `set-pasword` is near to a command, `vnc_pasword` holds a word.
   let start = 0;
   let joined = 0;
   for (let at = 0; at <= text.length; at++) {
@@ -51,7 +51,7 @@ function isSuspectWord(text: string, start: number, end: number): boolean {
   return command.harmless !== null || command.makesObjects || command.setsProperty || command.readsProperty;
 }
 
-/** @returns `bytes` as Latin-1 text in lower case, in which \u escapes of JSON are what they stand for; a character beyond Latin-1 is a blank. */
+/** @returns `bytes` as Latin-1 text in lower case, with \u escapes of JSON decoded; a character beyond Latin-1 is a blank. */
 function unescaped(bytes: Uint8Array): string {
   const plain = Buffer.alloc(bytes.length);
   let length = 0;

@@ -1,8 +1,8 @@
 /**
- * Secrets inside of one string: the password and the tokens of an URL, a key in an rbd: name, the members of a json: file name.
+ * Secrets inside one string: the password and the tokens of an URL, a key in an rbd: name, the members of a json: file name.
  *
  * What must hold: the work is linear in the text's length; and a removal never hides what QEMU executes or opens. A command line
- * (`exec:`) is not looked into, an URL's password ends with its `@` and is short, and a name that holds a secret is kept but for that.
+ * (`exec:`) is not searched, a URL's password ends with its `@` and is short, and of a name that holds a secret only the secret is removed.
  */
 import { isPlainName } from './opened-places.js';
 import type { Mark } from './secret-mark.js';
@@ -13,15 +13,15 @@ import { maySecretsBeIn } from './suspect-text.js';
 export interface Cut {
   readonly start: number;
   readonly end: number;
-  /** What it is, for the list of what was removed. */
+  /** Its kind, for the list of removals. */
   readonly what: readonly string[];
   /** The secrets themselves, decoded, so that their echo can be found in the answer. The mark is made of the first. */
   readonly values: readonly string[];
-  /** What to put there, or null for the mark of the first of `values`. */
+  /** Its replacement, or null for the mark of the first of `values`. */
   readonly replacement: string | null;
 }
 
-/** What the readers of texts share: how to look into a JSON text, and what to put in place of a secret. */
+/** Shared by the readers of texts: how to search a JSON text, and how to replace a secret. */
 export interface SecretReader {
   readonly mark: Mark;
   /**
@@ -38,20 +38,20 @@ export interface NestedSecrets {
   readonly values: readonly string[];
 }
 
-/** What may hold a secret: an URL, JSON or the name of an rbd: image. */
+/** Marks of a text that may hold a secret: a URL, JSON or the name of an rbd: image. */
 const TELLTALE = /:\/\/|json:|rbd:/i;
 const NEARLY_URL = /^\s{0,8}(?:https?|ftps?)(?::\/?|\/\/)(?!\/)/i;
 const NO_OPTIONS: ReadonlySet<string> = new Set();
-/** Shorter texts hold none of what is looked for. */
+/** Shorter texts hold no secret. */
 const SHORTEST_TEXT = 7;
 const LONGEST_SCHEME = 32;
-/** Schemes under which QEMU's block drivers, and those of other builds, reach a server. What begins with one is an URL to its end. */
+/** Schemes under which QEMU's block drivers, and those of other builds, reach a server. A text that begins with one is a URL to its end. */
 const NETWORK_SCHEMES: ReadonlySet<string> = new Set(
   'http https ftp ftps sftp ssh ssh+tcp tftp iscsi iser nbd nbds nbd+tcp nfs gluster gluster+tcp gluster+rdma rbd sheepdog sheepdog+tcp vxhs smb webdav webdavs s3 vnc spice rtmp ldap ldaps'.split(
     ' ',
   ),
 );
-/** A password's longest: in what is an URL as a whole, and in what may be one, within another text. */
+/** The longest password: in a text that is a URL as a whole, and in a possible URL within another text. */
 const LONGEST_PASSWORD = 4096;
 const LONGEST_EMBEDDED = 256;
 const LONGEST_PARAMETER = 128;
@@ -74,7 +74,7 @@ export function secretsInText(text: string, reader: SecretReader): Cut[] {
   for (let at = isJson ? 0 : nextMatch(json, text, 0); at >= 0 && cuts.length <= MOST_CUTS; ) {
     let start = skipBlanks(text, at === 0 && isJson && from === 0 ? 0 : at + 5);
     secretsInNames(text, from, at, cuts);
-    // One value, or by mistake several; what is none is judged as a whole.
+    // One value, or by mistake several; anything else is judged as a whole.
     do {
       if (!isBracket(text[start])) {
         from = wordEnd(text, start);
@@ -112,7 +112,7 @@ function isBracketed(text: string): boolean {
   return isBracket(text[start]) && text.includes('"');
 }
 
-/** @returns the end of what `json:` is followed by where that is no object: at the next name of a file, or with the text. */
+/** @returns the end of the text after `json:` where it is not an object: at the next name of a file, or the end of the whole text. */
 function wordEnd(text: string, start: number): number {
   const next = nextMatch(/json:/gi, text, start);
   return next < 0 ? text.length : next;
@@ -138,7 +138,10 @@ export function secretOfVariable(text: string): Cut[] {
   return [{ start, end: text.length, what: [name], values: [text.slice(start)], replacement: null }];
 }
 
-/** @returns the secrets in options (`a=b,c=d`, where two commas stand for one), a file name or JSON. `harmless`: keep no member but these. `opened`: options that are not looked into. */
+/**
+ * @returns the secrets in options (`a=b,c=d`, where two commas mean one), a file name or JSON. `harmless`: keep no member but these.
+ * `opened`: options that are not searched.
+ */
 export function secretsInOptions(
   text: string,
   harmless: ReadonlySet<string> | null,
@@ -150,7 +153,7 @@ export function secretsInOptions(
     const inner = reader.nested(text);
     const all = { start: 0, end: text.length };
     if (inner !== null) return [{ ...all, what: inner.paths, values: inner.values, replacement: inner.text }];
-    // Where secrets are expected, what cannot be read is not kept.
+    // Where secrets are expected, unreadable text is not kept.
     if (harmless === null || valueEnd(text, start) === text.trimEnd().length) return [];
     return [{ ...all, what: ['options'], values: [text], replacement: null }];
   }
@@ -284,7 +287,7 @@ function cutNamed(text: string, start: number, equals: number, end: number, cuts
   cuts.push({ start: equals + 1, end, what: [name], values: [text.slice(equals + 1, end)], replacement: null });
 }
 
-/** @param at of the first `://`. @returns whether what begins there is an URL to the text's end */
+/** @param at of the first `://`. @returns whether a URL begins there that goes on to the text's end */
 function cutFirstPassword(text: string, at: number, cuts: Cut[]): boolean {
   const first = schemeStart(text, at);
   const before = text[first - 1];
@@ -357,7 +360,7 @@ function passwordEnd(text: string, start: number): number {
     else if (character === ':' && colon < 0) colon = at;
   }
   if (last >= 0 || colon < 0) return last;
-  // No port, so no URL that works: a password with a slash in it. What climbs in folders is a name.
+  // No port, so not a URL that works: a password with a slash in it. A text that climbs folders is a name.
   let port = colon + 1;
   while (port < at && isDigit(text.charCodeAt(port))) port++;
   if (port === at) return -1;
@@ -370,10 +373,10 @@ function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
 }
 
-/** What ends an URL within a text, or would be more than an URL to a shell. */
+/** Characters that end a URL within a text, or that a shell would interpret. */
 const EMBEDDED_END = new Set('/?#\\`$();|&<>');
 
-/** @returns the last `@` of what may be user, password and host of an URL within a text, or -1. */
+/** @returns the last `@` in the possible user, password and host of a URL within a text, or -1. */
 function embeddedPasswordEnd(text: string, start: number): number {
   const limit = Math.min(text.length, start + 2 * LONGEST_EMBEDDED);
   let last = -1;
@@ -383,7 +386,7 @@ function embeddedPasswordEnd(text: string, start: number): number {
   return last;
 }
 
-/** What ends a parameter's value where the URL stands within a text, or would be more than a value to a shell. */
+/** Characters that end a parameter's value in a URL within a text, or that a shell would interpret. */
 const EMBEDDED_VALUE_END = new Set('"\'\\`$()|<>');
 
 /** Signed and token-bearing URLs: `?name=value&…`. One walk from the first URL on, whatever URLs are within others. */

@@ -20,7 +20,7 @@ import { splitCommand } from './command-words.js';
 import { isAlias } from './libvirt-conf.js';
 import { parseLibvirtUri } from './libvirt-uri.js';
 
-/** What the address is for: QEMU's side (`upstream`) or the clients' (`listener`). */
+/** The address's purpose: QEMU's side (`upstream`) or the clients' (`listener`). */
 type AddressRole = 'upstream' | 'listener';
 
 /** Bytes of a path in a sockaddr_un, the closing NUL left out (unix(7)). */
@@ -44,8 +44,8 @@ export function parseListener(text: string, served: readonly string[] = []): Lis
  * Reads the address of a listener and the options of its clients.
  * @param served the names of those options
  * @param beside options of the address that were given beside it
- * @returns the address, and what is said of its clients, to be read by the caller
- * @throws AddressError, and what faults of `beside` are
+ * @returns the address, and the options of its clients, to be read by the caller
+ * @throws AddressError, and the errors for faults of `beside`
  */
 export function parseService(
   text: string,
@@ -78,7 +78,7 @@ class AddressParser {
   upstream(): UpstreamAddress {
     const parsed = this.#parse();
     if (parsed.address.kind === 'exec' || parsed.address.kind === 'libvirt') return parsed.address;
-    // #fd refuses it for an upstream; this tells the compiler.
+    // #fd refuses it for an upstream; this is for the compiler.
     if (parsed.address.kind === 'fd') throw this.#fault(0, 'fd: is for a listener');
     if (parsed.server) return { kind: 'server', listen: parsed.address };
     return parsed.address;
@@ -86,7 +86,7 @@ class AddressParser {
 
   listener(): ListenAddress {
     const { address } = this.#parse();
-    // #parse refuses these for a listener; this tells the compiler.
+    // #parse refuses these for a listener; this is for the compiler.
     if (address.kind === 'exec' || address.kind === 'libvirt') throw this.#fault(0, 'a listener cannot be an upstream');
     return address;
   }
@@ -165,7 +165,7 @@ class AddressParser {
     if (slash >= 0) throw this.#fault(from + slash, "a domain's name has no slash; write libvirt:DOMAIN?uri=URI");
     if (option < 0) return { kind: 'libvirt', domain };
     const uri = text.slice(option + URI_OPTION.length);
-    // What is in libvirt.conf is looked up for each attempt.
+    // libvirt.conf is looked up at each attempt.
     const parsed = isAlias(uri) ? null : parseLibvirtUri(uri);
     if (parsed?.ok === false) throw this.#fault(from + option + URI_OPTION.length, `${quoted(uri)}: ${parsed.problem}`);
     return { kind: 'libvirt', domain, uri };
@@ -368,7 +368,7 @@ class AddressParser {
     return this.#text.isOn(option);
   }
 
-  /** Sets aside what is said of a socket's clients. @returns the rest */
+  /** Sets aside the options of a socket's clients. @returns the rest */
   #split(from: number): { readonly head: string; readonly options: readonly OptionPart[] } {
     const { head, options } = this.#text.split(from, this.#served, this.#beside ?? []);
     const isServed = ({ name }: OptionPart) => this.#served.includes(name);

@@ -1,9 +1,9 @@
-/** The text of an address while it is read: where it is cut, and what is wrong with it. */
+/** The text of an address while it is read: where it is cut, and its faults. */
 import { QmpmuxError } from '../../shared/errors.js';
 import { suggestion } from '../../shared/spelling.js';
 import { ADDRESS_OPTIONS, FOREIGN_OPTIONS } from './address-words.js';
 
-/** A text that is no address; the message says what is wrong and where. */
+/** A text that is no address; the message names the fault and its place. */
 export class AddressError extends QmpmuxError {
   readonly code = 'QMPMUX_ADDRESS';
   readonly text: string;

@@ -1,6 +1,6 @@
-/** The words of addresses: ours, and those of QEMU and socat that mean something else here, with what to write instead. */
+/** The words of addresses: ours, and those of QEMU and socat that mean something else here, with their replacements. */
 
-/** How an address is spelt: the -connect and -listen forms of socat say who dials. */
+/** How an address is spelt: the -connect and -listen forms of socat choose the side that dials. */
 type Transport = 'unix' | 'unix-connect' | 'unix-listen' | 'tcp' | 'tcp-connect' | 'exec' | 'fd' | 'libvirt';
 
 /** Every scheme in lower case, QEMU's and socat's spellings. */
@@ -25,7 +25,7 @@ export const noAbstract =
   'abstract sockets have no owner and no mode, so anyone on this host could connect; use a path';
 const noTcpListen = 'TCP-LISTEN means every network address, qmpmux listens on loopback: write tcp:localhost:PORT';
 
-/** Schemes of others that cannot be taken over, and what to write instead. */
+/** Other programs' schemes that cannot be adopted, with their replacements. */
 export const FOREIGN_SCHEMES = new Map([
   ['abstract', noAbstract],
   ['abstract-connect', noAbstract],
@@ -39,7 +39,7 @@ export const FOREIGN_SCHEMES = new Map([
   ['telnet', 'write tcp:HOST:PORT,telnet'],
 ]);
 
-/** An option of an address itself; those of the clients of a socket are the business of who serves them. */
+/** An option of an address itself; options of a socket's clients belong to the daemon. */
 export interface AddressOption {
   readonly name: string;
   /** How it is written, in the reference. */
@@ -52,7 +52,7 @@ export interface AddressOption {
   readonly isSwitch?: true;
 }
 
-/** Every option of addresses; which of them one takes depends on what it is. */
+/** Every option of addresses; which of them one takes depends on its kind. */
 export const ADDRESS_OPTIONS: readonly AddressOption[] = [
   {
     name: 'mode',

@@ -3,18 +3,17 @@
  *
  *     /run/vm.qmp                   a unix socket; also vm.qmp, unix:/run/vm.qmp, UNIX-CONNECT:/run/vm.qmp, UNIX-LISTEN:/run/vm.mux
  *     tcp:host:port                 also tcp:[::1]:4444, TCP:…, TCP4:…, TCP6:…
- *     fd:3, fd:NAME                 listeners only: a listening socket that systemd, or whoever started us, has handed over
+ *     fd:3, fd:NAME                 listeners only: a listening socket that systemd, or another parent, has handed over
  *     exec:command word 'a word'    upstream only: QMP over the standard input and output of a command (see command-words.ts)
  *     libvirt:domain                upstream only: a VM of libvirt's, by name, id or UUID; also libvirt:domain?uri=qemu+ssh://host/system
  *
- * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=`, `shared-folder=on` where we make a unix socket;
- * `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect-ms=1000`); `ipv4`, `ipv6`, `keepalive=30s` on tcp; `lines` on an upstream; `tls=FOLDER`, `insecure`, `telnet` on a
- * tcp listener; on a listener also what is
- * said of its clients (`policy=`, `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a
- * path or a value is written `,,`. All that follows `exec:` is the command, commas included, and all that
- * follows `libvirt:` the domain.
+ * Options follow after commas, in the words of QEMU and socat: `mode=0660`, `user=`, `group=`, `shared-folder=on` where we make a unix
+ * socket; `server` on an upstream (QEMU dials us, as with `-qmp unix:/path,reconnect-ms=1000`); `ipv4`, `ipv6`, `keepalive=30s` on tcp;
+ * `lines` on an upstream; `tls=FOLDER`, `insecure`, `telnet` on a tcp listener; on a listener also the options of its clients (`policy=`,
+ * `events=`, …: see daemon/listener-settings.ts). A comma that belongs to a path or a value is written `,,`. All that follows `exec:` is
+ * the command, commas included, and all that follows `libvirt:` the domain.
  *
- * An address that parses is well-formed; whether it can be used is found out by who uses it. They are read in address-parser.ts.
+ * An address that parses is well-formed; using it shows whether it can be used. They are read in address-parser.ts.
  */
 import { joinCommand } from './command-words.js';
 
@@ -45,7 +44,7 @@ export interface TcpAddress {
   readonly host: string;
   /** 0, when listening only: the kernel picks one. */
   readonly port: number;
-  /** What a name may resolve to; both when absent. */
+  /** The family a name may resolve to; both when absent. */
   readonly family?: 4 | 6;
   /** After how many milliseconds a peer that is gone without a word is given up; 0 for never, 30 s when absent. */
   readonly keepAlive?: number;
@@ -146,7 +145,7 @@ function formatLines(lines: boolean | undefined): string {
   return lines === undefined ? '' : `,lines=${lines ? 'on' : 'off'}`;
 }
 
-/** The address without its options: what a client connects to. */
+/** The address without its options: the place a client connects to. */
 export function formatPlace(address: UnixAddress | TcpAddress | FdAddress): string {
   if (address.kind === 'fd') return `fd:${address.name}`;
   if (address.kind === 'unix') return `unix:${doubleCommas(address.path)}`;

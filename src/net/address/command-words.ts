@@ -2,7 +2,7 @@
  * A command line as words, by the quoting rules of the POSIX shell (blanks, '…', "…", \), without a shell.
  *
  * What only a shell can do (pipes, variables, substitution, `~`) is refused rather than passed on as plain text, so a command
- * never means something else here than it would at a prompt; who wants a shell writes `sh -c '…'`. Globs stay plain text,
+ * never means something else here than it would at a prompt; to use a shell, write `sh -c '…'`. Globs stay plain text,
  * as they do in a shell when nothing matches.
  */
 

@@ -5,9 +5,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describeSystemError, errorCode } from '../../system/system-error.js';
 
-/** What a URI never looks like. */
+/** A URI never looks like this. */
 const ALIAS = /^[\w-]+$/;
-/** Blanks and comments; a name; a string, in which nothing is escaped; what lists are made of; a number. */
+/** Blanks and comments; a name; a string, in which nothing is escaped; the punctuation of lists; a number. */
 const TOKEN = /\s+|#[^\n]*|([a-z_]\w*)[ \t]*=|"([^"\n]*)"|'([^'\n]*)'|[[\],]|-?\d+/iy;
 
 interface LibvirtConf {
@@ -57,7 +57,7 @@ export function resolveLibvirtUri(
   };
 }
 
-/** @returns what is in the file, or what is wrong with it */
+/** @returns the file's content, or its fault */
 function readConf(file: string): LibvirtConf | string {
   let text = '';
   try {

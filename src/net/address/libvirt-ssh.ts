@@ -1,9 +1,9 @@
 /**
- * The ssh that reaches a libvirt daemon of another host: what is run here, and over there. What a shell reads over there is ours, but
+ * The ssh that reaches a libvirt daemon of another host: the programs run here and there. The text that a shell reads there is ours, except
  * for plain paths.
  */
 
-/** What of a URI it depends on. */
+/** The parts of a URI it depends on. */
 export interface SshPlace {
   /** `[USER@]HOST[:PORT]`. */
   readonly place: string;
@@ -13,7 +13,7 @@ export interface SshPlace {
   readonly path: string;
   /** The daemon's socket over there, if it is given. */
   readonly socket: string | null;
-  /** What sockets are called there. */
+  /** The names of the sockets there. */
   readonly files: readonly string[];
   readonly parameters: ReadonlyMap<string, string>;
 }
@@ -30,7 +30,7 @@ const CHECKING = new Map([
   ['ignore', 'no'],
 ]);
 
-/** @returns the program and its words, or what is wrong */
+/** @returns the program and its words, or the fault */
 export function sshCommand({
   place,
   name,
@@ -84,7 +84,7 @@ export function isUnverified(parameters: ReadonlyMap<string, string>): boolean {
   return Number(parameters.get('no_verify') ?? '0') > 0 || parameters.get('known_hosts_verify') === 'ignore';
 }
 
-/** Options for how the other host is known; or what is wrong. */
+/** Options that check the other host's key; or the fault. */
 function hostChecking(parameters: ReadonlyMap<string, string>): readonly string[] | string {
   const file = parameters.get('known_hosts');
   if (file !== undefined && !PLAIN_PATH.test(file)) {

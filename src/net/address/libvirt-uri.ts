@@ -36,7 +36,7 @@ type LibvirtReach =
 /** A connection to a server: `unverified` when somebody else may be in the server's place, `clear` when anybody may read and write along. */
 export type Wire = 'private' | 'unverified' | 'clear';
 
-/** What a URI says about logging in. */
+/** A URI's settings for logging in. */
 export interface LogIn {
   /** Whose credentials are looked up. */
   readonly host: string;
@@ -52,7 +52,7 @@ export interface LogIn {
 
 /** How a libvirt daemon is reached. */
 export interface LibvirtTarget {
-  /** What the daemon is asked to open: a URI without transport, host and parameters. */
+  /** The URI that the daemon is asked to open: one without transport, host and parameters. */
   readonly name: string;
   readonly reach: LibvirtReach;
   readonly logIn: LogIn;
@@ -114,7 +114,7 @@ export function parseLibvirtUri(uri: string, environment: NodeJS.ProcessEnv = pr
   const socket = parameters.get('socket') ?? null;
   if (socket !== null && !socket.startsWith('/')) return fault('"socket" is a path that begins with /');
   const trust = parameters.get('no_verify') ?? '0';
-  // As libvirt: what is no number, such as "no", is refused, and never switches the check off.
+  // As libvirt: anything but a number, such as "no", is refused, and never switches the check off.
   if (!/^\d{1,9}$/.test(trust)) return fault(`"no_verify" is 0 or 1, not ${JSON.stringify(trust)}`);
   const name = parameters.get('name') ?? `qemu://${path}`;
   if (!/^qemu:\/\/\/(?:system|session)$/.test(name)) return fault('"name" is qemu:///system or qemu:///session');
@@ -144,7 +144,7 @@ interface Parts extends SshPlace {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** @returns what the transport makes of the rest, or what is wrong */
+/** @returns how the transport reads the rest, or the fault */
 function readReach(transport: string, parts: Parts): LibvirtReach | string {
   const { place, path, socket, files, parameters } = parts;
   switch (transport) {
@@ -188,7 +188,7 @@ function wireOf(reach: LibvirtReach, parameters: ReadonlyMap<string, string>): L
   return isBlind ? 'unverified' : 'private';
 }
 
-/** `auth=`: sasl, sasl.MECHANISM, polkit or none. @returns it, or what is wrong */
+/** `auth=`: sasl, sasl.MECHANISM, polkit or none. @returns it, or the fault */
 function readWay(value: string | undefined): LogIn['way'] | string {
   if (value === undefined) return null;
   const sasl = /^sasl(?:\.([\w-]+))?$/i.exec(value);
@@ -208,7 +208,7 @@ function readHost(place: string, usual: number): { readonly host: string; readon
   return { host: host.startsWith('[') ? host.slice(1, -1) : host, port };
 }
 
-/** @returns parameters by name, or what is wrong with one */
+/** @returns parameters by name, or a fault in one */
 function readParameters(query: string): ReadonlyMap<string, string> | string {
   const parameters = new Map<string, string>();
   for (const part of query.split(/[&;]/).filter((text) => text !== '')) {

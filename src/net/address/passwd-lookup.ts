@@ -13,7 +13,7 @@ export function groupId(group: string): number | null {
   return idOf(group, '/etc/group');
 }
 
-/** What /etc/passwd had when it was read last: names by uid. A daemon asks for every client. */
+/** The content of /etc/passwd when read last: names by uid. A daemon asks for every client. */
 let known: { readonly version: string; readonly names: ReadonlyMap<number, string> } = {
   version: '',
   names: new Map(),

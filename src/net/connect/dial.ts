@@ -1,4 +1,4 @@
-/** One attempt to reach QEMU, and why it failed, in words for the one who can mend it. */
+/** One attempt to reach QEMU, and the reason of a failure, in words for the person who can mend it. */
 
 import { lstatSync, type Stats, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
@@ -16,7 +16,7 @@ import { kindOf } from '../listen/socket-file.js';
 
 /**
  * Dials; one of `connected` and `failed` follows.
- * @returns what takes the attempt back: neither is called any more.
+ * @returns an `abort` that takes the attempt back: neither is called any more.
  */
 export function dial(address: DialAddress, outcome: DialOutcome): { readonly abort: () => void } {
   if (address.kind === 'exec') {
@@ -88,7 +88,7 @@ function describeUnix({ path }: UnixAddress, error: Error): string {
   }
 }
 
-/** @returns what is at `path`, or null when nothing is or it cannot be told. */
+/** @returns the file at `path`, or null when there is none or it cannot be seen. */
 function look(path: string, stat: (path: string) => Stats = statSync): Stats | null {
   try {
     return stat(path);

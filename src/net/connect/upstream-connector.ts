@@ -1,9 +1,9 @@
 /**
  * The way to QEMU: dials it (or listens for it), again and again, whichever side is there first and however often it goes away.
  *
- * The multiplexer says what a connection is worth (`follow`): `running` when the handshake is done, `lost` when the peer is no QMP server.
- * Until then a connection is an attempt, with one time limit from the first packet to the end of the handshake, because a QEMU whose
- * monitor is taken accepts the connection and says nothing (it serves one client, the next ones wait in its backlog).
+ * The multiplexer reports the state of a connection (`follow`): `running` when the handshake is done, `lost` when the peer is no QMP
+ * server. Until then a connection is an attempt, with one time limit from the first packet to the end of the handshake, because a QEMU
+ * whose monitor is taken accepts the connection and says nothing (it serves one client, the next ones wait in its backlog).
  *
  * The log has one line for each change, not for each attempt.
  */
@@ -18,7 +18,7 @@ import { Listener } from '../listen/listener.js';
 import { RateLimit } from '../listen/rate-limit.js';
 import { dial } from './dial.js';
 
-/** What takes the connection: the upstream side of a `Multiplexer`. */
+/** Receives the connection: the upstream side of a `Multiplexer`. */
 interface UpstreamReceiver {
   upstreamOpened(link: Link): void;
   upstreamReceive(chunk: Uint8Array): void;
@@ -29,7 +29,7 @@ export interface UpstreamOptions {
   readonly address: UpstreamAddress;
   readonly receiver: UpstreamReceiver;
   readonly log: Log;
-  /** What is to be done before each attempt to dial. @returns why there is nothing to be dialled, or null */
+  /** Called before each attempt to dial. @returns why there is nothing to dial, or null */
   readonly prepare?: () => Promise<string | null>;
   /** Whether the clients stay when QEMU is gone; for messages. */
   readonly keepsClients?: boolean;
@@ -81,7 +81,7 @@ export class UpstreamConnector {
   readonly #listener: Listener | null;
   #state: State = { name: 'idle' };
   #nextPause: number;
-  /** What the log said last about our not being connected. */
+  /** The last reason logged for not being connected. */
   #reported: string | null = null;
   /** Whether a second QEMU that dialled us while the first one is connected has been logged. */
   #hasRefused = false;
@@ -89,7 +89,7 @@ export class UpstreamConnector {
   readonly #lineRate = new RateLimit(LINES_A_SECOND, performance.now());
   /** Files with a password, and their modes, that have been logged. */
   readonly #exposed = new Set<string>();
-  /** What is left of earlier connections. */
+  /** Earlier connections that have not closed yet. */
   readonly #leftovers = new Set<Promise<void>>();
 
   constructor(options: UpstreamOptions) {
@@ -290,7 +290,7 @@ export class UpstreamConnector {
         this.#tellEnd(connection, isEarly ? `${reason}, before the QMP handshake was done` : reason);
       },
     };
-    // The multiplexer first: what comes, comes after it knows the connection.
+    // The multiplexer first: input comes after it knows the connection.
     this.#receiver.upstreamOpened(connection.link);
     connection.attach(receiver);
   }
@@ -300,7 +300,7 @@ export class UpstreamConnector {
     return (state.name === 'greeting' || state.name === 'running') && state.connection === connection;
   }
 
-  /** The multiplexer first: when the log tells of the loss, the clients' sockets are gone. */
+  /** The multiplexer first: when the log reports the loss, the clients' sockets are gone. */
   #tellEnd(connection: Connection, reason: string): void {
     if (!this.#isCurrent(connection)) return;
     this.#receiver.upstreamClosed(reason);

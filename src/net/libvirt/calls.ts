@@ -1,4 +1,4 @@
-/** Calls of a libvirt daemon whose refusal ends the dialogue, and what is wrong then, for the one who can mend it. */
+/** Calls of a libvirt daemon whose refusal ends the dialogue, and the fault in that case, for the person who can mend it. */
 import type { LibvirtFault, LibvirtRpc, RpcAnswer } from './rpc.js';
 import type { XdrReader, XdrWriter } from './xdr.js';
 
@@ -15,7 +15,7 @@ export const Code = {
 } as const;
 const REFUSALS = new Set<number>([Code.authFailed, Code.authCancelled, Code.authUnavailable]);
 
-/** What libvirt's access control (`access_drivers` in libvirtd.conf) judges in what is called here; polkit's names of it. */
+/** The actions that libvirt's access control (`access_drivers` in libvirtd.conf) checks in these calls, by polkit's names. */
 export const Action = {
   open: 'connect.getattr',
   find: 'domain.getattr',
@@ -26,7 +26,7 @@ export const Action = {
 /** A dialogue with the daemon that cannot go on; the message is for the log. */
 export class LibvirtRefusal extends Error {}
 
-/** What is wrong, for the one who can mend it. @param action what was asked for, of `Action` */
+/** The fault, for the person who can mend it. @param action the one requested, of `Action` */
 export function describeFault(fault: LibvirtFault, action: string): string {
   const denied = `permission denied by libvirt (${fault.message}): `;
   if (isLogInRefused(fault)) {
@@ -42,7 +42,7 @@ export function describeFault(fault: LibvirtFault, action: string): string {
   }
 }
 
-/** Whether the daemon does not take us for who we say we are. */
+/** Whether the daemon has refused our log-in. */
 export function isLogInRefused(fault: LibvirtFault): boolean {
   return REFUSALS.has(fault.code);
 }
@@ -56,7 +56,7 @@ export function ask(rpc: LibvirtRpc, program: number, procedure: number, body: X
 
 /**
  * Calls a procedure that must succeed. Never resolves when the connection ends meanwhile.
- * @param action what is asked for, of `Action`
+ * @param action the one requested, of `Action`
  * @throws LibvirtRefusal with the reason
  */
 export async function demand(

@@ -39,10 +39,10 @@ const DOMAIN_ASK_INTERVAL_MS = 100;
 interface Waiting {
   /** As it is to come back, or null. */
   readonly id: Uint8Array | null;
-  /** What libvirt gets; or the answer that stands at its place without it. */
+  /** The command for libvirt; or the answer given in its place without libvirt. */
   readonly command: Uint8Array | null;
   readonly answer: Uint8Array | null;
-  /** One of the handshake's, sent to learn QEMU's words: only what it says of arguments is worth anything. */
+  /** One of the handshake's, sent to learn QEMU's words: only its errors about arguments matter. */
   readonly isProbe: boolean;
   /** Whether it ends the negotiation. */
   readonly opens: boolean;
@@ -64,10 +64,10 @@ export class LibvirtConnection implements Connection {
   #receiver: ConnectionReceiver | null = null;
   /** The domain's end: it is reported when somebody listens, and after the answer that is still due. */
   #ended: string | null = null;
-  /** Wakes who waits for that. */
+  /** Wakes the waiter for that. */
   #awaitsEnd: () => void = () => undefined;
 
-  /** @param early what the daemon has told by itself since it was asked to: the domain may have ended meanwhile. */
+  /** @param early events from the daemon since we subscribed: the domain may have ended meanwhile. */
   constructor(rpc: LibvirtRpc, domain: Domain, version: Uint8Array, early: readonly Parameters<RpcOwner['message']>[]) {
     this.#rpc = rpc;
     this.#domain = domain;
@@ -86,7 +86,7 @@ export class LibvirtConnection implements Connection {
 
   attach(receiver: ConnectionReceiver): void {
     this.#receiver = receiver;
-    // As with a socket, what comes comes later.
+    // As with a socket, input comes later.
     setImmediate(() => {
       if (this.#ended === null) this.#greet();
       else this.#end(this.#ended);
@@ -104,11 +104,11 @@ export class LibvirtConnection implements Connection {
     // A separate object, so that `this` in its getter must be bound by hand.
     const backlog = () => this.#queuedBytes + this.#rpc.backlog;
     const leave = () => {
-      // Who leaves by the link does not wait for the end.
+      // A caller that leaves by the link does not wait for the end.
       void this.close(true);
     };
     return {
-      // What waits there instead of here can be answered together with its like.
+      // Commands that wait there instead of here can be answered in batches.
       window: 1,
       write: (chunk) => {
         this.#write(chunk);
@@ -158,7 +158,7 @@ export class LibvirtConnection implements Connection {
     this.#proceed();
   }
 
-  /** What is to be done about the command in the scanner. */
+  /** Decides about the command in the scanner. */
   #understand(): Waiting {
     const { bytes, tokens } = this.#commands;
     const parser = this.#parser;
@@ -170,7 +170,7 @@ export class LibvirtConnection implements Connection {
     if (!this.#isNegotiated && isCapabilities && findMember(parser, 'arguments') < 0) {
       return { id, command: null, answer: emptyReturn(id), isProbe: false, opens: true };
     }
-    // libvirt holds strings as C does, and would send what stands before.
+    // libvirt holds strings as C does, and would send only the part before it.
     if (hasNul(bytes, tokens)) {
       return refused(id, 'libvirt does not pass strings with the character U+0000; the command was not sent');
     }
@@ -184,7 +184,7 @@ export class LibvirtConnection implements Connection {
     return { id, command, answer: null, isProbe: !this.#isNegotiated, opens: false };
   }
 
-  /** Sends what can be sent. */
+  /** Sends the commands that can be sent. */
   #proceed(): void {
     while (!this.#awaitsReply) {
       const next = this.#waiting.shift();
@@ -211,7 +211,7 @@ export class LibvirtConnection implements Connection {
       return;
     }
     const message = qemuReply(found.bytes, found.tokens, this.#parser, to.id);
-    // QEMU has negotiated with libvirt: what it says of that is not what it says before.
+    // QEMU has negotiated with libvirt, so its errors about that differ from those before.
     if (!to.isProbe || asciiText(message).includes('"class": "GenericError"')) this.#deliver(message);
     this.#settled();
   }
@@ -265,7 +265,7 @@ export class LibvirtConnection implements Connection {
     const message = readDomainMessage(program, procedure, body, this.#domain);
     if (message === null) return;
     if (message.kind === 'stopped') {
-      // libvirt tells of the end of QEMU and of its last answer from two threads. An answer, or an error, always comes.
+      // libvirt reports the end of QEMU and its last answer from two threads. An answer, or an error, always comes.
       if (this.#awaitsReply) {
         this.#ended ??= message.reason;
         this.#awaitsEnd();
@@ -294,7 +294,7 @@ export class LibvirtConnection implements Connection {
 
   /** @returns the message in the scanner, and its members in the parser; null when it is no JSON object. */
   #read(message: Uint8Array): Scanner | null {
-    // What libvirt hands over is one message each: nothing of another one may be taken for its beginning.
+    // libvirt hands over one message at a time: no part of another may be taken for its beginning.
     if (this.#replies.heldBytes > 0 && (this.#replies.next() !== Scan.NeedMore || this.#replies.isInsideMessage)) {
       this.#replies = new Scanner();
     }
@@ -321,8 +321,8 @@ function refused(id: Uint8Array | null, desc: string): Waiting {
 }
 
 /**
- * Malformed input cannot be sent through libvirt to see what QEMU says of it, so here its version must do.
- * @param version what query-version returns
+ * Malformed input cannot be sent through libvirt to see QEMU's errors, so here its version must do.
+ * @param version as query-version returns it
  */
 function dialectOf(version: string): Dialect {
   const number = (name: string) => Number(new RegExp(`"${name}": (\\d{1,9})`).exec(version)?.[1] ?? 0);

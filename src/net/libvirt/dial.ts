@@ -17,7 +17,9 @@ import { logIn, offerKeepAlive } from './login.js';
 import { cut, LibvirtRpc, type RpcOwner } from './rpc.js';
 import { openTls } from './tls.js';
 
-/** Of what a daemon tells by itself until the domain is found: an event or two, as a rule. And what each costs besides its bytes. */
+/**
+ * The most unrequested messages from a daemon until the domain is found: usually an event or two. And the cost of each besides its bytes.
+ */
 const MOST_EARLY_BYTES = 8 * 1024 * 1024;
 const EARLY_MESSAGE_COST_BYTES = 256;
 /** Of a reason, in characters: some of it is the other side's words. */
@@ -47,13 +49,13 @@ class Attempt {
   readonly #wanted: string;
   readonly #outcome: DialOutcome;
   readonly #keepAlive: KeepAliveOptions;
-  /** Whether it has come to its one end, told or about to be. */
+  /** Whether it has come to its one end, reported or about to be. */
   #isOver = false;
   #isTakenBack = false;
   /** Undoes what has been done so far. */
   #undo: () => void = () => undefined;
 
-  /** What is to be known of a connection that ends before the daemon has answered. */
+  /** Explains a connection that ends before the daemon has answered. */
   #early = '';
 
   constructor(wanted: string, outcome: DialOutcome, keepAlive: KeepAliveOptions) {

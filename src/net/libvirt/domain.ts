@@ -30,7 +30,7 @@ const STOPPED_HOW = [
   'libvirt lost its QEMU: it was killed, crashed or quit',
   'the domain was stopped to load a snapshot',
 ];
-/** What libvirt says when it has lost the monitor, and of other things too: internal error, operation failed, system error. */
+/** libvirt's codes for a lost monitor, and for other faults too: internal error, operation failed, system error. */
 const LOSSES = new Set<number>([1, 9, 38, Code.operationInvalid]);
 
 const UUID = /^[\da-f]{8}-?[\da-f]{4}-?[\da-f]{4}-?[\da-f]{4}-?[\da-f]{12}$/i;
@@ -46,7 +46,7 @@ export interface Domain {
   readonly id: number;
 }
 
-/** What the daemon tells of a domain by itself. */
+/** Unrequested messages from the daemon about a domain. */
 type DomainMessage =
   | {
       readonly kind: 'event';
@@ -59,7 +59,7 @@ type DomainMessage =
   /** The domain has ended, or another run of it has begun; with the reason. */
   | { readonly kind: 'stopped'; readonly reason: string };
 
-/** What went wrong with a command, for the one who can mend it. */
+/** The fault of a command, for the person who can mend it. */
 export function describeCommandFault(fault: LibvirtFault): string {
   // It cannot put its own answer into its protocol.
   if (fault.code === Code.rpc) {
@@ -98,7 +98,7 @@ export async function openDomain(rpc: LibvirtRpc, driver: string, wanted: string
   return domain;
 }
 
-/** As virsh does: a number is an id, then what looks like a UUID is one, and all else is a name. */
+/** As virsh does: a number is an id, a text that looks like a UUID is one, and anything else is a name. */
 async function findDomain(rpc: LibvirtRpc, wanted: string): Promise<Domain> {
   const lookups: [number, XdrWriter][] = [];
   if (/^\d{1,9}$/.test(wanted)) lookups.push([Remote.domainLookupById, new XdrWriter().int(Number(wanted))]);
@@ -129,7 +129,7 @@ export async function isSameRun(rpc: LibvirtRpc, domain: Domain): Promise<boolea
   return answer.ok && readDomain(answer.body).id === domain.id;
 }
 
-/** Hands a command to the domain's QEMU; `done` gets its reply, as libvirt writes it, or what libvirt says went wrong. */
+/** Hands a command to the domain's QEMU; `done` gets its reply, as libvirt writes it, or the fault that libvirt reports. */
 export function monitorCommand(
   rpc: LibvirtRpc,
   domain: Domain,

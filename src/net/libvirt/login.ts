@@ -77,7 +77,7 @@ async function logInBySasl(rpc: LibvirtRpc, { host, file, way, wire }: LogIn, ex
   let answer = await ask(rpc, Program.remote, Procedure.saslStart, writeData(start, exchange.begin()));
   for (let steps = 0; ; steps++) {
     const { isComplete, data } = readStep(answer, mechanism.name, path);
-    // What comes with the end may be the server's proof.
+    // The last message may hold the server's proof.
     if (isComplete && exchange.isSatisfied) return;
     const reply = await proceed(exchange, data, isComplete);
     if (isComplete && exchange.isSatisfied) return;

@@ -3,7 +3,7 @@
  * messages that the daemon sends by itself.
  *
  * A message is its length, a header of six words (program, version, procedure, type, serial, status), and XDR that depends on the
- * procedure. The daemon is trusted to be one, but not to be well: what is no such message ends the connection with a reason.
+ * procedure. The daemon is trusted to be one, but not to be well: any other message ends the connection with a reason.
  */
 import type { Connection } from '../link/connection.js';
 import { KeepAlive, type KeepAliveOptions } from './keepalive.js';
@@ -22,10 +22,10 @@ const PING = 1;
 const PONG = 2;
 /** While this many bytes of ours are unread, the other side's pings get no answer: they alone could fill our memory. */
 const MOST_UNREAD = 64 * 1024;
-/** Of what a daemon says went wrong, in characters: it goes into logs. */
+/** The longest fault text from a daemon, in characters: it goes into logs. */
 const LONGEST_FAULT = 1500;
 
-/** What the daemon says went wrong. Codes are those of libvirt/virterror.h. */
+/** A fault reported by the daemon. Codes are those of libvirt/virterror.h. */
 export interface LibvirtFault {
   readonly code: number;
   /** Never empty. */
@@ -48,7 +48,7 @@ export class LibvirtRpc {
   readonly #calls = new Map<number, (answer: RpcAnswer) => void>();
   #owner: RpcOwner;
   #serial = 0;
-  /** Of the next message's length word, what has come while it is not whole. */
+  /** The part received of the next message's length word. */
   #head: Uint8Array = NO_BYTES;
   /** The message of which a part has come, and its length; it has its memory at once, so that small pieces cost no more than large ones. */
   #partial: Buffer | null = null;
@@ -69,7 +69,7 @@ export class LibvirtRpc {
     });
   }
 
-  /** Who gets the messages from now on. */
+  /** Receives the messages from now on. */
   set owner(owner: RpcOwner) {
     this.#owner = owner;
   }
@@ -151,7 +151,7 @@ export class LibvirtRpc {
     }
   }
 
-  /** @returns what does not belong to this message any more */
+  /** @returns the bytes after this message */
   #fill(message: Buffer, bytes: Uint8Array): Uint8Array {
     const count = Math.min(message.length - this.#filled, bytes.length);
     message.set(bytes.subarray(0, count), this.#filled);
@@ -194,7 +194,7 @@ export function cut(text: string, most: number): string {
   return text.length > most ? `${text.slice(0, most)}…` : text;
 }
 
-/** The beginning of a virNetMessageError; what follows are parts of the same text. */
+/** The beginning of a virNetMessageError; its other fields are parts of the same text. */
 function readFault(body: XdrReader): LibvirtFault {
   const code = body.int();
   body.int();

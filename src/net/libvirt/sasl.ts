@@ -3,7 +3,7 @@ import type { Wire } from '../address/libvirt-uri.js';
 import type { SaslExchange } from './sasl-exchange.js';
 import { ScramExchange } from './scram.js';
 
-/** Who logs in. */
+/** The user who logs in. */
 export interface Credentials {
   readonly name: string;
   readonly password: string;
@@ -47,7 +47,7 @@ function plain({ name, password }: Credentials): SaslExchange {
  * @param offered by the server
  * @param wire whether others may read along, or be in the server's place
  * @param wanted a mechanism that was asked for, or null
- * @returns the best of those offered, or what is wrong
+ * @returns the best of those offered, or the fault
  */
 export function chooseMechanism(offered: readonly string[], wire: Wire, wanted: string | null): Mechanism | string {
   const list = offered.join(', ') || 'nothing';
@@ -55,7 +55,7 @@ export function chooseMechanism(offered: readonly string[], wire: Wire, wanted: 
   const found = MECHANISMS.find(({ name }) => offered.includes(name) && (wanted === null || name === wanted));
   const known = `qmpmux knows ${MECHANISMS.map(({ name }) => name).join(', ')}`;
   if (found === undefined) return `it offers ${list}, and ${known}`;
-  // As libvirt's own clients: who may write along would have the connection, and our proof to guess the password from.
+  // As libvirt's own clients: an attacker on the wire would get the connection, and our proof to guess the password from.
   if (wire === 'clear') return `${found.name} does not encrypt the connection`;
   if (found.tellsPassword && wire !== 'private') {
     return `${found.name} would reveal the password to an unverified server: use qemu+tls:// without no_verify`;

@@ -21,7 +21,7 @@ export class ScramExchange implements SaslExchange {
   readonly #password: string;
   readonly #nonce: string;
   readonly #bare: string;
-  /** What the server must say at last; null until that is known. */
+  /** The server's expected last message; null until it is known. */
   #signature: Buffer | null = null;
   isSatisfied = false;
 

@@ -37,7 +37,7 @@ interface TlsOutcome {
   failed(reason: string): void;
 }
 
-/** What the daemon sends before all else when it has taken our certificate. */
+/** The daemon's first byte when it has accepted our certificate. */
 const ACCEPTED = 1;
 const NO_TLS = "the peer does not speak TLS: is this libvirtd's TLS port?";
 
@@ -139,7 +139,7 @@ export function openTls(target: TlsTarget, outcome: TlsOutcome): { readonly abor
   };
 }
 
-/** What TLS needs of the files; or which is missing or of no use. */
+/** The contents of the files for TLS; or the one that is missing or unusable. */
 function readOptions(places: TlsPlaces, verifies: boolean): ConnectionOptions | string {
   const files = new Map<string, Buffer>();
   for (const [what, path] of Object.entries(places)) {
@@ -163,11 +163,11 @@ function readOptions(places: TlsPlaces, verifies: boolean): ConnectionOptions | 
     ...own,
     ...(ca === undefined ? {} : { ca }),
     ...(lists.length === 0 ? {} : { crl: lists }),
-    // As for libvirt's own clients, what is in that file is trusted, also when another authority has signed it.
+    // As for libvirt's own clients, certificates in that file are trusted, even if another authority has signed them.
     allowPartialTrustChain: true,
   };
   try {
-    // Node itself passes over what is none.
+    // Node itself ignores an invalid one.
     for (const certificate of ca === undefined ? [] : [ca]) void new X509Certificate(certificate);
     createSecureContext(options);
   } catch (error) {

@@ -41,7 +41,7 @@ export class XdrWriter {
 }
 
 /**
- * Reads fields one after the other. What goes beyond the end of the message is read as zero and as nothing, and `isShort` says so
+ * Reads fields one after the other. Fields beyond the end of the message are read as zero or as empty, and `isShort` reports that
  * afterwards: a peer's fault is a value.
  */
 export class XdrReader {
@@ -105,7 +105,7 @@ export class XdrReader {
     return this.int() === 0 ? null : this.text();
   }
 
-  /** What was passed since `from`, a former `position`. */
+  /** The bytes read since `from`, a former `position`. */
   since(from: number): Uint8Array {
     return this.#view.subarray(from, this.#at);
   }

@@ -1,8 +1,8 @@
 /**
  * QMP over the standard input and output of a command (`exec:ssh host socat - UNIX:/run/vm.qmp`).
  *
- * The command has its own session and process group: a Ctrl-C at our terminal reaches it through us alone, and ending it
- * ends what it started. Its standard error is reported line by line. Its end is the end of the connection.
+ * The command has its own session and process group: a Ctrl-C at our terminal reaches it through us alone, and ending it ends the processes
+ * it started. Its standard error is reported line by line. Its end is the end of the connection.
  */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
@@ -68,7 +68,7 @@ export class CommandConnection implements Connection {
     const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     child.once('spawn', () => {
       connection = new CommandConnection(child, options);
-      // Nobody waits for the end of what nobody wants.
+      // Nobody waits for the end of an aborted connection.
       if (aborted) void connection.close(true);
       else options.started(connection);
     });
@@ -130,7 +130,7 @@ export class CommandConnection implements Connection {
     const { pid } = this.#child;
     if (pid === undefined || this.#status !== null) return;
     try {
-      // The group: what the command has started as well.
+      // The group: includes the processes that the command has started.
       process.kill(-pid, signal);
     } catch {
       // It has just ended.
@@ -145,7 +145,7 @@ function describeStart(program: string, error: Error): string {
   return `${name} cannot be started: ${describeSystemError(error)}`;
 }
 
-/** Calls `tell` with each line that is not blank, and with what is left at the end. */
+/** Calls `tell` with each line that is not blank, and with the rest at the end. */
 function tellLines(stream: Readable, tell: (line: string) => void): void {
   let rest = '';
   const flush = () => {

@@ -16,11 +16,11 @@ export interface ConnectionReceiver {
 
 export interface Connection {
   readonly link: Link;
-  /** Hands what comes to `receiver`, from now on. Called once. */
+  /** Hands input to `receiver` from now on. Called once. */
   attach(receiver: ConnectionReceiver): void;
   /**
    * Ends it. `receiver.closed` is not called any more.
-   * @param atOnce whether to end what carries it, instead of giving it the time to end by itself.
+   * @param atOnce whether to end its carrier, instead of giving it time to end by itself.
    * @returns a promise that resolves when all that belonged to it is gone.
    */
   close(atOnce: boolean): Promise<void>;
@@ -31,7 +31,7 @@ export class SocketConnection implements Connection {
   readonly link: SocketLink;
   #receiver: ConnectionReceiver | null = null;
 
-  /** @param reader what the socket was made to be read by; null for the stream */
+  /** @param reader the reader the socket was made with; null for the stream */
   constructor(socket: Socket, reader: SharedReader | null = null) {
     // Unix sockets have no address, and carry descriptors.
     const isUnix = socket.remoteAddress === undefined;

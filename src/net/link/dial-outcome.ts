@@ -1,4 +1,4 @@
-/** What comes of an attempt to reach QEMU, however it is reached. */
+/** The outcomes of an attempt to reach QEMU, however it is reached. */
 import type { Connection } from './connection.js';
 
 export interface DialOutcome {

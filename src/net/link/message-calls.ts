@@ -1,8 +1,8 @@
 /**
- * recvmsg and sendmsg (recvmsg(2), unix(7)), which Node has no names for: what a unix socket carries besides bytes is open files.
+ * recvmsg and sendmsg (recvmsg(2), unix(7)), which Node does not offer: a unix socket carries open files besides bytes.
  *
  * All that the kernel reads and writes lies in one piece of C memory that lives as long as the process: the addresses in a msghdr must
- * stay good, which those of JavaScript's buffers need not. Every call is made without blocking, and is over when it returns, so
+ * stay good, which is not certain for JavaScript's buffers. Every call is made without blocking, and is over when it returns, so
  * one piece serves all sockets.
  */
 import { constants, endianness } from 'node:os';
@@ -37,11 +37,11 @@ const CONTROL_BYTES = 2048;
 const DATA = 4096;
 
 export class MessageCalls {
-  /** What was read last; overwritten by the next call. */
+  /** The bytes read last; overwritten by the next call. */
   readonly data: Buffer;
-  /** Whether what was peeked at last reaches into a message that descriptors came with. */
+  /** Whether the last peek reached into a message that came with descriptors. */
   touchesDescriptors = false;
-  /** Descriptors that came with what was received last, ours now. */
+  /** Descriptors from the last receive, ours now. */
   descriptors: number[] = [];
   /** Whether descriptors came with it that this process could not take: it has too many open files. */
   isCut = false;
@@ -102,14 +102,14 @@ export class MessageCalls {
   }
 
   /**
-   * Reads what could be received, and leaves it there. Descriptors are not looked at, only whether there are any.
+   * Reads the bytes that could be received, and leaves them there. Only the presence of descriptors is checked.
    * @returns the number of bytes, 0 for EOF, or an error number below zero
    */
   peek(fd: number, most: number): number {
     this.#setSize(VECTOR + this.#wordBytes, most);
     const length = this.#recvmsg(fd, this.#peeking, MSG_PEEK | MSG_DONTWAIT);
     if (length < 0) return this.#error();
-    // With no room for descriptors, this is how the kernel tells that there are some.
+    // With no room for descriptors, this is how the kernel shows that there are some.
     this.touchesDescriptors = (this.#flagsOf(PEEKING) & MSG_CTRUNC) !== 0;
     return length;
   }
@@ -194,7 +194,7 @@ export class MessageCalls {
 
 let calls: MessageCalls | null | undefined;
 
-/** @returns what all sockets of the process share; null where descriptors cannot pass. */
+/** @returns the calls shared by all sockets of the process; null where descriptors cannot pass. */
 export function messageCalls(): MessageCalls | null {
   if (calls === undefined) calls = MessageCalls.load();
   return calls;

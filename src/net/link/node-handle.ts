@@ -1,6 +1,6 @@
 /**
- * What Node keeps beneath a stream, its handle, for which it has no public name. Where it is missing, or is not what it was, there is
- * null, and we are left with what Node does by itself.
+ * Node's handle beneath a stream, which has no public name. Where it is missing, or has changed, this gives null, and Node's own streams
+ * have to do.
  */
 import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';

@@ -43,7 +43,7 @@ export class ReceivedDescriptor implements Descriptor {
     closed();
   }
 
-  /** Takes note of what it is, as long as it is open. */
+  /** Notes its type while it is open. */
   #look(): void {
     if (this.#type !== null || this.#fd < 0) return;
     try {

@@ -1,11 +1,11 @@
 /**
  * A client's link that takes the open files which come with its bytes (SCM_RIGHTS). Node would lose them without a word.
  *
- * Node's socket does all but the reading. libuv asks whoever reads for a buffer first; given one of no bytes, it reports ENOBUFS
- * and reads nothing (uv_read_start(3)), again and again while there is something to be read. So the event loop's own epoll tells us
- * when to call recvmsg, and there is no thread, no second epoll and no second owner of the descriptor: docs/adr/0008.
+ * Node's socket does all but the reading. libuv asks the reader for a buffer first; given one of no bytes, it reports ENOBUFS and reads
+ * nothing (uv_read_start(3)), again and again while there is something to read. So the event loop's own epoll shows when to call recvmsg,
+ * and there is no thread, no second epoll and no second owner of the descriptor: docs/adr/0008.
  *
- * The kernel glues what was written before a descriptor to what came with it, and QEMU, which reads byte by byte, sees where
+ * The kernel glues bytes written before a descriptor to those that came with it, and QEMU, which reads byte by byte, sees where
  * one ends and the other begins. So each read is looked at first (MSG_PEEK); where it would bring descriptors, it is made in pieces.
  */
 import type { Socket } from 'node:net';
@@ -15,10 +15,11 @@ import { nodeHandle } from './node-handle.js';
 import { ReceivedDescriptor } from './received-descriptor.js';
 import { type Receiver, SocketLink } from './socket-link.js';
 
-/** Who takes descriptors. */
+/** Receives descriptors. */
 interface DescriptorReceiver {
   /**
-   * Descriptors came, at or behind `position` in what the client sends, and before its next closing brace; told before those bytes are.
+   * Descriptors came, at or after `position` in the client's input, and before its next closing brace; called before those bytes are handed
+   * over.
    * @param descriptors as many as this process could take, in the order sent
    * @param isCut whether there were more
    */
@@ -34,7 +35,7 @@ interface ReceivingOptions {
   readonly linger?: number;
 }
 
-/** What we need of Node's own handle of a socket, which has no public name. */
+/** The part we need of Node's own handle of a socket, which has no public name. */
 interface Handle {
   readonly fd: number;
   /** Whether Node believes that libuv is reading. */
@@ -45,7 +46,7 @@ interface Handle {
   useUserBuffer(buffer: Uint8Array): void;
 }
 
-/** A buffer without room, and what is read at EOF. */
+/** A buffer without room, also returned at EOF. */
 const NO_BYTES = Buffer.alloc(0);
 const BRACE = 0x7d;
 /** The most calls in a row for one client. */
@@ -152,8 +153,8 @@ export class ReceivingLink extends SocketLink {
   }
 
   /**
-   * Reads what descriptors come with, and what lies before it. Commands end with a brace, and where one has ended is all that
-   * matters: so it is read brace by brace until the descriptors are there.
+   * Reads the bytes that descriptors come with, and those before. Commands end with a brace, and only their ends matter: so it is read
+   * brace by brace until the descriptors are there.
    * @param length of all that the kernel would give at once
    */
   #readApart(fd: number, length: number): Uint8Array | number {

@@ -1,9 +1,9 @@
 /**
  * A link to QEMU's unix socket that can send open files with its bytes (SCM_RIGHTS).
  *
- * Node writes, as on any other link. What goes with a descriptor is sent past it by sendmsg, so Node must have nothing left to write then, and
- * write nothing before that is done: what comes meanwhile is held here. To be told when the kernel has taken all, or takes more, a blank
- * is written through Node, which QMP allows anywhere between messages.
+ * Node writes, as on any other link. Bytes with a descriptor bypass it and go by sendmsg, so Node must have nothing left to write then, and
+ * write nothing before that is done: later output is held here. To learn when the kernel has taken all, or takes more, a blank is written
+ * through Node, which QMP allows anywhere between messages.
  */
 import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
@@ -25,12 +25,12 @@ export class SendingLink extends SocketLink {
   /** Told of a descriptor that could not be sent, with the system's error, such as `ETOOMANYREFS`. Its bytes went without it. */
   onUnsent: (code: string) => void = () => undefined;
   readonly #socket: Socket;
-  /** What may not be written yet: empty, or what comes first waits for the kernel. */
+  /** Output that may not be written yet: empty, or its first piece waits for the kernel. */
   #held: Held[] = [];
   #heldBytes = 0;
   #isEnding = false;
 
-  /** @param reader what the socket was made to be read by; null for the stream */
+  /** @param reader the reader the socket was made with; null for the stream */
   constructor(socket: Socket, reader: SharedReader | null = null) {
     super(socket, socket, undefined, reader);
     this.#socket = socket;
@@ -50,7 +50,7 @@ export class SendingLink extends SocketLink {
   }
 
   sendWith(chunks: readonly Uint8Array[], descriptor: Descriptor): void {
-    // Only what a client has sent comes here, and that is made in receiving-link.ts.
+    // Only descriptors from clients come here, and receiving-link.ts makes those.
     if (!(descriptor instanceof ReceivedDescriptor)) throw new Error('a descriptor of another kind');
     const isFirst = this.#held.length === 0;
     this.#hold(Buffer.concat(chunks), descriptor);

@@ -1,6 +1,6 @@
 /**
- * The end of what waits for a peer. Each piece that a stream of Node's holds costs it some 250 bytes besides its own, and keeps alive the
- * memory that it is a part of: a client that does not read its short answers would take several times what is counted for it.
+ * The end of the output that waits for a peer. Each piece that a stream of Node's holds costs it some 250 bytes besides its own, and keeps
+ * alive the memory that it is a part of: a client that does not read its short answers would take several times the memory counted for it.
  * So small pieces are copied together, and the stream gets them as one.
  */
 const BUFFER_BYTES = 8 * 1024;

@@ -2,12 +2,13 @@
  * A multiplexer's `Link` over a socket, or over the two pipes of a child process.
  *
  * What must hold:
- * - nothing here throws because of what a peer or the kernel does: trouble ends in one call of `Receiver.closed`;
- * - a chunk that was handed over is never changed: Node gives every read its own memory, and what is written is not copied;
+ * - nothing here throws because of a peer or the kernel: trouble ends in one call of `Receiver.closed`;
+ * - a chunk that was handed over is never changed: Node gives every read its own memory, and writes are not copied;
  * - several chunks of one call are one system call;
- * - what waits for a peer that does not read costs about as much memory as it has bytes (see `SmallWriteBuffer`);
- * - what a peer sent before it went away is received, also when we find out by writing to it. Node destroys a socket whose write
- *   fails, with all that was not yet read, so the rest is fetched from the kernel first (see `#salvage`).
+ * - output that waits for a peer that does not read costs about as much memory as it has bytes (see `SmallWriteBuffer`);
+ * - bytes that a peer sent before it went away are received, also when a failed write reveals that it has gone. Node destroys a socket
+ * whose write
+ *   fails, with all bytes not yet read, so the rest is fetched from the kernel first (see `#salvage`).
  *
  * Nothing is allocated per message but what Node's streams allocate; callbacks are bound once per connection.
  */
@@ -22,7 +23,7 @@ import { descriptorOf, handleProperty } from './node-handle.js';
 import type { SharedReader } from './shared-reader.js';
 import { SmallWriteBuffer } from './small-write-buffer.js';
 
-/** Who takes what comes from a connection. A `ClientPort` of the multiplexer is one. */
+/** Receives input from a connection. A `ClientPort` of the multiplexer is one. */
 export interface Receiver {
   /** Bytes from the peer; the chunk is handed over. */
   receive(chunk: Uint8Array): void;
@@ -37,7 +38,7 @@ export interface Receiver {
 /** The most that is fetched after a failed write: more than a socket's buffer holds, and a bound for a peer that keeps sending. */
 const SALVAGE_BYTES = 8 * 1024 * 1024;
 const SALVAGE_CHUNK = 64 * 1024;
-/** After `end`: how long a peer may take nothing of what is still to be sent, or keep its side open. In milliseconds. */
+/** After `end`: how long a peer may take none of the remaining output, or keep its side open. In milliseconds. */
 const LINGER_MS = 5000;
 
 export class SocketLink implements Link {
@@ -51,17 +52,17 @@ export class SocketLink implements Link {
   #reason: string | null = null;
   #writeFailed = false;
   #receivedEnd = false;
-  /** What comes behind all that the stream has. */
+  /** Output to follow the stream's own queue. */
   readonly #tail = new SmallWriteBuffer();
-  /** Whether the receiver is to be told when nothing waits any more. */
+  /** Whether to call the receiver when nothing waits any more. */
   #owesDrained = false;
   #openStreams: number;
 
   /**
    * @param writable towards the peer; a socket must have been made with `allowHalfOpen`.
    * @param readable from the peer; the same object for a socket.
-   * @param linger how long a peer may stand still after `end`, in milliseconds.
-   * @param reader what the socket was made to be read by; null for the stream
+   * @param linger how long a peer may make no progress after `end`, in milliseconds.
+   * @param reader the reader the socket was made with; null for the stream
    */
   constructor(writable: Writable, readable: Readable, linger: number = LINGER_MS, reader: SharedReader | null = null) {
     this.#writable = writable;
@@ -81,7 +82,7 @@ export class SocketLink implements Link {
     }
   }
 
-  /** Hands what comes to `receiver`, from now on. Called once. */
+  /** Hands input to `receiver` from now on. Called once. */
   attach(receiver: Receiver): void {
     this.#receiver = receiver;
     this.#writable.on('drain', () => {
@@ -240,7 +241,7 @@ export class SocketLink implements Link {
   };
 
   /**
-   * Reads what the kernel has, past Node.
+   * Reads the kernel's buffer, bypassing Node.
    * @returns null when there is nothing now; no bytes for EOF
    * @throws Error with the system's code, EAGAIN when there is nothing now
    */
@@ -253,10 +254,10 @@ export class SocketLink implements Link {
   #salvage(socket: Socket): void {
     const receiver = this.#receiver;
     if (receiver === null || this.#receivedEnd || socket.destroyed) return;
-    // What Node has read while we were paused.
+    // Bytes that Node has read while we were paused.
     for (let chunk: unknown = socket.read(); chunk instanceof Uint8Array; chunk = socket.read())
       receiver.receive(chunk);
-    // What lies in the kernel there is encrypted.
+    // The kernel's bytes are encrypted there.
     if (socket instanceof TLSSocket) return;
     const fd = descriptorOf(socket);
     if (fd === null) return;
@@ -287,14 +288,14 @@ function describeLoss(error: NodeJS.ErrnoException): string {
   return error.message;
 }
 
-/** @returns the descriptor to which what is written goes as it is, or -1. */
+/** @returns the descriptor that gets writes unchanged, or -1. */
 function plainDescriptorOf(writable: Writable): number {
   return writable instanceof Socket && !(writable instanceof TLSSocket) ? (descriptorOf(writable) ?? -1) : -1;
 }
 
 /**
  * Writes by the system call itself: a stream makes some ten objects and calls for each write, most of what one costs.
- * @returns how many bytes the kernel has taken; the stream is given the rest, and with it what has gone wrong.
+ * @returns how many bytes the kernel has taken; the stream is given the rest, and reports any failure.
  */
 function tryWrite(fd: number, bytes: Uint8Array): number {
   try {
@@ -304,7 +305,7 @@ function tryWrite(fd: number, bytes: Uint8Array): number {
   }
 }
 
-/** Bytes not taken by the kernel, counting within a chunk where Node tells. */
+/** Bytes not taken by the kernel, counting within a chunk where Node gives the number. */
 function unsentBytes(writable: Writable): number {
   return handleProperty(beneath(writable), 'writeQueueSize') ?? writable.writableLength;
 }

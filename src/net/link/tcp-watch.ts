@@ -4,11 +4,11 @@
  *
  * - Where nothing is on its way, the kernel asks the peer (keepalive) after a silence, and gives up after ten unanswered questions, one a
  *   second; Node sets that.
- * - Where bytes are on their way, the kernel asks nothing: they are the question. Here it is looked when the peer last acknowledged
- *   anything (TCP_INFO, tcp(7), by libc through koffi). TCP_USER_TIMEOUT would do the same in the kernel, but also end a connection whose
+ * - Where bytes are on their way, the kernel asks nothing: they are the question. Here we check when the peer last acknowledged anything
+ * (TCP_INFO, tcp(7), by libc through koffi). TCP_USER_TIMEOUT would do the same in the kernel, but also end a connection whose
  *   peer is there and does not read (a full window), which is that peer's right.
  *
- * What is counted is time in which this process ran.
+ * Only time in which this process ran counts.
  */
 import type { Socket } from 'node:net';
 import { loadKoffi } from '../../system/koffi.js';
@@ -17,7 +17,7 @@ import { descriptorOf } from './node-handle.js';
 
 /** How long a peer may be silent that is asked something, unless said otherwise. In milliseconds. */
 export const DEFAULT_KEEP_ALIVE = 30_000;
-/** What may be asked for; the kernel's questions alone take ten seconds. */
+/** The shortest setting; the kernel's questions alone take ten seconds. */
 export const SHORTEST_KEEP_ALIVE = 15_000;
 export const LONGEST_KEEP_ALIVE = 3_600_000;
 /** How long the kernel asks: TCP_KEEPCNT times TCP_KEEPINTVL, as libuv sets them. */
@@ -36,7 +36,7 @@ type GetSockOpt = (fd: number, level: number, option: number, value: Uint8Array,
 interface Watched {
   /** In milliseconds. */
   readonly time: number;
-  /** How long nothing of what is on its way has been acknowledged, at least; -1 while there is nothing, or something was. */
+  /** The least time for which no byte on its way has been acknowledged; -1 while none is on its way, or one was. */
   silence: number;
 }
 
@@ -56,7 +56,7 @@ export function keepAliveDelay(time: number): number {
 /**
  * Ends the connection, by an error ETIMEDOUT, when its peer is gone.
  * @param socket over TCP, connected, perhaps with TLS
- * @param time how long the peer may leave unanswered what it is asked, in milliseconds; 0 for ever
+ * @param time how long the peer may leave questions unanswered, in milliseconds; 0 for ever
  */
 export function watchTcp(socket: Socket, time: number): void {
   if (time === 0) {

@@ -1,4 +1,4 @@
-/** Connecting over TCP, and why it failed, in words for the one who can mend it. */
+/** Connecting over TCP, and the reason of a failure, in words for the person who can mend it. */
 
 import { connect, type Socket } from 'node:net';
 import { describeSystemError, errorCode } from '../../system/system-error.js';

@@ -1,6 +1,6 @@
 /**
  * The telnet protocol (RFC 854), as far as QEMU's `telnet=on` goes: the other side is asked once to leave the echo to us and to
- * send each key as it is typed; whatever it says of that is left out of what it types.
+ * send each key as it is typed; its answers to that are left out of its input.
  */
 
 const IAC = 0xff;
@@ -13,7 +13,7 @@ const DONT = 0xfe;
 /** We will echo and suppress go-ahead, and both sides send binary: the bytes that QEMU sends first. */
 export const TELNET_OFFER: Uint8Array = Uint8Array.of(IAC, WILL, 1, IAC, WILL, 3, IAC, WILL, 0, IAC, DO, 0);
 
-/** Whether what a server sends first is telnet's. */
+/** Whether the first bytes of a server are telnet's. */
 export function startsTelnet(chunk: Uint8Array): boolean {
   return chunk[0] === IAC;
 }
@@ -39,7 +39,7 @@ export class TelnetFilter {
       case 'command':
         if (byte === SB) this.#place = 'text';
         else this.#place = byte >= WILL && byte <= DONT ? 'option' : 'data';
-        // A doubled one stands for itself.
+        // A doubled one means the byte itself.
         return byte === IAC;
       case 'option':
         this.#place = 'data';

@@ -84,7 +84,7 @@ export class Handshakes {
     // One that had to go was reported then.
     if (!this.#forget(name)) return;
     const reason: unknown = Reflect.get(error, 'reason');
-    // OpenSSL's name for what is wrong with the certificate; it is typed as an error, and is a text.
+    // OpenSSL's name for the certificate's fault; it is typed as an error, but is a text.
     const fault: unknown = socket.authorizationError;
     let why = typeof reason === 'string' ? reason : error.message;
     if (typeof fault === 'string') why = `its certificate was refused: ${fault}`;

@@ -1,10 +1,10 @@
 /**
- * Notices that a client of a TCP listener is no client of a monitor but a web browser, or something else that speaks HTTP. A page on any
+ * Notices that a client of a TCP listener is not a monitor's client but a web browser, or something else that speaks HTTP. A page on any
  * web site can have a browser send a POST to a port of this machine, whose body could be commands.
  *
- * What HTTP begins with is no JSON and no command of the human monitor: a method in capitals. It is held back until it is known to
- * be none, 17 bytes at most. Other methods (a page may not choose them without being asked) are found by the end of their line, or
- * by a `Host:` header, before the body comes. A TLS handshake, which may carry bytes of a page's choice too, begins with 16 03.
+ * HTTP begins with a method in capitals, which is neither JSON nor a command of the human monitor. Input that may be one is held back until
+ * that is clear, for 17 bytes at most. Other methods (a page may not choose them without being asked) are found by the end of their line,
+ * or by a `Host:` header, before the body comes. A TLS handshake, which may carry bytes of a page's choice too, begins with 16 03.
  */
 
 /** RFC 9110, RFC 5789 (PATCH), RFC 9113 (PRI), RFC 4918 (WebDAV). */
@@ -12,7 +12,7 @@ const METHODS = new Set(
   'GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK'.split(' '),
 );
 const LONGEST_METHOD = 16;
-/** So much of what comes first is looked at. */
+/** The most of the first input that is checked. */
 const MOST_HEAD_BYTES = 64 * 1024;
 const HOST = 'host:';
 const VERSION = ' HTTP/';
@@ -20,7 +20,7 @@ const LINE_FEED = 0x0a;
 const TLS_HANDSHAKE = 0x16;
 const TLS_MAJOR = 0x03;
 
-/** What a client speaks that is not served. */
+/** A protocol that is not served. */
 export type Foreign = 'HTTP' | 'TLS';
 
 type Place =
@@ -34,7 +34,7 @@ type Place =
   | 'lines'
   | 'over';
 
-/** What may be passed on, or what the client speaks. */
+/** Bytes to pass on, or the client's foreign protocol. */
 type Judged = Uint8Array | Foreign;
 
 const NO_BYTES = new Uint8Array(0);
@@ -47,7 +47,10 @@ export class HttpGuard {
   #hostAt = 0;
   #versionAt = 0;
 
-  /** @returns the chunk with what was held back, without what is; or what the client speaks: nothing of the chunk is to be passed on */
+  /**
+   * @returns the bytes held back before and the chunk, without those held back now; or the client's protocol: then nothing of the chunk may
+   * be passed on
+   */
   judge(chunk: Uint8Array): Judged {
     if (this.#place === 'over') return chunk;
     const before = this.#held;
@@ -65,7 +68,7 @@ export class HttpGuard {
     return isHolding ? all.subarray(0, all.length - this.#held.length) : all;
   }
 
-  /** @returns what is held back, when nothing more comes */
+  /** @returns the bytes held back, when nothing more comes */
   rest(): Uint8Array {
     const held = this.#held;
     this.#held = '';

@@ -2,8 +2,8 @@
  * A listening socket: on a unix path, on the loopback addresses of a TCP address (others with TLS, or on request), or one that was handed
  * over to us.
  *
- * A unix socket is born 0600 (by the umask, so there is no moment in which it is wider) and gets its owner and mode before
- * `open` resolves. TCP has no permissions at all, so it is kept to this machine unless told otherwise. A closed listener can be opened again; a port
+ * A unix socket is born 0600 (by the umask, so there is no moment in which it is wider) and gets its owner and mode before `open` resolves.
+ * TCP has no permissions at all, so it is kept to this machine unless configured otherwise. A closed listener can be opened again; a port
  * the kernel picked (port 0) stays the same.
  */
 
@@ -44,7 +44,7 @@ interface ListenerOptions {
   readonly accept: (socket: Socket) => void;
   /** Told when accepting fails later on; the listener stays open. */
   readonly trouble: (error: Error) => void;
-  /** For TLS: who has not agreed on it yet; any number when absent. */
+  /** For TLS: limits on unfinished handshakes; none when absent. */
   readonly handshakes?: HandshakeOptions;
 }
 
@@ -76,7 +76,7 @@ export class Listener {
     this.#options = options;
   }
 
-  /** What clients connect to: the address without its options, and with the port that was picked. */
+  /** The place clients connect to: the address without its options, and with the port that was picked. */
   get place(): string {
     const { address } = this.#options;
     if (address.kind !== 'tcp') return formatPlace(address);
@@ -151,7 +151,9 @@ export class Listener {
   }
 }
 
-/** @param time how long the peer of a TCP connection may be gone, in milliseconds. @returns what accepts and looks after it */
+/**
+ * @param time how long the peer of a TCP connection may be gone, in milliseconds. @returns a function that accepts and watches connections
+ */
 function watching(accept: Accept, time: number = DEFAULT_KEEP_ALIVE): Accept {
   return (socket) => {
     // Unix sockets have no address; those that were handed over may be either.
@@ -204,7 +206,8 @@ async function bindUnix(address: UnixListenAddress, accept: Accept): Promise<rea
   const ownership = ownershipOf(address);
   await clearSocketPath(address);
   const server = newServer(accept);
-  // Node binds and listens before listen() returns, so nothing else of ours is made under this mask; and what we bound is held from then on.
+  // Node binds and listens before listen() returns, so nothing else of ours is made under this mask; and the socket file is held from then
+  // on.
   const before = process.umask(0o177);
   try {
     server.listen({ path: address.path, backlog: BACKLOG });
@@ -249,7 +252,7 @@ async function bindTcp(
       await once(server, 'listening');
     } catch (error) {
       lastError = new ListenError(formatPlace({ ...address, port }), describeTcpError(error, port), { cause: error });
-      // A name such as localhost stands for ::1 as well, which a host without IPv6 does not have.
+      // A name such as localhost also means ::1, which a host without IPv6 does not have.
       if (errorCode(error) === 'EADDRNOTAVAIL' || errorCode(error) === 'EAFNOSUPPORT') continue;
       bound.forEach(release);
       throw lastError;
@@ -323,7 +326,7 @@ async function addressesOf(address: TcpListenAddress): Promise<readonly string[]
   return [...addresses];
 }
 
-/** TCP lets anyone in who reaches it. @param ip that `address` stands for @throws ListenError */
+/** TCP lets anyone in who reaches it. @param ip of `address` @throws ListenError */
 function refuseOpen(address: TcpListenAddress, ip: string): void {
   if (isLoopback(ip) || address.tls !== undefined || address.insecure === true) return;
   const named = ip === address.host ? ip : `${address.host} is ${ip}, which`;
@@ -335,7 +338,7 @@ function refuseOpen(address: TcpListenAddress, ip: string): void {
 }
 
 /**
- * Finds what keeps an address from ever being listened on, as far as that can be told without trying: accounts that are unknown, TCP that
+ * Finds faults that keep an address from ever being listened on, as far as possible without trying: accounts that are unknown, TCP that
  * lets other machines in, certificates that cannot be used. `open` finds the same.
  * @throws ListenError
  */

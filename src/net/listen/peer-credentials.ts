@@ -1,10 +1,10 @@
 /**
- * Who is at the other end of a Unix socket: the kernel's word (SO_PEERCRED, unix(7)), taken when the client connected. Node has no call for
+ * The peer of a Unix socket: the kernel's answer (SO_PEERCRED, unix(7)), taken when the client connected. Node has no call for
  * it, so libc's getsockopt is called through koffi, which is loaded for the first client.
  *
- * The uid and gid are what a rule may rest on. The rest is for people: a process may have connected for another that it handed the
- * socket to, and what /proc tells is that of the process that has the number now. Where Linux gives a descriptor of the process itself
- * (6.5 and later), what was read of one that has ended is thrown away.
+ * Rules may rest only on the uid and gid. The rest is for people: a process may have connected for another that it handed the socket to,
+ * and /proc describes the process that has the number now. Where Linux gives a descriptor of the process itself (6.5 and later), facts read
+ * about one that has ended are thrown away.
  */
 
 import { closeSync } from 'node:fs';
@@ -35,7 +35,7 @@ export type AskKernel = (
 /** Undefined until it is needed, null where it cannot be had. */
 let askKernel: AskKernel | null | undefined;
 
-/** Loads what the first client needs (some 10 ms), before it comes. */
+/** Loads koffi (some 10 ms) before the first client comes. */
 export function preparePeerCredentials(): void {
   if (askKernel === undefined) askKernel = loadGetsockopt();
 }
@@ -53,9 +53,9 @@ function loadGetsockopt(): AskKernel | null {
   }
 }
 
-/** @returns what a client's socket tells of who is there. */
+/** @returns what is known of the client behind a socket. */
 export function peerOf(socket: Socket): Peer {
-  // A socket that was handed over is known by what it tells: unix sockets have no address.
+  // An inherited socket shows its kind: unix sockets have no address.
   if (socket.remoteAddress === undefined) return unixPeer(socket);
   const peer = { kind: 'tcp', address: socket.remoteAddress, port: socket.remotePort ?? 0 } as const;
   const subject = certificateName(socket);
@@ -64,8 +64,8 @@ export function peerOf(socket: Socket): Peer {
 
 /**
  * @param ask the kernel, but in a test
- * @returns what the socket tells of its peer; only the kind where it tells nothing, or what cannot be an answer: nobody is taken for root
- *   because a call failed
+ * @returns the peer of the socket; only its kind if the kernel gives no answer, or an impossible one: nobody is taken for root because a
+ * call failed
  */
 export function unixPeer(socket: Socket, ask?: AskKernel): Peer {
   const fd = descriptorOf(socket);

@@ -1,5 +1,5 @@
 /**
- * What /proc tells of a process, for people. Each file is read once, up to a bound. The command line lies in the process's own memory;
+ * Facts about a process from /proc, for people. Each file is read once, up to a bound. The command line lies in the process's own memory;
  * since Linux 4.17 the kernel reads no part of it that could keep it waiting (a file's, another's).
  */
 import { closeSync, openSync, readlinkSync, readSync } from 'node:fs';
@@ -20,12 +20,12 @@ const MOST_READ = 4096;
 const MOST_WORDS = 32;
 /** Of a path or a unit, in characters. */
 const LONGEST_TEXT = 256;
-/** The loginuid of what nobody logged in for. */
+/** The loginuid of processes without a login. */
 const NOBODY = 0xffff_ffff;
 /** Types of unit that have processes (systemd.unit(5)). */
 const UNIT = /^[^/]+\.(?:service|scope|socket|mount|swap)$/;
 
-/** @returns what is known of process `pid`; nothing where it has ended. */
+/** @returns the facts known of process `pid`; none where it has ended. */
 export function processFacts(pid: number): ProcessFacts {
   const folder = `/proc/${pid}`;
   const comm = readStart(`${folder}/comm`)?.trimEnd() ?? null;
@@ -62,7 +62,7 @@ export function readStart(path: string): string | null {
   }
 }
 
-/** The kernel tells root, and those who run as the same user. */
+/** The kernel shows this to root and to the same user only. */
 function executable(folder: string): string | null {
   try {
     return readlinkSync(`${folder}/exe`).slice(0, LONGEST_TEXT);
@@ -78,7 +78,7 @@ function loginOf(text: string | null): number | null {
 
 /**
  * @param cgroups /proc/PID/cgroup
- * @returns systemd's own unit in it: the first below the slices. What lies below that is the unit's to name
+ * @returns systemd's own unit in it: the first below the slices. Names below that are the unit's choice
  */
 export function unitOf(cgroups: string): string | null {
   const line = cgroups.split('\n').find((each) => each.startsWith('0::') || each.includes(':name=systemd:'));

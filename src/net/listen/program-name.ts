@@ -1,5 +1,5 @@
 /**
- * What a person would call a program, from what /proc tells of its process. A program that runs others is called by what it runs:
+ * The name a person would use for a program, from the facts in /proc. A program that runs others is called by the program it runs:
  * `exporter.py`, not `python3`; and qmpmux with its subcommand, `qmpmux exec`.
  *
  * All of it but `exe` is the process's own word: it can write what it likes over its arguments and its name.
@@ -11,7 +11,7 @@ interface ProgramFacts {
   readonly comm: string | null;
   /** The beginning of its command line, in pieces. */
   readonly words: readonly string[];
-  /** The file it executes, as the kernel tells; null where that is not ours to know. */
+  /** The file it executes, from the kernel; null where we may not know it. */
   readonly exe: string | null;
 }
 
@@ -19,7 +19,7 @@ interface ProgramFacts {
 export const LONGEST_PROGRAM = 64;
 /** The kernel cuts a process's name at this many bytes. */
 const COMM_BYTES = 15;
-/** What the main thread of Node 24 and later is called. */
+/** The name of the main thread in Node 24 and later. */
 const MAIN_THREAD = 'MainThread';
 
 const VERSION = /[\d.]*$/;
@@ -42,7 +42,7 @@ const INTERPRETERS: Readonly<Record<string, readonly string[]>> = {
   zsh: ['-o'],
   ksh: ['-o'],
 };
-/** Options behind which no script comes: what is run stands on the command line itself. */
+/** Options after which no script comes: the command line itself has the program. */
 const PROGRAM_OPTIONS = new Set(['-c', '-e', '-E', '-p', '-pe', '-ne', '--eval', '--print']);
 
 /** @returns the program's name, or null where nothing is known. */
@@ -52,7 +52,7 @@ export function programName({ comm, words, exe }: ProgramFacts): string | null {
   return name === '' ? null : name.slice(0, LONGEST_PROGRAM);
 }
 
-/** @returns the name that a process goes by: that of its file as far as it was not cut, or what it calls itself. */
+/** @returns the name that a process goes by: that of its file, if it was not cut, or the name it chose. */
 function ownName(comm: string | null, first: string): string {
   if (comm === null || comm === '' || comm === MAIN_THREAD) return first || (comm ?? '');
   return comm.length >= COMM_BYTES && first.startsWith(comm) ? first : comm;

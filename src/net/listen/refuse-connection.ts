@@ -9,7 +9,7 @@ const MOST_REFUSED_AT_ONCE = 16;
 
 let waitedFor = 0;
 
-/** @param message what it is sent; nothing when empty */
+/** @param message sent to it; nothing when empty */
 export function refuseSocket(socket: Socket, message: Uint8Array): void {
   socket.on('error', () => undefined);
   if (waitedFor >= MOST_REFUSED_AT_ONCE) {
@@ -26,7 +26,7 @@ export function refuseSocket(socket: Socket, message: Uint8Array): void {
     waitedFor--;
     timer.stop();
   });
-  // What it sends is thrown away; when it closes in its turn, the socket goes.
+  // Throws its input away; when it closes in its turn, the socket goes.
   socket.resume();
   socket.once('end', () => {
     socket.destroySoon();

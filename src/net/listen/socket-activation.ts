@@ -18,12 +18,12 @@ const FIRST_DESCRIPTOR = 3;
 type Fcntl = (fd: number, command: number, argument: number) => number;
 let fcntl: Fcntl | null = null;
 
-/** systemd's names of what it has handed over, in the order of the descriptors. */
+/** systemd's names of the sockets it has handed over, in the order of the descriptors. */
 let names: readonly string[] | null = null;
 
 /**
- * What systemd has handed over to this process. Its variables are taken out of `environment`, so that children do not take our sockets
- * for theirs.
+ * The sockets that systemd has handed over to this process. Its variables are taken out of `environment`, so that children do not take our
+ * sockets for theirs.
  * @returns the names, in the order of the descriptors
  */
 export function takeNames(environment: NodeJS.ProcessEnv): readonly string[] {
@@ -33,7 +33,7 @@ export function takeNames(environment: NodeJS.ProcessEnv): readonly string[] {
   return (text ?? '').split(':').slice(0, Number(fds ?? '0'));
 }
 
-/** @returns the descriptors that `name` (a number, or systemd's name) stands for: those of one .socket unit share a name. */
+/** @returns the descriptors called `name` (a number, or systemd's name): those of one .socket unit share a name. */
 export function inheritedDescriptors(name: string, known: readonly string[]): readonly number[] {
   if (/^\d{1,9}$/.test(name)) return [Number(name)];
   return known.flatMap((each, index) => (each === name ? [FIRST_DESCRIPTOR + index] : []));

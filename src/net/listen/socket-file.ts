@@ -1,8 +1,8 @@
 /**
  * The file of a unix socket that we make: whether its path is free, who owns it, and its removal.
  *
- * What must hold, also while others change what is in the folder: nothing but a dead socket, or our own, is removed, and nothing but our
- * own gets another owner or mode. So what was looked at is held by a descriptor (file-handle.ts) until it has been used.
+ * What must hold, also while others change the folder: nothing but a dead socket, or our own, is removed, and nothing but our
+ * own gets another owner or mode. So a file that was checked is held by a descriptor (file-handle.ts) until it has been used.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -30,7 +30,7 @@ import { ListenError } from './listen-error.js';
 import { unixPeer } from './peer-credentials.js';
 import { checkFolders } from './socket-folder.js';
 
-/** Who is to own a socket file; -1 leaves it as it is. */
+/** The owner to give a socket file; -1 leaves it as it is. */
 interface Ownership {
   readonly uid: number;
   readonly gid: number;
@@ -60,7 +60,7 @@ function unknownAccount(address: UnixListenAddress, what: 'user' | 'group', name
 }
 
 /**
- * Finds out whether a socket can be made at the path, without making one: a file beside it, for a moment, tells.
+ * Finds out whether a socket can be made at the path, without making one: creates a file beside it for a moment.
  * @throws ListenError
  */
 export async function checkSocketPath(address: UnixListenAddress): Promise<void> {
@@ -71,7 +71,7 @@ export async function checkSocketPath(address: UnixListenAddress): Promise<void>
   const folder = dirname(address.path);
   let what = `in the folder ${folder}`;
   try {
-    // Permissions, capabilities, groups, quotas, the file system: only a file can tell.
+    // Permissions, capabilities, groups, quotas, the file system: only making a file checks them all.
     const probe = join(folder, `.qmpmux-${randomUUID()}`);
     const fd = openSync(probe, 'wx', 0o600);
     try {
@@ -108,7 +108,7 @@ export async function clearSocketPath(address: UnixListenAddress): Promise<void>
 }
 
 /**
- * Removes what is at `path` if it is `file`. It is moved away first, and what turns out to be another's is put back: between a look and
+ * Removes the file at `path` if it is `file`. It is moved away first, and put back if it turns out to be another's: between a look and
  * the removal a second daemon could have replaced the stale socket with its own.
  * @throws Error of the system
  */
@@ -137,7 +137,7 @@ export class MadeSocket {
 
   /**
    * To be called right after the socket was bound with a umask of 0177.
-   * @throws ListenError when what is at the path cannot be the socket that was bound: somebody has replaced it
+   * @throws ListenError when the file at the path cannot be the socket that was bound: somebody has replaced it
    */
   constructor(address: UnixListenAddress) {
     this.#address = address;
@@ -197,7 +197,7 @@ export function closeKeepingOthers(path: string, ours: FileIdentity | null, clos
   try {
     if (foreign) renameSync(path, aside);
   } catch {
-    // Who may not rename in this folder may not remove anything either.
+    // A user who may not rename in this folder may not remove anything either.
     foreign = false;
   }
   try {
@@ -251,7 +251,7 @@ function remedy(owner: string | null): string {
   return 'it is a .socket unit: listen on fd:NAME, with its FileDescriptorName, or stop the unit';
 }
 
-/** @returns the code of the error with which connecting failed, or the empty string; and who listens there, if that can be told. */
+/** @returns the code of the error with which connecting failed, or the empty string; and the owner of the listening socket, if known. */
 export function connectTo(path: string): Promise<{ readonly code: string; readonly owner: string | null }> {
   return new Promise((resolve) => {
     const socket = connect({ path });
@@ -285,7 +285,7 @@ function isFile(path: string, file: FileIdentity): boolean {
   return isSameFile(file, lstatSync(path, { throwIfNoEntry: false }));
 }
 
-/** What is in the way, for a message. */
+/** The kind of file in the way, for a message. */
 export function kindOf(found: Stats): string {
   if (found.isDirectory()) return 'a folder';
   if (found.isSymbolicLink()) return 'a symbolic link';

@@ -14,9 +14,9 @@ const MOST_LINKS = 40;
 const STICKY = 0o1000;
 
 /**
- * Refuses folders that others may write to. For everyone: those open to all, without the sticky bit of /tmp, by which only owners remove
- * what is theirs. For root also those of other users, and those that a group may write to, unless the address says `shared-folder=on`.
- * A socket that takes QEMU's place may be in a folder of QEMU's account, which could stand in for QEMU before, too.
+ * Refuses folders that others may write to. For everyone: those open to all, without the sticky bit of /tmp, by which users can remove only
+ * their own files. For root also those of other users, and those that a group may write to, unless the address says `shared-folder=on`. A
+ * socket that takes QEMU's place may be in a folder of QEMU's account, which could impersonate QEMU already.
  * @throws ListenError
  */
 export function checkFolders(address: UnixListenAddress): void {

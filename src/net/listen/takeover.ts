@@ -2,10 +2,10 @@
  * Taking QEMU's place: its socket is moved aside, and clients find ours at the old path. And the way back.
  *
  *     path    where QEMU made its socket, and where its clients look: QEMU's, then ours
- *     aside   `path` + ".qemu": QEMU's socket while we stand at `path`
+ *     aside   `path` + ".qemu": QEMU's socket while ours is at `path`
  *
- * Every step is one rename(2), and what is found at the two paths says how far things have come, so it can be gone on with after a crash
- * at any moment; nothing else is remembered anywhere. QEMU, when it starts again, makes a new socket at `path` whatever is there.
+ * Every step is one rename(2), and the files at the two paths show how far it has come, so it can continue after a crash at any moment;
+ * nothing else is remembered anywhere. QEMU, when it starts again, makes a new socket at `path` whatever is there.
  *
  *     aside    path      what it means                                     what is done
  *     -        -         no QEMU yet                                       wait
@@ -29,15 +29,15 @@ import { ListenError } from './listen-error.js';
 import { connectTo, kindOf } from './socket-file.js';
 
 /**
- * What stands at a path: nothing, or a socket that somebody listens on, or one that nobody does. Sockets come with a handle, by which it
- * is seen, right before it is moved or removed, that it is still the one that was looked at.
+ * The occupant of a path: nothing, or a socket that somebody listens on, or one that nobody does. Sockets come with a handle, to check,
+ * right before one is moved or removed, that it is still the same one.
  */
 type Occupant =
   | { readonly is: 'nothing' }
   | { readonly is: 'dead'; readonly file: FileHandle }
   | { readonly is: 'live'; readonly file: FileHandle; readonly owner: string };
 
-/** What stands at the two paths, which are in one folder: it is held, so that it is the same folder until all is done. */
+/** The occupants of the two paths, which are in one folder: it is held, so that it stays the same folder until all is done. */
 interface Scene {
   readonly folder: FileHandle | null;
   readonly aside: Occupant;
@@ -46,7 +46,7 @@ interface Scene {
 
 const ENDING = '.qemu';
 
-/** @returns why the socket at `path` cannot be taken over, or null: who dials it aside needs a path that a socket address can hold */
+/** @returns why the socket at `path` cannot be taken over, or null: to dial it aside, its path must fit a socket address */
 export function takeoverProblem(path: string): string | null {
   const excess = Buffer.byteLength(path + ENDING) - MAX_PATH_BYTES;
   if (excess <= 0) return null;
@@ -56,7 +56,7 @@ export function takeoverProblem(path: string): string | null {
   );
 }
 
-/** What `prepare` found: QEMU's socket is aside and can be dialled, or it is not there, and why. */
+/** The result of `prepare`: QEMU's socket is aside and can be dialled, or it is not there, and why. */
 type Prepared = { readonly ready: true; readonly moved: boolean } | { readonly ready: false; readonly why: string };
 
 export class Takeover {
@@ -70,7 +70,7 @@ export class Takeover {
 
   /**
    * Moves QEMU's socket aside if it is not there yet. To be called while we do not listen at `path`, before each attempt to dial.
-   * @throws ListenError where something is in the way that is no socket, or somebody else stands at `path`, or the path is too long
+   * @throws ListenError where something is in the way that is no socket, or somebody else listens at `path`, or the path is too long
    */
   prepare(): Promise<Prepared> {
     return this.#at(({ folder, aside, path }): Prepared => {
@@ -97,8 +97,8 @@ export class Takeover {
   }
 
   /**
-   * Puts QEMU's socket back. To be called while nobody listens at `path`. Where QEMU has been started again, and stands there already,
-   * what it had before is removed.
+   * Puts QEMU's socket back. To be called while nobody listens at `path`. Where QEMU has been started again, and has its socket there
+   * already, its old one is removed.
    * @returns whether there was one to be put back
    * @throws ListenError where somebody does, or something is there that is no socket
    */
@@ -116,7 +116,7 @@ export class Takeover {
     });
   }
 
-  /** Looks at both paths, and does what `step` does with what is there. */
+  /** Looks at both paths, and calls `step` with their occupants. */
   async #at<T>(step: (scene: Scene) => T): Promise<T> {
     const held: FileHandle[] = [];
     const hold = (path: string): FileHandle | null => {
@@ -153,7 +153,7 @@ export class Takeover {
     }
   }
 
-  /** @param replaced what is at the other path, and goes */
+  /** @param replaced the occupant of the other path, which goes */
   #move(
     folder: FileHandle | null,
     { file }: { readonly file: FileHandle },
@@ -182,7 +182,7 @@ function resolved(folder: string): string {
   try {
     return realpathSync(folder);
   } catch {
-    // Opening it reports what is wrong with it.
+    // Opening it reports the fault.
     return folder;
   }
 }

@@ -7,7 +7,7 @@ import { describeSystemError } from '../../system/system-error.js';
 import { ListenError } from './listen-error.js';
 
 export interface TlsFiles {
-  /** Who signs clients' certificates. */
+  /** The authority that signs clients' certificates. */
   readonly ca: Buffer;
   readonly cert: Buffer;
   readonly key: Buffer;
