@@ -1,5 +1,5 @@
 /**
- * What a real QEMU said when `test/support/qemu/record-replies.ts` asked it. The file is read when the first simulated monitor is
+ * The answers of a real QEMU to `test/support/qemu/record-replies.ts`. The file is read when the first simulated monitor is
  * made, so that nothing else pays for it.
  */
 import { readFileSync } from 'node:fs';
@@ -21,9 +21,9 @@ type RecordedReply =
 export class Recording {
   /** `QMP.version` of the greeting. */
   readonly version: JsonObject;
-  /** What query-qmp-schema answered. */
+  /** The answer to query-qmp-schema. */
   readonly schema: Schema;
-  /** What HMP commands printed, by command line. */
+  /** The output of HMP commands, by command line. */
   readonly hmp: ReadonlyMap<string, string>;
   readonly #replies = new Map<string, RecordedReply>();
 
@@ -56,7 +56,7 @@ export class Recording {
     this.schema = schema;
   }
 
-  /** @returns what QEMU answered to just this command, or undefined where it was not asked. */
+  /** @returns QEMU's answer to just this command, or undefined if it was not asked. */
   reply(name: string, args: JsonObject): RecordedReply | undefined {
     return this.#replies.get(key(name, args));
   }

@@ -2,9 +2,9 @@
  * A QMP server without a QEMU: what `qmpmux demo` shares, and what tests use where a real QEMU is too slow, too quick, or too
  * well-behaved.
  *
- * It does what QEMU's monitor does (monitor/qmp.c) with what its clients send: reads QEMU's JSON, refuses in QEMU's words,
+ * It treats its clients' input as QEMU's monitor does (monitor/qmp.c): reads QEMU's JSON, refuses in QEMU's words,
  * serves one client at a time, executes in-band commands one after another, lets out-of-band ones overtake them, stops
- * reading when too many wait, and sends what is still due to a client that has left to the next one. Its greeting says that
+ * reading when too many wait, and sends output still due to a departed client to the next one. Its greeting says that
  * it is simulated. Tests can hold commands back, put answers and events in its mouth, and break its connections.
  */
 import { createServer, type Server } from 'node:net';
@@ -46,7 +46,7 @@ interface Session {
   inputEnded: boolean;
 }
 
-/** What waits in the in-band queue. The id is in QEMU's spelling. */
+/** The entries of the in-band queue. The id is in QEMU's spelling. */
 type Request =
   | { readonly kind: 'fault'; readonly id: Uint8Array | null; readonly fault: QmpFault }
   | { readonly kind: 'command'; readonly id: Uint8Array | null; readonly name: string; readonly args: JsonObject };
@@ -107,7 +107,7 @@ export class SimulatedMonitor {
     else if (this.#session === null) this.#serve(stream);
     else {
       this.#waiting.push(stream);
-      // Node cannot tell a client that has left from one that only shut down its side. QEMU can, and would serve the latter.
+      // Node cannot distinguish a departed client from one that only shut down its side. QEMU can, and would serve the latter.
       if (this.#session.inputEnded) this.#session.stream.destroy();
     }
   }
@@ -138,7 +138,7 @@ export class SimulatedMonitor {
     return this.#session?.negotiated ?? false;
   }
 
-  /** Holds back the next execution of a command; commands behind it wait, as behind a slow one. */
+  /** Holds back the next execution of a command; commands after it wait, as for a slow one. */
   hold(name: string): Hold {
     const reached = new Signal();
     const released = new Signal();
@@ -257,7 +257,7 @@ export class SimulatedMonitor {
     this.#pump();
   }
 
-  /** Executes what waits in the queue, up to a command that is held back. */
+  /** Executes the queue, up to a command that is held back. */
   #pump(): void {
     while (!this.#busy && !this.#over) {
       const request = this.#queue.shift();

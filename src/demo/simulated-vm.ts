@@ -1,6 +1,6 @@
 /**
  * The machine behind the simulated monitor: what its commands answer and which events they cause. Most answers are those of
- * a real QEMU, recorded; the rest depends on whether the machine runs. What was not recorded is refused, and says so.
+ * a real QEMU, recorded; the rest depends on whether the machine runs. A command that was not recorded is refused, and the error says so.
  */
 
 import { formatJson, isJsonObject, type JsonObject } from '../qmp/json/value.js';
@@ -18,18 +18,18 @@ type Outcome =
   | { readonly kind: 'return'; readonly value: string }
   | { readonly kind: 'error'; readonly class: string; readonly desc: string };
 
-/** What a command does. QEMU writes the events first, for they happen while it is executed. */
+/** The effect of a command. QEMU writes the events first, for they happen while it is executed. */
 export interface Effect {
   readonly events: readonly VmEvent[];
   readonly outcome: Outcome;
-  /** Whether QEMU ends behind this answer. */
+  /** Whether QEMU ends after this answer. */
   readonly quits: boolean;
 }
 
 /** `prelaunch` is what a machine started with `-S`, or reset while it is paused, is in until it runs. */
 type RunState = 'prelaunch' | 'running' | 'paused';
 
-/** What an HMP command does: as an effect, with text for the outcome. */
+/** The effect of an HMP command, with text for the outcome. */
 interface HumanEffect {
   readonly events: readonly VmEvent[];
   readonly text: string;
@@ -43,7 +43,7 @@ const EMPTY_RETURN: Outcome = { kind: 'return', value: '{}' };
 
 export class SimulatedVm {
   runState: RunState = 'prelaunch';
-  /** What the greeting and query-version say. */
+  /** The version in the greeting and in query-version. */
   readonly version: JsonObject;
   readonly #recording = Recording.load();
   readonly #recordedPackage: string;
@@ -101,7 +101,7 @@ export class SimulatedVm {
     }
   }
 
-  /** What happens, in QEMU's order. */
+  /** The events of each action, in QEMU's order. */
   #act(name: 'cont' | 'stop' | 'system_reset' | 'system_powerdown' | 'quit'): VmEvent[] {
     switch (name) {
       case 'cont':
@@ -197,7 +197,7 @@ function just(outcome: Outcome): Effect {
   return { events: [], outcome, quits: false };
 }
 
-/** What QEMU 7.2's visitors say. An enum's fault names only the last member of the path, and none in a list. */
+/** The errors of QEMU 7.2's visitors. An enum's fault names only the last member of the path, and none in a list. */
 function faultText(fault: Fault): string {
   const name = pathText(fault.path);
   switch (fault.kind) {

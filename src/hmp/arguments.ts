@@ -11,7 +11,7 @@ import { type HmpWord, isBlankAt, readHmpWord, skipBlanks } from './words.js';
 export interface HmpArgument extends HmpWord {
   /** As QEMU's table calls it, such as `filename`. */
   readonly name: string;
-  /** The first letter of its type, such as `F`; `-` for a flag, whose word this is where it takes one. */
+  /** The first letter of its type, such as `F`; `-` for a flag, whose word this is if it takes one. */
   readonly type: string;
 }
 
@@ -27,18 +27,18 @@ export type HmpProblem =
   | 'number expected'
   | 'size expected'
   | 'on or off expected'
-  /** More than the command takes. */
+  /** More arguments than the command takes. */
   | 'extraneous characters';
 
 /** A line, split. */
 export interface HmpCommandLine {
   readonly verb: string;
   readonly topic: string;
-  /** Where the verb, and the topic where there is one, end in the line. */
+  /** Where the verb, and the topic if there is one, end in the line. */
   readonly end: number;
-  /** Those that were read, in their order in the line; where there is a problem, those before it. */
+  /** The arguments read, in their order in the line; if there is a problem, those before it. */
   readonly arguments: readonly HmpArgument[];
-  /** Null where QEMU runs the command. */
+  /** Null if QEMU runs the command. */
   readonly problem: HmpProblem | null;
   /** Where the problem begins in the line, or where the line ends. */
   readonly at: number;
@@ -105,7 +105,7 @@ class ArgumentReader {
     this.#at = skipBlanks(this.#line, this.#at);
   }
 
-  /** @param rest the types that follow. @returns what is wrong */
+  /** @param rest the types that follow. @returns the problem */
   #one(name: string, type: string, rest: string): HmpProblem | null {
     if (type.startsWith('-')) return this.#flag(name, type, rest);
     // QEMU looks for a format right behind the verb as well as behind blanks; for all others blanks are skipped too.
@@ -162,7 +162,7 @@ class ArgumentReader {
     if (this.#line[this.#at] !== '-') return null;
     const letter = this.#line[this.#at + 1] ?? '';
     if (letter !== type[1]) {
-      // QEMU looks for it in the text of the types that follow, wherever it stands there.
+      // QEMU looks for it anywhere in the text of the types that follow.
       if (!rest.includes(`-${letter}`)) return 'unsupported option';
       this.#at = before;
       return null;
@@ -251,7 +251,7 @@ function expressionEnd(line: string, from: number): number | null {
   let at = skipBlanks(line, from);
   let open = 0;
   for (;;) {
-    // Here a value must stand.
+    // A value must follow here.
     const char = line[at];
     if (char === '+' || char === '-' || char === '~' || char === '(') {
       if (char === '(') open++;

@@ -7,7 +7,7 @@
  * | ----------- | -------------------------------------------------------------------------- |
  * | `s` `F` `B` | a word; the name of a file, of a block device                              |
  * | `O`         | a word of options, `driver,key=value`                                      |
- * | `S`         | the rest of the line as it stands                                          |
+ * | `S`         | the rest of the line, unchanged                                            |
  * | `/`         | a format, `/10xw`                                                          |
  * | `i` `l` `M` | an expression: 32 bits, 64, mebibytes                                      |
  * | `o`         | a size, `10G`                                                              |
@@ -16,7 +16,7 @@
  * | `…?` `i.`   | may be left out; is there only behind a dot                                |
  */
 
-/** By verb, or `info` and topic: the ways in which versions of QEMU read what follows, the older one first. */
+/** By verb, or `info` and topic: the ways in which versions of QEMU read the arguments, the older one first. */
 export const HMP_COMMANDS: ReadonlyMap<string, readonly [string, ...string[]]> = new Map([
   ['help', ['name:S?']],
   ['commit', ['device:B']],

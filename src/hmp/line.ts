@@ -1,18 +1,18 @@
 /**
- * What a line of the human monitor would run, read as QEMU reads it (monitor/hmp.c, `get_command_name` and `monitor_parse_command`,
- * the same from 2.12 to 11.1): blanks in front are skipped, the verb ends at a blank or at a slash (`x/10i`, but also
+ * The command that a line of the human monitor would run, read as QEMU reads it (monitor/hmp.c, `get_command_name` and
+ * `monitor_parse_command`, the same from 2.12 to 11.1): blanks in front are skipped, the verb ends at a blank or at a slash (`x/10i`, but also
  * `qom-set/objects/s data 1`), and of `info` the next word counts too. QEMU takes no abbreviations and no other case of letters;
  * a command's other names are listed in its table.
  */
 import { isBlankAt, skipBlanks } from './words.js';
 
-/** What a line would run. */
+/** The command that a line would run. */
 interface HmpLine {
   /** The command's first name, whichever of its names was written; empty for a line of blanks. */
   readonly verb: string;
-  /** What follows `info`; empty where there is none, and for other verbs. */
+  /** The word after `info`; empty if there is none, and for other verbs. */
   readonly topic: string;
-  /** Where the verb, and the topic where there is one, end in the line. */
+  /** Where the verb, and the topic if there is one, end in the line. */
   readonly end: number;
 }
 
@@ -29,7 +29,7 @@ const OTHER_NAMES = new Map([
 const LONGEST_NAME = 255;
 const SLASH = 0x2f;
 
-/** @returns where a verb or a topic ends that begins at `from`; of one that is longer than all there are, where that shows */
+/** @returns where a verb or a topic ends that begins at `from`; if it is longer than all that exist, where that shows */
 export function nameEnd(line: string, from: number): number {
   const last = Math.min(line.length, from + LONGEST_NAME);
   let at = from;

@@ -7,13 +7,13 @@
 
 import { unitsText } from '../shared/bytes.js';
 
-/** A word, and where it stands in the line. */
+/** A word, and its place in the line. */
 export interface HmpWord {
   readonly start: number;
   readonly end: number;
   /** Without quotes and escapes, however long. */
   readonly whole: string;
-  /** What QEMU keeps of it: 1023 bytes. */
+  /** The part that QEMU keeps: 1023 bytes. */
   readonly text: string;
 }
 
@@ -30,14 +30,14 @@ const APOSTROPHE = 0x27;
 const LETTER_N = 0x6e;
 const LETTER_R = 0x72;
 
-/** @returns what a character stands for behind a backslash, or -1 where it must not stand there */
+/** @returns the character that one after a backslash means, or -1 if it is not allowed there */
 function escaped(code: number): number {
   if (code === QUOTE || code === BACKSLASH || code === APOSTROPHE) return code;
   if (code === LETTER_N) return 0x0a;
   return code === LETTER_R ? 0x0d : -1;
 }
 
-/** Whether C's isspace in the POSIX locale takes the character at `at` for a blank; not behind the end of the line. */
+/** Whether C's isspace in the POSIX locale takes the character at `at` for a blank; not beyond the end of the line. */
 export function isBlankAt(line: string, at: number): boolean {
   const code = line.charCodeAt(at);
   return code === 0x20 || (code >= 0x09 && code <= 0x0d);
@@ -57,7 +57,7 @@ export function findBlank(line: string, from: number): number {
   return at;
 }
 
-/** @returns the word that begins behind the blanks at `from`; null where there is none, or its quotes or escapes are wrong */
+/** @returns the word that begins after the blanks at `from`; null if there is none, or its quotes or escapes are wrong */
 export function readHmpWord(line: string, from: number): HmpWord | null {
   const start = skipBlanks(line, from);
   if (start >= line.length) return null;
@@ -75,7 +75,7 @@ function readQuoted(line: string, start: number): HmpWord | null {
   let escapes = 0;
   for (; ; at++) {
     const code = line.charCodeAt(at);
-    // Behind the end of the line it is NaN.
+    // Beyond the end of the line it is NaN.
     if (Number.isNaN(code)) return null;
     if (code === QUOTE) break;
     if (code !== BACKSLASH) continue;
@@ -86,7 +86,7 @@ function readQuoted(line: string, start: number): HmpWord | null {
   return word(start, at + 1, escapes === 0 ? inner : unescaped(inner, inner.length - escapes));
 }
 
-/** @param length of what comes out of it */
+/** @param length of the result */
 function unescaped(inner: string, length: number): string {
   const codes = new Uint16Array(length);
   let at = 0;
@@ -100,7 +100,7 @@ function unescaped(inner: string, length: number): string {
   return text;
 }
 
-/** @returns as much of `text` as has its place in QEMU's buffer; of a character that is cut in two, nothing */
+/** @returns as much of `text` as fits into QEMU's buffer; of a character that is cut in two, nothing */
 function keptOf(text: string): string {
   // A character has three bytes at most for each of its code units.
   if (text.length * 3 <= LONGEST_WORD) return text;
@@ -117,8 +117,8 @@ function keptOf(text: string): string {
 }
 
 /**
- * Splits what stands before the cursor as QEMU does to complete it (`parse_cmdline`): behind a blank at the end an empty word begins.
- * @returns null where QEMU gives up: wrong quotes, or more than 16 words
+ * Splits the text before the cursor as QEMU does to complete it (`parse_cmdline`): after a blank at the end an empty word begins.
+ * @returns null if QEMU gives up: wrong quotes, or more than 16 words
  */
 export function splitHmpWords(line: string): string[] | null {
   const words: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * A parsed message → a command: its name, its id, whether it is out-of-band, or what QEMU says is wrong with its shape
+ * A parsed message → a command: its name, its id, whether it is out-of-band, or QEMU's error about its shape
  * (qapi/qmp-dispatch.c); and the bytes to send upstream for it.
  */
 import { ascii, copy, equals } from '../shared/bytes.js';
@@ -13,7 +13,7 @@ const EXECUTE = ascii('"execute"');
 const EXEC_OOB = ascii('"exec-oob"');
 const ARGUMENTS = ascii('"arguments"');
 const ID = ascii('"id"');
-/** What stands before a command's id as it goes upstream. */
+/** The text before a command's id as it goes upstream. */
 export const ID_MEMBER: Uint8Array = ascii(',"id":');
 
 const Member = { Other: 0, Execute: 1, ExecOob: 2, Arguments: 3, Id: 4 } as const;
@@ -26,14 +26,14 @@ const memberNames = new Map<string, number>([
 
 /** No key of a command is longer than this, however it is spelt: nine characters, each as `\uXXXX`, and quotes. */
 const LONGEST_KEY = 64;
-/** A longer name is none of QEMU's, nor of anyone else's. It is cut for who judges it or tells of it; QEMU gets all of it. In bytes. */
+/** No command of QEMU's or anyone else's has a longer name. Judges and reports get it cut; QEMU gets all of it. In bytes. */
 const LONGEST_NAME = 1024;
-/** What an error quotes of a client's key is cut behind so many bytes. QEMU quotes all of it. */
+/** An error quotes this many bytes of a client's key. QEMU quotes all of it. */
 const LONGEST_QUOTED = 64 * 1024;
 /** Registers for more members than this are not kept for the next command. */
 const MOST_KEPT = 1024;
 
-/** Names seen lately, so that the same few commands are not decoded for every client anew. */
+/** Names seen lately, so that the same few commands are not decoded again for every client. */
 const NAME_SLOTS = 256;
 const LONGEST_CACHED_NAME = 64;
 const cachedNames: { bytes: Uint8Array; text: string }[] = [];
@@ -55,17 +55,17 @@ function nameText(parser: Parser, bytes: Uint8Array, tokens: TokenList, at: numb
   return text;
 }
 
-/** One reader serves a whole process: its registers hold what it found in the message read last, but nothing of its bytes. */
+/** One reader serves a whole process: its registers hold its findings about the message read last, but none of its bytes. */
 export class CommandReader {
-  /** What QEMU says of the shape (class GenericError), or null. Then only `id` and `isOutOfBand` mean anything. */
+  /** QEMU's error about the shape (class GenericError), or null. Then only `id` and `isOutOfBand` mean anything. */
   shapeError: string | null = null;
-  /** The name, decoded; QEMU looks that up. */
+  /** The decoded name, as QEMU looks it up. */
   name = '';
   /** Runs at once, not in its turn: `exec-oob` and no `execute`. So does the report of its shape errors. */
   isOutOfBand = false;
-  /** First token of the id's value; -1 where there is none. */
+  /** First token of the id's value; -1 if there is none. */
   idToken = -1;
-  /** First token of the arguments' value, and the token after it; -1 where there are none. */
+  /** First token of the arguments' value, and the token after it; -1 if there are none. */
   argumentsToken = -1;
   argumentsEnd = -1;
 
@@ -78,12 +78,12 @@ export class CommandReader {
   /** The token after the id's value. */
   #idEnd = -1;
 
-  /** Bytes of the id as it is written, blanks included; 0 where there is none. */
+  /** Bytes of the id as it is written, blanks included; 0 if there is none. */
   idBytes({ tokens }: Scanner): number {
     return this.idToken < 0 ? 0 : tokens.end(this.#idEnd - 1) - tokens.start(this.idToken);
   }
 
-  /** @returns the id, which `scanner` has, as QEMU would send it back; null for none. A fresh array each time. */
+  /** @returns the id, which is in `scanner`, as QEMU would send it back; null for none. A fresh array each time. */
   id(scanner: Scanner): Uint8Array | null {
     return this.idToken < 0 ? null : canonicalValue(scanner.bytes, scanner.tokens, this.idToken);
   }
@@ -142,9 +142,9 @@ export class CommandReader {
   }
 
   /**
-   * Writes the command as it goes upstream, up to where its id is to stand, to `out` from `to` on: blanks between
+   * Writes the command as it goes upstream, up to the place of its id, to `out` from `to` on: blanks between
    * tokens, the client's id and empty arguments are left out, since QEMU takes 4 to 5 µs to read a byte.
-   * @returns the end of what was written; never more than the message's own length and that of `ID_MEMBER`
+   * @returns the end of the bytes written; never more than the message's own length and that of `ID_MEMBER`
    */
   writeWire(scanner: Scanner, parser: Parser, out: Uint8Array, to: number): number {
     const bytes = scanner.bytes;
@@ -214,7 +214,7 @@ export class CommandReader {
   }
 }
 
-/** Where a member stands in the order in which QEMU walks an object. */
+/** A member's position in the order in which QEMU walks an object. */
 interface Place {
   readonly bucket: number;
   readonly index: number;

@@ -23,7 +23,7 @@ export function emptyReturn(id: Uint8Array | null): Uint8Array {
   return id === null ? EMPTY_RETURN : ascii(`{"return": {}, "id": ${asciiText(id)}}\r\n`);
 }
 
-/** Error replies without an id, by class and text: who sends garbage gets the same few again and again. */
+/** Error replies without an id, by class and text: a client that sends garbage gets the same few again and again. */
 const known = new Map<string, Uint8Array>();
 const MOST_KNOWN = 256;
 const LONGEST_KNOWN = 128;

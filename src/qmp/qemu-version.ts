@@ -1,6 +1,6 @@
 /**
- * What depends on QEMU's version, as its greeting has it (`11.1.3`). Only what cannot be found out by asking is decided so: a vendor's QEMU
- * may have parts of a later one. Of a version that cannot be read neither answer is yes.
+ * Differences that depend on QEMU's version, as its greeting has it (`11.1.3`). Used only if asking QEMU is impossible: a vendor's QEMU
+ * may have parts of a later one. For a version that cannot be read both answers are no.
  */
 
 /** @returns whether a QEMU of this version is at least MAJOR.MINOR */

@@ -1,11 +1,11 @@
 /**
- * What query-qmp-schema says, made usable: the commands with their arguments, the events, the types behind the numbers that
- * stand for them; which values a command takes and which faults a value has. (docs/devel/qapi-code-gen, "Client JSON
+ * The answer of query-qmp-schema, made usable: the commands with their arguments, the events, the types behind their
+ * numbers; which values a command takes and which faults a value has. (docs/devel/qapi-code-gen, "Client JSON
  * Protocol introspection".)
  *
  * The schema is a list of entities that name each other, in circles too, so types are looked up by name when they are needed.
  * QEMU replaces the names of all but the built-in ones by numbers. Ranges of integers and defaults are not in the schema:
- * QEMU may refuse what passes here, and it accepts everything that does not pass only where it takes arguments unchecked
+ * QEMU may refuse values that pass here, and it accepts values that do not pass only if it takes arguments unchecked
  * (`device_add`).
  */
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json/value.js';
@@ -29,7 +29,7 @@ export type SchemaType =
       readonly tag: string | null;
       readonly variants: ReadonlyMap<string, TypeName>;
     }
-  /** One of several types, told apart by what JSON type the value has. */
+  /** One of several types, distinguished by the JSON type of the value. */
   | { readonly kind: 'alternate'; readonly types: readonly TypeName[] };
 
 export interface EnumValue {
@@ -70,7 +70,7 @@ export function pathText(path: Path): string {
     .join('');
 }
 
-/** What is wrong with a value. `known` is what could stand there, for suggestions. */
+/** A fault in a value. `known` lists valid alternatives, for suggestions. */
 export type Fault = { readonly path: Path } & (
   | { readonly kind: 'missing' }
   | { readonly kind: 'unexpected'; readonly known: readonly string[] }
@@ -93,7 +93,7 @@ export class Schema {
 
   /**
    * @param answer the value that query-qmp-schema returned
-   * @returns null when it is no such value. What is new in it and not understood is left out or taken as `any`.
+   * @returns null if it is no such value. New parts that are not understood are left out or taken as `any`.
    */
   static read(answer: JsonValue): Schema | null {
     if (!isJsonArray(answer) || answer.length === 0) return null;
@@ -133,7 +133,7 @@ export class Schema {
   }
 
   /**
-   * Everything that is wrong with the arguments of a command, in the order in which QEMU looks: the first is the one it
+   * All faults in the arguments of a command, in the order in which QEMU looks: the first is the one it
    * would report.
    * @param command must be of this schema
    */
@@ -151,7 +151,7 @@ export class Schema {
   }
 
   /**
-   * The members that an object of this type can have, given what it has already.
+   * The members that an object of this type can have, given its present ones.
    * @param value decides about the variant, where the type has any; without a valid tag the members of all variants count
    */
   members(type: SchemaType, value: JsonValue | undefined): SchemaMember[] {
@@ -160,8 +160,8 @@ export class Schema {
 
   /**
    * The type at a place in a command's arguments.
-   * @param args what is there so far; it decides about variants on the way
-   * @returns null where the path leads out of the schema
+   * @param args the arguments so far; they decide about variants on the way
+   * @returns null if the path leads out of the schema
    */
   typeAt(command: SchemaCommand, path: Path, args: JsonObject): SchemaType | null {
     let type = this.type(command.arguments);

@@ -1,6 +1,6 @@
 /**
  * The base of every error that qmpmux raises for its user: a wrong address, a wrong config, a socket that cannot be made.
- * Each subclass has one stable `code`; messages are one line and say what to do. What peers send wrong is never an exception.
+ * Each subclass has one stable `code`; messages are one line and say what to do. A peer's bad input is never an exception.
  */
 export abstract class QmpmuxError extends Error {
   /** Stable, for programs: `QMPMUX_ADDRESS`, `QMPMUX_LISTEN`, … */

@@ -1,8 +1,8 @@
 /**
  * Globs over command and event names and argument values: `*` is any run of characters, `?` any one, everything else itself.
  *
- * What is matched comes from a peer and may be many megabytes, so the time grows with its length alone. A glob falls into the parts between
- * its stars: the first and the last stand at the ends of the text, the others are looked for from left to right, each once. A part
+ * The text comes from a peer and may be many megabytes, so the time grows with its length alone. A glob falls into the parts between
+ * its stars: the first and the last match at the ends of the text, the others are looked for from left to right, each once. A part
  * without `?` is looked for by Knuth, Morris and Pratt's way; one with `?` is tried at each place, which is why it has a bound.
  */
 
@@ -18,7 +18,7 @@ export class Glob {
     this.#parts = glob.split('*');
   }
 
-  /** Whether a part that has to be looked for is longer than is good for those who wait. */
+  /** Whether a part that has to be looked for is longer than is good for waiting clients. */
   get isTooLong(): boolean {
     return this.#parts.slice(1, -1).some((part) => part.length > LONGEST_SEARCHED && part.includes('?'));
   }
@@ -46,7 +46,7 @@ export class Glob {
     return true;
   }
 
-  /** @returns where `part` begins, at `from` or behind it, so that it ends at `end` or before it; -1 where it does not */
+  /** @returns where `part` begins, at `from` or after it, so that it ends at `end` or before it; -1 if it does not */
   #find(index: number, part: string, text: string, from: number, end: number): number {
     if (part === '') return from;
     let table = this.#tables[index];
@@ -65,7 +65,7 @@ export class Glob {
   }
 }
 
-/** @returns whether `part`, in which `?` is any character, stands in `text` at `at`; the text is long enough */
+/** @returns whether `part`, in which `?` is any character, is in `text` at `at`; the text is long enough */
 function isAt(part: string, text: string, at: number): boolean {
   for (let i = 0; i < part.length; i++) if (part[i] !== '?' && part[i] !== text[at + i]) return false;
   return true;
@@ -88,7 +88,7 @@ export function matchesGlob(glob: string, text: string): boolean {
   return new Glob(glob).matches(text);
 }
 
-/** A path of globs, outermost first; `**` stands for any number of parts. */
+/** A path of globs, outermost first; `**` is any number of parts. */
 export class PathGlob {
   readonly #parts: readonly (Glob | null)[];
   /** The last part, where it is a name and no pattern. */

@@ -1,5 +1,5 @@
 /**
- * Whether a text can still become JSON, seen as it is typed: what no further text can mend is found at once.
+ * Whether a text can still become JSON, seen as it is typed: a fault that no further text can mend is found at once.
  *
  * JSON as QEMU reads it: strings in single quotes too. One look at each character; the memory is a bracket for each level that is open.
  */
@@ -7,14 +7,14 @@
 /** What may come next. */
 type Expected = 'value' | 'value or ]' | 'name' | 'name or }' | ':' | ', or ]' | ', or }';
 
-/** `tru` is not told from `true` before its end. */
+/** `tru` is not distinguished from `true` before its end. */
 const WORD = /[\w.+-]/;
 const SCALAR = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/;
-/** Of a word that is longer only the beginning is kept; no number or name in JSON has to be that long. */
+/** Only the beginning of a longer word is kept; no number or name in JSON has to be that long. */
 const LONGEST_WORD = 1024;
 
 export class JsonBeginning {
-  /** What makes it no JSON, for people; null as long as it can become some. */
+  /** Why it is no JSON, for people; null as long as it can become JSON. */
   fault: string | null = null;
   readonly #open: ('{' | '[')[] = [];
   #expected: Expected = 'value';
@@ -22,7 +22,7 @@ export class JsonBeginning {
   #isEscaped = false;
   #word = '';
 
-  /** @param character the next one of the text; after a fault, and behind the end of the value, it does not count */
+  /** @param character the next one of the text; ignored after a fault, and after the end of the value */
   take(character: string): void {
     if (this.fault !== null) return;
     if (this.#quote !== '') this.#takeInString(character);

@@ -1,14 +1,14 @@
 /**
- * Who is at the other end of a connection, in words: the one function for all texts, tables and lines of the audit log.
+ * The peer of a connection, in words: the one function for all texts, tables and lines of the audit log.
  *
  *     nc (pid 8770, root)            a program, its process and its user; `uid 0` where the user has no name
  *     nc (pid 8770, alice → root)    alice logged in, and became root since (sudo, su)
  *     127.0.0.1:5000 (CN web1)       TCP, with the name in the certificate
  *
- * What it says is not yet fit for a terminal: names are the program's own (see printable.ts).
+ * The result is not yet fit for a terminal: names are the program's own (see printable.ts).
  */
 
-/** What may be known of a peer; the members are those of `Peer` (mux/link.ts) and of records. */
+/** Facts that may be known of a peer; the members are those of `Peer` (mux/link.ts) and of records. */
 export interface PeerFacts {
   readonly kind?: string | undefined;
   readonly program?: string | undefined;
@@ -22,7 +22,7 @@ export interface PeerFacts {
   readonly subject?: string | undefined;
 }
 
-/** @returns who it is; empty where nothing is known */
+/** @returns the peer in words; empty if nothing is known */
 export function peerText(peer: PeerFacts): string {
   const { kind, program, pid, address, port, subject } = peer;
   if (kind === 'stdio') return 'standard input';

@@ -34,7 +34,7 @@ export function nearest(word: string, known: Iterable<string>): string | null {
   for (const candidate of names) {
     const name = candidate.toLowerCase();
     const isBeginning = wanted.length >= 2 && name.startsWith(wanted);
-    // What goes on as it began is likelier than what has another letter.
+    // A word that continues the typed beginning is likelier than one with another letter.
     const edits = isBeginning ? 0.5 : distance(wanted, name);
     // Of several that begin with it, the one that is nearly there.
     const isNearer = isBeginning && edits === bestDistance && candidate.length < (best?.length ?? 0);

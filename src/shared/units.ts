@@ -9,10 +9,10 @@ const TIME_UNITS = new Map([
   ['h', 3_600_000],
 ]);
 
-/** What a duration looks like, for messages. */
+/** The form of a duration, for messages. */
 export const DURATION_RULE = 'a time such as 10s, 500ms, 5m or 1h; 0 for none';
 
-/** @returns milliseconds from `10s`, `500ms`, `5m`, `1h`, or seconds without a unit; null for what is none of these. */
+/** @returns milliseconds from `10s`, `500ms`, `5m`, `1h`, or seconds without a unit; null for any other text. */
 export function parseDuration(text: string): number | null {
   const match = /^(\d{1,9}(?:\.\d{1,3})?)\s*([a-z]*)$/.exec(text.trim());
   const unit = TIME_UNITS.get(match?.[2] ?? '');
@@ -26,7 +26,7 @@ const SIZE_UNITS = new Map([
   ['g', 1024 ** 3],
 ]);
 
-/** @returns bytes from a number, or one with `k`, `M` or `G` behind it; null for what is none of these. */
+/** @returns bytes from a number, or one with `k`, `M` or `G` after it; null for any other text. */
 export function parseByteSize(text: string): number | null {
   const match = /^(\d{1,12})([kmg]?)(?:i?b)?$/i.exec(text.trim());
   const unit = SIZE_UNITS.get((match?.[2] ?? '').toLowerCase());

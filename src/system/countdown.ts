@@ -1,10 +1,10 @@
 /**
  * A time limit that counts only while this process runs. A plain timer fires at once when the process was stopped (SIGSTOP) or its
- * host asleep, before anything that came meanwhile has been read; a peer would pay for a time in which nobody listened to it.
+ * host asleep, before any input that came meanwhile has been read; a peer would pay for a time in which nobody listened to it.
  */
 import { performance } from 'node:perf_hooks';
 
-/** How often it is looked whether the process runs, while somebody counts; and when a look is so late that it did not. In milliseconds. */
+/** How often to check whether the process runs, while somebody counts; and when a check is so late that it did not. In milliseconds. */
 const LOOK_INTERVAL_MS = 500;
 const STOPPED_FROM_MS = 2000;
 /** How often a limit is prolonged: it ends also on a host where the process hardly ever runs. */

@@ -1,6 +1,6 @@
 /**
- * One file, held by a descriptor (O_PATH, open(2)), whatever happens to its name meanwhile: what is found out about it and what is done
- * to it concern the same file. A path that is looked at and then used can be made to name another file in between, by anyone who may
+ * One file, held by a descriptor (O_PATH, open(2)), whatever happens to its name meanwhile: checks and changes
+ * concern the same file. A path that is looked at and then used can be made to name another file in between, by anyone who may
  * write to its folder.
  *
  * Calls that take only paths get /proc/self/fd/N, which the kernel resolves to the file itself. That is short as well: connecting by it works

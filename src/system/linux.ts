@@ -7,7 +7,7 @@
  * - powerpc: socket.h (SO_PEERCRED);
  * - mips: socket.h (SOL_SOCKET, SO_PEERCRED), asm/socket.h (SOCK_DGRAM is 1 there).
  *
- * What Node does name, and knows for its own architecture, is taken from it: O_NOFOLLOW, O_NONBLOCK and error numbers differ as well.
+ * Numbers that Node names, and knows for its own architecture, are taken from it: O_NOFOLLOW, O_NONBLOCK and error numbers differ as well.
  */
 
 export interface LinuxNumbers {

@@ -1,9 +1,9 @@
-/** What is typed and shown at a human monitor, a character for a byte, and the text that it stands for. */
+/** Input and output of a human monitor, a character for a byte, and the text that it encodes. */
 
 import { encode, INVALID, readCodePoint, sequenceEnd } from '../../qmp/json/unicode.js';
 import { asciiText } from '../../shared/bytes.js';
 
-/** @returns bytes, a character each, as text; null where they are not UTF-8, or have what QMP cannot carry */
+/** @returns bytes, a character each, as text; null if they are not UTF-8, or have a character that QMP cannot carry */
 export function decodeUtf8(bytes: string): string | null {
   let isAscii = true;
   for (let i = 0; i < bytes.length && isAscii; i++) isAscii = bytes.charCodeAt(i) < 0x80;

@@ -1,7 +1,7 @@
 /**
- * What Tab completes at a text monitor, as far as it can be learnt over QMP: names of commands and of `info` topics, which the
- * monitor's own `help` lists, types of devices, which `device_add help` lists, the words of enums, which the schema has, and what queries
- * list: block devices, character devices, objects, devices to unplug, capabilities, trace events.
+ * Tab completion at a text monitor, as far as the words can be learnt over QMP: names of commands and of `info` topics, which the
+ * monitor's own `help` lists, types of devices, which `device_add help` lists, the words of enums, which the schema has, and the lists
+ * that queries return: block devices, character devices, objects, devices to unplug, capabilities, trace events.
  *
  * QEMU also completes file names (of its host, seen from its folder), and names of network clients and snapshots. Those are left out.
  */
@@ -13,7 +13,7 @@ import { splitHmpWords } from '../words.js';
 /** In QEMU's order. */
 type Names = readonly string[];
 
-/** What QEMU is asked so that a word can be completed. */
+/** A question to QEMU for the completion of a word. */
 export type HmpQuestion =
   /** Nothing: the words are known. */
   | { readonly kind: 'words'; readonly words: Names }
@@ -30,7 +30,7 @@ type HmpList = 'block' | 'chardev' | 'ringbuf' | 'object' | 'capability' | 'name
 
 /** A word that is being completed. */
 interface HmpWord {
-  /** What stands there already. */
+  /** The part already typed. */
   readonly start: string;
   readonly question: HmpQuestion;
 }
@@ -110,7 +110,7 @@ export function helpNames(text: string, line: string): Names {
   return names;
 }
 
-/** @returns the names in what a query returned */
+/** @returns the names in a query's answer */
 export function listedNames(list: HmpList, answer: JsonValue): Names {
   const names: string[] = [];
   for (const item of isJsonArray(answer) ? answer : []) {
@@ -127,7 +127,7 @@ export function listedNames(list: HmpList, answer: JsonValue): Names {
   return names.filter((found) => found !== '');
 }
 
-/** @returns the words that an argument of a command can be; its arguments' names where none is named */
+/** @returns the words that an argument of a command can be; its arguments' names if none is named */
 export function schemaNames(
   schema: Schema | null,
   command: string,
@@ -144,7 +144,7 @@ function wordOf(value: JsonValue | undefined): string {
   return typeof value === 'string' ? value : '';
 }
 
-/** @param line what stands before the cursor. @returns the word that is to be completed, or null where nothing is known of it */
+/** @param line the text before the cursor. @returns the word to complete, or null if nothing is known of it */
 export function wordToComplete(line: string): HmpWord | null {
   const words = splitHmpWords(line);
   if (words === null) return null;

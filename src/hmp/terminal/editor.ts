@@ -1,6 +1,6 @@
 /**
- * The line that is being typed at a text monitor, and what is echoed of it: QEMU's own line editing (util/readline.c), byte for
- * byte. It echoes by going back to the start of the line, writing it again and erasing what is behind, at every byte.
+ * The line that is being typed at a text monitor, and its echo: QEMU's own line editing (util/readline.c), byte for
+ * byte. It echoes by going back to the start of the line, writing it again and erasing the rest, at every byte.
  *
  * Text is held as one character for a byte, as QEMU does: it knows no encoding.
  */
@@ -8,7 +8,7 @@
 import { isAtLeast } from '../../qmp/qemu-version.js';
 import { HmpHistory } from './history.js';
 
-/** Bytes of a line at most; what is typed beyond is ignored. */
+/** Bytes of a line at most; further input is ignored. */
 export const LONGEST_LINE = 4095;
 /** Words that a completion lists at most. */
 const MOST_WORDS = 256;
@@ -17,10 +17,10 @@ const SCREEN = 80;
 const PROMPT = '(qemu) ';
 export const PASSWORD_PROMPT = 'Password: ';
 
-/** What a byte asks of who owns the editor; `completed` or `prompt` is to be called when that is done. */
+/** A byte's request to the owner of the editor, who calls `completed` or `prompt` when it is done. */
 export type HmpRequest =
   | { readonly kind: 'enter'; readonly line: string }
-  /** `text` is what stands before the cursor. */
+  /** `text` is the text before the cursor. */
   | { readonly kind: 'complete'; readonly text: string };
 
 type Escape = 'none' | 'escape' | 'csi' | 'ss3';
@@ -37,7 +37,7 @@ export class HmpEditor {
   readonly #hasLineKeys: boolean;
   #line = '';
   #cursor = 0;
-  /** What the terminal shows, and where its cursor is. */
+  /** The terminal's present content, and its cursor's place. */
   #shown = '';
   #shownCursor = 0;
   #escape: Escape = 'none';
@@ -45,7 +45,7 @@ export class HmpEditor {
   #prompt = PROMPT;
 
   /**
-   * @param print takes what is echoed; a newline is CR LF
+   * @param print takes the echo; a newline is CR LF
    * @param version of QEMU, as its greeting has it: 9.1 and later know three more keys
    */
   constructor(print: (text: string) => void, version: string) {
@@ -65,14 +65,14 @@ export class HmpEditor {
     this.#showPrompt();
   }
 
-  /** One byte of input. @returns what it asks for; nothing more is to be typed until that is done */
+  /** One byte of input. @returns its request; nothing more is to be typed until that is done */
   type(byte: number): HmpRequest | null {
     const request = this.#take(byte);
     if (request === null) this.#update();
     return request;
   }
 
-  /** Goes on after a request to complete. @param words what can stand there @param length of what stands there already */
+  /** Goes on after a request to complete. @param words possible completions @param length of the part already typed */
   completed(words: readonly string[], length: number): void {
     const found = words.slice(0, MOST_WORDS).sort((a, b) => (a < b ? -1 : Number(a > b)));
     const [first = ''] = found;

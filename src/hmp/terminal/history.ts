@@ -19,7 +19,7 @@ export class HmpHistory {
     return this.#lines[this.#shown] ?? null;
   }
 
-  /** One line on. @returns what to show, empty behind the last line; null for no change */
+  /** One line on. @returns the line to show, empty after the last one; null for no change */
   down(): string | null {
     if (this.#shown === -1) return null;
     const next = this.#shown < MOST_LINES - 1 ? this.#lines[++this.#shown] : undefined;

@@ -1,4 +1,4 @@
-/** Names for the completions of one human monitor, asked of QEMU; what cannot change while it lives is asked once. */
+/** Names for the completions of one human monitor, asked of QEMU; names that cannot change while it lives are asked once. */
 
 import { quote } from '../../qmp/json/unicode.js';
 import type { JsonValue } from '../../qmp/json/value.js';
@@ -20,14 +20,14 @@ type Found = (names: readonly string[]) => void;
 
 export class HmpNames {
   readonly #asker: HmpAsker;
-  /** By what was asked. */
+  /** By question. */
   readonly #known = new Map<string, readonly string[]>();
 
   constructor(asker: HmpAsker) {
     this.#asker = asker;
   }
 
-  /** @param found is given the names, a character for a byte; none where QEMU does not tell */
+  /** @param found receives the names, a character for a byte; none if QEMU does not say */
   find(question: HmpQuestion, found: Found): void {
     switch (question.kind) {
       case 'words':

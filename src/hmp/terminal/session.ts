@@ -2,11 +2,11 @@
  * A client of the human monitor (`protocol=hmp`): to it this is QEMU's `-monitor`, to the multiplexer it is a client like any
  * other, whose lines are `human-monitor-command`s. So its commands are queued, recorded, judged and limited as all are.
  *
- * What must hold:
- * - one line at a time: while one is with QEMU, or a completion is looked up, what is typed waits, as it does in QEMU;
- * - what is typed and not looked at yet is bounded (beyond, the connection is not read), and so is what is echoed: no byte more
- *   is looked at while the client has much to read. Echo is many times what is typed: 4 KiB of a line make 33 MB of it;
- * - what the client sent before it left is executed, a last line without its end is not.
+ * Invariants:
+ * - one line at a time: while one is with QEMU, or a completion is looked up, further input waits, as it does in QEMU;
+ * - input not looked at yet is bounded (beyond, the connection is not read), and so is echo: no byte more
+ *   is looked at while the client has much to read. Echo is much longer than input: 4 KiB of a line make 33 MB of it;
+ * - the client's lines from before it left are executed, a last line without its end is not.
  *
  * A temporary monitor runs each line in QEMU, and three things that a monitor keeps are kept here: the CPU that `cpu` chose (sent
  * along as `cpu-index`), the history, and the question for a password, which a temporary monitor cannot ask.
@@ -26,28 +26,28 @@ import { wordToComplete } from './completion.js';
 import { HmpEditor, type HmpRequest, PASSWORD_PROMPT } from './editor.js';
 import { type Answer, HmpNames } from './names.js';
 
-/** What a session of the human monitor needs of the multiplexer and the world. */
+/** The needs of a session of the human monitor from outside. */
 export interface HmpOwner {
   /** QEMU's version, for the banner. */
   readonly version: string;
   connect(link: Link, options: ClientOptions): ClientPort;
-  /** Runs something when what runs now has come to its end. */
+  /** Runs a function when the present call has come to its end. */
   later(run: () => void): void;
 }
 
 /** Typed bytes that wait before the connection is no longer read. */
 const MOST_INPUT = 64 * 1024;
-/** Unread bytes with which nothing further is echoed. Above the mark at which sockets tell when they are empty again. */
+/** Unread bytes with which nothing further is echoed. Above the mark at which sockets report that they are empty again. */
 const MOST_UNREAD = 128 * 1024;
 
-/** What QEMU prints where a monitor should ask for a password and cannot. */
+/** QEMU's output if a monitor should ask for a password and cannot. */
 const NO_PASSWORD = 'terminal does not support password prompting\r\n';
 /** QEMU's refusal of a `cpu-index` whose CPU is gone. */
 const NO_SUCH_CPU = /cpu-index/;
 /** And what it says to `getfd` there. */
 const NO_DESCRIPTOR = 'No file descriptor supplied via SCM_RIGHTS';
 const DENIED = /^Command 'human-monitor-command' is not allowed here/;
-/** Told to every client when QEMU is lost and clients stay; nobody else's events are wanted here. */
+/** Sent to every client when QEMU is lost and clients stay; other events are not wanted here. */
 const EVENTS = new EventFilter(['__org.qmpmux_UPSTREAM_LOST']);
 
 type State =
@@ -70,7 +70,7 @@ class HmpSession implements ClientPort {
   readonly #link: Link;
   readonly #port: ClientPort;
   readonly #editor: HmpEditor;
-  /** Why `getfd` finds none; null where QEMU's own words say it. */
+  /** Why `getfd` finds none; null if QEMU's own words say it. */
   readonly #noDescriptors: string | null;
   #state: State = { name: 'typing' };
   /** Chunks not looked at yet, from `#at` of the first on. */
@@ -126,7 +126,7 @@ class HmpSession implements ClientPort {
 
   /**
    * A command of the human monitor cannot take any: QEMU runs it on a temporary monitor, whose names of descriptors end with it. So
-   * whoever connected us has a `fault` for them, and the multiplexer closes and records them. Our stream is not the client's: all come first.
+   * our owner has a `fault` for them, and the multiplexer closes and records them. Our stream is not the client's: all come first.
    */
   receiveDescriptors(_at: number, descriptors: readonly Descriptor[], fault: string | null): void {
     this.#port.receiveDescriptors(0, descriptors, fault ?? this.#noDescriptors ?? NO_DESCRIPTOR);
@@ -200,7 +200,7 @@ class HmpSession implements ClientPort {
     if (!parsed.ok || !isJsonObject(parsed.value) || 'QMP' in parsed.value) return;
     const message = parsed.value;
     if ('event' in message) {
-      // With QEMU the connection ends that waited for it to quit.
+      // The loss of QEMU also ends a connection that waited for it to quit.
       if (this.#state.name === 'quitting') this.#leave('QEMU was quit');
       return;
     }
@@ -227,7 +227,7 @@ class HmpSession implements ClientPort {
     });
   }
 
-  /** Looks at what was typed, as far as that can be done now. */
+  /** Looks at the input, as far as that can be done now. */
   #run(): void {
     while (this.#state.name === 'typing' && this.#isReading) {
       const byte = this.#next();
@@ -261,7 +261,7 @@ class HmpSession implements ClientPort {
   #finish(): void {
     if (this.#state.name === 'over') return;
     const isDone = this.#inputLength === 0 && this.#state.name === 'typing';
-    // Whoever quits waits for QEMU's end, as the end of their own connection tells it.
+    // A client that quits waits for QEMU's end, which the end of its own connection shows.
     if (this.#goneReason !== null && (isDone || this.#state.name === 'quitting')) this.#leave(this.#goneReason);
     else if (this.#hasEnded && isDone) {
       this.#state = { name: 'over' };
@@ -324,7 +324,7 @@ class HmpSession implements ClientPort {
 
   #enterPassword(line: string, password: string): void {
     this.#wantsPassword = null;
-    // QEMU's own monitor does not tell either how this went, but a refusal of ours must be seen.
+    // QEMU's own monitor does not report the outcome either, but a refusal of ours must be seen.
     this.#command(`${line} "${password.replace(/["\\]/g, '\\$&')}"`, (answer) => {
       if ('error' in answer) this.#print(encodeUtf8(`Error: ${answer.error}\r\n`));
       this.#editor.prompt();
@@ -379,7 +379,7 @@ class HmpSession implements ClientPort {
     this.#outputLength += text.length;
   }
 
-  /** Sends what was printed. */
+  /** Sends the output. */
   #flush(): void {
     if (this.#outputLength === 0) return;
     const bytes = new Uint8Array(this.#outputLength);

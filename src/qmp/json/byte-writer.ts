@@ -2,7 +2,7 @@
 import { ascii, copy } from '../../shared/bytes.js';
 
 const HEX = ascii('0123456789ABCDEF');
-/** By ASCII character: the letter that QEMU puts behind a backslash for it, or 0. */
+/** By ASCII character: the letter that QEMU puts after a backslash for it, or 0. */
 const SHORT_ESCAPES = new Uint8Array(0x80);
 SHORT_ESCAPES[0x22] = 0x22;
 SHORT_ESCAPES[0x5c] = 0x5c;
@@ -64,10 +64,10 @@ export class ByteWriter {
     }
   }
 
-  /** @returns what was written. Nothing is to be written afterwards. */
+  /** @returns the bytes written. Nothing is to be written afterwards. */
   finish(): Uint8Array {
     const { length } = this.#bytes;
-    // Room that is not used is not to be kept for as long as these bytes are.
+    // Unused room must not be kept for as long as these bytes are.
     return this.#length < length / 2 ? this.#bytes.slice(0, this.#length) : this.#bytes.subarray(0, this.#length);
   }
 

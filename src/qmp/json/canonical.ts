@@ -2,7 +2,7 @@
  * A value as QEMU would send it back: read into its objects and written out again. QEMU does that to every id, and so
  * 1.0 comes back as 1, 2^64 as a double, escapes in capitals, and an object's keys in the order of a hash table.
  *
- * Written into one array of bytes, with what is open on a stack of its own: each byte is written once, however deep it lies.
+ * Written into one array of bytes, with open values on an explicit stack: each byte is written once, however deep it lies.
  */
 import { asciiText } from '../../shared/bytes.js';
 import { ByteWriter } from './byte-writer.js';
@@ -73,14 +73,14 @@ interface OpenObject {
   /** Key tokens of its members, in the order in which they are written; and how many are. */
   readonly keys: readonly number[];
   done: number;
-  /** The token behind it. */
+  /** The token after it. */
   readonly end: number;
 }
 
 /** Writes an array or an object. */
 function writeNested(bytes: Uint8Array, tokens: TokenList, first: number, out: ByteWriter): void {
   const ends = tokenEnds(tokens, first);
-  /** What is open, innermost last; null for an array. */
+  /** Open values, innermost last; null for an array. */
   const open: (OpenObject | null)[] = [];
   let at = first;
   do {
@@ -95,7 +95,7 @@ function writeNested(bytes: Uint8Array, tokens: TokenList, first: number, out: B
       else open.push(isObject ? { keys: membersOf(bytes, tokens, at, ends, first), done: 0, end } : null);
     } else writeScalar(bytes, tokens, at, out);
     at = isWhole ? end : at + 1;
-    // Ends what is over, and goes to the next value of what is not.
+    // Ends finished values, and goes to the next member of an unfinished one.
     for (let inside = open.at(-1); inside !== undefined; inside = open.at(-1)) {
       if (inside === null) {
         if (!isWhole || tokens.kind(at) === Token.Comma) {
@@ -125,7 +125,7 @@ function writeNested(bytes: Uint8Array, tokens: TokenList, first: number, out: B
   } while (open.length > 0);
 }
 
-/** @returns for each token from `first` on, up to the end of the value that begins there: the token behind the value that begins with it */
+/** @returns for each token from `first` on, up to the end of the value that begins there: the token after the value that begins with it */
 function tokenEnds(tokens: TokenList, first: number): Int32Array {
   const ends = new Int32Array(tokens.count - first);
   const open: number[] = [];

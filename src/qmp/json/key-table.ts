@@ -5,7 +5,7 @@
  */
 import { characterEnd, readCharacter } from './string-token.js';
 
-/** Unpredictable to who writes keys, and the same for as long as the process lives. */
+/** Unpredictable to authors of keys, and the same for as long as the process lives. */
 const SEED_LOW = Math.floor(Math.random() * 2 ** 32) | 0;
 const SEED_HIGH = Math.floor(Math.random() * 2 ** 32) | 0;
 
@@ -17,7 +17,7 @@ function rotate(value: number, by: number): number {
 }
 
 /**
- * HalfSipHash-1-3 over the characters of a string token: whoever does not know the seed cannot make two texts collide but by chance.
+ * HalfSipHash-1-3 over the characters of a string token: without the seed nobody can make two texts collide but by chance.
  */
 export class KeyHash {
   readonly #state = new Int32Array(4);
@@ -33,7 +33,7 @@ export class KeyHash {
   /**
    * Takes the characters from `from` to before `until`.
    * @param end of the token, its closing quote included
-   * @returns where it ended: at `until` or just behind; before it at what is no character
+   * @returns where it ended: at `until` or just after it; before it at the first invalid character
    */
   take(bytes: Uint8Array, from: number, until: number, end: number): number {
     const state = this.#state;
@@ -66,7 +66,7 @@ export class KeyHash {
     return at;
   }
 
-  /** @returns the hash of what was taken since `begin` */
+  /** @returns the hash of the characters taken since `begin` */
   finish(): number {
     // Rounds over control characters, instead of HalfSipHash's own end: they do as well, and the rounds are written once.
     this.take(END, 0, END.length, END.length + 1);
@@ -78,7 +78,7 @@ export class KeyHash {
 const FIRST_SLOTS = 64;
 const BYTES_PER_SLOT = 12;
 
-/** Open addressing; at most half of the slots are in use. Keys of objects that are closed stay, and are told by their object. */
+/** Open addressing; at most half of the slots are in use. Keys of closed objects stay, distinguished by their object. */
 export class KeyTable {
   /** Of each slot: the key's token plus one, or 0; its hash; its object. */
   #tokens = new Int32Array(FIRST_SLOTS);

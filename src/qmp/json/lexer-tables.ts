@@ -1,6 +1,6 @@
 /**
- * The tables of QEMU's lexer (qobject/json-lexer.c), the same in all its versions: what each byte means where a token begins, inside a
- * string, and behind something that is no token.
+ * The tables of QEMU's lexer (qobject/json-lexer.c), the same in all its versions: the meaning of each byte at the start of a token,
+ * inside a string, and after an invalid token.
  */
 import { Token, type TokenKind } from './tokens.js';
 
@@ -27,7 +27,7 @@ export const State = {
 } as const;
 export type StateName = (typeof State)[keyof typeof State];
 
-/** What a byte begins at the start of a token. */
+/** The kinds of token that a byte can begin. */
 export const Begin = {
   Nothing: 0,
   Blank: 1,
@@ -41,7 +41,7 @@ export const Begin = {
 };
 /** `Begin`, by byte. */
 export const beginTable: Uint8Array = new Uint8Array(256);
-/** What a byte is inside a string. */
+/** The roles of a byte inside a string. */
 export const Inside = { Plain: 0, Double: 1, Single: 2, Backslash: 3, High: 4, Forbidden: 5 };
 /** `Inside`, by byte. */
 export const insideTable: Uint8Array = new Uint8Array(256);

@@ -33,8 +33,8 @@ export function formatDouble(value: number): string {
 /** @returns a positive double with 17 significant digits, as `toExponential` writes it but for ties. */
 function roundedToEven(value: number): string {
   const rounded = value.toExponential(PRECISION - 1);
-  // C rounds a tie to even, toExponential rounds it up. Four more digits rule most of them out, and 80 tell a tie from what only
-  // looks like one.
+  // C rounds a tie to even, toExponential rounds it up. Four more digits rule most of them out, and 80 distinguish a tie from a
+  // number that only looks like one.
   const [closer = ''] = value.toExponential(PRECISION + 3).split('e');
   if (!closer.endsWith('5000')) return rounded;
   const [mantissa = '', power = '0'] = value.toExponential(80).split('e');
@@ -46,11 +46,11 @@ function roundedToEven(value: number): string {
   return isTie && !isOdd ? `${all[0]}.${all.slice(1, PRECISION)}e${power}` : rounded;
 }
 
-/** Significant digits that are read of a long number; no double needs more to be told from its neighbours (767), but whether there are others. */
+/** Significant digits read of a long number; 767 are enough for any double, and after that only whether there are others matters. */
 const MOST_DIGITS = 800;
 
 /**
- * @returns the double nearest to a number token, which may have any number of digits; infinite for what is too large.
+ * @returns the double nearest to a number token, which may have any number of digits; infinite if it is too large.
  * Only the digits that can decide are looked at as a number.
  */
 export function decimalValue(bytes: Uint8Array, start: number, end: number): number {

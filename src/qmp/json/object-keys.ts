@@ -1,5 +1,5 @@
 /**
- * The keys of the objects of a message that are open, to find one that is there twice. Few short keys are compared with each other; many, or
+ * The keys of a message's open objects, to find one that is there twice. Few short keys are compared with each other; many, or
  * long ones, are looked up in a table.
  */
 import { KeyHash, KeyTable } from './key-table.js';
@@ -17,7 +17,7 @@ export class ObjectKeys {
   #tokens: TokenList | null = null;
   /** Key tokens of the open objects whose keys are compared with each other, innermost last. */
   readonly #keys: number[] = [];
-  /** Of each open object: the first of its keys in `#keys`, and its number where they are in `#table`; otherwise 0. */
+  /** Of each open object: the first of its keys in `#keys`, and its number if they are in `#table`; otherwise 0. */
   readonly #firstKey: number[] = [];
   readonly #object: number[] = [];
   #depth = 0;

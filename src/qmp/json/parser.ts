@@ -3,7 +3,7 @@
  * (qobject/json-parser.c). One pass over the tokens, in QEMU's order, since the first error found is the one reported.
  * Nothing is built: values stay where they are in the message's bytes.
  *
- * What is open is on a stack of its own, so nesting takes nothing of the engine's; and a large message can be parsed in steps
+ * Open values are on an explicit stack, so nesting takes nothing of the engine's; and a large message can be parsed in steps
  * (`begin`, then `step` until it is done), between which others are served.
  */
 import { asciiText, equals } from '../../shared/bytes.js';
@@ -12,9 +12,9 @@ import { ObjectKeys } from './object-keys.js';
 import { checkString, decodeString, stringError } from './string-token.js';
 import { Token, type TokenList } from './tokens.js';
 
-/** QEMU formats what it says of a parse error into a buffer of 1024 bytes, NUL included. */
+/** QEMU formats its text about a parse error into a buffer of 1024 bytes, NUL included. */
 export const LONGEST_ERROR = 1023;
-/** What a token costs of a step's budget, besides the bytes of a string that has to be looked at. */
+/** A token's cost in a step's budget, besides the bytes of a string that has to be looked at. */
 const TOKEN_COST = 8;
 /** More levels than `Scanner` lets through. */
 const MOST_OPEN = 1100;
@@ -31,15 +31,15 @@ export function isKeyword(bytes: Uint8Array, start: number, end: number): boolea
   return equals(bytes, start, end, TRUE) || equals(bytes, start, end, FALSE) || equals(bytes, start, end, NULL);
 }
 
-/** @returns what QEMU says of any other. */
+/** @returns QEMU's error about any other. */
 export function invalidKeyword(bytes: Uint8Array, start: number, end: number): string {
   return `invalid keyword '${asciiText(bytes, start, Math.min(end, start + LONGEST_ERROR))}'`.slice(0, LONGEST_ERROR);
 }
 
-/** What is being read of something that is open. QEMU reads a value where a key should be, and judges it then. */
+/** The part of an open value that is being read. QEMU reads a value in place of a key, and judges it then. */
 const Inside = { Array: 0, Key: 1, Value: 2 } as const;
 
-/** One parser serves a whole process: its registers hold what it found in the message parsed last. */
+/** One parser serves a whole process: its registers hold its findings about the message parsed last. */
 export class Parser {
   /** QEMU's text for the first error, or null. */
   error: string | null = null;
@@ -58,7 +58,7 @@ export class Parser {
   #valueTokens: number[] = [];
   #endTokens: number[] = [];
   readonly #objects = new ObjectKeys();
-  /** Brackets that are open, and of each: what is read inside it; of objects also the key at hand, and that key's hash, if it has one. */
+  /** Open brackets, and for each: the part being read; for objects also the current key, and its hash, if it has one. */
   #depth = 0;
   readonly #inside = new Uint8Array(MOST_OPEN);
   readonly #key = new Int32Array(MOST_OPEN);
@@ -156,7 +156,7 @@ export class Parser {
     other.#objects.clear();
   }
 
-  /** Lets go of the message parsed last, and of its bytes, which may be many: their client may be gone before there is another. */
+  /** Releases the message parsed last, and its bytes, which may be many: their client may be gone before there is another. */
   forget(): void {
     this.#bytes = NOTHING;
     this.#tokens = null;
@@ -169,7 +169,7 @@ export class Parser {
     this.#objects.clear();
   }
 
-  /** Bytes of memory that are held besides the message, where it has many members. */
+  /** Bytes of memory that are held besides the message, if it has many members. */
   get heldBytes(): number {
     const { bytes } = this.#objects;
     return bytes === 0 ? 0 : bytes + this.memberCount * 12;
@@ -196,7 +196,7 @@ export class Parser {
   }
 
   /**
-   * @param most the text is cut behind about so many bytes of the token
+   * @param most the text is cut after about this many bytes of the token
    * @returns the decoded text of string token `at` of the message parsed last, which the parser has accepted.
    */
   text(at: number, most: number = Number.POSITIVE_INFINITY): string {
@@ -217,7 +217,7 @@ export class Parser {
   /** @returns false when `error` is set. */
   #open(inside: number): boolean {
     const depth = this.#depth;
-    // Not reached behind a Scanner, which counts them.
+    // Not reached after a Scanner, which counts them.
     if (depth === MOST_OPEN) return !this.#fail('too many brackets');
     this.#inside[depth] = inside;
     if (inside === Inside.Key) this.#objects.open();
@@ -240,7 +240,7 @@ export class Parser {
 
   /**
    * Judges the string at hand, from where the last step ended in it, and hashes it if it `isHashed`.
-   * @returns what is left of the budget; below 0 when the string is not through, or `error` set
+   * @returns the rest of the budget; below 0 if the string is not finished, or `error` set
    */
   #readString(tokens: TokenList, at: number, budget: number, isHashed: boolean): number {
     const bytes = this.#bytes;
@@ -253,7 +253,7 @@ export class Parser {
       if (this.#within === 0) this.#keyHash.begin();
       const stop = Math.min(until, end - 1);
       next = this.#keyHash.take(bytes, from, stop, end);
-      // Says what is wrong there.
+      // Finds the error there.
       until = next < stop ? end : next;
     }
     next = checkString(bytes, next, end, until);
@@ -270,7 +270,7 @@ export class Parser {
     return Math.max(0, budget - (next - from));
   }
 
-  /** Behind a value: goes to where the next one begins. @returns whether there is none, or `error` is set */
+  /** After a value: goes to the start of the next one. @returns whether there is none, or `error` is set */
   #goOn(tokens: TokenList): boolean {
     while (this.#depth > 0) {
       const top = this.#depth - 1;

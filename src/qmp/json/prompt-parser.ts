@@ -1,22 +1,22 @@
 /**
  * QEMU's JSON parser since 11.1 (qobject/json-parser.c, a push parser): each token is judged when it comes, so an error is known at
- * the token that makes it one, not at the end of the message. It accepts what `Parser` accepts; what it says of the rest differs.
+ * the token that causes it, not at the end of the message. It accepts the same messages as `Parser`; its errors differ.
  *
- * All transitions are in `push`. What is open is on a stack of its own, as deep as `Scanner` lets it grow.
+ * All transitions are in `push`. Open values are on an explicit stack, as deep as `Scanner` lets it grow.
  */
 import { ObjectKeys } from './object-keys.js';
 import { invalidKeyword, isKeyword } from './parser.js';
 import { checkString, stringError } from './string-token.js';
 import { Token, type TokenList } from './tokens.js';
 
-/** What may come next. */
+/** The tokens that may come next. */
 const State = {
   Value: 0,
-  /** Behind `[`. */
+  /** After `[`. */
   ValueOrEnd: 1,
   ItemSeparator: 2,
   Key: 3,
-  /** Behind `{`. */
+  /** After `{`. */
   KeyOrEnd: 4,
   Colon: 5,
   MemberSeparator: 6,
@@ -25,12 +25,12 @@ type StateName = (typeof State)[keyof typeof State];
 
 const Inside = { Array: 0, Object: 1 } as const;
 
-/** What `push` came to. */
+/** The results of `push`. */
 export const Pushed = { More: 0, Done: 1, Error: 2 } as const;
 export type PushResult = (typeof Pushed)[keyof typeof Pushed];
 
 export class PromptParser {
-  /** What QEMU says behind `JSON parse error, `, after `Error`. */
+  /** QEMU's text after `JSON parse error, `, for `Error`. */
   error = '';
 
   #state: StateName = State.Value;
@@ -40,7 +40,7 @@ export class PromptParser {
   readonly #key: number[] = [];
   readonly #keys = new ObjectKeys();
 
-  /** Forgets what is open: the next token begins a message. */
+  /** Forgets open values: the next token begins a message. */
   reset(): void {
     this.#state = State.Value;
     this.#depth = 0;

@@ -1,9 +1,9 @@
 /**
- * What QEMU since 11.1 makes of its tokens (qobject/json-streamer.c, json-lexer.c): an error is said at once, with the line and column of
+ * How QEMU since 11.1 handles its tokens (qobject/json-streamer.c, json-lexer.c): an error is reported at once, with the line and column of
  * its token; then nothing, until the message is over. Before 11.1 a message is judged when it is complete: see `Scanner`.
  *
- * What must hold: positions count over all bytes of the connection. A column is a byte, and only a line feed ends a line. A token
- * that begins with the byte that ended a number, a keyword or a recovery is said to be one column further right than it is.
+ * Invariants: positions count over all bytes of the connection. A column is a byte, and only a line feed ends a line. A token
+ * that begins with the byte that ended a number, a keyword or a recovery is reported one column further right than it is.
  */
 import { LONGEST_ERROR } from './parser.js';
 import { PromptParser, Pushed, type PushResult } from './prompt-parser.js';
@@ -11,14 +11,14 @@ import { MAX_NESTING, MAX_TOKEN_COUNT, OVERSIZED, TOO_DEEP, TOO_MANY_TOKENS } fr
 import { Token, type TokenKind, type TokenList } from './tokens.js';
 import { decodeLossy } from './unicode.js';
 
-/** How QEMU judges what it reads: `classic` until 11.0, `prompt` since 11.1. */
+/** How QEMU judges its input: `classic` until 11.0, `prompt` since 11.1. */
 export type Dialect = 'classic' | 'prompt';
 
 const LINE_FEED = 0x0a;
 const STRAY = "stray '";
 
 export class PromptStream {
-  /** QEMU's words for what `take` or `stray` found. */
+  /** QEMU's words for the finding of `take` or `stray`. */
   error = '';
 
   readonly #maxBytes: number;
@@ -44,7 +44,7 @@ export class PromptStream {
     this.#maxBytes = maxBytes;
   }
 
-  /** Whether an error was said of the message at hand, the rest of which says nothing. */
+  /** Whether an error of the current message was reported; the rest of it is silent. */
   get isSilent(): boolean {
     return this.#isSilent;
   }
@@ -65,7 +65,7 @@ export class PromptStream {
     this.#isNextLate = false;
   }
 
-  /** What had been wrong is over; the byte that ended it begins the next token. */
+  /** The faulty input is over; the byte that ended it begins the next token. */
   recover(): void {
     this.#isNextLate = true;
   }
@@ -87,7 +87,7 @@ export class PromptStream {
     return result;
   }
 
-  /** Bytes that are no token. @returns whether that is to be said */
+  /** Bytes that are no token. @returns whether that is to be reported */
   stray(bytes: Uint8Array, start: number, end: number): boolean {
     const isSaid = !this.#isSilent;
     this.#braces = 0;
@@ -103,7 +103,7 @@ export class PromptStream {
     this.#lineStart = at;
   }
 
-  /** Counts a token of this length. @returns which limit the message is beyond with it, or null */
+  /** Counts a token of this length. @returns the limit that the message exceeds with it, or null */
   #excess(length: number): string | null {
     this.#tokenBytes += length;
     this.#tokenCount++;
@@ -129,7 +129,7 @@ export class PromptStream {
     return `${this.#line}:${column}: JSON parse error, ${text}`;
   }
 
-  /** Two counts of their own: `{"a" [}]` balances. A closing one too many makes both nothing. */
+  /** Two separate counts: `{"a" [}]` balances. A closing one too many makes both nothing. */
   #count(kind: TokenKind): void {
     if (kind === Token.LeftBrace) this.#braces++;
     else if (kind === Token.LeftBracket) this.#brackets++;

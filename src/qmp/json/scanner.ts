@@ -1,8 +1,8 @@
 /**
  * Bytes from a client → messages, exactly as QEMU cuts them (qobject/json-lexer.c and json-streamer.c).
  *
- * Messages end where their braces and brackets balance, not at a newline. The lexer is QEMU's state machine, so what it
- * refuses, and where it goes on afterwards, is the same for any bytes in any chunking. What follows from a token depends on the
+ * Messages end where their braces and brackets balance, not at a newline. The lexer is QEMU's state machine, so it refuses the same input,
+ * and goes on at the same place, for any bytes in any chunking. The consequence of a token depends on the
  * dialect: `#accept` is QEMU's until 11.0, prompt-stream.ts that since 11.1. No byte is read twice: all
  * state survives between chunks. Text inside tokens is not judged here: that is the parser's.
  *
@@ -24,16 +24,16 @@ import { checkString } from './string-token.js';
 import { returnTokenList, Token, type TokenKind, type TokenList, takeTokenList } from './tokens.js';
 import { decodeLossy } from './unicode.js';
 
-/** What an error quotes of a stray token is cut behind so many bytes. QEMU quotes all of it. */
+/** An error quotes this many bytes of a stray token. QEMU quotes all of it. */
 const LONGEST_QUOTED = 64 * 1024;
 
-/** What `Scanner.next` found. */
+/** The findings of `Scanner.next`. */
 export const Scan = {
   /** All bytes are used up. */
   NeedMore: 0,
   /** A whole value in `bytes` from `start` to `end`, its tokens in `tokens`. */
   Message: 1,
-  /** Input no message can be made of; `error` is QEMU's text for it, `start` to `end` what had been read of the message. */
+  /** Input that cannot become a message; `error` is QEMU's text for it, `start` to `end` the part of the message read so far. */
   Malformed: 2,
 } as const;
 export type ScanResult = (typeof Scan)[keyof typeof Scan];
@@ -41,7 +41,7 @@ export type ScanResult = (typeof Scan)[keyof typeof Scan];
 const NOTHING = new Uint8Array(0);
 const FIRST_HOLD = 256;
 
-/** A string is judged ahead when so many bytes of it are there. */
+/** A string is judged ahead when this many bytes of it are there. */
 const JUDGED_AHEAD = 64 * 1024;
 /** Two escapes that make one character, in bytes. */
 const LONGEST_CHARACTER = 12;
@@ -101,13 +101,13 @@ export class Scanner {
     return this.#messageStart >= 0 && !this.#reported;
   }
 
-  /** Bytes kept for an unfinished message or not yet scanned, and for what is known of a large one. */
+  /** Bytes kept for an unfinished message or not yet scanned, and for the registers of a large one. */
   get heldBytes(): number {
     const bytes = this.#holding ? this.bytes.length : this.#limit - this.#position;
     return bytes + (this.#tokens?.largeBytes ?? 0);
   }
 
-  /** Bytes taken that lie behind what `next` reported last. */
+  /** Bytes taken that come after the message that `next` reported last. */
   get unscannedBytes(): number {
     return this.#limit - this.#position;
   }
@@ -349,7 +349,7 @@ export class Scanner {
     }
   }
 
-  /** Judges the characters of a long string as they come, so that there is not all to be done when its end is there. */
+  /** Judges the characters of a long string as they come, so that the work does not all fall on its end. */
   #judgeAhead(): void {
     const isString = this.#state >= State.DoubleQuoted && this.#state <= State.SingleQuotedEscape;
     if (!isString || this.#limit - this.#judged < JUDGED_AHEAD) return;
@@ -393,12 +393,12 @@ export class Scanner {
     }
   }
 
-  /** Moves what is kept, from offset `from`, to the front of a buffer of our own with room for `more` bytes. */
+  /** Moves the bytes kept, from offset `from`, to the front of a buffer of our own with room for `more` bytes. */
   #hold(from: number, more: number): void {
     const kept = this.#limit - from;
     const needed = kept + more;
     if (this.#holding && from === 0 && needed <= this.bytes.length) return;
-    // A first, small hold takes what is needed; one that goes on growing doubles.
+    // A first, small hold takes only the room needed; one that goes on growing doubles.
     const capacity = this.#holding ? Math.max(needed, this.bytes.length * 2) : Math.max(needed, FIRST_HOLD);
     const held = this.#holding && needed <= this.bytes.length ? this.bytes : new Uint8Array(capacity);
     if (held === this.bytes) held.copyWithin(0, from, this.#limit);
@@ -439,7 +439,7 @@ export class Scanner {
     this.#limit -= removed;
   }
 
-  /** What was at `distance` is at 0 from now on. */
+  /** Offsets shrink: the byte at `distance` is at 0 from now on. */
   #rebase(distance: number): void {
     this.#tokenStart -= distance;
     this.#judged -= distance;

@@ -1,4 +1,4 @@
-/** QEMU's limits on one message, and its words for what is beyond them (qobject/json-streamer.c); the same in all versions. */
+/** QEMU's limits on one message, and its words for exceeding them (qobject/json-streamer.c); the same in all versions. */
 
 /** Bytes of all tokens of a message, their number, and open brackets. */
 export const MAX_TOKEN_BYTES = 64 * 1024 * 1024;

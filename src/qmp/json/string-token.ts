@@ -1,13 +1,13 @@
 /**
- * What a string token says: its characters, read one at a time, escapes included (qobject/json-parser.c, `parse_string`).
- * Whoever judges, decodes, hashes or respells a string does so over these characters, so none of them holds the whole text
- * unless it needs it.
+ * The value of a string token: its characters, read one at a time, escapes included (qobject/json-parser.c, `parse_string`).
+ * Strings are judged, decoded, hashed and respelled over these characters, so the whole text is held only if it
+ * is needed.
  */
 import { asciiText } from '../../shared/bytes.js';
 import { TextWriter } from './text-writer.js';
 import { decodeLossy, INVALID, isValidCodePoint, readCodePoint, sequenceEnd } from './unicode.js';
 
-/** What `readCharacter` returns for what is no character. */
+/** The results of `readCharacter` for invalid characters. */
 export const BAD_UTF8 = -1;
 export const BAD_ESCAPE = -2;
 export const BAD_CHARACTER = -3;
@@ -26,7 +26,7 @@ function hexValue(bytes: Uint8Array, at: number, end: number): number {
   return value;
 }
 
-/** By the byte behind a backslash: the character, or 0. */
+/** By the byte after a backslash: the character, or 0. */
 const SIMPLE = new Uint8Array(256);
 for (const character of '"\'\\/') SIMPLE[character.charCodeAt(0)] = character.charCodeAt(0);
 SIMPLE[0x62] = 0x08;
@@ -38,7 +38,7 @@ SIMPLE[0x74] = 0x09;
 /**
  * Reads the character at `at` of a string token; leaves its end in `characterEnd`.
  * @param end of the token, its closing quote included
- * @returns the code point; `BAD_UTF8`, `BAD_ESCAPE` or `BAD_CHARACTER` for what QEMU refuses
+ * @returns the code point; `BAD_UTF8`, `BAD_ESCAPE` or `BAD_CHARACTER` for input that QEMU refuses
  */
 export function readCharacter(bytes: Uint8Array, at: number, end: number): number {
   const byte = bytes[at] ?? 0;
@@ -71,23 +71,23 @@ export function readCharacter(bytes: Uint8Array, at: number, end: number): numbe
   return isValidCodePoint(codePoint) ? codePoint : BAD_CHARACTER;
 }
 
-/** What QEMU says of what `readCharacter` found at `at` that is no character. */
+/** QEMU's error about the invalid character that `readCharacter` found at `at`. */
 function describe(fault: number, bytes: Uint8Array, at: number, end: number): string {
   if (fault === BAD_UTF8) return 'invalid UTF-8 sequence in string';
   if (fault === BAD_ESCAPE) return 'invalid escape sequence in string';
   return `${decodeLossy(bytes, at, Math.min(characterEnd, end))} is not a valid Unicode character`;
 }
 
-/** What `checkString` or `decodeString` found wrong, or null: a register beside their result. */
+/** The fault that `checkString` or `decodeString` found, or null: a register beside their result. */
 export let stringError: string | null = null;
 
 /**
  * Judges the characters of a string token from `at` on, without decoding it.
- * @param at where a character begins, behind the opening quote
+ * @param at where a character begins, after the opening quote
  * @param end of the token, its closing quote included
  * @param until how far to go, in this call
  * @returns where the first character begins that was not looked at: `end - 1` when all were. Meaningless when `stringError`
- * is set to what QEMU says of the string.
+ * is set to QEMU's error about the string.
  */
 export function checkString(bytes: Uint8Array, at: number, end: number, until: number = end): number {
   stringError = null;
@@ -111,8 +111,8 @@ export function checkString(bytes: Uint8Array, at: number, end: number, until: n
 
 /**
  * Decodes a string token, quotes included in `start` to `end`.
- * @param most the text is cut behind about so many bytes of the token, at a character's end
- * @returns its text; meaningless when `stringError` is set to what QEMU says of it.
+ * @param most the text is cut after about this many bytes of the token, at a character's end
+ * @returns its text; meaningless when `stringError` is set to QEMU's error about it.
  */
 export function decodeString(
   bytes: Uint8Array,

@@ -31,7 +31,7 @@ export class TokenList {
   starts: Int32Array = new Int32Array(INITIAL_CAPACITY);
   ends: Int32Array = new Int32Array(INITIAL_CAPACITY);
 
-  /** Bytes of memory, where they are many. */
+  /** Bytes of memory, if they are many. */
   get largeBytes(): number {
     return this.kinds.length > LARGEST_UNCOUNTED ? this.kinds.length * BYTES_PER_TOKEN : 0;
   }

@@ -7,7 +7,7 @@ import { asciiText } from '../../shared/bytes.js';
 import { ByteWriter } from './byte-writer.js';
 import { TextWriter } from './text-writer.js';
 
-/** What `readCodePoint` returns for bytes that are no valid character. */
+/** The result of `readCodePoint` for bytes that are no valid character. */
 export const INVALID = -1;
 
 const SMALLEST = [0x80, 0x800, 0x10000, 0x200000, 0x4000000];
@@ -89,7 +89,7 @@ export function writeQuoted(text: string, out: ByteWriter): void {
 /**
  * Decodes bytes as QEMU does when it prints them: up to the first NUL (they are a C string there),
  * bad sequences as U+FFFD.
- * @param most the text is cut behind about so many bytes, at a character's end
+ * @param most the text is cut after about this many bytes, at a character's end
  */
 export function decodeLossy(bytes: Uint8Array, start: number, end: number, most: number = end - start): string {
   const text = new TextWriter(end - start);

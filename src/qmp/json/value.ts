@@ -6,7 +6,7 @@
  * QEMU: the multiplexer forwards bytes. This is for the ends: our own commands, the client library, the simulated monitor.
  */
 
-/** A JSON value. A `bigint` stands only where a `number` would lose digits. */
+/** A JSON value. A `bigint` occurs only if a `number` would lose digits. */
 export type JsonValue =
   | null
   | boolean
@@ -18,7 +18,7 @@ export type JsonValue =
 
 export type JsonObject = { readonly [name: string]: JsonValue };
 
-/** What `parseJson` found. `reason` is a phrase for people; the text was not JSON. */
+/** The result of `parseJson`. `reason` is a phrase for people; the text was not JSON. */
 export type ParsedJson =
   | { readonly ok: true; readonly value: JsonValue }
   | { readonly ok: false; readonly reason: string };
@@ -197,7 +197,7 @@ export type JsonStyle = 'compact' | 'qemu';
 /**
  * Writes a value as JSON on one line, in ASCII, non-ASCII characters as `\uXXXX` in capitals as QEMU does.
  * Members that are `undefined` are left out.
- * @throws TypeError for what JSON cannot say and QEMU would refuse: NaN, infinities, functions,
+ * @throws TypeError for values that JSON cannot express and QEMU would refuse: NaN, infinities, functions,
  * half surrogate pairs, noncharacters such as U+FFFF.
  */
 export function formatJson(value: JsonValue, style: JsonStyle = 'compact'): string {

@@ -1,6 +1,6 @@
 /**
- * What a message from QEMU is, whom it answers, and how it reads with another id: from its edges alone, since QEMU
- * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. Whatever does not look like that (another server, an id
+ * What kind of message one from QEMU is, which command it answers, and how it reads with another id: from its edges alone, since QEMU
+ * writes `{"return": …, "id": N}` and `{"id": N, "error": …}`. A message of another form (another server, an id
  * that is not ours) is read with the full parser instead.
  */
 import { type Allocate, ascii, asciiText, concat, copy, plainArray, startsWith } from '../../shared/bytes.js';
@@ -14,7 +14,7 @@ export type MessageKindName = (typeof MessageKind)[keyof typeof MessageKind];
 
 /**
  * `Envelope.id` of a message without one, and of one whose id is no number of ours. After `read`, a reply's id is foreign
- * unless it stands where QEMU puts it; `readThoroughly` tells what there really is.
+ * unless it is in QEMU's place for it; `readThoroughly` finds the real one.
  */
 export const NO_ID = -1;
 export const FOREIGN_ID = -2;
@@ -42,18 +42,18 @@ const LONGEST_READ = 4 * 1024 * 1024;
 /** No id of ours has more digits. */
 const LONGEST_ID = 9;
 
-/** Replies from this length on are not copied, in bytes, but where they would keep alive more than so many times their length. */
+/** Longer replies are not copied, in bytes, unless they would keep alive more than `MOST_KEPT_ALIVE` times their length. */
 const LONG = 8 * 1024;
 const MOST_KEPT_ALIVE = 8;
 
-/** One envelope serves a whole process: its registers hold what was found in the message read last. */
+/** One envelope serves a whole process: its registers hold its findings about the message read last. */
 export class Envelope {
   kind: MessageKindName = MessageKind.Unknown;
   id = NO_ID;
   /** Name of an event; empty otherwise. */
   eventName = '';
   /**
-   * Whether the id stands before the other members, as in QEMU's errors, or behind them, as in its returns.
+   * Whether the id comes before the other members, as in QEMU's errors, or after them, as in its returns.
    */
   isIdFirst = false;
 
@@ -61,7 +61,7 @@ export class Envelope {
   #firstStart = 0;
   #last: Uint8Array = this.#first;
   #contentEnd = 0;
-  /** The end of the message with the line break QEMU ended it with, where that is CRLF in one piece; otherwise 0. */
+  /** The end of the message with the line break QEMU ended it with, if that is CRLF in one piece; otherwise 0. */
   #lineEnd = 0;
   #idStart = 0;
   #idEnd = 0;
@@ -98,7 +98,7 @@ export class Envelope {
     } else if (startsWith(first, start, end, EVENT)) this.#readEvent(first, start, end);
     else if (startsWith(first, start, end, ERROR_WITH_ID)) this.#readError(first, start, end);
     else if (startsWith(first, start, end, ERROR)) {
-      // QEMU gives no id when it could not read one; another server may have put it behind the error.
+      // QEMU gives no id when it could not read one; another server may have put it after the error.
       this.kind = MessageKind.Error;
       this.id = FOREIGN_ID;
     } else if (startsWith(first, start, end, GREETING)) this.kind = MessageKind.Greeting;
@@ -110,7 +110,7 @@ export class Envelope {
     return this.#pieces === null && this.#contentEnd <= this.#firstStart;
   }
 
-  /** The message in chunks, ended by CRLF whatever it was ended by. */
+  /** The message in chunks, ended by CRLF whatever its own line break. */
   chunks(): Uint8Array[] {
     if (this.#lineEnd > 0) {
       if (this.#pieces !== null) return this.#pieces.slice();
@@ -128,21 +128,21 @@ export class Envelope {
     return this.#pieces === null;
   }
 
-  /** Bytes of the message without its line break, where it lies in one array. */
+  /** Bytes of the message without its line break, if it lies in one array. */
   get length(): number {
     return this.#contentEnd - this.#firstStart;
   }
 
   /**
-   * Whether the message is copied when it gets another id. A long one is not, unless it is a small part of what was read at once: a
-   * client that does not read it would hold all of that, and be charged for its own.
+   * Whether the message is copied when it gets another id. A long one is not, unless it is a small part of the bytes read at once: a
+   * client that does not read it would hold all of those, and be charged for its own.
    */
   get #isCopied(): boolean {
     if (!this.isContiguous) return false;
     return this.length < LONG || this.length * MOST_KEPT_ALIVE < this.#first.buffer.byteLength;
   }
 
-  /** The reply with `id` in place of its own (null: with none), as chunks; large parts are not copied. */
+  /** The reply with `id` replacing its present one (null: with none), as chunks; large parts are not copied. */
   withId(id: Uint8Array | null, allocate: Allocate = plainArray): Uint8Array[] {
     if (this.#isCopied) return [this.#copyWith(id, allocate)];
     const member = id === null ? [] : this.isIdFirst ? [ID_FIRST, id, BEHIND_ID] : [ID_AT_END, id];
@@ -179,7 +179,7 @@ export class Envelope {
     return out;
   }
 
-  /** A return up to where its id stands, or would stand; nothing where that is not at the end. */
+  /** A return up to the place of its id; nothing if that is not at the end. */
   body(): Uint8Array[] {
     if (this.kind !== MessageKind.Return || this.isIdFirst) return [];
     if (this.#pieces === null) return [this.#first.subarray(this.#firstStart, this.#idStart)];
@@ -188,8 +188,8 @@ export class Envelope {
 
   /**
    * Reads a message of `kind` Unknown, or with a foreign id, with the full parser: members in any order and spelling. It
-   * is brought to one array, and the id member's place in it found. What is not one well-formed JSON object and nothing
-   * else is of kind Unknown.
+   * is brought to one array, and the id member's place in it found. Anything but exactly one well-formed JSON object
+   * is of kind Unknown.
    * @returns whether it is
    */
   readThoroughly(): boolean {
@@ -212,7 +212,7 @@ export class Envelope {
       if (isGood) this.#readMembers(bytes);
     }
     if (!isGood) this.kind = MessageKind.Unknown;
-    // Drains what is left, so that the scanner starts afresh.
+    // Drains the rest, so that the scanner starts afresh.
     while (scanner.next() !== Scan.NeedMore);
     if (scanner.isInsideMessage) scanner = new Scanner();
     return isGood;

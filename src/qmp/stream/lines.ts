@@ -63,7 +63,7 @@ export class LineReader {
     return true;
   }
 
-  /** What has come of an unfinished message; afterwards nothing is held. */
+  /** The part of an unfinished message that has come; afterwards nothing is held. */
   takeUnfinished(): Uint8Array {
     const held = concat([...this.#large, this.#small?.subarray(0, this.#smallLength) ?? new Uint8Array(0)]);
     this.#reset();

@@ -1,5 +1,5 @@
 /**
- * Takes the line breaks out of what a monitor with `pretty=on` writes, so that it reads as without: QEMU's JSON writer
+ * Takes the line breaks out of the output of a monitor with `pretty=on`, so that it reads as without: QEMU's JSON writer
  * (qobject/json-writer.c) breaks and indents exactly where it would otherwise put nothing, or a blank after a comma.
  */
 

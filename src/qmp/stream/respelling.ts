@@ -100,7 +100,7 @@ export function hasNul(bytes: Uint8Array, tokens: TokenList): boolean {
 }
 
 /**
- * A reply in QEMU's spelling, with `id` in place of its own: at the end of a return, at the beginning of an error.
+ * A reply in QEMU's spelling, with `id` replacing its present one: at the end of a return, at the beginning of an error.
  * @param parser has parsed the message without an error, and found an object.
  * @returns a fresh array, CRLF included.
  */
