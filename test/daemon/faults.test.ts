@@ -81,12 +81,12 @@ class Pair {
     await this.ready('bad', 1);
   }
 
-  /** Resolves when a monitor has accepted clients so many times. */
+  /** Resolves when a monitor has accepted clients this many times. */
   ready(name: string, times: number): Promise<void> {
     return this.#until(() => this.times(name) >= times);
   }
 
-  /** Resolves when so many faults were told. */
+  /** Resolves when this many faults were logged. */
   faulted(times: number): Promise<void> {
     return this.#until(() => this.faults.length >= times);
   }
@@ -116,7 +116,7 @@ class Pair {
   }
 }
 
-/** Has a method fail when `isMeant` says so; undone by what it returns. */
+/** Has a method fail when `isMeant` returns true; the returned function undoes it. */
 function sabotage<T extends object>(
   target: T,
   name: keyof T,
@@ -145,7 +145,7 @@ describe('a fault of ours in one monitor', () => {
       '',
     ],
     [
-      'its multiplexer with what QEMU says',
+      'its multiplexer at a message from QEMU',
       () => sabotage(Multiplexer.prototype, 'upstreamReceive', (self) => self.name === 'bad'),
       '',
     ],
@@ -154,23 +154,19 @@ describe('a fault of ours in one monitor', () => {
       () => sabotage(Multiplexer.prototype, 'tick', (self) => self.name === 'bad'),
       '',
     ],
+    ['an observer of a command', () => sabotage(LogObserver.prototype, 'command', (_, args) => ofCommand(args[0])), ''],
     [
-      'an observer that is told of a command',
-      () => sabotage(LogObserver.prototype, 'command', (_, args) => ofCommand(args[0])),
-      '',
-    ],
-    [
-      'an observer that is told of an answer',
+      'an observer of an answer',
       () => sabotage(LogObserver.prototype, 'answered', (_, args) => ofCommand(args[0])),
       '',
     ],
     [
-      'an observer that is told of garbage',
+      'an observer of garbage',
       () => sabotage(LogObserver.prototype, 'malformed', (_, [client]) => isBad((client as Session).listener)),
       '}',
     ],
     [
-      'an observer that is told of a client, and of its end',
+      'an observer of a client, and of its end',
       () => {
         const undo = (['connected', 'disconnected'] as const).map((name) =>
           sabotage(LogObserver.prototype, name, (_, [client]) => isBad((client as Session).listener)),
@@ -191,7 +187,7 @@ describe('a fault of ours in one monitor', () => {
   ];
 
   for (const [what, break_, how] of places) {
-    it(`is its own: one of ${what} ends its connections, is told with what to report, and begins it again`, async (t) => {
+    it(`is its own: one of ${what} ends its connections, is logged with a request to report it, and begins it again`, async (t) => {
       const pair = await Pair.start(t);
       const [goodPlace, badPlace] = pair.sockets;
       const good = await RawClient.negotiated(goodPlace);

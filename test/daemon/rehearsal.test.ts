@@ -32,7 +32,7 @@ describe('a rehearsal', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
-  test('ends when it is told to, before and while it runs', async (t) => {
+  test('ends on request, before and while it runs', async (t) => {
     const folder = temporary(t);
     assert.equal(await rehearse(silent, AbortSignal.abort()), 0);
     const end = new AbortController();
@@ -42,7 +42,7 @@ describe('a rehearsal', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
-  test('does nothing where no folder can be made, or where somebody listens to the channels', async (t) => {
+  test('does nothing if no folder can be made, or if somebody listens to the channels', async (t) => {
     const folder = temporary(t);
     const listener = () => assert.fail('the rehearsal is published');
     subscribe('qmpmux:command:sent', listener);

@@ -8,7 +8,7 @@ import { shareMonitor } from '../../dist/index.js';
 import { scratch } from '../support/files/scratch.js';
 import { RawClient } from '../support/world/raw-client.js';
 
-test('a shared monitor can be stopped by who is told of an answer, and that turn comes to its end before', async (t) => {
+test('a shared monitor can be stopped by a subscriber that hears of an answer, and that turn comes to its end before', async (t) => {
   const folder = scratch(t);
   const monitor = new SimulatedMonitor();
   await monitor.start(join(folder, 'qmp'));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Ticker, type Time } from '../../dist/daemon/ticker.js';
 
-/** Time that stands still until it is made to pass. */
+/** Time that passes only on demand. */
 class MadeTime implements Time {
   #now = 0;
   #timer: { readonly at: number; readonly action: () => void } | null = null;
@@ -89,7 +89,7 @@ describe('the clock of the monitors', () => {
     ticker.remove(one);
   });
 
-  test('stands still without monitors', () => {
+  test('does not run without monitors', () => {
     const time = new MadeTime();
     const ticker = new Ticker(time);
     const one = new Counted();

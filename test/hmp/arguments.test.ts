@@ -5,7 +5,7 @@ import { HMP_COMMANDS } from '../../dist/hmp/commands.js';
 import { parseHmpLine } from '../../dist/hmp/line.js';
 import { splitHmpWords } from '../../dist/hmp/words.js';
 
-/** @returns the arguments as `name=text`, and what is wrong behind a `!` */
+/** @returns the arguments as `name=text`, and the fault after a `!` */
 function read(line: string): string {
   const { arguments: found, problem } = readHmpLine(line);
   const words = found.map(({ name, text }) => `${name}=${text}`);
@@ -94,7 +94,7 @@ describe('the arguments of a line of HMP', () => {
     });
   }
 
-  it('are told where they stand, quotes included', () => {
+  it('are reported with their places, quotes included', () => {
     const line = ' set_password  "vnc""p\\"w" -d "x y"';
     const words = readHmpLine(line).arguments.map(({ start, end }) => line.slice(start, end));
     assert.deepEqual(words, ['"vnc"', '"p\\"w"', '"x y"']);

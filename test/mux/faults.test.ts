@@ -29,7 +29,7 @@ function reconnect(world: World): void {
 }
 
 describe('a command that takes long', () => {
-  it('is told once, with its owner, after the time to warn', () => {
+  it('is reported once, with its owner, after the time to warn', () => {
     const world = World.running({ mux: { warnAfter: 5000 } });
     const [one, two] = [world.client().negotiate(), world.client().negotiate()];
     one.send('{"execute":"slow"}{"execute":"next"}');
@@ -44,7 +44,7 @@ describe('a command that takes long', () => {
     assert.deepEqual(world.logged('stuck'), ['stuck 1 slow 5 s', 'stuck 1 next 10 s']);
   });
 
-  it('does not keep out-of-band commands of others from passing, nor from being told themselves', () => {
+  it('does not keep out-of-band commands of others from passing, nor from being reported themselves', () => {
     const world = World.running({ mux: { warnAfter: 5000 } });
     const [one, two] = [world.client().negotiate(), world.client().negotiate('oob')];
     one.send('{"execute":"slow"}');
@@ -57,7 +57,7 @@ describe('a command that takes long', () => {
     assert.deepEqual(world.logged('stuck'), ['stuck 1 slow 6 s', 'stuck 2 yank 6 s']);
   });
 
-  it('is never told when that is turned off', () => {
+  it('is never reported when that is turned off', () => {
     const world = World.running({ mux: { warnAfter: 0 } });
     world.client().negotiate().send('{"execute":"slow"}');
     world.wait(1e8);
@@ -70,7 +70,7 @@ describe('a client with a time limit for its commands', () => {
   const late = 'qmpmux has no answer from QEMU within 3 s; this command may still be executed';
   const unsent = 'qmpmux could not run this command within 3 s, and will not';
 
-  it('gets an error in place of the answer; a late one is swallowed and told to the observer', () => {
+  it('gets an error in place of the answer; a late one is swallowed and reported to the observer', () => {
     const world = World.running();
     const client = limited(world);
     const other = world.client().negotiate();
@@ -189,7 +189,7 @@ describe('a client with a time limit for its commands', () => {
     assert.deepEqual(client.take(), []);
   });
 
-  it('is not given what comes after QEMU was lost', () => {
+  it('gets nothing that comes after QEMU was lost', () => {
     const world = World.running();
     const client = limited(world);
     client.send('{"execute":"slow","id":1}');
@@ -205,7 +205,7 @@ describe('a client with a time limit for its commands', () => {
 describe('clients that are kept while QEMU is gone', () => {
   const keep: WorldOptions = { mux: { keepClients: true } };
 
-  it('get a defined error for what was in flight, for what was waiting, and for what they send meanwhile', () => {
+  it('get a defined error for commands in flight, for waiting ones, and for those they send meanwhile', () => {
     const world = World.running(keep);
     const client = world.client().negotiate();
     const other = world.client().negotiate('oob');
@@ -228,7 +228,7 @@ describe('clients that are kept while QEMU is gone', () => {
     ]);
   });
 
-  it('are told when it is back, with its version, and go on', () => {
+  it('get an event when it is back, with its version, and go on', () => {
     const world = World.running(keep);
     const client = world.client().negotiate();
     const quiet = world.client('unix:/q', { kind: 'unix' }, { events: new EventFilter([]) }).negotiate();
@@ -248,7 +248,7 @@ describe('clients that are kept while QEMU is gone', () => {
     assert.equal(world.mux.clientCount, 2);
   });
 
-  it('are told of both where nobody keeps an observer, too', () => {
+  it('get both events even if there is no observer', () => {
     const world = World.running({ ...keep, observer: false });
     const client = world.client().negotiate();
     world.mux.upstreamClosed('closed by QEMU');
@@ -365,7 +365,7 @@ describe('clients that are kept while QEMU is gone', () => {
 });
 
 describe('a multiplexer that is to end', () => {
-  it('reads no more, answers what it has read, and gives each client EOF when it has its answers', () => {
+  it('reads no more, answers the commands it has read, and gives each client EOF when it has its answers', () => {
     const world = World.running();
     const [busy, idle] = [world.client().negotiate(), world.client().negotiate()];
     busy.send('{"execute":"a","id":1}{"execute":"b","id":2}{"execute":"c","id":3}');

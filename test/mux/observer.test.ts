@@ -22,7 +22,7 @@ describe('the observer', () => {
     ]);
   });
 
-  it('is told the answer as the client gets it', () => {
+  it('gets the answer as the client gets it', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
     client.send('{"execute":"a","id":"x"}{"execute":"b"}{"exec-oob":"yank","id":7}');
@@ -37,7 +37,7 @@ describe('the observer', () => {
     ]);
   });
 
-  it('is told of clients, faulty input, events and the upstream in the order of things', () => {
+  it('gets reports of clients, faulty input, events and the upstream in the order of things', () => {
     const world = new World();
     world.connectUpstream();
     world.qemu.greet();
@@ -167,7 +167,7 @@ describe('the observer', () => {
     assert.deepEqual(world.states, ['greeting', 'negotiating', 'running', 'lost']);
   });
 
-  it('keeps what it copied of a command although the command is used again', () => {
+  it('keeps its copies of a command although the command is used again', () => {
     const world = World.running();
     const client = world.client().negotiate();
     client.send('{"execute":"a"}');

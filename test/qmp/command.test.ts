@@ -5,7 +5,7 @@ import { anyCommand } from '../support/text/json-text.js';
 import { type Read, readInput, referenceInput } from '../support/world/client-input.js';
 import { ReferenceReader, type Value } from '../support/world/reference-reader.js';
 
-/** What is said of the shape of a command, without QEMU's usual beginning; null for a good one. */
+/** The error about the shape of a command, without QEMU's usual beginning; null for a good one. */
 function shape(input: string, allowOob: boolean): string | null {
   const [told] = readInput(input, { allowOob }).told;
   assert.deepEqual([told], referenceInput(input, { allowOob }), 'as the reference reader judges');
@@ -14,7 +14,7 @@ function shape(input: string, allowOob: boolean): string | null {
 
 describe('the shape of a command', () => {
   const cases: readonly (readonly [string, string | null, string | null])[] = [
-    // The input, what QEMU says without `oob` and with it.
+    // The input, QEMU's error without `oob` and with it.
     ['{}', "lacks member 'execute'", "lacks member 'execute'"],
     ['{"id":1}', "lacks member 'execute'", "lacks member 'execute'"],
     ['{"arguments":{}}', "lacks member 'execute'", "lacks member 'execute'"],
@@ -50,7 +50,7 @@ describe('the shape of a command', () => {
     });
   }
 
-  it('is told by decoded names', () => {
+  it('is judged by decoded names', () => {
     const input = '{"\\u0065xecute":"a\\u0062","\\u0069d":1,"\\u0061rguments":{"x":1}}';
     assert.deepEqual(readInput(input).told, [{ name: '"ab"', id: '1', oob: false, args: '{"x": 1}', raw: input }]);
     const other = "{'exec-oob':'a','id':'b'}";
@@ -67,7 +67,7 @@ describe('the shape of a command', () => {
     }
   });
 
-  it('is told by a name that is cut behind 1024 bytes, and goes to QEMU with all of it', () => {
+  it('has a name that is reported cut after 1024 bytes, and goes to QEMU with all of it', () => {
     for (const [written, cut] of [
       ['x'.repeat(1025), `${'x'.repeat(1024)}\\u2026`],
       ['\\u0078'.repeat(300), `${'x'.repeat(171)}\\u2026`],
@@ -107,7 +107,7 @@ function essence(input: string): (readonly [string, Value])[] {
   );
 }
 
-/** The blanks of JSON text that stand outside strings. */
+/** The blanks of JSON text outside strings. */
 function blanksOutsideStrings(text: string): string {
   return text.replaceAll(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/gs, '').replaceAll(/[^ \t\r\n]/g, '');
 }

@@ -20,7 +20,7 @@ interface Seen {
 const kinds = new Map<number, string>(Object.entries(MessageKind).map(([name, kind]) => [kind, name]));
 const ID = '"other"';
 
-/** What an envelope says of each message in `input`, read thoroughly where it is foreign, as the multiplexer does. */
+/** An envelope's reading of each message in `input`, thorough if the message is foreign, as in the multiplexer. */
 function seen(input: string, sizes: readonly number[] = [input.length]): Seen[] {
   const lines = new LineReader();
   const envelope = new Envelope();
@@ -91,7 +91,7 @@ describe('an envelope', () => {
     ['{"error": "\xff"}', 'Unknown', FOREIGN_ID],
   ];
   for (const [line, kind, id, event] of cases) {
-    it(`tells what ${JSON.stringify(line)} is`, () => {
+    it(`classifies ${JSON.stringify(line)}`, () => {
       for (const end of ['\r\n', '\n']) {
         const [found] = seen(`\n${line}${end}`);
         assert.deepEqual([found?.kind, found?.id, found?.event], [kind, id, event ?? '']);
@@ -124,7 +124,7 @@ describe('an envelope', () => {
     );
   });
 
-  /** The parts of a reply around its id: before it, the id's own member as it stands, and behind. */
+  /** The parts of a reply around its id: before it, the id's own member unchanged, and after it. */
   const spellings: readonly (readonly [string, string, string])[] = [
     ['{"return": VALUE', ', "id": 7', '}'],
     ['{"return":VALUE', ',"id":7', '}'],
@@ -195,7 +195,7 @@ describe('an envelope', () => {
     }
   });
 
-  it('gives the body of a return up to its id, for those that are kept', () => {
+  it('gives the body of a return up to its id, for replies that are kept', () => {
     const lines = new LineReader();
     const envelope = new Envelope();
     const body = (input: string): string => {

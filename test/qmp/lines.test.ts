@@ -80,7 +80,7 @@ describe('lines', () => {
     }
   });
 
-  it('in one chunk are told where they lie, without a copy', () => {
+  it('in one chunk are reported where they lie, without a copy', () => {
     const reader = new LineReader();
     const chunk = bytesOf('one\ntwo\n');
     reader.push(chunk);

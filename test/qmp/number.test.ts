@@ -10,7 +10,7 @@ import { scratch } from '../support/files/scratch.js';
 import { seventeenDigits } from '../support/world/reference-reader.js';
 import { bytesOf } from '../support/world/world.js';
 
-/** What C's `printf("%.17g")` makes of some doubles (glibc). */
+/** The output of C's `printf("%.17g")` for some doubles (glibc). */
 const recorded: readonly (readonly [number, string])[] = [
   [0, '0'],
   [-0, '-0'],

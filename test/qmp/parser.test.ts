@@ -5,7 +5,7 @@ import { Scan, Scanner } from '../../dist/qmp/json/scanner.js';
 import { readInput, referenceInput } from '../support/world/client-input.js';
 import { bytesOf } from '../support/world/world.js';
 
-/** What the parser says of one message: QEMU's text, `ok`, or `no object`. */
+/** The parser's verdict on one message: QEMU's text, `ok`, or `no object`. */
 function verdict(input: string): string {
   const scanner = new Scanner();
   const parser = new Parser();

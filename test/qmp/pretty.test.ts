@@ -15,7 +15,7 @@ function folded(text: string, sizes: readonly number[] = [Math.max(1, text.lengt
 }
 
 describe('a pretty-printed message', () => {
-  it('of QEMU 7.2 is folded to what it writes without pretty=on', () => {
+  it('of QEMU 7.2 is folded to its output without pretty=on', () => {
     for (const [pretty, line] of [
       ['{\n    "return": {\n    }\n}\r\n', '{"return": {}}\r\n'],
       ['{\n    "return": [\n    ],\n    "id": 1\n}\r\n', '{"return": [], "id": 1}\r\n'],

@@ -1,4 +1,4 @@
-/** The dialect of QEMU 11.1: what is said of malformed input, where, and when nothing is said. Each case was measured on QEMU 11.1.3. */
+/** The dialect of QEMU 11.1: its errors about malformed input, their places, and when there is none. Each case was measured on 11.1.3. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Scan } from '../../dist/qmp/json/scanner.js';
@@ -64,7 +64,7 @@ describe('an error of QEMU 11.1', () => {
     assert.deepEqual(said(`${'['.repeat(3000)}\xff`), ['JSON nesting depth limit exceeded']);
   });
 
-  it('names what may stand there', () => {
+  it('names the tokens that may come next', () => {
     for (const [input, text] of [
       ['{1 ', '1:2: expecting key'],
       ['{"a":1,}', '1:8: expecting key'],
@@ -86,7 +86,7 @@ describe('an error of QEMU 11.1', () => {
   });
 });
 
-describe('what is dropped', () => {
+describe('dropped input', () => {
   it('is not kept, however long it is', () => {
     const scanner = scannerOf('prompt');
     scanner.push(bytesOf('{"a" '));

@@ -1,4 +1,4 @@
-/** What goes through a program that reads JSON and writes it again keeps its meaning, and comes back in QEMU's bytes. */
+/** Messages that go through a program that reads JSON and writes it again keep their meaning, and come back in QEMU's bytes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
@@ -73,7 +73,7 @@ const texts = fc
   .string({ unit: fc.oneof(fc.constantFrom('"', '\\', "'", '\u007f', 'é', '\u{1f600}', '/', '\n'), fc.string()) })
   .filter((text) => !/[\p{Surrogate}\p{Noncharacter_Code_Point}]/u.test(text));
 
-test('any value comes to what QEMU would have written, through a writer that leaves all but the necessary unescaped', () => {
+test('any value comes back in QEMU’s form, through a writer that leaves all but the necessary unescaped', () => {
   const values = fc.letrec<{ value: unknown }>((tie) => ({
     value: fc.oneof(
       { maxDepth: 4 },

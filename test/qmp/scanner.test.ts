@@ -6,7 +6,7 @@ import { Token } from '../../dist/qmp/json/tokens.js';
 import { readInput, referenceInput } from '../support/world/client-input.js';
 import { bytesOf, textOf } from '../support/world/world.js';
 
-/** What the scanner finds: messages as they were written, errors with `! ` before them. */
+/** The scanner's findings: messages as they were written, errors with `! ` before them. */
 function found(input: string, chunkSize = Math.max(input.length, 1), scanner = new Scanner()): string[] {
   const all: string[] = [];
   for (let at = 0; at < input.length; at += chunkSize) {
@@ -45,7 +45,7 @@ describe('messages', () => {
     assertFound(`{"a":"}{][\\"'"}{'b':'}"\\'{'}`, [`{"a":"}{][\\"'"}`, `{'b':'}"\\'{'}`]);
   });
 
-  it('that are a keyword or a number need something behind them, objects and strings do not', () => {
+  it('that are a keyword or a number need something after them, objects and strings do not', () => {
     assertFound('1 true,null"x"', ['1', 'true', ',', 'null', '"x"']);
     assertFound('12', []);
     assertFound('nul', []);
@@ -159,7 +159,7 @@ describe('the limits of QEMU', () => {
   });
 });
 
-describe('what the scanner keeps', () => {
+describe('the scanner’s buffer', () => {
   it('is nothing between messages', () => {
     const scanner = new Scanner();
     for (const input of ['{"a":1}', ' \n', '[1] ', '% \n', '"x"']) {
@@ -169,7 +169,7 @@ describe('what the scanner keeps', () => {
     }
   });
 
-  it('is the unfinished message alone, in a copy of its own', () => {
+  it('is the unfinished message alone, in a separate copy', () => {
     const scanner = new Scanner();
     const chunk = bytesOf(`${'[1]'.repeat(1000)}{"a":`);
     scanner.push(chunk);
@@ -235,7 +235,7 @@ describe('what the scanner keeps', () => {
 });
 
 describe('the tokens of a message', () => {
-  it('are told by kind, and tell strings that are their own value from others', () => {
+  it('are reported by kind, and strings that are their own value are distinguished from others', () => {
     const scanner = new Scanner();
     scanner.push(bytesOf(`{"a":[-1,0.5,true,'b',"\\n","\x7f"]}`));
     assert.equal(scanner.next(), Scan.Message);

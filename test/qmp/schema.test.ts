@@ -36,7 +36,7 @@ function names(type: SchemaType | null, value: JsonObject = {}): string[] {
 }
 
 describe('the schema', () => {
-  it('knows commands, what they return, which may overtake, and which are deprecated', () => {
+  it('knows commands, their return types, which may overtake, and which are deprecated', () => {
     assert.ok(schema.commands.size > 200);
     assert.deepEqual(
       [...schema.commands.values()]
@@ -60,7 +60,7 @@ describe('the schema', () => {
     assert.ok(schema.words(schema.type(reason?.type ?? '')).includes('host-qmp-quit'));
   });
 
-  it('tells required members from optional ones, and deprecated ones', () => {
+  it('distinguishes required members from optional ones, and deprecated ones', () => {
     const members = schema.members(schema.type(command('block_set_io_throttle').arguments), {});
     assert.deepEqual(
       members.filter(({ optional }) => !optional).map(({ name }) => name),
@@ -84,7 +84,7 @@ describe('the schema', () => {
 });
 
 describe('checking arguments against the schema', () => {
-  it('passes what QEMU takes', () => {
+  it('passes values that QEMU takes', () => {
     assert.deepEqual(faults('query-status', {}), []);
     assert.deepEqual(
       faults('blockdev-add', {
@@ -133,7 +133,7 @@ describe('checking arguments against the schema', () => {
     assert.deepEqual(faults('blockdev-add', { filename: 1 }), ['driver missing']);
   });
 
-  it('offers what is known in place of what is not', () => {
+  it('offers known words in place of unknown ones', () => {
     const [unexpected] = schema.check(command('qom-list'), { path: '/', pth: 1 });
     assert.deepEqual(unexpected?.kind === 'unexpected' ? unexpected.known : null, ['path']);
     const [value] = schema.check(command('blockdev-add'), { driver: 'qcow3' });
@@ -184,11 +184,11 @@ describe('completing arguments from the schema', () => {
 });
 
 describe('reading a schema', () => {
-  it('refuses what is none', () => {
+  it('refuses a value that is none', () => {
     for (const value of [null, 1, {}, [], [1], [{ name: 5 }]]) assert.equal(Schema.read(value), null);
   });
 
-  it('takes what it does not know for anything', () => {
+  it('takes unknown parts for anything', () => {
     const odd = read([
       { name: 'c', 'meta-type': 'command', 'arg-type': '1', 'ret-type': 'gone' },
       {

@@ -15,7 +15,7 @@ import { scratch } from '../../support/files/scratch.js';
 
 const vm = '[monitor.vm]\nupstream = "/q"\n';
 
-/** What is counted unless the config says otherwise. */
+/** The commands that are counted unless the config says otherwise. */
 const OWN = parseCommandRule(OWN_QUERIES);
 
 test('a config names monitors with their upstream and listeners, and how to log', () => {
@@ -91,7 +91,7 @@ test('a config names monitors with their upstream and listeners, and how to log'
   });
 });
 
-test('a config says how clients are served, what they may use, and what policies there are', () => {
+test('a config says how clients are served, which limits they have, and which policies there are', () => {
   const config = parseConfig(
     `
     drain-timeout = "2m"
@@ -164,7 +164,7 @@ test('a config says how clients are served, what they may use, and what policies
   );
 });
 
-test('every option of a listener may be behind its address or beside it', () => {
+test('every option of a listener may be after its address or beside it', () => {
   const listeners = (toml: string) => parseConfig(`${vm}listen=[${toml}]`, 'f.toml').monitors[0]?.listen;
   const pairs = [
     ['"tcp:localhost:0,tls=/etc/pki,keepalive=1m,ipv4,telnet"', 'tls="/etc/pki",keepalive="1m",ipv4=true,telnet=true'],

@@ -1,4 +1,4 @@
-/** A folder of config files: those that can be used are, whatever stands beside them. */
+/** A folder of config files: those that can be used are, whatever other files are there. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
@@ -158,7 +158,7 @@ test('a file with the audit log that cannot be used is refused with all others: 
   assert.match(there.faults[0] ?? '', /^b\.toml:1: audit: is in .*a\.toml already$/);
 });
 
-test('one file alone stands or falls as a whole', (t) => {
+test('one file alone is used as a whole or not at all', (t) => {
   const folder = folderOf(t, { 'c.toml': `${vm('a')}${vm('b', '', 'tcp:0.0.0.0:1')}` });
   assert.throws(
     () => readConfig(join(folder, 'c.toml')),

@@ -61,7 +61,7 @@ b = 3
 upstream = "/r"
 `;
 
-test('what stands in lists and tables of several lines is found at its own line', () => {
+test('a value in lists and tables of several lines is found at its own line', () => {
   const web = ['monitor', 'web'];
   const cases: readonly (readonly [path: readonly (string | number)[], line: number])[] = [
     [['monitor'], 1],

@@ -50,7 +50,7 @@ describe('a value of an option', () => {
     assert.deepEqual(size(null).fromToml(0), { problem: 'must be at least 1; this limit cannot be disabled' });
   });
 
-  it('is refused with what it must be, and what it is', () => {
+  it('is refused with the values it may have, and its present one', () => {
     assert.deepEqual(onOff.fromText('yes'), { problem: 'must be on or off, not "yes"' });
     assert.deepEqual(onOff.fromToml('yes'), { problem: 'must be true or false, not "yes"' });
     assert.deepEqual(duration('never').fromToml(['1s']), {

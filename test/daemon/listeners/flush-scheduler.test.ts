@@ -16,7 +16,7 @@ function counted(also: (turn: FlushScheduler, count: number) => void = () => {})
   return { turn, ends: () => count };
 }
 
-test('what many schedule is done once, when the event loop turns', async () => {
+test('work that many schedule is done once, when the event loop turns', async () => {
   const { turn, ends } = counted();
   turn.schedule();
   turn.schedule();
@@ -27,7 +27,7 @@ test('what many schedule is done once, when the event loop turns', async () => {
   assert.equal(ends(), 1);
 });
 
-test('behind bytes that nobody else’s could join, a turn ends at once, and only if something is to be done', async () => {
+test('after bytes that nobody else’s could join, a turn ends at once, and only if something is to be done', async () => {
   const { turn, ends } = counted();
   turn.begin();
   turn.end();
@@ -53,7 +53,7 @@ test('a turn that the event loop will end is not ended by bytes that come meanwh
   assert.equal(ends(), 1);
 });
 
-test('what is scheduled while a turn ends, or comes in meanwhile, is done in the next one', async () => {
+test('work that is scheduled while a turn ends, or comes in meanwhile, is done in the next one', async () => {
   const { turn, ends } = counted((self, count) => {
     if (count > 2) return;
     self.begin();
@@ -72,7 +72,7 @@ test('what is scheduled while a turn ends, or comes in meanwhile, is done in the
   assert.equal(ends(), 3);
 });
 
-test('a turn that fails ends all the same, and what was scheduled meanwhile is done in the next one', async () => {
+test('a turn that fails ends all the same, and work scheduled meanwhile is done in the next one', async () => {
   const { turn, ends } = counted((self, count) => {
     if (count > 1) return;
     self.schedule();

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { OpenFileBudget, openFilesLimit } from '../../../dist/daemon/listeners/open-file-budget.js';
 
 describe('the descriptors of clients', () => {
-  it('are as many as the process may open, but for what it needs itself', () => {
+  it('are as many as the process may open, less those it needs itself', () => {
     assert.equal(new OpenFileBudget(1, 1024).limit, 952);
     assert.equal(new OpenFileBudget(100, 1024).limit, 160);
     assert.equal(new OpenFileBudget(1, 10).limit, 1);
@@ -16,7 +16,7 @@ describe('the descriptors of clients', () => {
     assert.equal(descriptors.take(), true);
   });
 
-  it('are limited by what the kernel says', () => {
+  it('are limited by the kernel’s number', () => {
     assert.equal(openFilesLimit('Limit  Soft\nMax open files            4096   8192   files\n'), 4096);
     assert.equal(openFilesLimit('Max open files            unlimited   unlimited   files\n'), Number.POSITIVE_INFINITY);
     assert.equal(openFilesLimit(''), 1024);

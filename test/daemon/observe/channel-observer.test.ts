@@ -34,7 +34,7 @@ const ofClient = { monitor: 'vm', client: 7, listener: 'unix:/run/mux' };
 const ofCommand = { ...ofClient, command: 'query-name', oob: false, id: '"a"' };
 const reply = Buffer.from('{"return": {}}\r\n');
 
-/** Every call that an observer takes, and what a subscriber is to hear of it. */
+/** Every call that an observer takes, and the message that a subscriber gets. */
 const told: readonly (readonly [call: (observer: ChannelObserver) => void, name: string, message: unknown])[] = [
   [(observer) => observer.connected(client), 'client:connected', { ...ofClient, peer: { kind: 'stdio' } }],
   [(observer) => observer.negotiated(client, ['oob']), 'client:negotiated', { ...ofClient, capabilities: ['oob'] }],
@@ -86,7 +86,7 @@ const told: readonly (readonly [call: (observer: ChannelObserver) => void, name:
 ];
 
 describe('the channels of a monitor', () => {
-  test('have a message of its own for each thing that an observer is told', () => {
+  test('have a separate message for each report to an observer', () => {
     const observer = new ChannelObserver('vm', () => 10_000);
     const heard: unknown[] = [];
     const listen = (message: unknown, name: string | symbol) => void heard.push([name, message]);
@@ -101,7 +101,7 @@ describe('the channels of a monitor', () => {
     for (const method of methods) assert.ok(method in observer, `${method} is told to no channel`);
   });
 
-  test('cost nothing where nobody listens: what an observer is told is not even looked at', () => {
+  test('cost nothing if nobody listens: a report to an observer is not even looked at', () => {
     const observer = new ChannelObserver('vm', () => assert.fail('asked for the time'));
     const untouchable = new Proxy(
       {},

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LineSink, MOST_WAITING } from '../../../dist/daemon/observe/line-sink.js';
 
-/** A stream that does what it is told, and keeps what it took. */
+/** A stream whose behaviour the test sets, and that keeps the text it took. */
 class Stream {
   text = '';
   /** How many bytes it takes with each call; an error's code to fail with. */
@@ -55,7 +55,7 @@ describe('a sink of lines', () => {
     assert.equal(stream.text, 'a\n');
   });
 
-  it('holds no more than its bound, counts what is beyond it, and says so where it was lost', () => {
+  it('holds no more than its bound, counts the lines beyond it, and says so where they were lost', () => {
     const stream = new Stream();
     const sink = new LineSink(stream.write, notice);
     stream.takes = 0;
@@ -68,7 +68,7 @@ describe('a sink of lines', () => {
     assert.equal(stream.text, `${line.repeat(room)}lost 7 nobody reads them\nnext\n`);
   });
 
-  it('takes one line of any length where none waits', () => {
+  it('takes one line of any length if none waits', () => {
     const stream = new Stream();
     const line = `${'x'.repeat(2 * MOST_WAITING)}\n`;
     new LineSink(stream.write, notice).write(line);
@@ -76,7 +76,7 @@ describe('a sink of lines', () => {
   });
 
   for (const code of ['ENOSPC', 'EIO', 'EPIPE']) {
-    it(`drops what cannot be written for ${code}, and says how much when it can`, () => {
+    it(`drops lines that cannot be written for ${code}, and says how many when it can`, () => {
       const stream = new Stream();
       const sink = new LineSink(stream.write, notice);
       stream.takes = code;
@@ -101,7 +101,7 @@ describe('a sink of lines', () => {
     assert.equal(stream.text, 'lost 1 ENOSPC\n');
   });
 
-  it('begins a new line behind one whose rest was lost', () => {
+  it('begins a new line after one whose rest was lost', () => {
     const stream = new Stream();
     const sink = new LineSink(stream.write, notice);
     stream.room = 3;

@@ -18,7 +18,7 @@ const deadEnd = {
 interface Setup {
   readonly multiplexer: Multiplexer;
   readonly log: LogRecord;
-  /** What went upstream, as text. */
+  /** The bytes that went upstream, as text. */
   readonly sent: () => string;
 }
 
@@ -51,7 +51,7 @@ function running(): Setup {
   return { multiplexer, log, sent: () => sent };
 }
 
-test('the log tells of an answer to a client that has left, and not of others', () => {
+test('the log mentions an answer to a client that has left, and no others', () => {
   const { multiplexer, log, sent } = running();
   const port = multiplexer.connect(deadEnd, { listener: 'unix:/mux', peer: { kind: 'unix' } });
   port.receive(Buffer.from('{"execute":"qmp_capabilities"}{"execute":"stop"}'));
@@ -74,7 +74,7 @@ test('the log tells of an answer to a client that has left, and not of others', 
   assert.deepEqual(gone?.fields, { client: 1, listener: 'unix:/mux', reason: 'reset by the peer' });
 });
 
-test('the log tells of commands that will not be answered, and shows the start of what belongs to nobody', () => {
+test('the log mentions commands that will not be answered, and shows the start of messages that belong to nobody', () => {
   const { multiplexer, log } = running();
   const port = multiplexer.connect(deadEnd, { listener: 'unix:/mux', peer: { kind: 'unix' } });
   port.receive(Buffer.from('{"execute":"qmp_capabilities"}{"execute":"stop"}'));
@@ -94,7 +94,7 @@ test('the log tells of commands that will not be answered, and shows the start o
   });
 });
 
-test('the log tells what comes too often a few times, and then how often it was', () => {
+test('the log repeats a frequent line a few times, and then says how often it came', () => {
   const log = new LogRecord();
   let now = 0;
   const observer = new LogObserver(log, () => now);

@@ -44,7 +44,7 @@ function outcomes(observer: MetricsObserver): unknown {
 }
 
 describe('the numbers of a monitor', () => {
-  it('name commands that QEMU knows, and call what clients invent "other"', () => {
+  it('name commands that QEMU knows, and call inventions of clients "other"', () => {
     const { observer } = setup();
     for (let i = 0; i < 10_000; i++) observer.answered(command(`invented-${i}`), unknown, true, 'upstream');
     observer.denied(command('not-seen-yet'), 'default deny');
@@ -69,7 +69,7 @@ describe('the numbers of a monitor', () => {
     assert.ok(observer.commands.size <= 601 && observer.events.size <= 601);
   });
 
-  it('tell the time in qmpmux from the time at QEMU, and count an answer from memory in neither', () => {
+  it('keep the time in qmpmux apart from the time at QEMU, and count an answer from memory in neither', () => {
     const { observer, waited, took } = setup();
     observer.answered(command('query-name'), ok, false, 'cached');
     observer.answered(command('query-name'), ok, false, 'upstream');

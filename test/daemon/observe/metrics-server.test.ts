@@ -88,7 +88,7 @@ describe('the metrics', () => {
     await client.readToEnd();
   });
 
-  it('are put together once for all who ask at a time, and not for questions without end in one packet', async (t) => {
+  it('are put together once for all clients that ask at a time, and not for questions without end in one packet', async (t) => {
     const { place, metrics } = await started(t);
     const answers = await Promise.all(Array.from({ length: 30 }, () => ask(place)));
     assert.ok(answers.every((answer) => answer.includes('one 1\n')));
@@ -100,7 +100,7 @@ describe('the metrics', () => {
     assert.ok(metrics.asked - before <= 2, `${metrics.asked - before} times`);
   });
 
-  it('are told to nobody who was given another name for this host, as a page in a browser is', async (t) => {
+  it('are sent to no client that was given another name for this host, as a page in a browser is', async (t) => {
     const { place } = await started(t);
     for (const host of [
       'evil.example',
@@ -130,7 +130,7 @@ describe('the metrics', () => {
     assert.match(await ask(named.place, 'localhost'), / 200 OK/);
   });
 
-  it('are at /metrics alone, whatever comes behind a question mark', async (t) => {
+  it('are at /metrics alone, whatever follows a question mark', async (t) => {
     const { place } = await started(t);
     assert.match(await ask(place, 'localhost', '/metrics?a=b?c'), / 200 OK/);
     assert.match(await ask(place, 'localhost', '/'), / 404 /);

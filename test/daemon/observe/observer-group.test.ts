@@ -9,7 +9,7 @@ function methodsOf(observer: { readonly prototype: object }): string[] {
   return Object.getOwnPropertyNames(observer.prototype).filter((name) => name !== 'constructor');
 }
 
-test('several observers are told all that any observer takes, in order, with what it was told', () => {
+test('several observers get every report that any observer takes, in order, with its arguments', () => {
   const told: unknown[][] = [];
   // Takes every call there may be.
   const observer = (name: string) =>
@@ -25,7 +25,7 @@ test('several observers are told all that any observer takes, in order, with wha
               },
       },
     );
-  // What a proxy is, no type can say.
+  // No type can describe a proxy.
   const all = new ObserverGroup([observer('a'), observer('b')] as Observer[]);
   assert.equal(all.wantsRaw, true);
   const methods = new Set([...methodsOf(Recorder), ...methodsOf(LogObserver)]);

@@ -35,7 +35,9 @@ export const FAULT_TESTS: Readonly<Record<string, readonly string[]>> = {
   "QEMU's monitor is made again on a live connection (11.1)": [
     'that is a greeting ends the connection: QEMU has made its monitor again, and knows of no command',
   ],
-  'a command takes long': ['does not keep out-of-band commands of others from passing, nor from being told themselves'],
+  'a command takes long': [
+    'does not keep out-of-band commands of others from passing, nor from being reported themselves',
+  ],
   "QEMU's socket is replaced by that of another QEMU": [
     'whose socket is replaced by that of another one is kept until it goes; then the other one is found',
   ],
@@ -43,7 +45,7 @@ export const FAULT_TESTS: Readonly<Record<string, readonly string[]>> = {
   "another client holds QEMU's monitor": ['is waited for while another client holds it, and used when that one leaves'],
   'the upstream is no QMP server': ['that is no QMP server is told as such, and used when it is one'],
   'QEMU owes an earlier client an answer or an event': [
-    'is reached past what was meant for an earlier client, pretty or not, in pieces of any size',
+    'is reached past messages for an earlier client, pretty or not, in pieces of any size',
   ],
   'what stands between passes on whole lines only, or echoes them': [
     '${what} is served, and the log says that commands are ended by line feeds',
@@ -86,7 +88,7 @@ export const FAULT_TESTS: Readonly<Record<string, readonly string[]>> = {
     'is served on while there are no descriptors for others, and they are served when there are some again',
   ],
   'all clients together hold too much': [
-    'past its limit costs the client that holds the most its connection, and what it had waiting',
+    'past its limit costs the client that holds the most its connection, and its waiting commands',
     '${each.limit} is told in the log, in the audit log and in the metrics',
   ],
   'a client sends descriptors and leaves, or nobody wants them': ['with its connection, ${name}'],
@@ -119,7 +121,7 @@ export const FAULT_TESTS: Readonly<Record<string, readonly string[]>> = {
     'while it ends is told and ends it with 70, when other monitors and the audit log have come to their end',
   ],
   "a fault of qmpmux itself in one monitor's code": [
-    'is its own: one of ${what} ends its connections, is told with what to report, and begins it again',
+    'is its own: one of ${what} ends its connections, is logged with a request to report it, and begins it again',
     'that comes again and again has it begun again more and more slowly',
   ],
   'qmpmux crashes': ['replace a stale socket, also one that qmpmux itself has left'],

@@ -11,16 +11,16 @@ export const HOSTILE_INPUT_TESTS: Readonly<Record<string, readonly string[]>> = 
   ],
   ids: ['of up to 64 KiB is taken, and of more is malformed, whatever it is made of'],
   'names of commands, and members that are none': [
-    'is told by a name that is cut behind 1024 bytes, and goes to QEMU with all of it',
+    'has a name that is reported cut after 1024 bytes, and goes to QEMU with all of it',
   ],
   numbers: ['is rounded by all its digits, and scaled by all its exponent'],
   'arguments, for rules that look at them': [
     'that has too many arguments, or too long ones, is taken apart no further',
   ],
-  'our own commands': ['are kept for a moment where the crowd is large, and new otherwise'],
+  'our own commands': ['are kept for a moment if the crowd is large, and new otherwise'],
   "QEMU's messages, cut and classified": ['by ${what} costs no more than in proportion'],
   "QEMU's greeting, and the answers to our handshake": [
-    'greets with more than 64 KiB is no QMP server, and answers to the handshake of more than 4 MiB are nobody’s',
+    'that greets with more than 64 KiB is no QMP server, and answers to the handshake of more than 4 MiB are nobody’s',
   ],
   'what QEMU owes an earlier client, before its greeting': [
     'is given up after a thousand messages, or 64 MiB, without a greeting',
@@ -30,7 +30,7 @@ export const HOSTILE_INPUT_TESTS: Readonly<Record<string, readonly string[]>> = 
   'the first bytes of a TCP client': ['is not what a client of either monitor sends, of which nothing is lost'],
   "telnet's own bytes": ['is the same however it is cut'],
   'requests for metrics': [
-    'are put together once for all who ask at a time, and not for questions without end in one packet',
+    'are put together once for all clients that ask at a time, and not for questions without end in one packet',
   ],
   "a command's standard error": ['fills no log, whatever it says'],
   "libvirtd's messages": ['what is said to be wrong is told as far as a line of a log is read'],

@@ -21,10 +21,10 @@ describe('the words of a line of the human monitor', () => {
   });
 });
 
-describe('what is completed', () => {
+describe('the word to complete', () => {
   const question = (line: string) => wordToComplete(line)?.question;
 
-  it('is a command, a topic of info, and either behind help', () => {
+  it('is a command, a topic of info, and either after help', () => {
     assert.deepEqual(wordToComplete('inf'), { start: 'inf', question: { kind: 'help', line: 'help' } });
     assert.deepEqual(wordToComplete('info s'), { start: 's', question: { kind: 'help', line: 'help info' } });
     assert.deepEqual(question('help '), { kind: 'help', line: 'help' });

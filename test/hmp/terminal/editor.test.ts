@@ -1,4 +1,4 @@
-/** What a QEMU does for each key is compared with a QEMU in test/conformance/hmp.test.ts; here are the bounds. */
+/** test/conformance/hmp.test.ts compares each key with a real QEMU; here are the bounds. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { HmpEditor, LONGEST_LINE } from '../../../dist/hmp/terminal/editor.js';

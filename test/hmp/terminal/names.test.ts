@@ -8,7 +8,7 @@ const DEVICES: Answer = {
   returned: ['fixed', 'loose', 'lo"ose', 'broken', 'é'].map((name) => ({ name, type: 'child<device>' })),
 };
 
-/** Names that are asked of a QEMU with these answers; `asked` has what it was asked. */
+/** Names that are asked of a QEMU with these answers; `asked` has the questions. */
 function names(answers: Readonly<Record<string, Answer>>) {
   const asked: string[] = [];
   const answer = (question: string): Answer => {

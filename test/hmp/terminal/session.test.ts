@@ -7,12 +7,12 @@ import { parseRule } from '../../../dist/mux/policy/policy-rule.js';
 import { bytesOf, MemoryLink, World, type WorldOptions } from '../../support/world/world.js';
 
 const ESC = String.fromCharCode(27);
-/** The echo of a line begins by going back in it, and ends by erasing what is behind. */
+/** The echo of a line begins by going back in it, and ends by erasing the rest. */
 const ECHO = new RegExp(String.raw`(?:${ESC}\[D)*[^\n${ESC}#]*${ESC}\[K`, 'g');
 const BANNER = "QEMU 7.2.22 monitor - type 'help' for more information\r\n";
 const PROMPT = '(qemu) ';
 
-/** A client of the human monitor. What runs `later` runs when the world's turns have come to their end. */
+/** A client of the human monitor. Functions given to `later` run when the world's turns have come to their end. */
 class HmpClient {
   readonly link = new MemoryLink();
   readonly port: ClientPort;
@@ -53,7 +53,7 @@ class HmpClient {
     return this;
   }
 
-  /** What has come since the last call, without the echo of what was typed. */
+  /** The output since the last call, without the echo of the input. */
   take(): string {
     const text = this.link.text.slice(this.#taken);
     this.#taken += text.length;
@@ -79,7 +79,7 @@ function waitingArgs(world: World): string[] {
 }
 
 describe('a client of the human monitor', () => {
-  it('gets the banner and the prompt, and what its line prints', () => {
+  it('gets the banner and the prompt, and the output of its line', () => {
     const world = running();
     const client = new HmpClient(world);
     assert.equal(client.take(), BANNER + PROMPT);
@@ -104,7 +104,7 @@ describe('a client of the human monitor', () => {
     ]);
   });
 
-  it('has one line with QEMU at a time, and what it types meanwhile waits', () => {
+  it('has one line with QEMU at a time, and further input waits', () => {
     const world = running();
     const client = new HmpClient(world);
     client.type('a\nb\nc');
@@ -125,7 +125,7 @@ describe('a client of the human monitor', () => {
     assert.equal(client.take(), '');
   });
 
-  it('gets what is no ASCII as UTF-8, and sends it', () => {
+  it('gets non-ASCII text as UTF-8, and sends it', () => {
     const world = running();
     const client = new HmpClient(world);
     client.take();
@@ -136,7 +136,7 @@ describe('a client of the human monitor', () => {
     assert.equal(client.take(), `\r\n${Buffer.from('é€😀').toString('latin1')}${PROMPT}`);
   });
 
-  it('is told that a line which is not UTF-8 cannot be sent', () => {
+  it('gets an error for a line that is not UTF-8', () => {
     const world = running();
     const client = new HmpClient(world);
     client.take();
@@ -155,7 +155,7 @@ describe('a client of the human monitor', () => {
     assert.equal(client.take(), `\r\nError: Out of luck\r\n${PROMPT}`);
   });
 
-  it('is judged by its verbs, and told which one it may not use', () => {
+  it('is judged by its verbs, and an error names the one it may not use', () => {
     const world = running();
     const client = new HmpClient(world, { policy: rules('allow hmp info', 'allow hmp cont') });
     client.take();
@@ -186,7 +186,7 @@ describe('a client of the human monitor', () => {
     assert.deepEqual(waitingArgs(world), ['human-monitor-command {"command-line": "x", "cpu-index": 8}']);
   });
 
-  it('is told when a CPU was chosen in a way that cannot be kept', () => {
+  it('gets a message when a CPU was chosen in a way that cannot be kept', () => {
     const world = running();
     const client = new HmpClient(world);
     for (const line of ['cpu 0+1', 'cpu 09']) {
@@ -196,7 +196,7 @@ describe('a client of the human monitor', () => {
     }
   });
 
-  it('is asked for a password where QEMU would ask, and it is not echoed', () => {
+  it('is asked for a password if QEMU would ask, and it is not echoed', () => {
     const world = running();
     const client = new HmpClient(world);
     client.take();
@@ -215,7 +215,7 @@ describe('a client of the human monitor', () => {
     assert.equal(client.take(), `\r\n0: 'change vnc password'\r\n1: 'info history'\r\n${PROMPT}`);
   });
 
-  it('is told when the password could not be given to QEMU', () => {
+  it('gets a message when the password could not be given to QEMU', () => {
     const world = running();
     const client = new HmpClient(world);
     client.type('change vnc password\n').says('terminal does not support password prompting\r\n').type('x\n');
@@ -239,7 +239,7 @@ describe('a client of the human monitor', () => {
     assert.equal(client.take(), '');
   });
 
-  it('gets EOF after quit also where clients stay while QEMU is gone', () => {
+  it('gets EOF after quit even if clients stay while QEMU is gone', () => {
     const world = running({ mux: { keepClients: true } });
     const quitter = new HmpClient(world);
     const other = new HmpClient(world);
@@ -277,7 +277,7 @@ describe('a client of the human monitor', () => {
     assert.equal(world.mux.sessionCount, 0);
   });
 
-  it('has what it typed executed after it has left', () => {
+  it('has its lines executed after it has left', () => {
     const world = running();
     const client = new HmpClient(world);
     client.port.receive(bytesOf('a\nb\nc'));
@@ -301,7 +301,7 @@ describe('a client of the human monitor', () => {
     assert.equal(world.mux.sessionCount, 0);
   });
 
-  it('is not read while what it typed is not looked at, beyond 64 KiB', () => {
+  it('is not read while more than 64 KiB of its input has not been looked at', () => {
     const world = running();
     const client = new HmpClient(world);
     client.type(`a\n${'\n'.repeat(64 * 1024)}`);
@@ -343,7 +343,7 @@ describe('a client of the human monitor', () => {
     assert.equal(world.mux.counters.slow, 1);
   });
 
-  it('is ended when qmpmux ends, with what it is due', () => {
+  it('is ended when qmpmux ends, after the rest of its output', () => {
     const world = running();
     const client = new HmpClient(world);
     client.type('a\n');
@@ -371,7 +371,7 @@ describe('a client of the human monitor', () => {
     assert.ok(client.link.text.endsWith('? \x1b[K'));
   });
 
-  it('has no completions where QEMU gives none', () => {
+  it('has no completions if QEMU gives none', () => {
     const world = running();
     const client = new HmpClient(world);
     client.type('in\t');
@@ -386,7 +386,7 @@ describe('a client of the human monitor', () => {
     assert.ok(client.link.text.endsWith('"\x1b[K'));
   });
 
-  it('says so where QEMU has no human monitor, and ends the connection', () => {
+  it('gets a message if QEMU has no human monitor, and the connection ends', () => {
     const world = running();
     const client = new HmpClient(world);
     client.take();

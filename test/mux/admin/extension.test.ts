@@ -33,7 +33,7 @@ function message(name: string, args?: object, more: object = {}): string {
   });
 }
 
-/** What one command returned. */
+/** The return value of one command. */
 // oxlint-disable-next-line typescript/no-explicit-any -- the shape is what the tests look at
 function returned(lines: readonly string[]): any {
   assert.equal(lines.length, 1, `one reply is expected: ${lines.join(' ')}`);
@@ -47,7 +47,7 @@ function errorLine(desc: string): string {
   return `{"error": {"class": "GenericError", "desc": ${JSON.stringify(desc)}}}`;
 }
 
-/** A world whose reload goes on until it is told to finish. */
+/** A world whose reload goes on until the test ends it. */
 function reloading() {
   let finish: (changes: readonly string[]) => void = () => {};
   const world = worldWith({
@@ -68,7 +68,7 @@ async function heard(world: World): Promise<void> {
 }
 
 describe('extension commands', () => {
-  it('go to QEMU like any other name where the listener does not allow them', () => {
+  it('go to QEMU like any other name if the listener does not allow them', () => {
     const world = worldWith();
     const client = world.client().negotiate();
     for (const name of EXTENSION_COMMANDS) {
@@ -102,7 +102,7 @@ describe('extension commands', () => {
     assert.deepEqual(world.qemu.waitingNames, []);
   });
 
-  it('take their turn: what was sent before is answered first, and what was sent behind is not sent on until then', () => {
+  it('take their turn: earlier commands are answered first, and later ones are not sent on until then', () => {
     const world = worldWith();
     const client = operator(world);
     client.send(`{"execute":"stop","id":1}${message('query-queue', undefined, { id: 2 })}{"execute":"cont","id":3}`);
@@ -243,7 +243,7 @@ describe('extension commands', () => {
 });
 
 describe('query-status', () => {
-  it('tells how everything stands', () => {
+  it('reports the state of everything', () => {
     const world = worldWith();
     const client = operator(world);
     client.send('{"execute":"a"}');
@@ -276,7 +276,7 @@ describe('query-status', () => {
 });
 
 describe('a multiplexer on its own, without a daemon', () => {
-  it('tells what it knows itself, also while it is connecting again', () => {
+  it('reports all it knows itself, even while it is connecting again', () => {
     const world = World.running({ observer: false, mux: { keepClients: true } });
     const client = operator(world);
     world.mux.upstreamClosed('gone');
@@ -292,7 +292,7 @@ describe('a multiplexer on its own, without a daemon', () => {
 });
 
 describe('query-clients', () => {
-  it('tells who is connected, what they have sent, and which one asks', () => {
+  it('lists the connected clients, their numbers, and the one that asks', () => {
     const world = worldWith();
     const other = world.client('tcp:127.0.0.1:4444', { kind: 'tcp', address: '127.0.0.1', port: 5 });
     const client = operator(world, 'oob');
@@ -313,7 +313,7 @@ describe('query-clients', () => {
     assert.deepEqual([second.client, second.self, second.oob], [2, true, true]);
   });
 
-  it('are kept for a moment where the crowd is large, and new otherwise', () => {
+  it('are kept for a moment if the crowd is large, and new otherwise', () => {
     for (const [others, isKept] of [
       [10, false],
       [150, true],
@@ -334,7 +334,7 @@ describe('query-clients', () => {
     }
   });
 
-  it('takes whatever name a program gives itself', () => {
+  it('takes any name that a program gives itself', () => {
     const world = worldWith();
     world.client('unix:/run/vm.mux', { kind: 'unix', program: '\uffff"\\\ud800\u0000é\r\n' });
     const clients = returned(operator(world).send(message('query-clients')));
@@ -343,7 +343,7 @@ describe('query-clients', () => {
 });
 
 describe('query-queue', () => {
-  it('tells whose command QEMU is busy with, and who waits behind it, the oldest first', () => {
+  it('lists the command QEMU is busy with, and those that wait for it, the oldest first', () => {
     const world = worldWith();
     const [one, two] = [world.client().negotiate(), world.client().negotiate()];
     const client = operator(world);
@@ -384,7 +384,7 @@ describe('query-queue', () => {
     );
   });
 
-  it('tells whose commands they are, also of a client that has left', () => {
+  it('names the owners of commands, even a client that has left', () => {
     const world = worldWith();
     const left = world.client('unix:/run/vm.mux', { kind: 'unix', pid: 5, program: 'backup' }).negotiate();
     left.send('{"execute":"slow"}');
@@ -419,7 +419,7 @@ describe('query-events', () => {
     assert.equal(returned(client.send(message('query-events', { since: -5 }))).events.length, 3);
   });
 
-  it('has what came before its answer, and nothing that comes after it', () => {
+  it('has the events before its answer, and none that come after it', () => {
     const world = worldWith();
     const client = operator(world);
     client.write(`{"execute":"slow"}${message('query-events')}`);
@@ -433,7 +433,7 @@ describe('query-events', () => {
     assert.deepEqual(returned([events ?? '']).events, [{ seq: 1, event: JSON.parse(before) }]);
   });
 
-  it('marks what is not there any more as a gap', () => {
+  it('marks events that are gone as a gap', () => {
     const world = worldWith();
     const client = operator(world);
     world.qemu.event('HUGE', `"${'x'.repeat(1024 * 1024)}"`);
@@ -472,7 +472,7 @@ describe('query-events', () => {
     assert.deepEqual([events.length, events[0].seq, last], [1, 2, 2]);
   });
 
-  it('has what qmpmux itself has told, and goes on over a restart of QEMU', () => {
+  it('has qmpmux’s own events, and goes on over a restart of QEMU', () => {
     const world = worldWith({}, { mux: { keepClients: true } });
     const client = operator(world);
     world.qemu.event('SHUTDOWN');
@@ -487,7 +487,7 @@ describe('query-events', () => {
 });
 
 describe('disconnect-client', () => {
-  it('ends a connection at once, and drops what it had waiting', () => {
+  it('ends a connection at once, and drops its waiting commands', () => {
     const world = worldWith();
     const victim = world.client().negotiate();
     const client = operator(world);
@@ -505,7 +505,7 @@ describe('disconnect-client', () => {
     assert.equal(world.mux.heldBytes, 0);
   });
 
-  it('tells the observer who asked for it, as far as that is known', () => {
+  it('reports to the observer who asked for it, as far as that is known', () => {
     const actors: [Peer, string][] = [
       [{ kind: 'tcp', address: '::1', port: 5 }, 'client 2, [::1]:5'],
       [{ kind: 'stdio' }, 'client 2, standard input'],
@@ -538,7 +538,7 @@ describe('disconnect-client', () => {
 });
 
 describe('reload', () => {
-  it('answers when it is done, with what has changed; what its client sent behind it waits', async () => {
+  it('answers when it is done, with the changes; later commands of its client wait', async () => {
     const { world, finish } = reloading();
     const client = operator(world);
     assert.deepEqual(client.send(`${message('reload', {}, { id: 1 })}{"execute":"stop"}`), []);
@@ -559,14 +559,14 @@ describe('reload', () => {
     assert.equal(client.port.id, 1);
   });
 
-  it('is an error where there is no config', () => {
+  it('is an error if there is no config', () => {
     const world = worldWith();
     assert.deepEqual(operator(world).send(message('reload')), [
       errorLine('qmpmux was started without a config file: there is nothing to reload'),
     ]);
   });
 
-  it('is recorded anew by an observer that takes over meanwhile', async () => {
+  it('is recorded again by an observer that takes over meanwhile', async () => {
     const { world, finish } = reloading();
     const client = operator(world);
     client.send(message('reload'));
@@ -581,7 +581,7 @@ describe('reload', () => {
     assert.deepEqual(marks, [0]);
   });
 
-  it('says what failed, whatever it was', async () => {
+  it('names any failure', async () => {
     const world = worldWith({ reload: () => Promise.reject('no reason') });
     const client = operator(world);
     client.send(message('reload'));
@@ -614,7 +614,7 @@ describe('reload', () => {
   });
 });
 
-describe('a report that many ask for at once, behind a command that takes long', () => {
+describe('a report that many ask for at once, during a command that takes long', () => {
   it('is made for a few of them in a turn', () => {
     const world = worldWith();
     for (let at = 0; at < 300; at++) world.client();

@@ -26,7 +26,7 @@ describe('clients', () => {
     ]);
   });
 
-  it('that come too fast, or are not allowed, are told so and counted', () => {
+  it('that come too fast, or are not allowed, get a message and are counted', () => {
     const world = World.running();
     const said = world.mux.admission.turnAway('unix:/a', 'refusedByRate', 'more than 5 connections a second');
     assert.equal(

@@ -32,7 +32,7 @@ function quit(client: TestClient, args = ''): void {
   assert.deepEqual(before, [], 'answers are in turn');
 }
 
-describe('behind a quit', () => {
+describe('after a quit', () => {
   it('a client gets no answer from memory and none to a fault, whether it sent them before QEMU agreed or later', () => {
     const world = running();
     const client = world.client().negotiate();
@@ -71,7 +71,7 @@ describe('behind a quit', () => {
     }
   });
 
-  it('other clients get what is answered here until QEMU has ended', () => {
+  it('other clients get the answers given here until QEMU has ended', () => {
     const world = running();
     const [client, other] = [world.client().negotiate(), world.client().negotiate()];
     quit(client);
@@ -95,7 +95,7 @@ describe('behind a quit', () => {
 });
 
 describe('answers go on', () => {
-  it('behind a quit that QEMU refuses', () => {
+  it('after a quit that QEMU refuses', () => {
     const world = running();
     const client = world.client().negotiate();
     quit(client, ',"arguments":{"a":1}');
@@ -106,7 +106,7 @@ describe('answers go on', () => {
     assert.equal(fault, FAULT);
   });
 
-  it('behind a quit that a policy denies', () => {
+  it('after a quit that a policy denies', () => {
     const world = running();
     const policy = readOnlyPolicy();
     const client = world.client('unix:/run/vm.mux', { kind: 'unix' }, { policy }).negotiate();
@@ -115,7 +115,7 @@ describe('answers go on', () => {
     assert.deepEqual(lines.slice(1), ['{"return": {}, "id": 2}', FAULT]);
   });
 
-  it('behind a quit that cannot be recorded', () => {
+  it('after a quit that cannot be recorded', () => {
     const world = running();
     const client = world.client().negotiate();
     world.observer.troubles.push('disk full');
@@ -139,7 +139,7 @@ describe('answers go on', () => {
     assert.equal(client.take().length, 3, 'and a later quit is judged by itself');
   });
 
-  it('when a command behind it has been waited for long enough', () => {
+  it('when a command after it has been waited for long enough', () => {
     const world = running();
     const client = world.client('unix:/run/vm.mux', { kind: 'unix' }, { commandTime: 1000 }).negotiate();
     quit(client);
@@ -152,7 +152,7 @@ describe('answers go on', () => {
     assert.match(lines[2] ?? '', /"id": 4, "error": .*no answer from QEMU within 1 s/);
   });
 
-  it('with a defined error for what QEMU did not get to, when clients are kept and it has ended', () => {
+  it('with a defined error for commands QEMU did not get to, when clients are kept and it has ended', () => {
     const world = running({ mux: { keepClients: true } });
     const client = world.client().negotiate();
     quit(client);

@@ -78,7 +78,7 @@ describe('the output of a client', () => {
     assert.equal(output.judge(101 * SECOND)?.limit, 'slow');
   });
 
-  it('counts as read what the connection tells of within a chunk', () => {
+  it('counts as read any part of a chunk that the connection reports', () => {
     const link = new MemoryLink() as MemoryLink & { progress: number };
     const output = outputTo(link);
     link.backlog = 10_000;

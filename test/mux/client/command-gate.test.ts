@@ -73,7 +73,7 @@ describe('a command that was read', () => {
     );
   });
 
-  it('is refused for an action that it carries, which the record and the client are told of', () => {
+  it('is refused for an action that it carries, which the record and the client’s error name', () => {
     const client = { policy: policyOf(['deny drive-backup'], true) };
     const actions = '[{"type":"abort","data":{}},{"type":"drive-backup","data":{}}]';
     assert.equal(

@@ -52,13 +52,13 @@ function describeCommand(command: PendingCommand): string {
   return words.join(' | ');
 }
 
-/** The kinds of what was found, as often as each came. */
+/** The kinds of the findings, with the number of each. */
 function kinds(found: readonly string[]): string[] {
   return found.map((each) => each.split(' ', 1)[0] ?? '');
 }
 
-describe('what a client writes', () => {
-  it('becomes commands, with what goes upstream of each and what its id comes back as', () => {
+describe('a client’s input', () => {
+  it('becomes commands, with the bytes for upstream and the id as it comes back', () => {
     assert.deepEqual(
       new Intake().read(
         ' {"execute": "query-status", "id": 1.0}{"exec-oob":"x"}{"execute":"stop","arguments":{"a":1}}',
@@ -71,7 +71,7 @@ describe('what a client writes', () => {
     );
   });
 
-  it('and is none is told apart: what cannot be read, what is no object, and what has another shape', () => {
+  it('that is no command is classified: unreadable, no object, or of another shape', () => {
     assert.deepEqual(new Intake().read('] [] {"a":1,"a":2} {"a":1} {"execute":"b"}'), [
       'malformed: JSON parse error, expecting value',
       'malformed: QMP input must be a JSON object',
@@ -137,7 +137,7 @@ describe('a large message', () => {
     assert.equal(first, `command a | 1 | ${large.slice(0, -2)} | ${large}`.replace('"id":1 |', '"id": |'));
   });
 
-  it('keeps what comes while it is parsed in its place', () => {
+  it('keeps later input in its place while it is parsed', () => {
     const { intake } = new Intake();
     intake.push(bytesOf(large));
     assert.equal(intake.next(true).kind, 'later');

@@ -92,7 +92,7 @@ describe('a client that floods', () => {
     /** @returns how many commands of one client come in a row, at most, of those in flight */
     const longestRow = () => {
       for (const [index, client] of clients.entries()) client.send(flood(400).replaceAll('flood', `flood-${index}`));
-      // What was in flight before goes first: it was sent before the other client had anything.
+      // Commands in flight before go first: they were sent before the other client had anything.
       for (let i = world.qemu.waiting.length; i > 0; i--) world.qemu.returns();
       world.settle();
       let longest = 0;
@@ -200,7 +200,7 @@ describe('a client that sends much that is answered at once', () => {
     for (const greedy of crowd) assert.equal(greedy.take().length, 2000);
   });
 
-  it('leaves, and what it had sent is read to its end all the same', () => {
+  it('leaves, and its commands are read to their end all the same', () => {
     const world = World.running();
     const greedy = world.client().negotiate();
     greedy.write(`${'}'.repeat(1000)}{"execute":"last"}`);

@@ -1,4 +1,4 @@
-/** What is still held of a client that has left. */
+/** Memory still held of a client that has left. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { collectGarbage } from '../../support/text/garbage.js';

@@ -50,7 +50,7 @@ describe('the output of a client', () => {
     assert.equal(world.mux.clientCount, 1);
   });
 
-  it('that falls below the mark in time is forgiven, and the grace period begins anew', () => {
+  it('that falls below the mark in time is forgiven, and the grace period starts over', () => {
     const world = limitedWorld(limits);
     const client = world.client().negotiate();
     for (let round = 0; round < 3; round++) {
@@ -119,7 +119,7 @@ describe('the output of a client', () => {
     assert.equal(world.mux.counters.overfull, 0);
   });
 
-  it('made of answers from memory is held back also while they wait behind an answer that is still to come', () => {
+  it('made of answers from memory is held back also while they wait for an answer that is still to come', () => {
     const world = limitedWorld(limits);
     const client = world.client().negotiate();
     client.send(commands(1000, 'query-version'));
@@ -155,7 +155,7 @@ describe('the output of a client', () => {
     }
   });
 
-  it('that was too much holds up nothing any more once the client is gone: what it had sent is executed', () => {
+  it('that was too much holds up nothing any more once the client is gone: its commands are executed', () => {
     const world = limitedWorld(limits);
     const client = world.client().negotiate();
     jam(client);
@@ -222,7 +222,7 @@ describe('the commands of a client', () => {
     assert.equal(world.mux.heldBytes, 0);
   });
 
-  it('count with the answers that are given here: a long error behind a stuck command pauses the client as well', () => {
+  it('count with the answers that are given here: a long error after a stuck command pauses the client as well', () => {
     const world = limitedWorld({ queuedBytes: 5000 });
     const client = world.client().negotiate();
     client.send(commands(1));

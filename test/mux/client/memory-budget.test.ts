@@ -7,7 +7,7 @@ function limitedWorld(): World {
 }
 
 describe('the memory of all buffers', () => {
-  it('past its limit costs the client that holds the most its connection, and what it had waiting', () => {
+  it('past its limit costs the client that holds the most its connection, and its waiting commands', () => {
     const world = limitedWorld();
     const modest = world.client().negotiate();
     const greedy = world.client().negotiate();
@@ -28,7 +28,7 @@ describe('the memory of all buffers', () => {
     assert.equal(world.mux.heldBytes, 0);
   });
 
-  it('past its limit costs first what clients have left behind', () => {
+  it('past its limit costs first the leftovers of departed clients', () => {
     const world = limitedWorld();
     const stays = world.client().negotiate();
     const leaves = world.client().negotiate();
@@ -44,7 +44,7 @@ describe('the memory of all buffers', () => {
     );
   });
 
-  it('past its limit lets go of out-of-band commands that wait as well, and they are not run', () => {
+  it('past its limit drops waiting out-of-band commands as well, and they are not run', () => {
     const world = limitedWorld();
     const modest = world.client().negotiate('oob');
     const greedy = world.client().negotiate('oob');
@@ -64,7 +64,7 @@ describe('the memory of all buffers', () => {
     assert.equal(world.mux.sessionCount, 1);
   });
 
-  it('counts what is half written', () => {
+  it('counts half-written commands', () => {
     const world = limitedWorld();
     const clients = Array.from({ length: 5 }, () => world.client().negotiate());
     clients.forEach((client, index) => client.send(`{"execute":"${'x'.repeat(20_000 + index)}`));

@@ -12,7 +12,7 @@ function readOnlyClient(world: World): TestClient {
 }
 
 describe('a client under a policy', () => {
-  it('gets a QMP error with its id for what is denied, in order with the rest', () => {
+  it('gets a QMP error with its id for a denied command, in order with the rest', () => {
     const world = World.running();
     const client = readOnlyClient(world).negotiate();
     const commands = '{"execute":"query-status","id":1}{"execute":"stop","id":{"a":1.0}}{"execute":"cont"}';
@@ -38,7 +38,7 @@ describe('a client under a policy', () => {
     assert.deepEqual(client.take(), ['{"return": {}, "id": 1}']);
   });
 
-  it('gets the denial of an out-of-band command behind the answer to an earlier one', () => {
+  it('gets the denial of an out-of-band command after the answer to an earlier one', () => {
     const world = World.running();
     const client = readOnlyClient(world).negotiate('oob');
     const commands = '{"exec-oob":"query-yank","id":1}{"exec-oob":"yank","id":2}{"execute":"stop","id":3}';
@@ -49,7 +49,7 @@ describe('a client under a policy', () => {
     assert.deepEqual(client.take(), expected);
   });
 
-  it('has what it sends again and again let through, and nothing else', () => {
+  it('has a command that it repeats let through each time, and nothing else', () => {
     const world = World.running();
     const client = readOnlyClient(world).negotiate();
     const query = (id: number) => `{"execute":"query-stats","arguments":{"target":"vm"},"id":${id}}`;
@@ -65,7 +65,7 @@ describe('a client under a policy', () => {
     assert.deepEqual(world.qemu.waitingNames, []);
   });
 
-  it('does not change what another client may do', () => {
+  it('does not change the rights of another client', () => {
     const world = World.running();
     const limited = readOnlyClient(world).negotiate();
     const full = world.client().negotiate();
@@ -84,7 +84,7 @@ describe('a client under a policy', () => {
     assert.equal(world.mux.counters.denied, 0);
   });
 
-  it('is told a refused name only as far as it is short', () => {
+  it('gets a refused name quoted only as far as it is short', () => {
     const world = World.running();
     const client = readOnlyClient(world).negotiate();
     assert.ok((client.send(`{"execute":"${'x'.repeat(100_000)}"}`)[0] ?? '').length < 300);

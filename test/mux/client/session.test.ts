@@ -68,7 +68,7 @@ describe('the negotiation of a client', () => {
     }
   });
 
-  it('refuses what QEMU 7.2 refuses, in its words', () => {
+  it('refuses the same requests as QEMU 7.2, in its words', () => {
     const client = World.running().client();
     const cases: readonly (readonly [string, string])[] = [
       ['{"enable":["zzz"]}', "Parameter 'null' does not accept value 'zzz'"],
@@ -99,7 +99,7 @@ describe('the negotiation of a client', () => {
     );
   });
 
-  it('is refused oob where the upstream does not offer it', () => {
+  it('is refused oob if the upstream does not offer it', () => {
     const client = World.running({ oob: false }).client();
     assert.deepEqual(client.send('{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}'), [
       genericError('Capability oob not available'),
@@ -208,7 +208,7 @@ describe('an id', () => {
 });
 
 describe('the answers to a client', () => {
-  it('stand in the order of its commands, those given here between those of QEMU', () => {
+  it('keep the order of its commands, those given here between those of QEMU', () => {
     const world = World.running();
     const client = world.client().negotiate();
     client.send('{"execute":"a","id":1}{"x":0}{"execute":"b","id":2}%\n[]{"execute":"c","id":3}{"execute":5,"id":4}');
@@ -283,8 +283,8 @@ describe('the answers to a client', () => {
   });
 });
 
-describe('what goes upstream', () => {
-  it('is the command without blanks, id and empty arguments, its strings and numbers untouched', () => {
+describe('the bytes that go upstream', () => {
+  it('are the command without blanks, id and empty arguments, its strings and numbers untouched', () => {
     const world = World.running();
     const client = world.client().negotiate();
     client.send(
@@ -296,7 +296,7 @@ describe('what goes upstream', () => {
     );
   });
 
-  it('arrives whole when it is large', () => {
+  it('arrive whole when there are many', () => {
     const world = World.running();
     const client = world.client().negotiate();
     const text = 'x'.repeat(300_000);
@@ -312,7 +312,7 @@ describe('what goes upstream', () => {
     );
   });
 
-  it('of a client is nothing until its message is whole', () => {
+  it('are none until the client’s message is whole', () => {
     const world = World.running();
     const client = world.client().negotiate();
     client.send('{"execute":"a"');
@@ -377,7 +377,7 @@ describe('a client that shuts down its sending side', () => {
 });
 
 describe('a client whose connection is gone', () => {
-  it('has what it sent executed, its answers told to the observer and to nobody else', () => {
+  it('has its commands executed, their answers reported to the observer and to nobody else', () => {
     const world = World.running();
     const bystander = world.client().negotiate();
     const client = world.client().negotiate('oob');
@@ -456,7 +456,7 @@ describe('a client that floods', () => {
     assert.equal(client.take().length, 1600);
   });
 
-  it('with faulty commands behind one that takes long is held back likewise', () => {
+  it('with faulty commands after one that takes long is held back likewise', () => {
     const world = World.running();
     const client = world.client().negotiate();
     client.write(`{"execute":"a","id":0}${'[]'.repeat(5000)}{"execute":"b","id":1}`);

@@ -22,7 +22,7 @@ describe('a turn', () => {
     );
   });
 
-  it('writes nothing before it ends, so that what belongs together goes together', () => {
+  it('writes nothing before it ends, so that output for the same peer goes together', () => {
     const world = World.running();
     const client = world.client().negotiate();
     const written = client.link.writes.length;

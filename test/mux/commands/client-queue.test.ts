@@ -61,7 +61,7 @@ describe('the commands of a client', () => {
     assert.equal(queue.length, 2);
   });
 
-  it('go upstream only behind the answers to the out-of-band ones before them', () => {
+  it('go upstream only after the answers to the out-of-band ones before them', () => {
     const queue = queueOf('a', '!b', 'c');
     const first = send(queue);
     const overtaker = send(queue, 'oob');

@@ -4,7 +4,7 @@ import { PendingCommand } from '../../../dist/mux/commands/command.js';
 import type { Stage } from '../../../dist/mux/commands/lifecycle.js';
 import { idleOwner } from '../../support/world/session-parts.js';
 
-/** What brings a command to each stage. */
+/** The steps that bring a command to each stage. */
 const transitions: Readonly<Record<Exclude<Stage, 'read'>, (command: PendingCommand) => void>> = {
   waiting: (command) => command.markWaiting(),
   sent: (command) => command.markSent(),
@@ -47,7 +47,7 @@ describe('a command', () => {
           assert.equal(command.isInFlight, to === 'sent');
         });
       } else {
-        it(`that is ${stage} never becomes ${to}, and stays what it is`, () => {
+        it(`that is ${stage} never becomes ${to}, and stays ${stage}`, () => {
           const command = commandAt(stage);
           assert.throws(() => become(command), { message: `a command that is ${stage} cannot be ${to}` });
           assert.equal(command.stage, stage);

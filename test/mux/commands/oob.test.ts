@@ -38,7 +38,7 @@ describe('out-of-band commands', () => {
     assert.equal(client.take().length, 52);
   });
 
-  it('are answered in any order, each to whom it belongs', () => {
+  it('are answered in any order, each to its owner', () => {
     const world = World.running();
     const clients = [0, 1, 2].map(() => world.client().negotiate('oob'));
     for (const [at, client] of clients.entries()) client.send(`{"exec-oob":"yank","id":"of ${at}"}`);
@@ -50,7 +50,7 @@ describe('out-of-band commands', () => {
     assert.deepEqual(ids, ['"of 0"}', '"of 1"}', '"of 2"}']);
   });
 
-  it('have ids of their own, none of which is used twice at a time', () => {
+  it('have separate ids, none of which is used twice at a time', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
     client.send('{"exec-oob":"yank"}'.repeat(500));
@@ -109,7 +109,7 @@ describe('out-of-band commands', () => {
     ]);
   });
 
-  it('of one who floods them leave the others their turn: two of his at most are before one of theirs', () => {
+  it('of one client that floods them leave the others their turn: at most two of its own are before one of theirs', () => {
     const world = World.running();
     const [flooding, polite] = [world.client().negotiate('oob'), world.client().negotiate('oob')];
     const inBand = world.client().negotiate();

@@ -80,7 +80,7 @@ describe('a descriptor', () => {
     assert.deepEqual(two.take(), ['{"return": {}, "id": "b"}']);
   });
 
-  test('has not a byte behind it until QEMU has taken it: its threads would race for it, and QEMU die', () => {
+  test('has no byte after it until QEMU has taken it: its threads would race for it, and QEMU die', () => {
     const world = worldThatCarries();
     const [one, two] = [world.client().negotiate(), world.client().negotiate('oob')];
     one.writeWith(getfd('a'), [new FakeDescriptor('/a')]);
@@ -100,7 +100,7 @@ describe('a descriptor', () => {
     assert.equal(carried(world).length, 2);
   });
 
-  test('has others behind it at once where QEMU’s threads do not race: from 11.0 on', () => {
+  test('has others after it at once if QEMU’s threads do not race: from 11.0 on', () => {
     for (const [version, names] of [
       ['7.2.22', ['getfd']],
       ['10.2.2', ['getfd']],
@@ -159,7 +159,7 @@ describe('a descriptor', () => {
     assert.deepEqual(carried(world), ['/a {"execute":"getfd","arguments":{"fdname":"x"},"id":0}']);
   });
 
-  test('that came behind a command is not that command’s', () => {
+  test('that came after a command is not that command’s', () => {
     const world = worldThatCarries();
     const client = world.client().negotiate();
     client.write(getfd('a', 1));
@@ -214,7 +214,7 @@ describe('a descriptor', () => {
     );
   });
 
-  test('is told to the observer, and so is what becomes of those that cannot be kept', () => {
+  test('is reported to the observer, and so is the fate of those that cannot be kept', () => {
     const world = worldThatCarries();
     const client = world.client().negotiate();
     const [a, b, c] = ['/a', '/b', '/c'].map((path) => new FakeDescriptor(path));
@@ -283,7 +283,7 @@ const ENDINGS: Readonly<Record<string, (file: FakeDescriptor, world: World, clie
     client.writeWith(getfd('x'), [file]);
     world.settle();
     assert.match(client.take().join(), /cannot record/);
-    // What comes next is not held up by it.
+    // It does not hold up the next one.
     client.writeWith(getfd('x'), [new FakeDescriptor('/b')]);
     world.settle();
     assert.equal(carried(world).length, 1);
@@ -349,7 +349,7 @@ describe('a descriptor is closed when', () => {
     world.settle();
     assert.match(client.take().join(), /the connection to this QEMU carries no file descriptors/);
     assert.ok(file.isClosed);
-    // Without one QEMU says what it says.
+    // Without one the answer is QEMU's.
     client.send(getfd('x', 2));
     assert.deepEqual(world.qemu.waitingNames, ['getfd']);
   });
@@ -444,7 +444,7 @@ describe('a name', () => {
     assert.ok(isRefused(world, other, 'x'));
   });
 
-  test('of a client on TCP, or without credentials, is told as far as known', () => {
+  test('of a client on TCP, or without credentials, is reported as far as known', () => {
     const world = worldThatCarries();
     const peers = [
       [{ kind: 'tcp', address: '127.0.0.1', port: 5 }, '127.0.0.1:5'],

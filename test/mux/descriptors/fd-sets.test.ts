@@ -54,7 +54,7 @@ describe('a file in a set', () => {
       sets.mentioned([leaf('x'), leaf(text)]);
       owner.isConnected = false;
       assert.equal(sets.takeLeftovers().length, isUse ? 0 : 1);
-      // whoever adds to a set that is used keeps it as it is
+      // adding to a set that is used keeps it as it is
       sets.added({ set: 7, fd: 21 }, client());
       assert.equal(sets.isTracking, !isUse);
     });

@@ -27,7 +27,7 @@ describe('events', () => {
     assert.deepEqual(client.take(), [event]);
   });
 
-  it('stand where QEMU put them among the answers', () => {
+  it('keep QEMU’s order among the answers', () => {
     const world = World.running();
     const client = world.client().negotiate();
     client.send('{"execute":"cont"}{"execute":"a"}');
@@ -40,7 +40,7 @@ describe('events', () => {
     assert.deepEqual(client.take(), [resume, '{"return": "cont"}', stop, '{"return": "a"}', last]);
   });
 
-  it('that come in one piece are whole, in order and counted, for those who get all and those who get some', () => {
+  it('that come in one piece are whole, in order and counted, for clients that get all and those that get some', () => {
     const world = World.running();
     const connect = (events?: EventFilter) =>
       world.client('unix:/run/vm.mux', { kind: 'unix' }, events === undefined ? {} : { events }).negotiate();
@@ -67,7 +67,7 @@ describe('events', () => {
     );
   });
 
-  it('stand before whatever a client is sent later in the same turn: an answer of ours, or the end of the connection', () => {
+  it('come before any later output to a client in the same turn: an answer of ours, or the end of the connection', () => {
     const world = World.running();
     const client = world.client().negotiate();
     const before = world.mux.traffic.toClients;
@@ -105,7 +105,7 @@ describe('events', () => {
     assert.match(world.logged('event')[0] ?? '', /^event STOP to 1 /);
   });
 
-  it('are told to the observer even when nobody listens, under the name QEMU gave', () => {
+  it('are reported to the observer even when nobody listens, under the name QEMU gave', () => {
     const world = World.running();
     world.qemu.event('STOP');
     world.qemu.event('A_VERY_LONG_NAME_'.repeat(20));

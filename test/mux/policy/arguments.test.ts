@@ -23,7 +23,7 @@ function leaves(args: string): readonly Leaf[] | null {
   return list(args).leaves();
 }
 
-/** An object of so many members below a key of so many parts. */
+/** An object with a given number of members below a key with a given number of parts. */
 function below(parts: number, members: number): string {
   const key = Array.from({ length: parts }, () => 'p').join('.');
   return `{"${key}":{${Array.from({ length: members }, (_, at) => `"k${at}":1`).join(',')}}}`;

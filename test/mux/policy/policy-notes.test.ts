@@ -1,4 +1,4 @@
-/** What is said of a policy: each way that a rule leaves open is named, with a rule that closes it, and then nothing more is said of it. */
+/** Notes on a policy: each way that a rule leaves open is named, with a rule that closes it, and with that rule there is no note on it. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -61,7 +61,7 @@ describe('notes on a policy', () => {
     ['deny system_reset', 'system_reset'],
   ];
   for (const [rule, line] of lines) {
-    it(`${rule}: the human monitor's ${line} is open where a rule for hmp allows it`, () => {
+    it(`${rule}: the human monitor's ${line} is open if a rule for hmp allows it`, () => {
       const add = `"deny hmp ${line}"`;
       assert.ok(notes([rule, 'allow hmp *']).some((note) => note.includes(add)));
       assert.ok(notes([rule, 'allow human-monitor-command']).some((note) => note.includes(add)));
@@ -83,7 +83,7 @@ describe('notes on a policy', () => {
     );
   });
 
-  it('name a host that nobody meant where a star stands in one', () => {
+  it('name a host that nobody meant if there is a star in one', () => {
     assert.match(notes(['allow migrate uri=tcp:10.0.0.*']).join(), /a host such as 10\.0\.0\.9\.evil\.example;/);
     assert.match(notes(['allow migrate uri=tcp:10.0.0.*:4444']).join(), /10\.0\.0\.9\.evil\.example/);
     assert.match(notes(['allow migrate uri=tcp:*.vm.example:*']).join(), /evil\.example:1,\.vm\.example/);
@@ -93,7 +93,7 @@ describe('notes on a policy', () => {
     }
   });
 
-  it('say nothing of a policy that allows what it names and denies the rest', () => {
+  it('say nothing of a policy that allows the commands it names and denies the rest', () => {
     assert.deepEqual(
       notes(['allow @read-only', 'allow blockdev-*', 'allow migrate uri=unix:/run/vm/*', 'allow hmp info *'], false),
       [],
@@ -157,7 +157,7 @@ describe('the table of other ways', () => {
     }
   });
 
-  it('stands in docs/reference/policy.md', () => {
+  it('is in docs/reference/policy.md', () => {
     const page = readFileSync(new URL('../../../docs/reference/policy.md', import.meta.url), 'utf8');
     for (const [one, other] of SAME_DEED) {
       assert.ok(

@@ -33,7 +33,7 @@ describe('an action of a transaction', () => {
     assert.equal(allows(['deny drive-backup'], escaped), false);
   });
 
-  it('must be allowed by a rule of its own where the default denies, and so must the transaction', () => {
+  it('must be allowed by a separate rule if the default denies, and so must the transaction', () => {
     const rules = ['allow transaction', 'allow blockdev-snapshot*'];
     assert.equal(allows(rules, transaction(['blockdev-snapshot'], ['blockdev-snapshot-sync']), false), true);
     assert.equal(allows(rules, transaction(['blockdev-snapshot'], ['drive-backup']), false), false);
@@ -114,7 +114,7 @@ describe('a migration', () => {
     for (const uri of ['tcp:10.0.0.2:1', 'unix:/run/y', 'fd:x']) assert.equal(allows(rules, by(uri)), true, uri);
   });
 
-  it('is allowed by what is written alone', () => {
+  it('is allowed by its written form alone', () => {
     const channels = channel({ transport: 'socket', type: 'inet', host: 'h', port: '1' });
     assert.equal(allows(['allow migrate uri=tcp:*'], command('migrate', channels), false), false);
     assert.equal(allows(['allow migrate uri=tcp:*'], command('migrate', { uri: 'tcp:h:1' }), false), true);
@@ -240,7 +240,7 @@ describe('the name of a file', () => {
     });
   }
 
-  it('is looked for in options wherever these stand, and their members by their own names', () => {
+  it('is looked for in options wherever they are, and their members by their own names', () => {
     const mirror = (target: string) => command('drive-mirror', { device: 'd', target, sync: 'full' });
     const options = 'json:{"driver":"nbd","server":{"type":"unix","path":"/run/s"},"export":"e"}';
     assert.equal(allows(['deny drive-mirror **.driver=nbd'], mirror(options)), false);
@@ -257,7 +257,7 @@ describe('the name of a file', () => {
     assert.equal(allows(['deny drive-mirror target=/run/*'], mirror('ssh://h/%65tc/passwd')), true);
   });
 
-  it('behind a scheme is denied by a rule with that scheme, and leaves other schemes alone', () => {
+  it('after a scheme is denied by a rule with that scheme, and leaves other schemes alone', () => {
     const to = (uri: string) => command('migrate', { uri });
     const rules = ['deny migrate uri=unix:/run/vm/*'];
     for (const uri of [
@@ -296,7 +296,7 @@ describe('the name of a file', () => {
 });
 
 describe('a line of the human monitor', () => {
-  it('that hides its verb, or what follows info, behind more blanks than are read is denied', () => {
+  it('that hides its verb, or the word after info, behind more blanks than are read is denied', () => {
     const rules = ['deny hmp cont', 'deny hmp info status', 'allow hmp *'];
     const far = ' '.repeat(70_000);
     for (const line of [`${far}cont`, `info${far}status`, `${far}stop`, `\t${far}info status`]) {
@@ -341,7 +341,7 @@ describe('@monitors', () => {
     });
   }
 
-  it('allows the commands, but no line, for a verb does not say what it is used for', () => {
+  it('allows the commands, but no line, for a verb does not show its object', () => {
     const allowing = policyOf(['allow @monitors']);
     assert.equal(judge(allowing, command('object-add', { 'qom-type': 'monitor-qmp' })).allowed, true);
     assert.equal(judge(allowing, command('object-del', { id: 'm' })).allowed, true);
@@ -349,20 +349,20 @@ describe('@monitors', () => {
     assert.equal(judge(allowing, hmpCommand('object_add secret,id=s')).allowed, false);
   });
 
-  it('leaves what a rule before it allows', () => {
+  it('leaves commands that a rule before it allows', () => {
     const rules = ['allow object-del id=secret*', 'deny @monitors'];
     assert.equal(allows(rules, command('object-del', { id: 'secret0' })), true);
     assert.equal(allows(rules, command('object-del', { id: 'monitor' })), false);
   });
 
-  it('matters to QEMU from 11.1 on, and to what was built on the way there', () => {
+  it('matters to QEMU from 11.1 on, and to the development builds before it', () => {
     for (const version of ['11.1.0', '11.1.3', '11.2.0', '12.0.0', '11.0.50'])
       assert.equal(canAddMonitors(version), true, version);
     for (const version of ['7.2.22', '10.2.2', '11.0.1', 'unknown', ''])
       assert.equal(canAddMonitors(version), false, version);
   });
 
-  it('shows who can add a monitor: who has no policy, or one without it', () => {
+  it('shows which clients can add a monitor: those without a policy, or with one that lacks it', () => {
     assert.equal(mayAddMonitors(null), true);
     assert.equal(mayAddMonitors(policyOf([], true)), true);
     assert.equal(mayAddMonitors(policyOf(['allow object-add qom-type=monitor-*'])), true);

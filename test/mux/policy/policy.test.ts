@@ -190,7 +190,7 @@ describe('a policy of rules', () => {
     assert.equal(judge(judged, run('cont')).allowed, false);
   });
 
-  it('includes what takes a descriptor where that list is named', () => {
+  it('includes the commands that take a descriptor if that list is named', () => {
     const judged = policy(['deny @descriptors', 'allow *-fd', 'allow closefd', 'allow @descriptors']);
     for (const name of ['getfd', 'add-fd']) assert.equal(judge(judged, run(name)).rule, 'deny @descriptors');
     for (const name of ['closefd', 'remove-fd']) assert.equal(judge(judged, run(name)).allowed, true);
@@ -236,7 +236,7 @@ describe('lines of the human monitor under a policy', () => {
 });
 
 describe('the read-only policy', () => {
-  it('denies what it does not know', () => {
+  it('denies unknown commands', () => {
     const judged = readOnlyPolicy();
     assert.equal(judge(judged, run('query-status')).allowed, true);
     for (const name of ['query-something-new', 'stop', 'qom-get', 'query-rx-filter', 'x-query-roms', 'transaction']) {
@@ -251,7 +251,7 @@ describe('the read-only policy', () => {
 });
 
 describe('the learning policy', () => {
-  it('allows everything, and tells the rules it would have needed, each once', () => {
+  it('allows everything, and reports the rules it would have needed, each once', () => {
     const rules: string[] = [];
     const judged = new LearningPolicy((text) => rules.push(text));
     const seen = [run('query-block'), run('qmp_capabilities'), run('stop'), run('query-block'), hmp('info block -v')];

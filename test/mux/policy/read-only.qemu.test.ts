@@ -1,4 +1,4 @@
-/** The read-only policy against the schema of the QEMU that is installed: what it lets through, and that none of it does anything. */
+/** The read-only policy against the schema of the installed QEMU: the commands it lets through, and that none of them does anything. */
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -27,7 +27,7 @@ async function start(scope: Scope): Promise<{ vm: Qemu; commands: string[] }> {
 }
 
 describe('the read-only policy on an installed QEMU', { skip: missing('qemu') }, () => {
-  it('lets through only what its name calls a query or a list, and here it is', async (context) => {
+  it('lets only names of queries and lists through, and here is the list', async (context) => {
     const { vm, commands } = await start(context);
     const allowed = commands.filter(isReadOnly);
     context.diagnostic(

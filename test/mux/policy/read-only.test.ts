@@ -1,6 +1,6 @@
 /**
  * The read-only list against the commands of three QEMUs, by name: what looks like reading and is denied all the same is denied on
- * purpose, for a reason that stands in src/mux/policy/read-only.ts; a command nobody has looked at fails here until somebody has.
+ * purpose, for a reason given in src/mux/policy/read-only.ts; a command nobody has looked at fails here until somebody has.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -38,13 +38,13 @@ const DENIED_ON_PURPOSE: ReadonlySet<string> = new Set([
 for (const version of QEMU_VERSIONS) {
   const commands = commandsOf(version);
   describe(`the read-only policy on the commands of QEMU ${version}`, () => {
-    it('lets through only what its name calls a query or a list', () => {
+    it('lets only names of queries and lists through', () => {
       const allowed = commands.filter(isReadOnly);
       assert.ok(allowed.length > 60, `${allowed.length} of ${commands.length}`);
       for (const name of allowed) assert.match(name, /^(query-|qom-list)/);
     });
 
-    it('denies nothing that looks like reading but what was left out on purpose, and all that is unstable', () => {
+    it('denies harmless-looking names only if they were left out on purpose, and all unstable ones', () => {
       const denied = commands.filter((name) => !isReadOnly(name));
       const likeReading = denied.filter(
         (name) => /(^|-)(query|list|get|read)(-|$)/.test(name) && !name.startsWith('x-'),
@@ -56,7 +56,7 @@ for (const version of QEMU_VERSIONS) {
 }
 
 describe('the read-only policy', () => {
-  it('has been looked at for what QEMU 11.1 has and 10.0 has not', () => {
+  it('has been checked for the additions of QEMU 11.1 to 10.0', () => {
     const before = new Set(commandsOf('10.0'));
     const added = commandsOf('11.1').filter((name) => !before.has(name));
     assert.deepEqual(added.filter(isReadOnly), [
@@ -79,7 +79,7 @@ describe('the read-only policy', () => {
     );
   });
 
-  it('denies what it does not know: names of no QEMU, of a later one, and other spellings of those on the list', () => {
+  it('denies unknown names: of no QEMU, of a later one, and other spellings of those on the list', () => {
     const policy = readOnlyPolicy();
     const judged = (name: string) => policy.judge(name, NO_ARGUMENTS).allowed;
     assert.ok(readOnlyCommands().every(judged));

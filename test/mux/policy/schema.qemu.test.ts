@@ -1,4 +1,4 @@
-/** The commands of the QEMU that is installed: which run out of band, and what of them no recorded QEMU has. */
+/** The commands of the installed QEMU: those that run out of band, and those that no recorded QEMU has. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { missing, startQemu } from '../../support/qemu/qemu.js';

@@ -6,7 +6,7 @@ import { World } from '../../support/world/world.js';
 const SECOND = 1_000_000;
 
 describe('the time that was seen', () => {
-  it('is what passed, but for outages since then', () => {
+  it('is the time that passed, less the outages since then', () => {
     const seen = new SeenTime();
     assert.equal(seen.between(10, 110), 100);
     seen.miss(50, 30);
@@ -43,7 +43,7 @@ describe('a daemon that was stopped for an hour', () => {
     };
   }
 
-  it('gives who had not negotiated the rest of the time', () => {
+  it('gives clients that had not negotiated the rest of the time', () => {
     const { world, sleep } = stoppedWorld();
     const client = world.client();
     world.wait(3000);
@@ -53,13 +53,13 @@ describe('a daemon that was stopped for an hour', () => {
     assert.equal(client.link.isEnded, false);
     world.wait(2000);
     assert.equal(client.link.isEnded, true);
-    // who comes afterwards has no more than others
+    // a client that comes afterwards has no more than others
     const late = world.client();
     world.wait(6000);
     assert.equal(late.link.isEnded, true);
   });
 
-  it('disconnects nobody who had something to read', () => {
+  it('disconnects no client that had something to read', () => {
     const { world, sleep } = stoppedWorld();
     const client = world.client().negotiate();
     client.link.backlog = 2000;

@@ -94,7 +94,7 @@ describe('replies that cannot change', () => {
     assert.deepEqual(sources, ['upstream', 'cached', 'cached']);
   });
 
-  it('stand behind the client’s earlier commands', () => {
+  it('come after the answers to the client’s earlier commands', () => {
     const { mux, upstream, say, connect } = start();
     const client = connect();
     client.send('{"execute":"query-name"}');
@@ -110,7 +110,7 @@ describe('replies that cannot change', () => {
     assert.equal(client.wire.take(), '{"return": {}, "id": 1}\r\n{"return": {}, "id": 2}\r\n');
   });
 
-  it('are asked anew with arguments, after an error, of a new upstream, and with the cache off', () => {
+  it('are asked again with arguments, after an error, of a new upstream, and with the cache off', () => {
     const { mux, upstream, say, begin, connect } = start();
     const ask = (client: ReturnType<typeof connect>, text: string): string => {
       client.send(text);
@@ -188,7 +188,7 @@ describe('identical queries', () => {
     assert.deepEqual(sources, ['upstream', 'upstream', 'shared']);
   });
 
-  it('stay behind what their own client sent before them', () => {
+  it('stay after the earlier commands of their own client', () => {
     const { mux, upstream, say, connect } = start();
     const one = connect();
     const two = connect();

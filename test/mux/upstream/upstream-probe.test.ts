@@ -15,7 +15,7 @@ function wait(world: World, seconds: number): void {
   for (let left = seconds * 2; left > 0; left--) world.wait(500);
 }
 
-/** What QEMU has been sent and has not answered. */
+/** Messages that QEMU has received and not answered. */
 function waiting(world: World): string[] {
   return world.qemu.waiting.map(({ text }) => text);
 }
@@ -47,7 +47,7 @@ function reconnect(world: World): void {
 }
 
 describe('a QEMU that says nothing', () => {
-  it('is asked out of band after a while, then in-band, and answers; and again after as long a silence', () => {
+  it('is asked out of band after a while, then in-band, and answers; and again after the same silence', () => {
     const world = probing();
     wait(world, 29);
     assert.deepEqual(waiting(world), []);
@@ -157,7 +157,7 @@ describe('a QEMU that says nothing', () => {
     assert.deepEqual(world.qemu.waitingNames, ['slow', 'query-yank']);
   });
 
-  it('is asked behind a full window, which leaves room for it in QEMU’s queue', () => {
+  it('is asked after a full window, which leaves room for it in QEMU’s queue', () => {
     const world = probing();
     const client = world.client().negotiate();
     for (let i = 0; i < 200; i++) {
@@ -353,8 +353,8 @@ describe('a probe', () => {
     assert.equal(world.qemu.waiting.length, 7);
   });
 
-  it('is not sent behind a descriptor that QEMU is about to take', () => {
-    // One that has not taken it for a second stands still. So the silence is shorter than that here.
+  it('is not sent after a descriptor that QEMU is about to take', () => {
+    // A QEMU that has not taken it for a second counts as blocked. So the silence is shorter than that here.
     const world = probing({ carries: true, mux: { probeAfter: 300 } });
     const client = world.client().negotiate();
     client.writeWith('{"execute":"getfd","arguments":{"fdname":"x"}}', [new FakeDescriptor('/a')]);
@@ -366,7 +366,7 @@ describe('a probe', () => {
     assert.deepEqual(world.qemu.waitingNames, ['getfd', 'query-yank']);
   });
 
-  it('goes with the connection, and the next one begins anew', () => {
+  it('goes with the connection, and the next one starts over', () => {
     const world = probing();
     wait(world, 40);
     assert.equal(health(world), 'silent');
@@ -395,7 +395,7 @@ describe('a QEMU without out-of-band commands', () => {
     assert.equal(health(world), 'answering');
   });
 
-  it('is silent when it does not answer, busy when it tells something else, and never given up for that', () => {
+  it('is silent when it does not answer, busy when it says something else, and never given up for that', () => {
     const world = probing({ oob: false });
     wait(world, 40);
     assert.equal(health(world), 'silent');
@@ -428,7 +428,7 @@ describe('a QEMU that gives no sign', () => {
     assert.equal(world.logged('unanswered').length, 1);
   });
 
-  it('is given up no earlier than so long after the probe', () => {
+  it('is given up no earlier than the time limit after the probe', () => {
     const world = probing();
     world.client().negotiate().send('{"execute":"a"}');
     wait(world, 328);
@@ -437,7 +437,7 @@ describe('a QEMU that gives no sign', () => {
     assert.equal(world.mux.state.name, 'lost');
   });
 
-  it('is kept for ever where that is wanted, and while it gives any sign', () => {
+  it('is kept for ever if that is configured, and while it gives any sign', () => {
     const patient = probing({ mux: { probeTimeout: 0 } });
     patient.client().negotiate().send('{"execute":"a"}');
     wait(patient, 3600);

@@ -10,7 +10,7 @@ const GREETING =
   '{"QMP": {"version": {"qemu": {"micro": 1, "minor": 2, "major": 9}, "package": ""}, "capabilities": ["oob"]}}\r\n';
 const HANDSHAKE_ANSWER = '{"return": {}, "id": "nonce"}\r\n';
 
-/** A monitor alone, with everything it tells its owner. */
+/** A monitor alone, with everything it reports to its owner. */
 class Alone {
   readonly told: string[] = [];
   readonly monitor: UpstreamSession;
@@ -44,7 +44,7 @@ function asQemu(message: unknown, indent: number | undefined): string {
   return indent === undefined ? text.replaceAll('":', '": ').replaceAll(',"', ', "') : text;
 }
 
-/** What can happen to a monitor. */
+/** Everything that can happen to a monitor. */
 const happenings: Readonly<Record<string, (alone: Alone) => void>> = {
   opened: (alone) => alone.open(),
   greeting: (alone) => alone.say(GREETING),
@@ -60,7 +60,7 @@ const happenings: Readonly<Record<string, (alone: Alone) => void>> = {
 };
 
 describe('the upstream state', () => {
-  /** What happens, and what the owner is told then. */
+  /** The happenings, and the reports to the owner. */
   const sequences: readonly (readonly [string, string])[] = [
     ['', ''],
     ['opened', 'greeting'],
@@ -124,7 +124,7 @@ describe('the upstream state', () => {
     }
   });
 
-  it('is reached past what was meant for an earlier client, pretty or not, in pieces of any size', () => {
+  it('is reached past messages for an earlier client, pretty or not, in pieces of any size', () => {
     const early = [
       { return: { status: 'running', text: 'a "QMP" in it }' }, id: 'libvirt-7' },
       { id: { a: [1] }, error: { class: 'GenericError', desc: 'no' } },
@@ -190,7 +190,7 @@ describe('the upstream state', () => {
     }
   });
 
-  it('says what is known of a running upstream', () => {
+  it('describes a running upstream', () => {
     for (const [from, to, oob, version] of [
       ['', '', true, '9.2.1'],
       ['"oob"', '', false, '9.2.1'],
@@ -209,7 +209,7 @@ describe('the upstream state', () => {
     }
   });
 
-  it('neither enables oob nor offers it to clients where it is not to, and offers all else', () => {
+  it('neither enables oob nor offers it to clients if it is off, and offers all else', () => {
     for (const [offered, left] of [
       ['["oob"]', '[]'],
       ['["oob", "new"]', '["new"]'],
@@ -239,7 +239,7 @@ describe('an upstream that passes on whole lines only', () => {
     alone.say(GREETING);
     return alone;
   };
-  /** What is written for one command. */
+  /** The bytes written for one command. */
   const command = (alone: Alone): string => {
     const before = alone.link.text.length;
     alone.monitor.link?.write(bytesOf('{}'));
@@ -264,7 +264,7 @@ describe('an upstream that passes on whole lines only', () => {
     assert.equal(alone.link.text, `${handshake}\n`);
   });
 
-  it('is forgotten where the line feed did not help', () => {
+  it('is forgotten if the line feed did not help', () => {
     const alone = greeted(new Alone());
     alone.monitor.tick(2 * second);
     alone.monitor.closed('closed');
@@ -272,7 +272,7 @@ describe('an upstream that passes on whole lines only', () => {
     assert.ok(!alone.link.text.includes('\n'));
   });
 
-  it('gets no line feed where QEMU has answered, or lines=off says so, and one at once where lines=on does', () => {
+  it('gets no line feed if QEMU has answered, or lines=off says so, and one at once if lines=on does', () => {
     const quick = greeted(new Alone());
     quick.say(HANDSHAKE_ANSWER);
     quick.monitor.tick(5 * second);
@@ -284,7 +284,7 @@ describe('an upstream that passes on whole lines only', () => {
     assert.ok(on.link.text.endsWith('}\n'));
   });
 
-  it('may be a terminal that echoes: what we sent is nobody’s, and no garbage', () => {
+  it('may be a terminal that echoes: our own echo belongs to nobody, and is no garbage', () => {
     const alone = greeted(new Alone());
     alone.monitor.tick(second);
     alone.say(`${alone.link.text}\r\r\n${HANDSHAKE_ANSWER}`);
@@ -316,7 +316,7 @@ describe('a peer that only pretends to be QEMU', () => {
     });
   });
 
-  it('tells a reason of any length in a few words, and has its long answers left unread', () => {
+  it('has a reason of any length reported in a few words, and its long answers left unread', () => {
     const alone = new Alone();
     alone.open();
     alone.say(GREETING);
@@ -331,7 +331,7 @@ describe('a peer that only pretends to be QEMU', () => {
 });
 
 describe('the handshake', () => {
-  it('is one write: the faulty requests that teach the words, and one that tells the dialect, then the negotiation', () => {
+  it('is one write: the faulty requests that teach the words, and one that shows the dialect, then the negotiation', () => {
     const alone = new Alone();
     alone.open();
     alone.say(GREETING);
@@ -367,7 +367,7 @@ describe('the handshake', () => {
     assert.equal(learnt(), 'classic');
   });
 
-  it('asks for no oob where none is offered, but learns how it would be refused', () => {
+  it('asks for no oob if none is offered, but learns how it would be refused', () => {
     const alone = new Alone();
     alone.open();
     alone.say(GREETING.replace('"oob"', ''));
@@ -400,7 +400,7 @@ describe('the handshake', () => {
     }
   });
 
-  it('is not confused by answers with its word and something else behind it', () => {
+  it('is not confused by answers with its word and something else after it', () => {
     const alone = new Alone();
     alone.open();
     alone.say(GREETING);

@@ -25,7 +25,7 @@ describe('an upstream that is long-winded', () => {
   const greeting = (length: number) =>
     `{"QMP": {"version": {"qemu": {"micro": 1, "minor": 2, "major": 7}, "package": "${'x'.repeat(length)}"}, "capabilities": []}}\r\n`;
 
-  it('greets with more than 64 KiB is no QMP server, and answers to the handshake of more than 4 MiB are nobody’s', () => {
+  it('that greets with more than 64 KiB is no QMP server, and answers to the handshake of more than 4 MiB are nobody’s', () => {
     assert.match(lostReason(greeting(70_000)) ?? '', /^not a QMP server/);
     assert.equal(lostReason(greeting(60_000)), undefined);
     const world = new World();
@@ -38,7 +38,7 @@ describe('an upstream that is long-winded', () => {
     assert.equal(world.mux.state.name, 'running');
   });
 
-  it('has messages of other servers read up to 4 MiB, and what is longer is nobody’s', () => {
+  it('has messages of other servers read up to 4 MiB, and longer ones belong to nobody', () => {
     const world = World.running();
     const client = world.client().negotiate();
     client.send('{"execute":"a","id":1}');
@@ -53,7 +53,7 @@ describe('an upstream that is long-winded', () => {
 });
 
 describe('the end of the upstream', () => {
-  it('is EOF for every client, after what was still to be sent', () => {
+  it('is EOF for every client, after the rest of its output', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
     const fresh = world.client();
@@ -75,7 +75,7 @@ describe('the end of the upstream', () => {
     world.settle();
   });
 
-  it('leaves commands in flight unanswered and those that wait unsent, which the observer is told', () => {
+  it('leaves commands in flight unanswered and waiting ones unsent, and reports both to the observer', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
     const gone = world.client().negotiate();
@@ -98,7 +98,7 @@ describe('the end of the upstream', () => {
     assert.deepEqual(world.mux.inFlight, []);
   });
 
-  it('drops what waits to be sent upstream, out-of-band commands too', () => {
+  it('drops commands that wait to be sent upstream, out-of-band ones too', () => {
     const world = World.running();
     const client = world.client().negotiate('oob');
     client.write(`${'{"exec-oob":"yank"}'.repeat(50)}{"execute":"a"}`);
@@ -118,7 +118,7 @@ describe('the end of the upstream', () => {
     assert.equal(world.logged('dropped').length, 51);
   });
 
-  it('is told once, and may come before the greeting or in the middle of a message', () => {
+  it('is reported once, and may come before the greeting or in the middle of a message', () => {
     for (const text of ['', '{"QMP": ', '{"QMP": {"version": {}, "capabilities": []}}\r\n', '\r\n']) {
       const world = new World();
       world.connectUpstream();
@@ -152,7 +152,7 @@ describe('the end of the upstream', () => {
 });
 
 describe('an upstream that comes back', () => {
-  it('serves new clients, with ids that begin anew', () => {
+  it('serves new clients, with ids that start over', () => {
     const world = World.running();
     const old = world.client().negotiate();
     old.send('{"execute":"a"}');
