@@ -1,15 +1,15 @@
 /**
- * What V8 has compiled, kept by Node itself from one start to the next (module.enableCompileCache, from Node 22.8 on). It is machine-made code that
- * is run unseen: so it is in a folder of the user's own that nobody else can write to, never one below /tmp, where Node would have it. Node keeps apart
- * what different builds have made. Node 20 has no such cache, and none is shipped: V8 11.3 does not look whether one is from its own build.
+ * V8's compiled code, kept by Node itself from one start to the next (module.enableCompileCache, from Node 22.8 on). It runs unchecked, so
+ * it is kept in a folder of the user that nobody else can write to, never below /tmp, Node's default. Node keeps the caches of different
+ * builds apart. Node 20 has no such cache, and none is shipped: V8 11.3 does not check whether one is from its own build.
  */
 import { lstatSync, mkdirSync } from 'node:fs';
 import * as nodeModule from 'node:module';
 import { dirname, join } from 'node:path';
 
-/** Keeps it, where that can be done safely. It is an economy: what fails is left. */
+/** Keeps it, where that can be done safely. It only saves time, so failures are ignored. */
 export function keepCompiledCode(environment: Readonly<NodeJS.ProcessEnv>): void {
-  // Those who have chosen a folder, or none, have been heard by Node.
+  // Node itself follows users who have chosen a folder, or none.
   if (environment['NODE_COMPILE_CACHE'] !== undefined || environment['NODE_DISABLE_COMPILE_CACHE'] !== undefined)
     return;
   const enable: unknown = Reflect.get(nodeModule, 'enableCompileCache');
@@ -31,7 +31,7 @@ function privateFolder({ XDG_CACHE_HOME: cache, HOME: home }: NodeJS.ProcessEnv)
       try {
         mkdirSync(part, { mode: 0o700 });
       } catch {
-        // It is there, or cannot be: the next look tells.
+        // It exists, or cannot be made: the next check shows which.
       }
       if (!isOurs(part)) return null;
     }
@@ -50,7 +50,7 @@ function isOurs(folder: string): boolean {
   return isSafe(folder) && uid === process.geteuid?.() && (mode & 0o022) === 0;
 }
 
-/** Whether nobody but us and root can put another one in the place of what is in a folder. */
+/** Whether only we and root can replace files in a folder. */
 function isSafe(folder: string): boolean {
   const found = lstatSync(folder);
   const isTrusted = found.uid === 0 || found.uid === process.geteuid?.();

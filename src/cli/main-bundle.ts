@@ -1,6 +1,6 @@
 /**
- * The bundle that the build makes of all modules, and whether it may be run: whoever has compiled the modules again since must not run the
- * program of before. What it was made from is compared by content; times say nothing after a copy or a checkout.
+ * The bundle that the build makes of all modules, and whether it may be run: after the modules are compiled again, the old program must not
+ * run. Its sources are compared by content; times mean nothing after a copy or a checkout.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 /** tsc writes these whenever it writes a module, with a hash of each source. They are not in the package. */
 const RECORDS = ['tsconfig.tsbuildinfo', 'core.tsbuildinfo'];
 
-/** @returns what stands for all that tsc has compiled into `dist`; null where that is not known, as in a package */
+/** @returns a digest of all that tsc has compiled into `dist`; null where that is not known, as in a package */
 export function madeFrom(dist: string): string | null {
   const hash = createHash('sha256');
   try {

@@ -10,7 +10,8 @@ interface Program {
   run(words: readonly string[]): Promise<void>;
 }
 
-// A daemon that is told to read its config before it has begun to would end of it. It will read it anyway; held-signals.ts has the rest.
+// A signal to read the config again would end a daemon that has not begun yet. It will read the config anyway; held-signals.ts has the
+// rest.
 if (process.argv[2] === 'serve') for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => undefined);
 
 const isMeasured = process.env['NODE_V8_COVERAGE'] !== undefined;

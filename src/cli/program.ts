@@ -67,7 +67,7 @@ function tell(error: unknown): void {
   writeProblem(`${error.message}${hint}`);
 }
 
-/** For `ps`, and for those who ask who is connected. The daemon's arguments stay to be seen. */
+/** For `ps`, and for lists of connected clients. The daemon's arguments stay visible. */
 function nameProcess(command: string): void {
   if (command === 'serve') writeFileSync('/proc/self/comm', 'qmpmux serve');
   else process.title = `qmpmux ${command}`;
@@ -79,7 +79,7 @@ function writeProblem(text: string): void {
   else writeToErrors(text);
 }
 
-/** Carries out a command line, and sets the process's exit code. @param words what stands behind the program's name */
+/** Carries out a command line, and sets the process's exit code. @param words those after the program's name */
 export async function run(words: readonly string[]): Promise<void> {
   leaveDeadTerminals();
   const isThere = guardOutput((error) => {
@@ -93,14 +93,14 @@ export async function run(words: readonly string[]): Promise<void> {
   } catch (error) {
     tell(error);
     process.exitCode = exitCodeOf(error);
-    // What a fault has left open would keep the process for ever.
+    // Handles left open by a fault would keep the process alive for ever.
     if (!(error instanceof QmpmuxError)) process.exit();
   }
 }
 
 /**
- * Node gives terminals back at its end as it found them, and aborts where that fails; which it does for one that is closed by then. What
- * is another file by then it leaves alone.
+ * At its end Node restores the terminals it found, and aborts where that fails, as for a terminal closed by then. A descriptor that is
+ * another file by then it leaves alone.
  */
 function leaveDeadTerminals(): void {
   process.on('exit', () => {

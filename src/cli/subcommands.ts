@@ -1,4 +1,4 @@
-/** All subcommands, by name: what each is for, and how to load it. Nothing of them is loaded here. */
+/** All subcommands, by name: the purpose of each, and how to load it. None of them is loaded here. */
 import { type CommandTree, type Entry, type Group, loadTree } from './framework/command-tree.js';
 
 /** In the order of the help. */

@@ -8,5 +8,5 @@ export interface ClientChannels {
   'qmpmux:qmp-client:closed': ClosedMessage<QmpClient>;
 }
 
-/** What the tracing channel `qmpmux:qmp-client:command` is given of one command; Node adds `result` or `error`. */
+/** The message of the tracing channel `qmpmux:qmp-client:command` for one command; Node adds `result` or `error`. */
 export type CommandTrace = CommandMessage<QmpClient>;

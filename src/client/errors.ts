@@ -1,5 +1,5 @@
 /**
- * What the client library throws and rejects with:
+ * The errors that the client library throws and rejects with:
  *
  *     QmpmuxError                  the base of all our errors; `code` is stable, messages are not
  *     ├── QmpError                 the server answered a command with an error
@@ -35,8 +35,8 @@ export class QmpError extends QmpmuxError {
  * - `QMPMUX_UNREACHABLE`: the address cannot be used: no permission, unknown host, no route, backlog full
  * - `QMPMUX_GREETING_TIMEOUT`: connected, but no greeting in time (with `greeting: false`: no first answer); QEMU serves one client at a
  *   time, others wait
- * - `QMPMUX_NOT_QMP`: what answered is not a QMP server, or a guest agent too old to return ids
- * - `QMPMUX_MALFORMED`: a QMP server at first, but then it sent what is no QMP message; the connection was closed
+ * - `QMPMUX_NOT_QMP`: the peer is not a QMP server, or a guest agent too old to return ids
+ * - `QMPMUX_MALFORMED`: a QMP server at first, but then it sent something other than a QMP message; the connection was closed
  * - `QMPMUX_CLOSED`: the connection is closed, by the server or by us
  */
 export type ConnectionErrorCode =
@@ -56,7 +56,7 @@ export class ConnectionError extends QmpmuxError {
   }
 }
 
-/** What `executeRaw` was given is not one command in QEMU's JSON; `message` says why, in QEMU's words where it has some. */
+/** The input of `executeRaw` is not one command in QEMU's JSON; `message` gives the reason, in QEMU's words where there are any. */
 export class MalformedCommandError extends QmpmuxError {
   readonly code = 'QMPMUX_MALFORMED_COMMAND';
 }

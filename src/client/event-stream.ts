@@ -2,7 +2,7 @@
  * Events on their way to one reader of `QmpClient.events()`: a bounded queue that is an async iterator.
  *
  * QEMU cannot be slowed down, so a reader that falls behind loses events sooner or later. It must not lose them in silence:
- * at the limit the stream takes no more, hands out what it has, and then fails.
+ * at the limit the stream takes no more, hands out its queue, and then fails.
  */
 import { EventOverflowError } from './errors.js';
 

@@ -29,7 +29,7 @@ export class EventStreams {
     for (const stream of this.#streams) stream.push(event);
   }
 
-  /** No more events will come, for those neither who ask later. */
+  /** No more events will come, not even for later readers. */
   finish(): void {
     this.#isFinished = true;
     for (const stream of this.#streams) stream.finish();

@@ -1,4 +1,4 @@
-/** What a check against the schema found, for people: where, what, and what was probably meant. */
+/** The findings of a check against the schema, for people: the place, the fault, and the probable intention. */
 import { type Fault, pathText } from '../qmp/schema.js';
 import { suggestion } from '../shared/spelling.js';
 

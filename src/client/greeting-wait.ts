@@ -1,11 +1,11 @@
 /**
- * The wait for a server's greeting. QEMU sends a new client what it had for an earlier one first: events, and answers. They are passed over,
- * as long as they are few.
+ * The wait for a server's greeting. QEMU first sends a new client the events and answers meant for an earlier one. They are skipped, up to
+ * a limit.
  */
 import type { JsonObject } from '../qmp/json/value.js';
 import { type Greeting, readGreeting } from './messages.js';
 
-/** What may come before the greeting, in messages and bytes. */
+/** The most that may come before the greeting, in messages and bytes. */
 const MOST_EARLY_MESSAGES = 1000;
 const MOST_EARLY_BYTES = 64 * 1024 * 1024;
 
@@ -27,7 +27,7 @@ export class GreetingWait {
     return this.#isOver;
   }
 
-  /** @returns what is wrong with a message that comes in this wait, or null */
+  /** @returns the fault of a message received during this wait, or null */
   take(message: JsonObject, bytes: Buffer): string | null {
     const greeting = readGreeting(message, bytes);
     if (greeting !== null) {

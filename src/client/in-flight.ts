@@ -1,8 +1,8 @@
-/** The commands that were sent and are not answered yet, each with who waits for it. */
+/** The commands that were sent and are not answered yet, each with its caller. */
 import type { JsonObject } from '../qmp/json/value.js';
 import type { RawReply } from './raw-command.js';
 
-/** What a command goes by: our number, or the word of the handshake. */
+/** A command's id: our number, or the word of the handshake. */
 export type CommandId = number | string;
 
 /** A raw command takes the reply's bytes, any other its value. */

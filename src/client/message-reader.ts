@@ -6,12 +6,12 @@
  * braces); whether a message is JSON is for its parser. Malformed input is a value, after which nothing more can be read.
  */
 
-/** What `MessageReader.next` found. */
+/** The results of `MessageReader.next`. */
 type Reading =
   | { readonly kind: 'message'; readonly bytes: Buffer }
   /** All bytes so far are used up. */
   | { readonly kind: 'more' }
-  /** No message can begin with, or go on like, what came; `reason` is a phrase for people. */
+  /** No message can begin or continue like this input; `reason` is a phrase for people. */
   | { readonly kind: 'malformed'; readonly reason: string };
 
 const MORE: Reading = { kind: 'more' };
@@ -26,8 +26,8 @@ const SENTINEL = 0xff;
 
 export class MessageReader {
   /**
-   * While it is set, the stream may begin anywhere, in the middle of a message too: what belongs to no message is passed over, and
-   * all that came before a sentinel byte (0xFF) is dropped.
+   * While it is set, the stream may begin anywhere, in the middle of a message too: bytes outside messages are skipped, and everything
+   * before a sentinel byte (0xFF) is dropped.
    */
   isSeeking = false;
   readonly #maxBytes: number;

@@ -1,8 +1,8 @@
-/** What a server says, read into values: its greeting, its events, the outcome of a command. */
+/** A server's messages, parsed into values: its greeting, its events, the outcome of a command. */
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../qmp/json/value.js';
 import { QmpError } from './errors.js';
 
-/** What the server said when the connection was made. */
+/** The server's greeting. */
 export interface Greeting {
   /** Capabilities on offer, such as `oob`. */
   readonly capabilities: readonly string[];
@@ -17,7 +17,7 @@ export interface QmpEvent {
   readonly name: string;
   /** Empty for events without data. */
   readonly data: JsonObject;
-  /** When it happened, by QEMU's clock: seconds and microseconds since 1970; both -1 where QEMU could not tell. */
+  /** When it happened, by QEMU's clock: seconds and microseconds since 1970; both -1 where QEMU does not know. */
   readonly timestamp: { readonly seconds: number; readonly microseconds: number };
   /** The exact message, without the end of its line. */
   readonly bytes: Buffer;

@@ -1,4 +1,4 @@
-/** What callers tell the client, and the states they find it in. */
+/** Options for the client, and its states. */
 import type { ConnectionError } from './errors.js';
 
 export interface ConnectOptions {
@@ -17,11 +17,11 @@ export interface ConnectOptions {
   readonly negotiate?: boolean;
   /**
    * False waits for no greeting, and does not negotiate: for the guest agent, which sends none. Instead, `guest-sync-delimited`
-   * discards what an earlier client left: half a command, or answers. A server that refuses that command is used without it.
+   * discards the remains of an earlier client: half a command, or answers. A server that refuses that command is used without it.
    * Default true.
    */
   readonly greeting?: boolean;
-  /** Told of every message, as it is on the wire and in order, without the ends of lines. What it throws is the caller's fault. */
+  /** Called with every message, as it is on the wire and in order, without the ends of lines. An error it throws is the caller's fault. */
   readonly onMessage?: (direction: 'sent' | 'received', bytes: Buffer) => void;
 }
 
@@ -38,7 +38,7 @@ export interface EventsOptions {
 }
 
 /**
- * Where a client stands. Transitions: `greeting` → `negotiating` → `running` → `closing` → `closed`; from each also straight to
+ * The state of a client. Transitions: `greeting` → `negotiating` → `running` → `closing` → `closed`; from each also straight to
  * `closed`. `greeting` goes to `running` where negotiation is left to the caller. With `greeting: false`, `negotiating` is the wait for the
  * answer to `guest-sync-delimited`.
  */

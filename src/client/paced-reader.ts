@@ -1,13 +1,13 @@
 /**
- * A server's messages, at the pace of those who wait for them: a caller whose command was answered goes on some microtasks later,
- * and must not find that an event from behind its reply has been there already. So reading can be held until the next turn of the event
+ * A server's messages, at the pace of the callers that wait for them: a caller whose command was answered goes on some microtasks later,
+ * and must not find that an event sent after its reply has already been handed out. So reading can be held until the next turn of the event
  * loop.
  */
 import { MessageReader } from './message-reader.js';
 
-/** Who is given the messages. */
+/** Receives the messages. */
 interface MessageTaker {
-  /** A message was read: told once for each, in order. */
+  /** A message was read: called once for each, in order. */
   read(bytes: Buffer): void;
   /** The next message. It may be given back to `hold`, and comes again. */
   take(bytes: Buffer): void;

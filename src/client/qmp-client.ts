@@ -55,7 +55,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #greeting: Greeting | null = null;
   readonly #greetingWait = new GreetingWait();
   #oob = false;
-  /** What the guest agent is asked to return, so that its answer is known even without an id. */
+  /** The number the guest agent is asked to return, so that its answer is recognized even without an id. */
   readonly #syncNumber = randomInt(2 ** 47);
   #lastId = 0;
   #corked = false;
@@ -63,7 +63,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
 
   /**
    * Connects and negotiates.
-   * @throws ConnectionError when nobody answers or what answers is no QMP server; QmpError when it refuses the negotiation;
+   * @throws ConnectionError when nobody answers, or the peer is not a QMP server; QmpError when it refuses the negotiation;
    *   the reason of `options.signal`
    */
   static async connect(target: QmpTarget, options: ConnectOptions = {}): Promise<QmpClient> {
@@ -147,8 +147,8 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   /**
    * Executes a command in-band: after those sent before it.
    * @param args `arguments` of the command. Integers beyond 2^53 are written as bigints.
-   * @returns the value of `return`. An integer that a number cannot hold exactly is a bigint, any other a number. Whether the
-   *   value is what the type parameter says is not checked.
+   * @returns the value of `return`. An integer that a number cannot hold exactly is a bigint, any other a number. The value is not checked
+   * against the type parameter.
    * @throws QmpError the server's answer is an error; ConnectionError no answer can come any more; TypeError `args` cannot
    *   be written as JSON; the reason of `options.signal`
    */
@@ -255,7 +255,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     this.#oob = oob;
   }
 
-  /** Discards what an earlier client left on either side: half a command, whole and half answers. */
+  /** Discards the remains of an earlier client on either side: half a command, whole and half answers. */
   async #synchronize(): Promise<void> {
     this.#state = { name: 'negotiating' };
     this.#reader.isSeeking = true;
@@ -286,7 +286,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
     return returned(answer, name) as T;
   }
 
-  /** Collects what one turn of the event loop writes, so that it costs one system call. */
+  /** Collects the writes of one turn of the event loop into one system call. */
   #write(text: string | Buffer): void {
     if (!this.#corked) {
       this.#corked = true;
@@ -396,7 +396,7 @@ export class QmpClient extends EventEmitter<ClientEvents> {
   #lost(cause?: Error): void {
     if (this.#state.name === 'closed') return;
     if (this.#reader.isHolding) {
-      // What came before the end is still to be read.
+      // Input from before the end is still to be read.
       setImmediate(() => this.#lost(cause));
       return;
     }

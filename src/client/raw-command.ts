@@ -11,7 +11,7 @@ import { MalformedCommandError } from './errors.js';
 import { findMembers, type Member, withoutMember } from './reply-members.js';
 
 interface RawCommand {
-  /** What to send. */
+  /** The bytes to send. */
   readonly bytes: Buffer;
   /** The command's name for messages to people; empty where it has none. */
   readonly name: string;
@@ -32,8 +32,8 @@ const DEEPEST_ID = 1000;
 
 /**
  * Puts `id` into a command.
- * @throws MalformedCommandError when it is not exactly one object that QEMU's parser accepts. What QEMU answers to such input
- *   has no id and may be several errors, so it must never be sent beside other commands. Faults of shape are left to QEMU.
+ * @throws MalformedCommandError when it is not exactly one object that QEMU's parser accepts. QEMU's answer to such input has no id and may
+ * be several errors, so it must never be sent beside other commands. Faults of shape are left to QEMU.
  */
 export function prepareCommand(command: string | Uint8Array, id: number): RawCommand {
   const bytes = typeof command === 'string' ? Buffer.from(command) : Buffer.from(command);
@@ -115,7 +115,7 @@ export function outlineReply(bytes: Buffer): ReplyOutline | null {
   return { members, idIndex, id: digits === null ? null : Number(digits[1]) };
 }
 
-/** Undoes on the reply what `prepareCommand` did to the command. */
+/** Undoes `prepareCommand` on the reply. */
 export function restoreReply(bytes: Buffer, { members, idIndex }: ReplyOutline): RawReply {
   const isError = members.some(({ name }) => name === 'error');
   const member = members[idIndex];

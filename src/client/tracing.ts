@@ -1,6 +1,6 @@
 /**
- * The channels of node:diagnostics_channel on which the client library reports what it does. Messages are made only when somebody listens.
- * They are typed by what they carry, and not by the client: `channels.ts` says which that is.
+ * The channels of node:diagnostics_channel on which the client library reports its work. Messages are made only when somebody listens.
+ * Their types take the client as a parameter: `channels.ts` fills it in.
  */
 import { channel, tracingChannel } from 'node:diagnostics_channel';
 import type { ConnectionError } from './errors.js';

@@ -1,6 +1,6 @@
 /**
- * Ctrl-R: the search backwards through the history, with the keys that GNU readline has for it. Keys go in, and what the line and its
- * prompt are to be comes out.
+ * Ctrl-R: the search backwards through the history, with the keys that GNU readline has for it. Keys go in, the line and its prompt come
+ * out.
  */
 const CTRL_G = '\u0007';
 const CTRL_H = '\b';
@@ -17,23 +17,23 @@ export class HistorySearch {
   #hasFailed = false;
   #isCancelled = false;
 
-  /** @param history the newest is the first. @param typed what was on the line before */
+  /** @param history the newest is the first. @param typed the line's earlier content */
   constructor(history: readonly string[], typed: string) {
     this.#history = history;
     this.#typed = typed;
   }
 
-  /** What the line is to be. */
+  /** The line's new content. */
   get line(): string {
     return this.#isCancelled ? this.#typed : (this.#history[this.#at] ?? this.#typed);
   }
 
-  /** What stands before it. */
+  /** The prompt before it. */
   get prompt(): string {
     return `(${this.#hasFailed ? 'failed ' : ''}reverse-i-search)\`${this.#wanted}': `;
   }
 
-  /** @returns what is to be done: go on with the search; end it; end it, and then act on the key. */
+  /** @returns the next step: go on with the search; end it; end it, and then act on the key. */
   press(key: string): 'go on' | 'end' | 'end and act' {
     switch (key) {
       case CTRL_R:
@@ -59,7 +59,7 @@ export class HistorySearch {
     }
   }
 
-  /** Looks for another line than the one that was found, or for the same with more of it. What was found stays when there is none. */
+  /** Looks for another line than the one that was found, or for the same with more of it. The last match stays when there is none. */
   #find(from: number, step: 1 | -1): void {
     this.#hasFailed = false;
     if (this.#wanted === '') return;

@@ -1,9 +1,9 @@
 /**
- * The lines of earlier sessions, in a file of the user's own: appended line by line, so that sessions at the same time keep each
- * other's, and cut back when one begins.
+ * The lines of earlier sessions, in the user's file: appended line by line, so that parallel sessions keep each other's lines, and cut back
+ * when one begins.
  *
- * What stands in the file's place, or in that of its folders, may be anything: a history that cannot be had is none, is said once, and
- * never waited for.
+ * Anything may be in the place of the file, or of its folders: a history that cannot be opened is left out, reported once, and never waited
+ * for.
  */
 import {
   closeSync,
@@ -37,7 +37,7 @@ export function historyFile(name: string): string | null {
   return isAbsolute(home) ? join(home, '.local/state/qmpmux', name) : null;
 }
 
-/** @returns HOME; where it is not set, what the system says; empty where that says nothing. */
+/** @returns HOME; where it is not set, the system's entry for the user; empty where there is none. */
 function homeFolder(): string {
   try {
     return homedir();
@@ -136,7 +136,7 @@ function openHistory(file: string): number {
   throw new Error(stat.isFile() ? `${file} belongs to the user with uid ${stat.uid}` : `${file} is not a regular file`);
 }
 
-/** @throws where a folder or link on the way to `file`, or that itself, is not root's: only root can change what the others name */
+/** @throws where a folder or link on the way to `file`, or that itself, is not root's: only root can change the target of root's */
 function refuseFoldersOfOthers(file: string): void {
   const parent = dirname(file);
   if (parent !== file) refuseFoldersOfOthers(parent);

@@ -1,7 +1,7 @@
 /**
- * What is typed or pasted, let through to the line editor as far as it may act on it: up to the end of a line, whose command is to be
- * executed first, or up to a Tab, whose completion asks the VM. The rest waits. So what a command prints stands behind its line
- * though ten lines were pasted at once, and nothing is edited under the hands of a completion.
+ * Typed or pasted input, let through to the line editor as far as it may act on it: up to the end of a line, whose command is to be
+ * executed first, or up to a Tab, whose completion asks the VM. The rest waits. So a command's output follows its line even if ten lines
+ * were pasted at once, and the line does not change during a completion.
  *
  * In a paste that the terminal has marked as one, a Tab is a blank, and other control characters are dropped.
  */
@@ -18,7 +18,7 @@ const PASTE_ENDS = Buffer.from('\x1b[201~');
 const LIKELY_MARK = 2;
 
 export class KeyGate {
-  /** Told of Ctrl-C while the gate is shut; what was waiting is dropped. */
+  /** Called for Ctrl-C while the gate is shut; waiting input is dropped. */
   onInterrupt: () => void = () => {};
   readonly #pass: (keys: Buffer) => void;
   #waiting = Buffer.alloc(0);
@@ -35,7 +35,7 @@ export class KeyGate {
     return this.#waiting.length > 0;
   }
 
-  /** What comes from the terminal. */
+  /** Takes input from the terminal. */
   push(chunk: Buffer): void {
     this.#waiting = Buffer.concat([this.#waiting, chunk]);
     if (this.#isOpen) this.#flush();

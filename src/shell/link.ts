@@ -1,6 +1,6 @@
 /**
- * The shell's connection, which is made again when it is lost; and what the server says about itself, asked each time, for
- * another QEMU may have come.
+ * The shell's connection, which is made again when it is lost; and the server's description of itself, requested each time, because it may
+ * be another QEMU.
  */
 
 import { openTarget, type Target } from '../cli/framework/address-operand.js';
@@ -24,7 +24,7 @@ export interface LinkObserver {
 /** Pauses between attempts to connect, in milliseconds. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2000;
-/** How long the VM may take to answer what a completion asks, in milliseconds: a busy one must not hold the keyboard. */
+/** How long the VM may take to answer a completion, in milliseconds: a busy one must not hold the keyboard. */
 const COMPLETION_WAIT_MS = 1500;
 /** As long may a command wait for the schema, which comes first on the same connection. */
 const NO_VOCABULARY: Vocabulary = { schema: null, names: [] };
@@ -39,7 +39,7 @@ export class ShellLink {
   #isClosing = false;
   #retry: NodeJS.Timeout | undefined;
 
-  /** @throws what QmpClient.connect throws */
+  /** @throws the errors of QmpClient.connect */
   static async open(target: Target, options: ConnectOptions, observer: LinkObserver): Promise<ShellLink> {
     return new ShellLink(target, options, observer, await QmpClient.connect(await openTarget(target), options));
   }
@@ -65,7 +65,7 @@ export class ShellLink {
     return this.#target.text;
   }
 
-  /** What the server says it understands. */
+  /** The commands that the server says it understands. */
   get vocabulary(): Promise<Vocabulary> {
     return this.#vocabulary;
   }
@@ -90,7 +90,7 @@ export class ShellLink {
     }
   };
 
-  /** Asks again what the server understands: it answers only after the negotiation, and that may have been left to the user. */
+  /** Asks again for the server's commands: it answers only after the negotiation, and that may have been left to the user. */
   learn(): void {
     this.#vocabulary = askVocabulary(this.#client);
   }

@@ -12,7 +12,7 @@ export function pagerCommand(): string | null {
  * @returns whether it was shown; false where there is no such program
  */
 export async function page(command: string, text: string): Promise<boolean> {
-  // As git has it: colours, no paging of what fits, and the text stays on the screen. `-RFX`, for any program that is less.
+  // As git has it: colours, no paging of text that fits, and the text stays on the screen. `-RFX`, for any program that is less.
   const env = { LESS: 'RFX', ...process.env };
   const child = spawn('/bin/sh', ['-c', command], { stdio: ['pipe', 'inherit', 'inherit'], env });
   child.stdin.on('error', () => {}); // left before the end

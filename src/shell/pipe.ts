@@ -20,7 +20,7 @@ const WIDTH = 100;
 
 /**
  * Executes one line after the other; a mistake is reported with the line's number, and the next line is executed all the same.
- * @returns the exit code: the gravest. @throws what QmpClient.connect throws
+ * @returns the exit code: the gravest. @throws the errors of QmpClient.connect
  */
 export async function runPiped(open: Open, { hmp, pretty, verbose }: ShellFlags): Promise<number> {
   let line = 0;

@@ -1,5 +1,5 @@
 /**
- * The terminal: node:readline edits the line; this shows what comes meanwhile above it, and keeps the two apart.
+ * The terminal: node:readline edits the line; this shows other output above it meanwhile, and keeps the two apart.
  *
  * While a line is edited, the cursor is `rows` below the first row of the prompt, by readline's own account. A text goes over the
  * prompt, is followed by as many line feeds, and readline draws its line again from there.
@@ -56,7 +56,7 @@ export class ShellScreen {
   #isOver = false;
   /** Rows from the first of the prompt to the cursor, as the terminal had them before it was resized. */
   #rows = 0;
-  /** What came while a pager had the terminal; null when none has. */
+  /** Output held while a pager has the terminal; null when none has. */
   #held: string[] | null = null;
 
   constructor(
@@ -110,7 +110,7 @@ export class ShellScreen {
     const readline = this.#readline;
     readline.on('line', (text) => this.#settle({ kind: 'line', text }));
     readline.on('close', () => {
-      // What comes next on this terminal begins its line.
+      // The next output on this terminal begins a new line.
       if (!this.#isOver) this.#display.write('\n');
       this.#isOver = true;
       this.#settle({ kind: 'end' });
@@ -174,7 +174,7 @@ export class ShellScreen {
       return;
     }
     this.#held = [];
-    // With what came last still being handed out, a stream that is paused reads on.
+    // A stream paused while it hands out its last input reads on.
     await setImmediate();
     this.#keyboard.pause();
     this.#keyboard.setRawMode(false);
@@ -198,8 +198,8 @@ export class ShellScreen {
   }
 
   /**
-   * Hands keys to readline. Text goes in as a whole, other keys one by one: what comes to it in one piece readline takes for a paste,
-   * and puts at the end of the line wherever the cursor is, without an account of rows (Node 20).
+   * Hands keys to readline. Text goes in as a whole, other keys one by one: readline takes several keys in one piece for a paste, and puts
+   * them at the end of the line wherever the cursor is, without counting rows (Node 20).
    */
   #pass(keys: Buffer): void {
     const text = this.#decoder.write(keys);
@@ -248,7 +248,7 @@ export class ShellScreen {
     const readline = this.#readline;
     readline.write(null, { ctrl: true, name: 'e' });
     const { rows } = readline.getCursorPos();
-    // What was typed stays to be seen.
+    // The typed text stays visible.
     this.#display.write(`^C\r\n${'\n'.repeat(rows)}`);
     readline.setPrompt('');
     readline.write(null, { ctrl: true, name: 'u' });
@@ -270,7 +270,7 @@ export class ShellScreen {
   }
 }
 
-/** What readline takes for the terminal: it gets keys when the gate lets them through. */
+/** Readline's input in place of the terminal: it gets keys when the gate lets them through. */
 class Keys extends Readable {
   readonly #keyboard: ReadStream;
 

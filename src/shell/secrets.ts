@@ -4,7 +4,7 @@ import { HMP_COMMAND } from '../mux/policy/policy-rule.js';
 
 /**
  * @param sent the command that the line became
- * @param line stands for it where it became none: a password is one behind a misspelt command too
+ * @param line checked in its place where it became none: a password after a misspelt command is still a password
  */
 export async function isSecret(
   sent: { readonly name: string; readonly json: string } | null,

@@ -1,6 +1,6 @@
 /**
- * What the shell makes of a line, wherever it comes from and its answer goes: a QMP command, one of the human monitor, `help`, or a
- * command of the shell's own, which begin with a dot.
+ * Interprets a line of the shell, whatever its source and the destination of its answer: a QMP command, one of the human monitor, `help`,
+ * or one of the shell's own commands, which begin with a dot.
  */
 import { writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -26,11 +26,11 @@ import type { ShellLink } from './link.js';
 interface ShellOutput {
   /** Columns there are. */
   readonly width: number;
-  /** What QEMU answered, which is no error. */
+  /** An answer from QEMU that is not an error. */
   reply(reply: RawReply): void | Promise<void>;
   /** Text of the human monitor, or of our own. */
   text(text: string): void | Promise<void>;
-  /** What went wrong, in one line. */
+  /** A problem, in one line. */
   problem(text: string): void;
   /** That something was done which shows nowhere, in one line; for a person only. */
   note(text: string): void;
@@ -56,7 +56,7 @@ export class ShellSession {
   readonly #reader = new ShellLineReader(null, valueReader(false));
   readonly #dots: Readonly<Record<string, DotCommand>>;
   #globs: readonly string[];
-  /** What `.save` writes. */
+  /** The answer that `.save` writes. */
   #last: string | null = null;
   #cpu = NO_CPU;
   #running: AbortController | null = null;
@@ -227,7 +227,7 @@ export class ShellSession {
   }
 
   #failed({ class: name, desc }: QmpError): Outcome {
-    // To one who uses the human monitor, QMP's classes say nothing.
+    // QMP's classes mean nothing to users of the human monitor.
     this.#output.problem(this.#isHuman ? desc : `${desc} (${name})`);
     return 'failed';
   }

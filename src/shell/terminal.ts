@@ -23,13 +23,13 @@ export interface ShellFlags {
   readonly pretty: boolean;
 }
 
-/** Makes the connection, given who wants to hear of it. */
+/** Makes the connection for an observer. */
 export type Open = (
   observer: LinkObserver,
   onMessage: (direction: 'sent' | 'received', bytes: Buffer) => void,
 ) => Promise<ShellLink>;
 
-/** @returns the exit code. @throws what QmpClient.connect throws, before anything is shown */
+/** @returns the exit code. @throws the errors of QmpClient.connect, before anything is shown */
 export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): Promise<number> {
   const colour = colourOf(process.stdout);
   const paint = paintWith(colour);
@@ -60,7 +60,7 @@ export async function runAtTerminal(open: Open, { hmp, verbose }: ShellFlags): P
     const completion = await session?.complete(line);
     const { from, candidates } = completion ?? { from: line.length, candidates: [] };
     const words = candidates.map(({ text, goesOn }) => (goesOn ? text : `${text} `));
-    // Readline leaves a line blank for an empty word: what must be given stands above the rest.
+    // Readline leaves a line blank for an empty word: it separates the required arguments from the rest.
     const needed = candidates.filter(({ isRequired }) => isRequired === true).length;
     if (needed > 0 && needed < words.length) words.splice(needed, 0, '');
     return [words, line.slice(from)];

@@ -14,7 +14,7 @@ interface Choice {
   readonly what: string;
 }
 
-/** What can stand behind `prefix`: empty, or a group's name. */
+/** The words possible after `prefix`, which is empty or a group's name. */
 function choices({ leaves, groups }: CommandTree, prefix: string): Choice[] {
   const depth = prefix === '' ? 1 : 2;
   return [...leaves, ...(depth === 1 ? groups : [])]
@@ -82,7 +82,7 @@ complete -o bashdefault -o default -F _qmpmux qmpmux
 `;
 }
 
-/** What an option does, short enough for a list. */
+/** An option's description, short enough for a list. */
 function inShort(text: string): string {
   const short = text.split(/[;:(]/)[0]?.trim() ?? '';
   return short.length > 70 ? `${short.slice(0, 69)}…` : short;

@@ -1,4 +1,4 @@
-/** `qmpmux completion`: a script that makes a shell complete what is typed behind `qmpmux`. */
+/** `qmpmux completion`: a script that makes a shell complete words after `qmpmux`. */
 import { suggestion } from '../../shared/spelling.js';
 import type { CommandTree } from '../framework/command-tree.js';
 import { EXIT } from '../framework/exit-code.js';

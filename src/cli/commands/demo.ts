@@ -1,4 +1,4 @@
-/** `qmpmux demo`, which `npm start` runs: something to share, shared, and what to type next. */
+/** `qmpmux demo`, which `npm start` runs: shares a simulated VM, and suggests what to type next. */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -139,7 +139,7 @@ async function share(config: DaemonConfig, what: string, ended: Promise<unknown>
   }
 }
 
-/** What to type next, in lines that work as they stand, on a machine that has nothing but qmpmux, too. */
+/** Suggestions to type next, in lines that work unchanged, even on a machine that has nothing but qmpmux. */
 function introduction(what: string, [place = '', control, readOnly]: readonly string[], config: DaemonConfig): string {
   const isUnix = place.startsWith('unix:');
   const path = place.replace(/^unix:/, '');
@@ -194,7 +194,7 @@ function introduction(what: string, [place = '', control, readOnly]: readonly st
   return lines.join('\n');
 }
 
-/** What runs this program in another terminal: from a clone it may not be installed. */
+/** The words that run this program in another terminal: from a clone it may not be installed. */
 function programName(): string {
   return isInstalled('qmpmux') ? 'qmpmux' : joinCommand([process.argv[1] ?? 'qmpmux']);
 }

@@ -23,7 +23,7 @@ const MOST_WAITING = 1_000_000;
 /** Not in QEMU's schema. */
 const OWN_EVENT = /^(?:__|QMPMUX|\*)/;
 const TIMED_OUT = 'timed out';
-/** What `serve --keep-clients` says of a QEMU that is gone, and of the next one. */
+/** The events of `serve --keep-clients` for a QEMU that is gone, and for the next one. */
 const LOST = '__org.qmpmux_UPSTREAM_LOST';
 const RESTORED = '__org.qmpmux_UPSTREAM_RESTORED';
 
@@ -98,7 +98,7 @@ export const events = subcommand({
     const timer = time === null ? undefined : setTimeout(() => end.abort(TIMED_OUT), time);
     const globs = flags.event ?? ['*'];
     const isWanted = (name: string) => globs.some((glob) => matchesGlob(glob, name));
-    // Who waits for the next QEMU waits on.
+    // A command that waits for the next QEMU goes on waiting.
     const watch = new LossWatch(target.text, flags.loop === true || isWanted(RESTORED));
     try {
       // A VM that does not answer has events all the same.
@@ -111,7 +111,7 @@ export const events = subcommand({
             watch.see(item.event.name);
             continue;
           }
-          // What has been lost and is back is history.
+          // A loss that is over is history.
           if (item.kind === 'seen' && goesOn) watch.judge(printer);
           printer.printNumbered(item);
           if (printer.count === wanted && goesOn) break;
@@ -139,7 +139,7 @@ export const events = subcommand({
   },
 });
 
-/** @throws UsageError for a name, or a pattern, of no event that the server has; what it does not tell is not checked */
+/** @throws UsageError for a name, or a pattern, that matches no event of the server; not checked if the server does not list its events */
 async function checkNames(client: QmpClient, globs: readonly string[], waiting: CommandOptions): Promise<void> {
   if (globs.every((glob) => OWN_EVENT.test(glob))) return;
   const schema = await client.execute('query-qmp-schema', undefined, waiting).then(
@@ -276,7 +276,7 @@ class Printer {
   }
 }
 
-/** @returns what `data` holds, as it was written; nothing where there is none. */
+/** @returns the value of `data`, as it was written; nothing where there is none. */
 function dataOf(message: Buffer): Buffer {
   const member = findMembers(message)?.find(({ name }) => name === 'data');
   return member === undefined ? Buffer.alloc(0) : message.subarray(member.valueStart, member.end);

@@ -1,7 +1,6 @@
 /**
- * Events that were missed, from qmpmux's ring, and those that come after them without one being lost or told twice: an event that
- * comes only says that there is something to ask for. So a number is never guessed, and a slow reader of our output loses nothing
- * that the ring still has.
+ * Missed events, from qmpmux's ring, and later ones, without one lost or shown twice: an incoming event only signals that there is
+ * something to ask for. So a number is never guessed, and a slow reader of our output loses nothing that the ring still has.
  */
 import { type QmpEvent, readEvent } from '../../client/messages.js';
 import { findItems, findMembers } from '../../client/reply-members.js';
@@ -45,9 +44,9 @@ class Bell {
 }
 
 /**
- * What came after `since`, oldest first.
- * @param goesOn whether to wait for more when all is told, until the connection ends
- * @throws the reason of `signal`, and what asking fails with
+ * The events after `since`, oldest first.
+ * @param goesOn whether to wait for more when all are shown, until the connection ends
+ * @throws the reason of `signal`, and the errors of asking
  */
 export async function* missedEvents(
   commands: OwnCommands,
@@ -79,7 +78,7 @@ export async function* missedEvents(
   }
 }
 
-/** @param returned what query-events returned, as it was written */
+/** @param returned the result of query-events, as it was written */
 function* itemsOf(returned: Buffer, since: number): Generator<MissedItem> {
   const report = new Report(valueOf(returned));
   const instance = report.at('instance').text;

@@ -57,7 +57,7 @@ export const policyTest = subcommand({
 
 interface Tried {
   readonly policy: Policy;
-  /** What its rules leave open, for people. */
+  /** Questions its rules leave open, for people. */
   readonly notes: readonly string[];
 }
 

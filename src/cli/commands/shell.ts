@@ -64,7 +64,7 @@ export const shell = subcommand({
   },
 });
 
-/** @returns what appends a message to the file. @throws UsageError */
+/** @returns a function that appends a message to the file. @throws UsageError */
 async function openLog(file: string): Promise<(direction: 'sent' | 'received', bytes: Buffer) => void> {
   const { appendFileSync } = await import('node:fs');
   const write = (text: string) => appendFileSync(file, text, { mode: 0o600 });

@@ -34,7 +34,7 @@ export function takeTarget(operands: readonly string[]): { readonly target: Targ
   return { target: { address, text: formatAddress(address) }, rest: operands.slice(isGiven ? 1 : 0) };
 }
 
-/** @returns what QmpClient connects to. */
+/** @returns the target for QmpClient. */
 export async function openTarget({ address }: Target): Promise<QmpTarget> {
   if (address.kind !== 'exec') return address;
   const { openCommand } = await import('./command-stream.js');

@@ -1,17 +1,17 @@
 /**
  * The one reader of command lines, by the parser that yargs is built on. yargs itself takes longer to load than most commands run, so it is
- * loaded for help alone (help.ts). Nothing is guessed: a word stays the text that was typed, an option has the one name it is given, and what
- * the parser would pass over is an error here.
+ * loaded for help alone (help.ts). Nothing is guessed: a word stays the text that was typed, an option has the one name it is given, and
+ * words that the parser would ignore are errors here.
  */
 import Parser from 'yargs-parser';
 import { SCHEMES } from '../../net/address/address-words.js';
 import { nearest } from '../../shared/spelling.js';
 import { COMMON_OPTIONS, type OptionTable, type Subcommand, UsageError } from './subcommand.js';
 
-/** What QMPMUX_SOCKET says; null when it is not set, or empty. */
+/** The value of QMPMUX_SOCKET; null when it is not set, or empty. */
 export const DEFAULT_ADDRESS: string | null = process.env['QMPMUX_SOCKET'] || null;
 
-/** Whether a word is an address beyond doubt, so that it can be told from a monitor's command. */
+/** Whether a word is an address beyond doubt, so that it differs from a monitor's command. */
 export function isAddress(word: string): boolean {
   if (/^\.{0,2}\//.test(word)) return true;
   const scheme = /^([A-Za-z][\w-]*):/.exec(word)?.[1];
@@ -20,7 +20,7 @@ export function isAddress(word: string): boolean {
 
 type Flag = string | boolean | number | readonly string[];
 
-/** What a command line asks for. An option that was not given, and has no default, is not in `flags`. */
+/** The request of a command line. An option that was not given, and has no default, is not in `flags`. */
 export type CommandLine =
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
@@ -67,7 +67,7 @@ export function readCommandLine(
 }
 
 interface Parsed {
-  /** What was given of each option, known or not, by the first of its names; nothing of those without a value. */
+  /** The values given for each option, known or not, by the first of its names; none for options without a value. */
   readonly options: ReadonlyMap<string, readonly string[]>;
   readonly operands: readonly string[];
   /** An option that has no value and needs one, or has one and takes none. */

@@ -4,7 +4,7 @@ import { Duplex } from 'node:stream';
 import { ConnectionError } from '../../client/errors.js';
 
 /**
- * Starts the command. What it writes to its standard error is seen on ours.
+ * Starts the command. Its standard error goes to ours.
  * @throws ConnectionError when it cannot be started
  */
 export async function openCommand([program, ...words]: readonly [string, ...string[]]): Promise<Duplex> {
@@ -15,7 +15,7 @@ export async function openCommand([program, ...words]: readonly [string, ...stri
       reject(new ConnectionError('QMPMUX_UNREACHABLE', `exec:${program} cannot be started: ${error.message}`, error));
     });
   });
-  // It may end while we write to it; its output tells that.
+  // It may end while we write to it; its output shows that.
   child.stdin.on('error', () => undefined);
   return Duplex.from({ readable: child.stdout, writable: child.stdin });
 }

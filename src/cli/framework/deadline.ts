@@ -33,12 +33,12 @@ export class Deadline {
     this.#signal = this.#milliseconds === null ? null : AbortSignal.timeout(this.#milliseconds);
   }
 
-  /** For the calls of a client. What they reject with is for `explain`. */
+  /** For the calls of a client. Pass their rejections to `explain`. */
   get waiting(): CommandOptions {
     return this.#signal === null ? {} : { signal: this.#signal };
   }
 
-  /** Connects. @throws what QmpClient.connect throws, and LateError */
+  /** Connects. @throws the errors of QmpClient.connect, and LateError */
   async connect(target: Target, options: ConnectOptions = {}): Promise<QmpClient> {
     const limits = this.#signal === null ? {} : { signal: this.#signal, timeout: Number.POSITIVE_INFINITY };
     let isGreeted = false;
@@ -61,7 +61,7 @@ export class Deadline {
     }
   }
 
-  /** @returns the error to tell in place of `error`, which ended the waiting for an answer. */
+  /** @returns the error to report in place of `error`, which ended the waiting for an answer. */
   explain(error: unknown, target: Target): unknown {
     return this.#late(error, target, 'no answer', 'the command was sent and may still be executed');
   }

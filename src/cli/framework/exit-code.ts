@@ -3,7 +3,7 @@ import { QmpmuxError } from '../../shared/errors.js';
 
 export const EXIT = {
   ok: 0,
-  /** QEMU answered with an error, or what was waited for did not happen. */
+  /** QEMU answered with an error, or the awaited event did not happen. */
   failed: 1,
   /** The command line is wrong. */
   usage: 64,

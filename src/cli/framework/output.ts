@@ -1,6 +1,6 @@
 /**
- * Standard output, for all subcommands: what cannot be written (a full disk, a terminal that is gone) is an error, and never silent. A
- * reader that has had enough is none.
+ * Standard output, for all subcommands: a failed write (a full disk, a terminal that is gone) is an error, and never silent. A reader that
+ * closes early is not an error.
  */
 import { fstatSync, readlinkSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
@@ -23,16 +23,16 @@ const lost = new Promise<OutputError>((resolve) => {
 
 /**
  * To be called once, before anything is written.
- * @param end is called when output is lost, unless the subcommand asked to be told
+ * @param end is called when output is lost, unless the subcommand handles that itself
  * @returns false where standard output is a terminal that is gone already
  */
 export function guardOutput(end: (error: OutputError) => void): boolean {
-  // Nothing can be said of what goes wrong there.
+  // Its own failures cannot be reported anywhere.
   streamOf('stderr')?.on('error', () => undefined);
   const stdout = streamOf('stdout');
   if (stdout === null || isDeadTerminal(STDOUT)) return false;
   if (isFile(STDOUT)) {
-    // Node's own write leaves it at what a disk that is almost full takes of it.
+    // Node's own write drops the bytes that an almost full disk does not take.
     // The name is that of Node's streams.
     // oxlint-disable-next-line eslint/no-underscore-dangle
     stdout._write = (chunk: Uint8Array, _encoding, done) => {
@@ -67,8 +67,8 @@ function streamOf(name: 'stdout' | 'stderr'): NodeJS.WriteStream | null {
 }
 
 /**
- * Looks now and then whether the terminal that shows standard output is still there: who only waits writes nothing that would tell, and
- * hears nothing where SIGHUP is ignored.
+ * Looks now and then whether the terminal that shows standard output is still there: a command that only waits has no write that could
+ * fail, and gets no signal where SIGHUP is ignored.
  */
 export function watchTerminal(): void {
   const { stdout } = process;
@@ -78,13 +78,13 @@ export function watchTerminal(): void {
   }, LOOK_PAUSE).unref();
 }
 
-/** For a subcommand that has things to end in order. @returns when output is lost, with what is to be thrown then */
+/** For a subcommand that has things to end in order. @returns when output is lost, with the error to throw then */
 export function untilOutputIsLost(): Promise<OutputError> {
   isTakenCareOf = true;
   return lost;
 }
 
-/** Ends what only makes output, when nobody reads it any more. */
+/** For a subcommand that only writes: ends it when nobody reads any more. */
 export function whenReaderLeaves(action: () => void): void {
   process.stdout.once('error', action);
 }

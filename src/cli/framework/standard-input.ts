@@ -1,4 +1,4 @@
-/** Commands on standard input, for `exec -` and for a shell behind a pipe: what comes is cut into commands, and nothing else is done with it. */
+/** Commands on standard input, for `exec -` and for a shell behind a pipe: cuts input into commands, and does nothing else with it. */
 import type { Readable } from 'node:stream';
 import { CommandInput, type InputPiece } from '../../shell/language/command-input.js';
 import { UsageError } from './subcommand.js';

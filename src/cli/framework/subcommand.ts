@@ -1,7 +1,7 @@
 /**
- * What all subcommands are made with: a subcommand is data for its help, its manual page and its completion (the one source of them), and the
+ * The parts of every subcommand: a subcommand is data for its help, its manual page and its completion (the one source of them), and the
  * function that runs it. This room owns how a command line is read and answered, exit codes, standard input and output, and the way to the
- * monitor that a subcommand is for. It knows no subcommand. It trusts the user who has typed the words, and nothing that a server sends.
+ * monitor that a subcommand is for. It knows no subcommand. It trusts the user who has typed the words, and no input from a server.
  */
 import type { InferredOptionTypes, Options } from 'yargs';
 import { QmpmuxError } from '../../shared/errors.js';
@@ -9,8 +9,8 @@ import { QmpmuxError } from '../../shared/errors.js';
 export type OptionTable = Readonly<Record<string, Options>>;
 
 /**
- * What a subcommand takes besides its options. `none`: nothing. `words`: words, options between them. `command`: an ADDRESS, unless
- * QMPMUX_SOCKET names one, and a command of the monitor's, to which everything behind its first word belongs.
+ * A subcommand's operands, besides its options. `none`: nothing. `words`: words, options between them. `command`: an ADDRESS, unless
+ * QMPMUX_SOCKET names one, and a command of the monitor's, to which everything after its first word belongs.
  */
 export type Operands = 'none' | 'words' | 'command';
 
@@ -20,13 +20,13 @@ export interface Subcommand<O extends OptionTable = OptionTable> {
   readonly usage: string;
   /** Default `none`. */
   readonly operands?: Operands;
-  /** By their names without dashes. A description says what an option takes and what it is when not given. */
+  /** By their names without dashes. A description gives an option's values and its default. */
   readonly options: O;
-  /** What options take, where only some words will do; for completion. */
+  /** The words an option takes, where only some are valid; for completion. */
   readonly values?: Readonly<Record<string, readonly string[]>>;
-  /** Command lines that work as they stand, each with what it does. */
+  /** Command lines that work unchanged, each with its effect. */
   readonly examples: readonly (readonly [command: string, what: string])[];
-  /** What else there is to know, below the options; a paragraph a line. */
+  /** Further notes, below the options; a paragraph a line. */
   readonly notes: string;
   /**
    * @param operands the words that are neither options nor their values; empty unless `operands` says otherwise
@@ -40,7 +40,7 @@ export function subcommand<const O extends OptionTable>(definition: Subcommand<O
   return definition;
 }
 
-/** What every subcommand takes. */
+/** The options of every subcommand. */
 export const COMMON_OPTIONS: OptionTable = {
   help: { type: 'boolean', alias: 'h', describe: 'show help' },
   version: { type: 'boolean', alias: 'V', describe: 'show the version' },

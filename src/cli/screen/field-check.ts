@@ -1,6 +1,6 @@
 /**
  * A field that no row of a reply has may be misspelt, or only not there now: `error` of jobs none of which failed. The VM's schema
- * tells them apart. It is asked for when there is such a field, once.
+ * distinguishes them. It is requested once, when there is such a field.
  */
 import type { CommandOptions } from '../../client/options.js';
 import type { QmpClient } from '../../client/qmp-client.js';
@@ -36,7 +36,7 @@ export class FieldCheck {
   }
 }
 
-/** @returns whether the schema names the field, of what a command returns or of each item of it. */
+/** @returns whether the schema has the field, in a command's result or in each of its items. */
 function hasField(schema: Schema, returns: TypeName, path: FieldPath): boolean {
   let type: SchemaType = schema.type(returns);
   if (type.kind === 'array') type = schema.type(type.element);

@@ -20,11 +20,13 @@ export interface MissingField {
 export interface Picked {
   /** A line for a value, or for each item of a list. */
   readonly lines: readonly string[];
-  /** What was found nowhere, though there are rows; a member that only some rows have is not told. */
+  /** Fields found in no row, though there are rows; a member that only some rows have is not listed. */
   readonly missing: readonly MissingField[];
 }
 
-/** Picks fields. Text stands as it is, but for control characters, which are escaped; other values as JSON; nothing where there is nothing. */
+/**
+ * Picks fields. Text stays unchanged, except for control characters, which are escaped; other values are JSON; a missing value is empty.
+ */
 export function pickFields(value: JsonValue, paths: readonly FieldPath[]): Picked {
   const rows = isJsonArray(value) ? value : [value];
   const lines = rows.map((row) => paths.map((path) => cell(at(row, path))).join('\t'));

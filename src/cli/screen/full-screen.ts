@@ -22,9 +22,9 @@ export class FullScreen {
   #isTaken = false;
 
   /**
-   * @param onKey told of each key, as the bytes it sends
-   * @param onResize told when there is more or less room, or the screen has to be drawn anew
-   * @param onGone told when there is no terminal any more
+   * @param onKey called with each key, as the bytes it sends
+   * @param onResize called when the size changes, or the screen has to be redrawn
+   * @param onGone called when the terminal is gone
    */
   constructor(
     keyboard: ReadStream,

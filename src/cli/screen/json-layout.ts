@@ -10,7 +10,7 @@ export type Paint = (kind: TokenKind, text: string) => string;
 const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 const INDENT = '  ';
 
-/** @param json JSON text; what is not JSON comes back changed, but never throws */
+/** @param json JSON text; other text comes back changed, but never throws */
 export function layOut(json: string, paint: Paint = (_kind, text) => text): string {
   const tokens = json.match(token) ?? [];
   let out = '';

@@ -1,4 +1,4 @@
-/** Members of what qmpmux reports, read as far as they are there: it may be of another version. */
+/** Members of qmpmux's reports, read where present: the daemon may have another version. */
 
 import { isJsonArray, isJsonObject, type JsonValue } from '../../qmp/json/value.js';
 import { printable } from '../../shared/printable.js';
@@ -10,7 +10,7 @@ export class Report {
     this.#value = value;
   }
 
-  /** A member, or a member of a member. Of what is not there, nothing is there. */
+  /** A member, or a member of a member. A missing member has no members. */
   at(...path: readonly string[]): Report {
     let value = this.#value;
     for (const name of path) value = isJsonObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
@@ -25,7 +25,7 @@ export class Report {
     return this.#value === true;
   }
 
-  /** 0 for what is no number. */
+  /** 0 if it is not a number. */
   get number(): number {
     return typeof this.#value === 'number' ? this.#value : Number(typeof this.#value === 'bigint' ? this.#value : 0);
   }

@@ -4,7 +4,7 @@ import type { Report } from './json-view.js';
 /**
  * An estimate: inside the class in which it lies, times are taken to be spread evenly.
  * @param share such as 0.99
- * @param before the same classes earlier: what was counted by then is left out
+ * @param before the same classes earlier: their counts are subtracted
  * @param mean of all times, in seconds, where it is known: a median in the class of the mean is taken for the mean, so that the two never
  *   contradict each other
  * @returns in seconds; 0 where nothing was counted

@@ -25,7 +25,7 @@ export function showBytes(bytes: number): string {
   return /\d$/.test(size) ? `${size} bytes` : size;
 }
 
-/** As `showBytes`, for a column that says what it counts. */
+/** As `showBytes`, for a column whose head names the unit. */
 export function showSize(bytes: number): string {
   let value = bytes;
   let unit = 0;

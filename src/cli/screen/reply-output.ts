@@ -1,4 +1,4 @@
-/** What of a reply goes to standard output, and what is said about an error on standard error. */
+/** The part of a reply for standard output, and the report of an error for standard error. */
 import type { QmpError } from '../../client/errors.js';
 import { readError } from '../../client/messages.js';
 import type { RawReply } from '../../client/raw-command.js';
@@ -65,7 +65,7 @@ function writeJson(json: Buffer, pretty: boolean): void {
   }
 }
 
-/** @returns what `return` holds, as it was written. */
+/** @returns the value of `return`, as it was written. */
 export function returnIn({ bytes }: RawReply): Buffer {
   const member = findMembers(bytes)?.find(({ name }) => name === 'return');
   return bytes.subarray(member?.valueStart ?? 0, member?.end);

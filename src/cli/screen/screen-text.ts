@@ -1,12 +1,12 @@
 /**
- * Texts of others on their way to a person: safe where a terminal shows them, unchanged where a program reads them.
- * This room owns what a person sees: tables, colours, quantities, JSON laid out, replies of QEMU, and the whole screen of `top`. It trusts no
- * text from a server: whatever it shows on a terminal goes through `printable` first.
+ * Texts of others on their way to a person: safe where a terminal shows them, unchanged where a program reads them. This room owns all
+ * output for people: tables, colours, quantities, JSON laid out, replies of QEMU, and the whole screen of `top`. It trusts no text from a
+ * server: whatever it shows on a terminal goes through `printable` first.
  */
 import type { WriteStream } from 'node:tty';
 import { printable, printableLines } from '../../shared/printable.js';
 
-/** What a message may be long to be shown whole, and what is shown of a longer one. */
+/** The longest message shown whole, and the part shown of a longer one. */
 const LONG_MESSAGE = 2000;
 const BEGINNING = 200;
 
@@ -16,7 +16,7 @@ export function textFor(stream: WriteStream, text: string, isOneLine = false): s
   return isOneLine ? printable(text) : printableLines(text);
 }
 
-/** Says on standard error what is wrong, behind our name. */
+/** Reports a problem on standard error, after our name. */
 export function writeProblem(text: string): void {
   process.stderr.write(`qmpmux: ${textFor(process.stderr, text)}\n`);
 }

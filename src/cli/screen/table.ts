@@ -4,9 +4,9 @@ import { type Colour, colourOf } from './colour.js';
 
 export interface Column {
   readonly head: string;
-  /** Numbers stand to the right. */
+  /** Numbers are aligned to the right. */
   readonly isNumber?: boolean;
-  /** What may be cut where a line is too long for the terminal; of several, the last is cut first. */
+  /** Whether it may be cut where a line is too long for the terminal; of several, the last is cut first. */
   readonly mayShrink?: boolean;
 }
 
@@ -43,7 +43,7 @@ export function tableLines(
   ];
 }
 
-/** @returns as much of a text without colours as fits into so many columns of a terminal; coloured text that fits stays as it is */
+/** @returns the part of a text without colours that fits into `columns` of a terminal; coloured text that fits stays as it is */
 export function cutTo(text: string, columns: number): string {
   if (stringWidth(text) <= columns) return text;
   let width = 1;

@@ -1,12 +1,15 @@
 /**
- * `help COMMAND`: what the schema says about a command or an event, laid out for people. QEMU's schema has types and no prose, so
- * neither has this.
+ * `help COMMAND`: the schema's entry for a command or an event, laid out for people. QEMU's schema has types but no prose, so this has none
+ * either.
  */
 
 import { isJsonObject, type JsonObject, type JsonValue } from '../../qmp/json/value.js';
 import type { Schema, SchemaMember, SchemaType } from '../../qmp/schema.js';
 
-/** So deep are members of members told; deeper ones are reached with arguments: `help blockdev-add driver=qcow2 file.driver=nbd`. */
+/**
+ * The depth to which members of members are shown; deeper ones are reached with arguments: `help blockdev-add driver=qcow2
+ * file.driver=nbd`.
+ */
 const DEEPEST_MEMBERS = 3;
 /** Up to this many members of a type are listed inside another; of a larger type only its name. */
 const MOST_MEMBERS_WITHIN = 30;
@@ -59,7 +62,7 @@ export function commandList(schema: Schema, width = 80): string {
     .join('\n');
 }
 
-/** `name required=integer [optional=string]`; what does not fit in a line is left out. */
+/** `name required=integer [optional=string]`; arguments that do not fit in a line are left out. */
 function usage(schema: Schema, name: string, type: SchemaType, args: JsonObject, width: number): string {
   const members = membersOf(schema, type, args);
   const words = members.map((member) => {

@@ -15,7 +15,7 @@ export interface InputPiece {
 export class CommandInput {
   #text = '';
   #line = 1;
-  /** Where to go on looking for the end of a piece of JSON, and what is open there. */
+  /** Where to go on searching for the end of a piece of JSON, and the brackets open there. */
   #at = 0;
   #depth = 0;
   #quote = '';

@@ -6,7 +6,7 @@
  *     blockdev-add driver=qcow2 node-name=d file.driver=file file.filename=/d.qcow2 cache={'direct':true}
  *     transaction( blockdev-snapshot-sync … )      also over several lines, one action a line, up to a line with `)`
  *
- * What works there works here, and means the same, but where qmp-shell makes nothing useful of it: a value in quotes is text
+ * Input that works there works here, with the same meaning, except where qmp-shell's reading is useless: a value in quotes is text
  * without the quotes; a quote that is not closed is an error; blanks inside `{…}` and `[…]` are fine; dotted keys always count
  * from the top, while qmp-shell goes on below the one before.
  * With a schema, a word takes the type that the argument has: text where text belongs, though it looks like a number (`id=5`),
@@ -31,7 +31,7 @@ export type ParsedLine =
   | { readonly kind: 'json'; readonly text: string }
   /** An action of a transaction that is not closed yet, or its beginning. */
   | { readonly kind: 'action' }
-  /** `message` says what is wrong and where; nothing was taken from the line. */
+  /** `message` names the fault and its place; nothing was taken from the line. */
   | { readonly kind: 'malformed'; readonly message: string };
 
 /** A piece of a line between blanks. `start` is its offset. */
@@ -55,7 +55,7 @@ export function commandText(name: string, args: JsonObject, oob = false): string
 /** A transaction is all or nothing. */
 const SPOILED = 'the transaction was not sent, because an action in it is wrong; begin again with transaction(';
 
-/** What a value `@NAME` stands for: the text of a file, or what is wrong with it. */
+/** Reads a value `@NAME`: the text of a file, or its fault. */
 export type ReadValue = (name: string) => { readonly problem: string | null; readonly text: string };
 
 /** A word that a script meant to fill in is no command. */
@@ -63,7 +63,7 @@ const NAMELESS = 'the name of the command is empty';
 
 /** Reads lines one after another; a transaction may take several. */
 export class ShellLineReader {
-  /** What is known of the server's commands; null when it could not be asked. */
+  /** The schema of the server's commands; null when it could not be asked. */
   schema: Schema | null;
   #actions: Action[] | null = null;
   /** Whether an action of the open transaction was wrong. It is all or nothing. */
@@ -153,7 +153,7 @@ export class ShellLineReader {
       : { kind: 'command', name: 'transaction', arguments: { actions } };
   }
 
-  /** The transaction stays open, for what follows belongs to it. */
+  /** The transaction stays open, because the next lines belong to it. */
   #wrongAction(actions: Action[], closes: boolean, message: string): ParsedLine {
     this.#actions = closes ? null : actions;
     this.#isSpoiled = !closes;
@@ -164,7 +164,7 @@ export class ShellLineReader {
    * Reads `key=value` words.
    * @param above where they belong in the arguments of the command
    * @param around all arguments of the command, for the types in variants
-   * @returns the arguments, or what is wrong
+   * @returns the arguments, or the fault
    */
   #arguments(name: string, above: Path, around: JsonObject, words: readonly string[]): JsonObject | string {
     const command = this.schema?.commands.get(name);
@@ -212,18 +212,18 @@ export class ShellLineReader {
     if (type === null || type.kind === 'any') return { problem: null, value: plain.value };
     const isStructure = /^[{[]/.test(text);
     const isText = type.kind === 'enum' || (type.kind === 'scalar' && type.scalar === 'string');
-    // Where an object or a name can stand, as for a node, braces mean the object.
+    // Where both an object and a name are allowed, as for a node, braces mean the object.
     const readings = [plain.value, ...otherReadings(text), ...(isStructure && !isText ? [] : [text])];
     const fitting =
       plain.problem === null || isText ? readings.find((value) => this.schema?.accepts(type, value)) : undefined;
     if (fitting !== undefined) return { problem: null, value: fitting };
-    // What fits nowhere is left for the check against the schema, which says what would.
+    // A value that fits nowhere is left to the check against the schema, which names valid ones.
     return { problem: isText ? null : plain.problem, value: plain.value };
   }
 }
 
 interface Value {
-  /** What is wrong with `{…}` or `[…]`; null for all else. */
+  /** The fault in `{…}` or `[…]`; null for all else. */
   readonly problem: string | null;
   readonly value: JsonValue;
 }
@@ -233,7 +233,7 @@ interface Leaf {
 }
 type Branch = Map<string, Leaf | Branch>;
 
-/** What qmp-shell makes of a word. */
+/** The value that qmp-shell reads from a word. */
 function plainValue(text: string): Value {
   const integer = parseInteger(text.trim());
   if (integer !== null) return { problem: null, value: integer };
@@ -246,7 +246,7 @@ function plainValue(text: string): Value {
     : { problem: `${literal.reason}, at ${JSON.stringify(text.slice(literal.at, literal.at + 20))}`, value: text };
 }
 
-/** What else a word can be, where the schema asks for it. */
+/** Other readings of a word, where the schema asks for them. */
 function otherReadings(text: string): JsonValue[] {
   if (text === 'null') return [null];
   return /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text) && Number.isFinite(Number(text))
@@ -282,7 +282,7 @@ function inserted(around: JsonObject, path: Path, value: JsonObject): JsonObject
   return isJsonObject(whole) ? whole : {};
 }
 
-/** @returns the words of a line, or what is wrong with it. */
+/** @returns the words of a line, or its fault. */
 export function splitLine(line: string): Word[] | string {
   const words: Word[] = [];
   let at = 0;

@@ -1,7 +1,7 @@
 /**
- * What can be typed next in a line of command-syntax.ts: names of commands, names of arguments at a dotted path, the words
- * that a value can be. Where the schema does not know the words (names of devices, paths in the object tree), what is being
- * typed is told, so that the caller can ask the VM.
+ * The possible next words in a line of command-syntax.ts: names of commands, names of arguments at a dotted path, the words that a value
+ * can be. Where the schema does not know the words (names of devices, paths in the object tree), the kind of word is returned, so that the
+ * caller can ask the VM.
  */
 
 import type { JsonObject, JsonValue } from '../../qmp/json/value.js';
@@ -9,16 +9,16 @@ import type { Path, Schema, SchemaMember, SchemaType } from '../../qmp/schema.js
 import { ShellLineReader, splitLine } from './command-syntax.js';
 
 export interface Completion {
-  /** What is being typed, and is replaced from here to the cursor: an offset into the line. */
+  /** The beginning of the word being typed, which is replaced up to the cursor: an offset into the line. */
   readonly from: number;
-  /** What can stand there, whole and in order (what must be given first), those only that begin with what is there already. */
+  /** The words possible there, whole and in order (required ones first), only those that begin with the typed part. */
   readonly candidates: readonly Candidate[];
   readonly context: CompletionContext;
 }
 
 export interface Candidate {
   readonly text: string;
-  /** Whether the word goes on behind it: an `=` or a dot stands at its end. */
+  /** Whether the word continues after it: it ends with `=` or a dot. */
   readonly goesOn: boolean;
   /** Whether the command is refused without it. */
   readonly isRequired?: true;
@@ -42,8 +42,8 @@ type CompletionContext =
 const NO_CONTEXT = { kind: 'nothing' } as const;
 
 /**
- * @param line what has been typed
- * @param cursor an offset into it; what is behind does not count
+ * @param line the typed text
+ * @param cursor an offset into it; text after it does not count
  * @param actions of an open transaction, or null
  */
 export function complete(
@@ -151,7 +151,7 @@ function membersAt(
   return object.members.some(({ name }) => name.startsWith(partial)) ? object.members : all;
 }
 
-/** What must be given comes first. */
+/** Required ones come first. */
 function byNeed(one: Candidate, other: Candidate): number {
   if (one.isRequired !== other.isRequired) return one.isRequired === true ? -1 : 1;
   return one.text < other.text ? -1 : 1;
@@ -164,7 +164,7 @@ function endings(schema: Schema, type: SchemaType): string[] {
   return [...(isObject || canBeObject ? ['.'] : []), ...(isObject ? [] : ['='])];
 }
 
-/** What the words before say, as far as they can be read. */
+/** The arguments in the words before, as far as they can be read. */
 function argumentsOf(schema: Schema, name: string, words: readonly string[]): JsonObject {
   let readable: string[] = [];
   let args: JsonObject = {};

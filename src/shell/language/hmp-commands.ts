@@ -1,7 +1,7 @@
 /**
- * The commands of the human monitor, as its own `help` tells them, and what can be typed next in a line of it.
+ * The commands of the human monitor, as its own `help` lists them, and the possible next words of a line.
  *
- * A line of `help` is `name|alias [-flags] parameters -- what it does`, which may go on over further lines.
+ * A line of `help` is `name|alias [-flags] parameters -- what it does`, which may continue over further lines.
  */
 
 import { nameEnd } from '../../hmp/line.js';
@@ -15,7 +15,7 @@ interface HmpCommand {
   readonly summary: string;
 }
 
-/** `source` is what only the VM knows, where it does. */
+/** `source` is set where only the VM knows the words. */
 interface HmpCompletion {
   readonly from: number;
   readonly candidates: readonly Candidate[];
@@ -44,7 +44,7 @@ export class HmpCommands {
     return inner === null ? { command, rest } : { command: inner, rest: rest.slice(1) };
   }
 
-  /** @param cursor an offset into the line; what is behind does not count */
+  /** @param cursor an offset into the line; text after it does not count */
   complete(line: string, cursor: number): HmpCompletion {
     const { words, from } = splitTyped(line.slice(0, cursor));
     if (from === null) return { from: cursor, candidates: [], source: null };
@@ -78,7 +78,7 @@ export class HmpCommands {
 }
 
 /**
- * Splits what stands before the cursor as QEMU splits it.
+ * Splits the text before the cursor as QEMU splits it.
  * @returns the words before the last, and where that one begins; null where it is in quotes
  */
 function splitTyped(typed: string): { readonly words: readonly string[]; readonly from: number | null } {
@@ -105,7 +105,7 @@ function allNames(commands: readonly HmpCommand[]): string[] {
 }
 
 function readHelp(text: string): HmpCommand[] {
-  // What begins with a blank or a bracket goes on with the line before.
+  // A line that begins with a blank or a bracket continues the line before.
   const entries = text
     .replace(/\r/g, '')
     .replace(/\n(?=[\s[])/g, ' ')

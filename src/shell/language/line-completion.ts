@@ -7,12 +7,12 @@ import type { HmpCommands } from './hmp-commands.js';
 import { type Ask, type LiveSource, liveNames, sourceOfArgument } from './live-source.js';
 
 export interface LineCompletion {
-  /** What is replaced, up to the cursor. */
+  /** The beginning of the replaced part, which ends at the cursor. */
   readonly from: number;
   readonly candidates: readonly Candidate[];
 }
 
-/** What is known of a server. */
+/** The commands known of a server. */
 export interface Vocabulary {
   /** Null where it cannot be asked, as of the guest agent. */
   readonly schema: Schema | null;
@@ -20,7 +20,7 @@ export interface Vocabulary {
   readonly names: readonly string[];
 }
 
-/** Words of the shell itself that stand where a command would. */
+/** Words of the shell itself used in place of a command. */
 export const HELP = 'help';
 
 /**

@@ -1,11 +1,11 @@
 /**
- * Values as people write them in qmp-shell: JSON or Python literals, mixed freely. Strings in either kind of quotes with the
- * escapes of both languages; `true` and `True`, `null` and `None`; integers of any length, exact. What Python can say and JSON
- * cannot (sets, bytes, complex numbers, expressions) is refused.
+ * Values as people write them in qmp-shell: JSON or Python literals, mixed freely. Strings in either kind of quotes with the escapes of
+ * both languages; `true` and `True`, `null` and `None`; integers of any length, exact. Python values without a form in JSON (sets, bytes,
+ * complex numbers, expressions) are refused.
  */
 import type { JsonValue } from '../../qmp/json/value.js';
 
-/** What a text means. `at` is the offset of the fault, `reason` a phrase for people. */
+/** The meaning of a text. `at` is the offset of the fault, `reason` a phrase for people. */
 type ParsedLiteral =
   | { readonly ok: true; readonly value: JsonValue }
   | { readonly ok: false; readonly at: number; readonly reason: string };

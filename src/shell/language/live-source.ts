@@ -1,5 +1,5 @@
 /**
- * Names that only the VM knows: what kind of name belongs at a place of a command, and how the VM is asked for the names of a kind.
+ * Names that only the VM knows: the kind of name at a place of a command, and how to ask the VM for names of a kind.
  * The schema says no more than `string` there.
  */
 
@@ -22,7 +22,7 @@ export type LiveSource =
 
 type SimpleKind = Exclude<LiveSource['kind'], 'qom-property' | 'device-property' | 'bitmap'>;
 
-/** Command, argument, what belongs there; the first that fits counts. `null`: a name that is new, or not of the VM. */
+/** Command, argument, kind of name; the first match counts. `null`: a name that is new, or not of the VM. */
 const RULES: readonly (readonly [command: string, argument: string, kind: SimpleKind | null])[] = [
   ['qom-*', 'path', 'qom-path'],
   ['qom-list-types', 'implements', 'qom-type'],
@@ -82,7 +82,7 @@ export function sourceOfArgument(
   return kind === null ? null : { kind };
 }
 
-/** Parameters of the human monitor that are named by what belongs there, and not by the words that can stand there. */
+/** Parameters of the human monitor that are named after their kind of value, not after the words allowed. */
 export function isValueOf(parameter: string): boolean {
   return /^(?:device|driver.*|path|property|id|parameter|protocol|index|cpu_index)(?:\|all)?$/.test(parameter);
 }
@@ -183,7 +183,7 @@ function membersOf(answer: JsonValue | null, member: string): string[] {
   });
 }
 
-/** Names of what `qom-list` calls a child. */
+/** Names of the children in an answer of `qom-list`. */
 function children(answer: JsonValue | null): string[] {
   const items = isJsonArray(answer ?? undefined) ? (answer as readonly JsonValue[]) : [];
   return items

@@ -1,4 +1,4 @@
-/** Values that stand in a file, `data=@FILE`: what is in the arguments of a program, everybody on the host can see. */
+/** Values read from a file, `data=@FILE`: everybody on the host can see a program's arguments. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { ReadValue } from './command-syntax.js';
 
@@ -6,7 +6,7 @@ import type { ReadValue } from './command-syntax.js';
 const MOST_SECRET_BYTES = 1024 * 1024;
 const STDIN = 0;
 
-/** @param hasInput whether standard input is free, for `@-` @returns what reads such values: their text, without a line feed at its end */
+/** @param hasInput whether standard input is free, for `@-` @returns a reader of such values: their text, without a line feed at its end */
 export function valueReader(hasInput: boolean): ReadValue {
   return (name) => {
     if (name === '') return wrong('a file name is missing after the @; write @@ for an @');

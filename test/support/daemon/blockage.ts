@@ -12,7 +12,7 @@ import { removeFolder, type Scope } from '../files/scratch.js';
 export interface Blockage {
   /** The members of the command, without braces, to which a test adds an id if it wants. */
   readonly members: string;
-  /** What `error` its answer has, once released. */
+  /** The `error` of its answer, once released. */
   readonly error: string;
   /** Resolves when QEMU is busy with it. */
   readonly begun: Promise<void>;

@@ -42,7 +42,7 @@ export class DatagramReceiver {
     return receiver;
   }
 
-  /** Waits until what was received matches. One wait at a time. */
+  /** Waits until the received text matches. One wait at a time. */
   until(wanted: RegExp): Promise<void> {
     return new Promise((resolve, reject) => {
       const bound = setTimeout(() => {

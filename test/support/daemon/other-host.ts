@@ -11,7 +11,7 @@ export interface OtherHost {
   readonly its: string;
   /** Words before a command that is to run there. */
   readonly there: readonly [string, ...string[]];
-  /** Nothing comes or goes any more, and nobody is told. */
+  /** Nothing comes or goes any more, and nobody is notified. */
   pullCable(): void;
 }
 

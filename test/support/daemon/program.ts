@@ -59,7 +59,7 @@ export class Program {
     this.#child.stdin.end();
   }
 
-  /** Waits until `text` has been output, behind what the last such wait found. @returns what was output up to there. */
+  /** Waits until `text` has been output, after the match of the last such wait. @returns the output up to there. */
   reads(text: string): Promise<string> {
     return new Promise((resolve, reject) => {
       const giveUp = (why: string) => {

@@ -31,7 +31,7 @@ export function qemuAvailable(): boolean {
 
 /**
  * For the `skip` option of a test or suite: `describe('…', { skip: missing('qemu', 'socat') }, …)`.
- * @param programs names of programs; `qemu` stands for `qemuProgram`.
+ * @param programs names of programs; `qemu` means `qemuProgram`.
  * @returns false when all are installed, otherwise the line to skip with.
  * @throws Error with that line when QMPMUX_REQUIRE_QEMU is set: then nothing may be skipped.
  */

@@ -1,4 +1,4 @@
-/** Runs a subcommand that ends by itself, and gives what it wrote. */
+/** Runs a subcommand that ends by itself, and returns its output. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -11,12 +11,12 @@ export interface Finished {
 }
 
 export interface RunOptions {
-  /** What it reads on standard input; nothing by default. */
+  /** Its standard input; empty by default. */
   readonly input?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** Waits for the end of a program. @returns what it wrote, and how it ended */
+/** Waits for the end of a program. @returns its output, and how it ended */
 export function finished(child: ChildProcessWithoutNullStreams): Promise<Finished> {
   let output = '';
   let errors = '';

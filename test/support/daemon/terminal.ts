@@ -1,4 +1,4 @@
-/** A program in a real terminal: tmux has it, keys are sent to it, and what it shows is read from the screen. */
+/** A program in a real terminal, through tmux: sends keys to it, and reads its screen. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ const run = promisify(execFile);
 
 /** How long a wait may take before the test is given up, in milliseconds. Only a bound against hanging, never a measure. */
 const PATIENCE = 60_000;
-/** tmux tells nobody that the screen has changed, so it is asked again after so many milliseconds. */
+/** tmux does not report changes of the screen, so it is asked again after this many milliseconds. */
 const PAUSE = 20;
 
 export interface TerminalOptions {
@@ -27,12 +27,12 @@ export class Terminal {
     this.#server = server;
   }
 
-  /** Starts a program in a terminal of its own; both end with `scope`. */
+  /** Starts a program in a new terminal; both end with `scope`. */
   static async start(scope: Scope, words: readonly string[], options: TerminalOptions = {}): Promise<Terminal> {
     const { columns = 80, rows = 24, environment = {} } = options;
     const folder = mkdtempSync(join(tmpdir(), 'qm-tty-'));
     const terminal = new Terminal(['-u', '-f', '/dev/null', '-S', join(folder, 'tmux')]);
-    // In one piece: without its socket the server could not be told.
+    // In one piece: without its socket the server cannot be reached.
     scope.after(async () => {
       await terminal.#tmux('kill-server').catch(() => undefined); // it may have ended already
       removeFolder(folder);
@@ -72,7 +72,7 @@ export class Terminal {
     await this.#tmux('resize-window', '-x', String(columns));
   }
 
-  /** What is on the screen, without blanks at the ends of lines and of the whole. @param styled with its colours */
+  /** The text on the screen, without blanks at the ends of lines and of the whole. @param styled with its colours */
   async screen(styled = false): Promise<string> {
     const { stdout } = await this.#tmux('capture-pane', '-p', ...(styled ? ['-e'] : []));
     return stdout.trimEnd();

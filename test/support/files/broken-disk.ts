@@ -48,7 +48,7 @@ int fdatasync(int fd) {
 `;
 
 /**
- * What fails: every write, every fdatasync, or no write gets through with more than half of its bytes. With `count` nothing fails, but
+ * The failure: every write, every fdatasync, or no write gets through with more than half of its bytes. With `count` nothing fails, but
  * each fdatasync is counted.
  */
 export type Fault = 'write' | 'sync' | 'short' | 'count';

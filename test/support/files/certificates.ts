@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
 import { type Scope, scratch } from './scratch.js';
 
-/** Makes an authority, and what it signs for a server and a client, under QEMU's names. @returns their folder */
+/** Makes an authority, and certificates for a server and a client, under QEMU's names. @returns their folder */
 export function makeCertificates(context: Scope): string {
   const folder = scratch(context);
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
@@ -35,7 +35,7 @@ export function makeCertificates(context: Scope): string {
   return folder;
 }
 
-/** What a client connects with. */
+/** The options a client connects with. */
 export function tlsOptions(folder: string, withCertificate: boolean): ConnectionOptions {
   const read = (name: string) => readFileSync(join(folder, name));
   const own = { cert: read('client-cert.pem'), key: read('client-key.pem') };

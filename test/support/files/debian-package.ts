@@ -9,7 +9,7 @@ const builder = fileURLToPath(new URL('../../../packaging/deb.mjs', import.meta.
 
 /**
  * @param version another one than the present
- * @param environment for what is to be otherwise there
+ * @param environment variables to override
  * @returns the path of the package, which goes away with `scope`
  */
 export function buildDebianPackage(

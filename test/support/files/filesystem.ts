@@ -37,7 +37,7 @@ export function cannotMountExt4(): string | false {
 export interface SmallFileSystem {
   /** Where it is mounted. */
   readonly path: string;
-  /** Fills it to the last byte. @returns what frees it again */
+  /** Fills it to the last byte. @returns a function that frees it again */
   fill(): () => void;
   remount(options: string): void;
 }
@@ -60,7 +60,7 @@ export function mountExt4(scope: Scope): SmallFileSystem {
   return smallFileSystem(path);
 }
 
-/** A folder of its own, with a place to mount in it; what is mounted there goes before it does. */
+/** A new folder with a mount point in it; mounts there are removed before the folder. */
 function mountPoint(scope: Scope): { readonly folder: string; readonly path: string } {
   const folder = mkdtempSync(join(tmpdir(), 'qm-fs-'));
   const path = join(folder, 'fs');

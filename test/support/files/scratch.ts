@@ -10,7 +10,7 @@ export interface Scope {
 }
 
 /**
- * For what a whole suite shares and a `before` starts: call it in the suite's body.
+ * For resources that a whole suite shares and a `before` starts: call it in the suite's body.
  * @returns a scope that is cleaned up, last things first, when the suite is over.
  */
 export function suiteScope(): Scope {
@@ -34,7 +34,7 @@ export function scratch(scope: Scope): string {
   return folder;
 }
 
-/** Removes a folder and what is in it; a process that is just closing its files in there does not make it fail. */
+/** Removes a folder and its contents; a process that is just closing its files in there does not make it fail. */
 export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
 }

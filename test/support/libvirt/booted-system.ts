@@ -1,6 +1,6 @@
 /**
- * A machine with a real systemd: this one's own files with an overlay in memory above them, booted by systemd-nspawn beside it. What is
- * done in there changes nothing here, and it has a network of its own. Needs root, and the rights to mount and to make namespaces.
+ * A machine with a real systemd: this one's own files with an overlay in memory above them, booted by systemd-nspawn beside it. Changes in
+ * there do not reach this machine, and it has its own network. Needs root, and the rights to mount and to make namespaces.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

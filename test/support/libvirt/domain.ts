@@ -1,4 +1,4 @@
-/** A domain of a test's libvirt behind qmpmux, and what tests ask of it. */
+/** A domain of a test's libvirt behind qmpmux, with helpers for tests. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type Daemon, type LogLine, startDaemon } from '../daemon/daemon.js';
@@ -13,7 +13,7 @@ export interface Shared {
 
 /** How a test file shares domains of its libvirt. */
 export interface Sharing {
-  /** Starts the daemon before that domain, whether there is one or not. `options` stand behind the clients' address. */
+  /** Starts the daemon before that domain, whether there is one or not. `options` follow the clients' address. */
   readonly share: (scope: Scope, domain: string, extra?: readonly string[], options?: string) => Shared;
   /** A new domain, and the daemon before it, ready. */
   readonly shareVm: (scope: Scope, extra?: readonly string[]) => Promise<Shared & { readonly vm: LibvirtVm }>;
@@ -55,7 +55,7 @@ export async function ask(client: RawClient, command: string): Promise<string> {
 export const isLost = (line: LogLine): boolean => line.msg.startsWith('lost QEMU');
 export const isWaiting = (line: LogLine): boolean => line.msg === 'waiting for QEMU';
 
-/** All warnings and errors of the log: those that tell of the upstream as `lost: REASON` and `waiting: REASON`. */
+/** All warnings and errors of the log: those about the upstream as `lost: REASON` and `waiting: REASON`. */
 export function warnings(daemon: Daemon): string[] {
   return daemon.log
     .filter((line) => line.level >= 40)

@@ -1,4 +1,4 @@
-/** What answers in a libvirt daemon's place, for tests that decide every byte that a client gets. */
+/** Answers in place of a libvirt daemon, for tests that decide every byte that a client gets. */
 import { createServer, type Socket } from 'node:net';
 import { XdrWriter } from '../../../dist/net/libvirt/xdr.js';
 import type { Scope } from '../files/scratch.js';
@@ -15,11 +15,11 @@ export interface Call {
   readonly body: Buffer;
 }
 
-/** A domain called web1, as it stands in messages. */
+/** A domain called web1, as encoded in messages. */
 export const DOMAIN = new XdrWriter().text('web1').raw(Buffer.alloc(16, 7)).int(3).finish();
 const VERSION = '{"return": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}}';
 
-/** What a daemon that asks for no log-in answers, by program and procedure; to all else it answers with a 1. */
+/** The answers of a daemon that asks for no log-in, by program and procedure; any other call gets a 1. */
 const ANSWERS = new Map<string, Uint8Array>([
   [`${Program.remote} 66`, new XdrWriter().int(1).int(0).finish()],
   [`${Program.remote} 67`, new XdrWriter().text('SCRAM-SHA-256,PLAIN').finish()],
@@ -71,7 +71,7 @@ export function takeCalls(socket: Socket, answer: (call: Call) => void): void {
 
 /**
  * A daemon on a port of 127.0.0.1, until the end of `scope`.
- * @param twist what is said to a call in place of the usual; false where it is the usual
+ * @param twist sends another answer to a call; false for the usual one
  * @returns its URI
  */
 export async function fakeLibvirt(scope: Scope, twist: (socket: Socket, call: Call) => boolean): Promise<string> {

@@ -51,18 +51,18 @@ export interface LibvirtPlace {
 export interface LibvirtVm {
   readonly name: string;
   readonly uuid: string;
-  /** A QMP monitor of the same QEMU that libvirt does not know of: what it says is what QEMU says. */
+  /** A QMP monitor of the same QEMU that libvirt does not know of: its answers are QEMU's own. */
   readonly direct: Target;
   /** Its human monitor, which libvirt does not know of either. */
   readonly human: Target;
 }
 
 export interface LibvirtVmOptions {
-  /** Whether it is started, paused; true unless told otherwise. */
+  /** Whether it is started, paused; true by default. */
   readonly start?: boolean;
   /** A guest that crashes as soon as it runs, in its firmware's boot; libvirt then destroys the domain. */
   readonly crashes?: boolean;
-  /** What is on its disk, a multiple of 512 bytes; it has none unless told. */
+  /** Its disk's content, a multiple of 512 bytes; no disk by default. */
   readonly disk?: Uint8Array;
 }
 
@@ -101,7 +101,7 @@ export class Libvirt {
     return this.#place.uri;
   }
 
-  /** Starts the daemon, for the first time or again. @throws Error with what it wrote when it does not come up */
+  /** Starts the daemon, for the first time or again. @throws Error with its output when it does not come up */
   async start(): Promise<void> {
     const [program, ...words] = this.#place.command;
     const child = spawn(program, words, {
@@ -168,7 +168,7 @@ export class Libvirt {
     return Number(readFileSync(join(this.#place.pids, `${name}.pid`), 'utf8'));
   }
 
-  /** Runs virsh. @returns its output; fails with what it says */
+  /** Runs virsh. @returns its output; fails with its error text */
   virsh(...words: readonly string[]): Promise<string> {
     return new Promise((resolve, reject) => {
       execFile('virsh', ['-q', '-c', this.uri, ...words], { encoding: 'utf8' }, (error, output, errors) => {
@@ -178,7 +178,7 @@ export class Libvirt {
     });
   }
 
-  /** Defines a VM with a fresh name, and starts it, paused, unless told otherwise. */
+  /** Defines a VM with a fresh name, and starts it, paused, by default. */
   async newVm(scope: Scope, { start = true, crashes = false, disk }: LibvirtVmOptions = {}): Promise<LibvirtVm> {
     const name = `vm${++this.#vms}`;
     const direct = join(this.folder, 'vm', name);

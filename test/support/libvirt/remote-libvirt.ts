@@ -66,7 +66,7 @@ export class RemoteLibvirt {
   }
 }
 
-/** An authority and what it signs, in a new folder, under libvirt's names. */
+/** An authority and its certificates, in a new folder, under libvirt's names. */
 export class Authority {
   readonly folder: string;
 

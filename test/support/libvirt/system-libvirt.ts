@@ -1,6 +1,6 @@
 /**
  * A system daemon of libvirt's for tests: it has a socket that allows reading only, and asks polkit who may manage VMs. Its folders, which
- * are compiled into it, are bound to those of the test in a mount name space of its own; so it needs root, who may mount.
+ * are compiled into it, are bound to those of the test in a separate mount name space; so it needs root, who may mount.
  */
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { mountingFault } from '../files/filesystem.js';
 import { DAEMON, Libvirt, QEMU_CONF } from './libvirt.js';
 
 const POLKITD = '/usr/lib/polkit-1/polkitd';
-/** What libvirt has compiled in, and the folder that stands there instead. */
+/** Paths compiled into libvirt, and the folders bound there instead. */
 const BOUND = [
   ['run', '/run/libvirt'],
   ['etc', '/etc/libvirt'],
@@ -35,7 +35,7 @@ export interface SystemOptions {
   readonly settings?: readonly string[];
   /** JavaScript of a rule of polkit's: a function's body with `action` and `subject`, that may return a `polkit.Result`. */
   readonly rule?: string;
-  /** Whether it has a network of its own, with these tap devices in it; ours otherwise. */
+  /** The tap devices of its own network; it shares ours if not given. */
   readonly taps?: readonly string[];
 }
 

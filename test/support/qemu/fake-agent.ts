@@ -16,8 +16,8 @@ export interface FakeAgent {
 }
 
 /**
- * @param earlier what earlier clients have sent
- * @param stale what it sends the first client before anything else
+ * @param earlier the input from earlier clients
+ * @param stale sent to the first client before anything else
  */
 export async function startFakeAgent(scope: Scope, { earlier = '', stale = '' } = {}): Promise<FakeAgent> {
   const path = join(scratch(scope), 'qga');

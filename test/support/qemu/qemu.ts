@@ -1,5 +1,5 @@
 /**
- * Real paused QEMUs for tests. Each has, besides the monitors a test asks for, a QMP monitor of its own on stdio: its greeting
+ * Real paused QEMUs for tests. Each has, besides the monitors a test asks for, a separate QMP monitor on stdio: its greeting
  * says that QEMU is up and all its sockets listen (nothing is spent on a socket to find out), and a test can have a word with
  * the VM there without touching what it tests.
  */
@@ -27,7 +27,7 @@ export interface MonitorOptions {
 export interface QemuOptions {
   /** `none` starts fastest; `q35` has devices, a guest and a clock. Default `none`. */
   readonly machine?: 'none' | 'q35';
-  /** What `query-name` answers; none if not given. */
+  /** The answer to `query-name`; none if not given. */
   readonly name?: string;
   /** The monitors to listen with; by default one on a Unix socket. */
   readonly monitors?: readonly MonitorOptions[];
@@ -38,7 +38,7 @@ export interface QemuOptions {
 /** A running QEMU. */
 export interface Qemu {
   readonly pid: number;
-  /** A folder of its own, removed with it. */
+  /** Its own folder, removed with it. */
   readonly folder: string;
   /** Where the first monitor listens: a path or `tcp:127.0.0.1:port`. */
   readonly monitor: Target;
@@ -48,14 +48,14 @@ export interface Qemu {
   readonly version: string;
   /** Resolves when the process has ended, for whatever reason. */
   readonly exited: Promise<void>;
-  /** What it wrote to its standard error. */
+  /** Its standard error so far. */
   readonly errors: () => string;
   /**
-   * Executes a command on the monitor of its own.
+   * Executes a command on its own monitor.
    * @returns the value of `return`; fails with `class: desc` for an error.
    */
   execute(command: string, args?: object): Promise<unknown>;
-  /** Ends the process (SIGKILL unless told) and waits until it is gone. The folder stays. */
+  /** Ends the process (SIGKILL by default) and waits until it is gone. The folder stays. */
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
@@ -77,7 +77,7 @@ export function reconnectOption(): string {
 
 /**
  * For programs that look for their QEMU by name.
- * @param extraArgs go before what the program gives it
+ * @param extraArgs come before the program's own arguments
  * @returns a PATH whose `qemu-system-x86_64` is the QEMU of the tests
  */
 export function pathWithQemu(scope: Scope, extraArgs: readonly string[] = []): string {
@@ -210,7 +210,7 @@ class Control {
       this.errors += text;
     });
     child.stdin.on('error', () => {
-      // QEMU went away; 'close' tells
+      // QEMU went away; 'close' reports it
     });
     child.once('error', (error) => {
       for (const wait of this.#waiting.splice(0)) wait.reject(error);

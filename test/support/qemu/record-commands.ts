@@ -1,7 +1,7 @@
 /**
- * Records what commands a QEMU has and what they take: `QMPMUX_QEMU=PROGRAM node build/support/qemu/record-commands.js` writes
- * test/mux/policy/commands/qemu-MAJOR.MINOR.txt. A line is a command and its arguments, those of all variants of a union together; what a list of
- * actions can consist of follows as `COMMAND/ACTION`.
+ * Records the commands of a QEMU and their arguments: `QMPMUX_QEMU=PROGRAM node build/support/qemu/record-commands.js` writes
+ * test/mux/policy/commands/qemu-MAJOR.MINOR.txt. A line is a command and its arguments, those of all variants of a union together; the
+ * possible actions of a list follow as `COMMAND/ACTION`.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 /**
- * Records what a real QEMU answers, for the simulated monitor: `npx tsc --build && node build/support/qemu/record-replies.js`
+ * Records the answers of a real QEMU, for the simulated monitor: `npx tsc --build && node build/support/qemu/record-replies.js`
  * writes src/demo/recorded-replies.json. The machine has a little of everything that people look at: a disk, a network card,
  * a serial line, two processors.
  *

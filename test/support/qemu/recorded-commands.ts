@@ -1,4 +1,4 @@
-/** The commands of several QEMUs and what they take, as recorded by record-commands.ts. */
+/** The commands of several QEMUs and their arguments, as recorded by record-commands.ts. */
 import { readFileSync } from 'node:fs';
 
 export const QEMU_VERSIONS = ['7.2', '10.0', '11.1'] as const;
@@ -26,8 +26,8 @@ export function recordedCommands(version: (typeof QEMU_VERSIONS)[number]): Reado
 }
 
 /**
- * Reads a schema: also finds what carries commands, a list of objects that are told apart by a `type` of which most are commands.
- * @param schema what query-qmp-schema returned
+ * Reads a schema: also finds arguments that carry commands: a list of objects distinguished by a `type`, most of whose values are commands.
+ * @param schema the result of query-qmp-schema
  */
 export function commandLines(schema: unknown): string[] {
   // the shape is that of qapi/introspect.json

@@ -1,4 +1,4 @@
-/** A real QEMU with the real daemon in front of it: what clients of qmpmux meet. */
+/** A real QEMU with the real daemon in front of it, as clients of qmpmux use it. */
 import { join } from 'node:path';
 import { type Daemon, startDaemon } from '../daemon/daemon.js';
 import type { Scope } from '../files/scratch.js';
@@ -17,7 +17,7 @@ export interface SharedVm {
 export interface SharedVmOptions extends QemuOptions {
   /** Listeners besides the Unix socket, such as `tcp:127.0.0.1:0`. */
   readonly listen?: readonly string[];
-  /** What stands between the daemon and QEMU's first monitor: given its address, returns that to be used instead. */
+  /** Sits between the daemon and QEMU's first monitor: given its address, returns the one to use instead. */
   readonly between?: (monitor: Target) => Promise<Target>;
   /** Further flags of `qmpmux serve`. */
   readonly flags?: readonly string[];

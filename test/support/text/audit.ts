@@ -21,7 +21,7 @@ const validate = new Ajv2020({ strict: true, strictRequired: false, strictTypes:
   schema,
 );
 
-/** Fails unless `record` is what the shipped schema says a record is. */
+/** Fails unless `record` matches the shipped schema. */
 export function assertValid(record: unknown): void {
   assert.ok(
     validate(record),
@@ -47,7 +47,7 @@ export interface TestLog {
   readonly audit: Audit;
   readonly recorder: Recorder;
   readonly path: string;
-  /** What was told to the daemon's own log, `level message`. */
+  /** The lines of the daemon's own log, `level message`. */
   readonly reports: string[];
   /** Closes the log (once) and returns its lines' text. */
   close(): Promise<string>;
@@ -55,7 +55,7 @@ export interface TestLog {
   records(): Promise<LooseRecord[]>;
 }
 
-/** Opens an audit log at `path` (default: a file of its own) and closes it with `scope`. */
+/** Opens an audit log at `path` (default: a new file) and closes it with `scope`. */
 export async function openTestLog(
   scope: Scope,
   settings: Partial<AuditSettings> = {},

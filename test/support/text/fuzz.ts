@@ -39,7 +39,7 @@ const seed = Number(process.env['QMPMUX_FUZZ_SEED'] ?? Math.floor(Math.random() 
 if (!Number.isSafeInteger(wanted) || wanted < 1) throw new RangeError('QMPMUX_FUZZ_RUNS must be a number of runs');
 if (!Number.isSafeInteger(seed)) throw new RangeError('QMPMUX_FUZZ_SEED must be an integer');
 
-/** Runs a property as often as its share says, and says so. */
+/** Runs a property as many times as its share allows, and prints the number. */
 export function fuzz<T extends unknown[]>(share: Share, property: fc.IProperty<T>): void {
   const numRuns = Math.max(1, Math.round((SHARES[share] * wanted) / total));
   const bound = asked === undefined ? {} : { interruptAfterTimeLimit: LONGEST };

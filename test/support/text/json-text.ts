@@ -1,4 +1,4 @@
-/** Random text in QEMU's dialect of JSON, as latin1 (one character, one byte): well-formed values, commands, and what is neither. */
+/** Random text in QEMU's dialect of JSON, as latin1 (one character, one byte): well-formed values, commands, and text that is neither. */
 import * as fc from 'fast-check';
 import { prettyPrinted } from '../world/fake-qemu.js';
 
@@ -29,7 +29,7 @@ const richPiece = fc.oneof(
   ),
   fc.constant('\xc0\x80'),
 );
-/** What QEMU's parser refuses in a string, and its lexer lets through. */
+/** Characters that QEMU's parser refuses in a string, but its lexer lets through. */
 const badPiece = fc.constantFrom(
   '\\x',
   '\\u12',
@@ -45,7 +45,7 @@ const badPiece = fc.constantFrom(
 function quotedText(pieces: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc.tuple(fc.boolean(), fc.array(pieces, { maxLength: 4 })).map(([isDouble, all]) => {
     const text = all.join('');
-    // The other kind of quote may stand inside as it is.
+    // The other kind of quote needs no escape inside.
     return isDouble ? `"${text}'"`.replace("'", '') : `'${text}"'`;
   });
 }
@@ -115,7 +115,7 @@ const commandKey = fc.constantFrom(
 
 const commandName = fc.constantFrom('"query-status"', '"cont"', '"\\u0071uit"', "'stop'", '"device_add"', '"yank"');
 
-/** What looks like a command, whether its shape is right or not. */
+/** Texts that look like a command, of right or wrong shape. */
 export const anyCommand = fc.oneof(
   objectOf(commandKey, fc.oneof(commandName, anyValue)),
   fc

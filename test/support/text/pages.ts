@@ -1,4 +1,4 @@
-/** The pages of the documentation: which there are, and what is prose, a heading, a link or code in them. */
+/** The pages of the documentation: the list of them, and their prose, headings, links and code. */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -55,7 +55,7 @@ export function tableRows(page: string): readonly (readonly string[])[] {
     );
 }
 
-/** @returns what stands between backquotes */
+/** @returns the texts between backquotes */
 export function quoted(text: string): readonly string[] {
   return [...text.matchAll(/`([^`]+)`/g)].map(([, inner = '']) => inner);
 }

@@ -17,7 +17,7 @@ export function policyOf(rules: readonly string[], allowByDefault = false): Poli
   return new RulePolicy('test', rules.map(ruleOf), allowByDefault);
 }
 
-/** @returns what the policy says of a command, given as a client would write it */
+/** @returns the policy's verdict on a command, given as a client would write it */
 export function judge(policy: Policy, text: string): Verdict {
   const scanner = new Scanner();
   const parser = new Parser();

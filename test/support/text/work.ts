@@ -31,7 +31,7 @@ export function movedBytes(run: () => void): number {
   return moved;
 }
 
-/** The least CPU time of some runs, in microseconds: what disturbs a run makes it longer, never shorter. */
+/** The least CPU time of some runs, in microseconds: disturbances make a run longer, never shorter. */
 function cpuTime(run: () => void, runs: number): number {
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < runs; i++) {
@@ -45,7 +45,7 @@ function cpuTime(run: () => void, runs: number): number {
 
 /**
  * Fails when eight times the size takes far more than eight times the work: quadratic work would take sixty-four times.
- * @param prepare makes what is to be measured, for a size; only what it returns is measured
+ * @param prepare prepares the work for a size; only the returned function is measured
  */
 export function assertLinear(size: number, prepare: (size: number) => () => void): void {
   const [small, large] = [prepare(size), prepare(size * 8)];

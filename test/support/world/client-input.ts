@@ -1,6 +1,6 @@
 /**
  * A client's input through Scanner, Parser and CommandReader, as the multiplexer uses them, and through the reference
- * reader, both told in the same form, so that they can be compared.
+ * reader, both reported in the same form, so that they can be compared.
  */
 
 import { CommandReader, ID_MEMBER } from '../../../dist/qmp/command.js';
@@ -13,7 +13,7 @@ import { ReferencePromptReader } from './reference-prompt-reader.js';
 import { judged, type Limits, quoted, ReferenceReader } from './reference-reader.js';
 import { bytesOf, textOf } from './world.js';
 
-/** What one message came to. Texts are as QEMU writes them, in quotes. */
+/** The outcome of one message. Texts are as QEMU writes them, in quotes. */
 export type Told =
   | { readonly error: string; readonly id: string | null; readonly oob: boolean }
   | {
@@ -27,7 +27,7 @@ export type Told =
 
 export interface Read {
   readonly told: Told[];
-  /** What would go upstream for each command, but for its id and its closing brace. */
+  /** The bytes that would go upstream for each command, without its id and its closing brace. */
   readonly wires: string[];
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a client is due, worked out from nothing but the bytes it sent: by the reference reader, one client at a time, as if it
+ * The answers due to a client, computed only from the bytes it sent: by the reference reader, one client at a time, as if it
  * were alone on a QEMU that answers every command with its name and arguments.
  */
 import assert from 'node:assert/strict';
@@ -26,7 +26,7 @@ export interface Executed {
 const EXPECTING = "Expecting capabilities negotiation with 'qmp_capabilities'";
 const REFUSAL = 'qmpmux cannot record this command, so it was not run: ';
 
-/** @returns what the scripted QEMU says to a command, with this id (null for none). */
+/** @returns the scripted QEMU's answer to a command, with this id (null for none). */
 export function scriptedReply(name: string, args: string, id: string | null): string {
   if (name.startsWith('fail')) return errorLine(id, 'GenericError', `${name} ${args}`);
   return `{"return": {"name": ${quoted(name)}, "args": ${args}}${id === null ? '' : `, "id": ${id}`}}`;
@@ -50,7 +50,7 @@ export class ClientModel {
   readonly #trouble: string;
   #isOobEnabled = false;
 
-  /** @param trouble what an observer says that could not record some command; a client may be told that in place of an answer */
+  /** @param trouble the error of an observer that could not record a command; a client may get it in place of an answer */
   constructor(trouble: string) {
     this.#trouble = trouble;
   }
@@ -82,15 +82,15 @@ export class ClientModel {
   }
 
   /**
-   * Fails unless `received` (without greeting and events) is what the client is due: all in-band answers in order, the
-   * out-of-band ones in theirs, each of which before the answer to anything that was sent behind it. Behind an executed `quit` no
+   * Fails unless `received` (without greeting and events) is due to the client: all in-band answers in order, the
+   * out-of-band ones in theirs, each of which before the answer to anything that was sent after it. After an executed `quit` no
    * in-band answer is due.
    * @param isAll whether all of it must have come; otherwise the beginning is enough
    */
   check(received: readonly string[], isAll: boolean): void {
     const inBand = this.#due.filter((due) => !due.oob);
     const oob = this.#due.filter((due) => due.oob);
-    // Two lines may read the same, so every way to tell them apart is followed: how many answers of either kind have come.
+    // Two lines may read the same, so every possible assignment is followed: how many answers of either kind have come.
     let ways = new Map<string, readonly [number, number]>([['0 0', [0, 0]]]);
     for (const [at, line] of received.entries()) {
       const next = new Map<string, readonly [number, number]>();

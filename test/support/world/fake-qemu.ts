@@ -1,6 +1,6 @@
 /**
- * QEMU's end of the upstream connection, in memory: the greeting, the handshake as QEMU 7.2 answers it, and then whatever a
- * test has it say. It reads what it is sent with the reference reader, so nothing it would choke on goes unnoticed.
+ * QEMU's end of the upstream connection, in memory: the greeting, the handshake as QEMU 7.2 answers it, and then any messages a test has it
+ * send. It reads its input with the reference reader, so faults in it do not go unnoticed.
  */
 import assert from 'node:assert/strict';
 import { judged, quoted, ReferenceReader } from './reference-reader.js';
@@ -10,11 +10,11 @@ export interface FakeQemuOptions {
   readonly oob?: boolean;
   /** Whether messages are pretty-printed; false by default. */
   readonly pretty?: boolean;
-  /** What the greeting says; 7.2.22 by default. */
+  /** The version in the greeting; 7.2.22 by default. */
   readonly version?: string;
-  /** How it judges what it reads, as the handshake finds out; `classic` by default. Null for no answer to that. */
+  /** How it judges its input, as the handshake finds out; `classic` by default. Null for no answer to that. */
   readonly dialect?: 'classic' | 'prompt' | null;
-  /** What it says to faulty requests during the handshake, in place of 7.2's words: the text to be replaced → the new one. */
+  /** Its answers to faulty requests during the handshake, in place of 7.2's words: the text to be replaced → the new one. */
   readonly words?: Readonly<Record<string, string>>;
 }
 
@@ -167,7 +167,7 @@ function fault(desc: string): Fault {
   return { class: 'GenericError', desc };
 }
 
-/** What QEMU 7.2 says to the arguments of `qmp_capabilities` (as it writes them); null for nothing. */
+/** QEMU 7.2's error for the arguments of `qmp_capabilities` (as it writes it); null for none. */
 function capabilitiesFault(args: string, offersOob: boolean): Fault | null {
   // The requests of a handshake are plain JSON.
   const { enable, ...others } = JSON.parse(args) as Record<string, unknown>;

@@ -1,12 +1,12 @@
 /**
- * Somebody who may write to a folder, and replaces what appears at a path by something else, as fast as a process can, to be there
- * between a look at the path and what is done with it.
+ * An attacker who may write to a folder, and replaces any file that appears at a path, as fast as a process can, to act between a check of
+ * the path and its use.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Scope } from '../files/scratch.js';
 
-/** What is put there: a symbolic link to `target`, another name of it, or in turn. */
+/** The replacement: a symbolic link to `target`, another name of it, or in turn. */
 export type Bait = 'link' | 'name' | 'both';
 
 const PROGRAM = `

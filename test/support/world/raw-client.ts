@@ -1,6 +1,6 @@
 /**
- * A socket client for tests that knows nothing of QMP but its line ends: it writes the bytes it is told, keeps every byte it
- * gets, and waits for definite things (a number of lines, a text, EOF). A wait that is not met fails with what did come.
+ * A socket client for tests that knows nothing of QMP but its line ends: it writes the bytes it is given, keeps every byte it gets, and
+ * waits for definite things (a number of lines, a text, EOF). A wait that fails shows the bytes received.
  */
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as delay, setImmediate } from 'node:timers/promises';
@@ -19,7 +19,7 @@ interface Wait {
 
 export class RawClient {
   readonly socket: Socket;
-  /** What was received, and room for more: it is read again and again, and must not be copied each time. */
+  /** The bytes received, and room for more: it is read again and again, and must not be copied each time. */
   #room: Buffer = Buffer.alloc(1024);
   #length = 0;
   #taken = 0;
@@ -85,7 +85,7 @@ export class RawClient {
     return this.#room.subarray(0, this.#length);
   }
 
-  /** What has come and was not yet taken by one of the reads. */
+  /** The bytes received and not yet taken by one of the reads. */
   get unread(): Buffer {
     return this.received.subarray(this.#taken);
   }
@@ -109,7 +109,7 @@ export class RawClient {
     });
   }
 
-  /** Writes each byte by a write of its own, letting the event loop turn in between. */
+  /** Writes each byte separately, letting the event loop turn in between. */
   async writeByByte(bytes: string | Uint8Array): Promise<void> {
     const whole = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
     for (let at = 0; at < whole.length; at++) {
@@ -150,7 +150,7 @@ export class RawClient {
     }, JSON.stringify(text));
   }
 
-  /** Waits for EOF. @returns what came before it and was not yet taken. */
+  /** Waits for EOF. @returns the bytes before it that were not yet taken. */
   readToEnd(): Promise<Buffer> {
     return this.#wait((unread, ended) => (ended ? unread.length : -1), 'EOF');
   }
@@ -239,7 +239,7 @@ export class RawClient {
   }
 }
 
-/** @returns what `net.createConnection` wants for `target`. */
+/** @returns the options of `net.createConnection` for `target`. */
 export function parseTarget(target: Target): { path: string } | { host: string; port: number } {
   const tcp = /^tcp:(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(target);
   if (tcp === null) return { path: target.replace(/^unix:/, '') };

@@ -45,7 +45,7 @@ export class ReferencePromptReader {
     this.#limits = limits;
   }
 
-  /** @returns what the bytes of `input` (latin1) completed. */
+  /** @returns the outcomes that the bytes of `input` (latin1) completed. */
   read(input: string): Outcome[] {
     this.#outcomes = [];
     for (const c of input) this.#feed(c);

@@ -1,6 +1,6 @@
 /**
  * A second reading of how QEMU takes its input apart, written for being plainly right and for nothing else: one byte at a
- * time, every token an object of its own, values as trees, strings as bytes. It follows QEMU's json-lexer, json-streamer,
+ * time, every token a separate object, values as trees, strings as bytes. It follows QEMU's json-lexer, json-streamer,
  * json-parser, unicode, qdict and qmp-dispatch rule by rule, and shares no line with src/qmp, so that the two can be
  * held against each other.
  *
@@ -13,7 +13,7 @@ export type Value =
   | { readonly kind: 'list'; readonly items: readonly Value[] }
   | { readonly kind: 'object'; readonly members: readonly (readonly [string, Value])[] };
 
-/** What a stretch of input came to: a value with the bytes it was read from, or QEMU's error text (as bytes). */
+/** The outcome of a stretch of input: a value with the bytes it was read from, or QEMU's error text (as bytes). */
 export type Outcome = { readonly value: Value; readonly source: string } | { readonly error: string };
 
 /** QEMU's limits, which tests may lower to reach them sooner. */
@@ -49,7 +49,7 @@ export type State =
   | 'e sign'
   | 'e digits';
 
-/** Where a byte leads: to a state, or to a finished token; `again` when the byte is not part of what came before it. */
+/** Where a byte leads: to a state, or to a finished token; `again` when the byte is not part of that token. */
 type Step =
   | { readonly state: State; readonly again?: true }
   | { readonly token: TokenType; readonly again?: true }
@@ -57,7 +57,7 @@ type Step =
 
 const isDigit = (c: string): boolean => c >= '0' && c <= '9';
 const isLetter = (c: string): boolean => c >= 'a' && c <= 'z';
-/** Bytes that may stand in a string: all but control characters, FE and FF. */
+/** Bytes allowed in a string: all but control characters, FE and FF. */
 const isText = (c: string): boolean => c >= '\x20' && c <= '\xfd';
 
 /** QEMU's lexer, the same in all versions. */
@@ -132,7 +132,7 @@ export class ReferenceReader {
     this.#limits = limits;
   }
 
-  /** @returns what the bytes of `input` (latin1) completed. */
+  /** @returns the outcomes that the bytes of `input` (latin1) completed. */
   read(input: string): Outcome[] {
     this.#outcomes = [];
     for (const c of input) this.#feed(c);
@@ -198,7 +198,7 @@ export class ReferenceReader {
   }
 }
 
-/** Up to the first NUL: what `%s` prints. */
+/** Up to the first NUL, as `%s` prints it. */
 export function cString(text: string): string {
   const end = text.indexOf('\0');
   return end < 0 ? text : text.slice(0, end);
@@ -460,7 +460,7 @@ export function written(value: Value): string {
   }
 }
 
-/** What QEMU makes of a value: a command, or an error with the id that goes with it. `id` is null for none. */
+/** QEMU's reading of a value: a command, or an error with the id that goes with it. `id` is null for none. */
 export type Judged =
   | { readonly error: string; readonly id: string | null; readonly oob: boolean }
   | {

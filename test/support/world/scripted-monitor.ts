@@ -1,4 +1,4 @@
-/** A QMP monitor on a Unix socket that says what a test wants it to say. */
+/** A QMP monitor on a Unix socket that follows a test's script. */
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type Scope, scratch } from '../files/scratch.js';
@@ -14,7 +14,7 @@ export interface ScriptedMonitor {
 
 /**
  * Listens, greets, and accepts every negotiation.
- * @param negotiated called with each connection that has negotiated, and with what it sent behind that as it comes
+ * @param negotiated called with each connection that has negotiated, and with its later input as it comes
  */
 export async function startScriptedMonitor(
   scope: Scope,

@@ -12,7 +12,7 @@ export interface ScriptedCommand {
 }
 
 export class ScriptedServer {
-  /** What the client under test is given as its connected stream. */
+  /** The connected stream given to the client under test. */
   readonly clientEnd: Duplex;
   readonly #stream: Duplex;
   /** Everything the client wrote. */

@@ -1,4 +1,4 @@
-/** The parts of a multiplexer that one client's session needs, around a fake QEMU that is connected; for tests of what a session is made of. */
+/** The parts of a multiplexer that one client's session needs, around a fake QEMU that is connected; for tests of a session's parts. */
 import assert from 'node:assert/strict';
 import { Extensions } from '../../../dist/mux/admin/extension.js';
 import { Clients } from '../../../dist/mux/client/clients.js';

@@ -1,4 +1,4 @@
-/** A QMP server that remembers every command it was sent, by the `n` among its arguments: the VM's own word on what reached it. */
+/** A QMP server that remembers every command it was sent, by the `n` among its arguments: proof of the commands that reached the VM. */
 
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
@@ -9,7 +9,7 @@ const GREETING =
   '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "witness"}, "capabilities": ["oob"]}}\r\n';
 
 export class Witness {
-  /** What was seen, in order. */
+  /** The commands seen, in order. */
   readonly seen: string[] = [];
 
   /** Listens at `path`; it ends with `scope`. */

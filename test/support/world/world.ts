@@ -1,6 +1,6 @@
 /**
- * A small world around one multiplexer: a host whose turns the test ends, links that keep what was written to them, clients,
- * and an observer that keeps what it was told. Nothing in here has a socket, a timer or a clock of its own.
+ * A small world around one multiplexer: a host whose turns the test ends, links that keep all writes, clients, and an observer that keeps
+ * all calls. Nothing in here has its own socket, timer or clock.
  */
 import assert from 'node:assert/strict';
 import {
@@ -30,7 +30,7 @@ export function textOf(bytes: Uint8Array | readonly Uint8Array[]): string {
   return Buffer.concat(bytes instanceof Uint8Array ? [bytes] : [...bytes]).toString('latin1');
 }
 
-/** A connection that keeps what is written to it. */
+/** A connection that keeps all writes. */
 export class MemoryLink implements Link {
   /** One entry for every call of `write` or `writeAll`. */
   readonly writes: Uint8Array[][] = [];
@@ -101,7 +101,7 @@ export class FakeDescriptor implements Descriptor {
 
 /** A connection that carries descriptors. */
 export class CarryingLink extends MemoryLink {
-  /** What went with a descriptor, and its path; the descriptor was open then. */
+  /** The bytes sent with a descriptor, and its path; the descriptor was open then. */
   readonly carried: string[] = [];
 
   sendWith(chunks: readonly Uint8Array[], descriptor: Descriptor): void {
@@ -140,7 +140,7 @@ export class TestClient {
     this.write(input);
   }
 
-  /** Hands bytes in and lets the turns run out. @returns what has come since the last `take` */
+  /** Hands bytes in and lets the turns run out. @returns the output since the last `take` */
   send(input: string | Uint8Array): string[] {
     this.write(input);
     this.#world.settle();
@@ -165,7 +165,7 @@ export class TestClient {
   }
 }
 
-/** Keeps what it was told as lines of text, in the world's common log. */
+/** Keeps its calls as lines of text, in the world's common log. */
 export class RecordingJournal implements Observer {
   wantsRaw = true;
   /** Reasons that the next flushes give; null for success. Without any, flushes succeed. */
@@ -283,7 +283,7 @@ export interface WorldOptions extends FakeQemuOptions {
 }
 
 export class World implements Host {
-  /** What the observer was told, and each write upstream as `write …`, in order. */
+  /** The observer's calls, and each write upstream as `write …`, in order. */
   readonly log: string[] = [];
   readonly observer = new RecordingJournal(this.log);
   readonly mux: Multiplexer;
@@ -335,7 +335,7 @@ export class World implements Host {
     return 1_700_000_000_000_000 + this.#clock;
   }
 
-  /** Lets time pass, and has the multiplexer look at what that means. */
+  /** Lets time pass, and has the multiplexer check its time limits. */
   wait(milliseconds: number): void {
     this.#clock += milliseconds * 1000;
     this.mux.tick();

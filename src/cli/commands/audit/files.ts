@@ -1,5 +1,5 @@
 /**
- * What the subcommands of `qmpmux audit` share: which files, which records, and how far the reading has come.
+ * Shared by the subcommands of `qmpmux audit`: which files, which records, and how far the reading has come.
  * This room owns the reading subcommands; src/audit/read has the records' meaning. A log is input from others: clients have chosen names and
  * arguments in it, and somebody may have changed it.
  */
@@ -62,7 +62,7 @@ export interface FilterFlags {
   readonly errors?: boolean | undefined;
 }
 
-/** What is asked for. */
+/** The records requested. */
 export interface Question {
   readonly filter: Filter;
   readonly zone: Zone;
@@ -70,7 +70,7 @@ export interface Question {
   readonly words: readonly string[];
 }
 
-/** Reads what is asked for, and says on standard error how a time was understood that leaves it open. @throws AuditSettingError, UsageError */
+/** Reads the request, and reports on standard error how an ambiguous time was understood. @throws AuditSettingError, UsageError */
 export function questionOf(flags: FilterFlags): Question {
   const now = Date.now();
   const { monitor, client, uid, command, match, since, until, utc, kind = [], slow, errors } = flags;
@@ -115,7 +115,7 @@ export function questionOf(flags: FilterFlags): Question {
   return { filter, zone, words };
 }
 
-/** @throws UsageError for who is no user of this host */
+/** @throws UsageError if this host has no such user */
 function uidOf(user: string): number {
   const known = userId(user);
   if (known !== null) return known;
@@ -129,7 +129,7 @@ function uidOf(user: string): number {
 }
 
 /**
- * Finds the logs that files belong to; says on standard error what cannot be read.
+ * Finds the logs that files belong to; reports on standard error the files that cannot be read.
  * @returns `hasFaults` when some cannot
  * @throws UsageError when none is named, AuditReadError when none can be read
  */
@@ -154,12 +154,12 @@ export function tell(text: string): void {
   process.stderr.write(`qmpmux: ${printable(text)}\n`);
 }
 
-/** What of the feed a question needs. */
+/** The part of the feed a question needs. */
 export function rangeOf({ filter }: Question, readsAll: boolean | undefined): FeedOptions {
   return { since: filter.since, until: filter.until, readsAll: readsAll ?? false };
 }
 
-/** What was read, to be told when nothing of it is what was asked for. */
+/** The records read, to be reported when none of them match. */
 export class ReadingSummary {
   #records = 0;
   #first = Number.POSITIVE_INFINITY;
@@ -192,7 +192,7 @@ export class ReadingSummary {
     tell(`${lines} (the first: ${this.#firstStrange}); run qmpmux audit verify for details`);
   }
 
-  /** Says that nothing was found, and in what. */
+  /** Reports that nothing was found, and where. */
   tellNothing({ words, zone }: Question, logs: readonly Log[]): void {
     const where = logs.length === 1 ? 'the log' : `${logs.length} logs`;
     const what = words.length === 0 ? '' : ` for ${words.join(', ')}`;

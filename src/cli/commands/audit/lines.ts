@@ -22,9 +22,9 @@ export interface LineStyle {
   readonly hasLogs: boolean;
 }
 
-/** Below this width the day stands in a line of its own. */
+/** Below this width the day has a separate line. */
 const WIDE = 110;
-/** What is left to arguments and answer, at least: so much, or this part of the line. */
+/** The least width left for arguments and answer: this many columns, or this part of the line. */
 const LEAST_DETAIL = 22;
 const DETAIL_SHARE = 0.3;
 /** No column is cut below this, nor, where lines have no width, above that. */
@@ -45,8 +45,8 @@ interface Cells {
 type Widths = Record<Exclude<keyof Cells, 'shortWho'>, number>;
 
 /**
- * Lays lines out in columns as wide as what stands in them. What has not been seen yet may need more: a column grows, and lines
- * before it keep their narrower one.
+ * Lays lines out in columns as wide as their contents. Later lines may need more: the column grows, and earlier lines keep the narrower
+ * one.
  */
 export class LineLayout {
   readonly #style: LineStyle;
@@ -57,7 +57,7 @@ export class LineLayout {
     this.#style = style;
   }
 
-  /** Makes columns wide enough for what will be shown. */
+  /** Makes columns wide enough for these entries. */
   prepare(entries: readonly Entry[]): void {
     for (const entry of entries) this.#grow(this.#cells(entry, outcomeOf(entry, 1)));
   }
@@ -125,7 +125,7 @@ export class LineLayout {
     }
   }
 
-  /** @returns how wide the columns are: what names need, unless that leaves too little for arguments. */
+  /** @returns the widths of the columns: as names need, unless that leaves too little for arguments. */
   #widths(time: number): Widths {
     const { width } = this.#style;
     const widths = { ...this.#widest };

@@ -1,4 +1,4 @@
-/** What an occurrence was and what it came to, in words: for lines and for cells of CSV. */
+/** An occurrence and its outcome, in words: for lines and for cells of CSV. */
 import { type AuditRecord, numberOf, objectOf, textOf } from '../../../audit/log/record.js';
 import { brief, start } from '../../../audit/read/brief.js';
 import { deedOf, messageOf } from '../../../audit/read/deed.js';
@@ -6,7 +6,7 @@ import type { Occurrence } from '../../../audit/read/filter.js';
 import { isJsonObject, type JsonObject } from '../../../qmp/json/value.js';
 import type { Style } from '../../screen/colour.js';
 
-/** What an occurrence comes to, in a word, and the style of that. */
+/** The outcome of an occurrence, in a word, and its style. */
 export interface Outcome {
   readonly word: string;
   readonly style: Style;
@@ -22,7 +22,7 @@ export function inShort(text: string): string {
   return text.length > LONGEST_NAME ? text.slice(0, LONGEST_NAME) : text;
 }
 
-/** @returns what happened: the command, the event, the change. */
+/** @returns the occurrence: the command, the event, the change. */
 export function whatOf(record: AuditRecord): string {
   switch (record.kind) {
     case 'command':
@@ -97,7 +97,7 @@ export function outcomeOf({ record, answer }: Occurrence, most: number): Outcome
   }
 }
 
-/** What only the record of its connection has of a client: where it came in, its unit, its file. */
+/** Facts about a client that only the record of its connection has: its listener, its unit, its file. */
 function connectDetail(record: AuditRecord): string {
   const peer = objectOf(record, 'peer');
   const more = (['unit', 'exe'] as const).map((name) => {
@@ -107,7 +107,7 @@ function connectDetail(record: AuditRecord): string {
   return [inShort(textOf(record, 'listener') ?? ''), ...more].filter(Boolean).join(' ');
 }
 
-/** The probe itself, or what became of it. */
+/** The probe itself, or its outcome. */
 function probeOutcome(record: AuditRecord, most: number): Outcome {
   const word = textOf(record, 'outcome');
   if (word === null) return { word: '', style: 'blue', took: null, detail: 'asked by qmpmux itself' };
@@ -178,7 +178,7 @@ function dataOf(record: AuditRecord, most: number): string {
   return isJsonObject(data) ? assignments(data, most) : '';
 }
 
-/** A record of its own has the input; a sum says how much there was. */
+/** A single record has the input; a sum gives its amount. */
 function malformedDetail(record: AuditRecord, most: number): string {
   const count = numberOf(record, 'count');
   return count === null ? messageText(record, most) : `${count} more, ${numberOf(record, 'length') ?? 0} bytes in all`;

@@ -62,7 +62,7 @@ export const auditReplay = subcommand({
     const range = rangeOf(question, flags['read-all']);
     const isReadOnce = logs.some(({ files }) => files.some(({ path }) => path === '-'));
     const vm = new OneVm(filter);
-    // Before anything is sent; what comes from standard input can only be looked at as it is sent.
+    // Before anything is sent; records from standard input can only be checked as they are sent.
     if (!isReadOnce) for await (const items of feed(logs, range)) for (const item of items) vm.check(item);
     const nameOf = (log: Log): string => (logs.length > 1 ? log.name : '');
     const client = await QmpClient.connect(target, { oob: true });

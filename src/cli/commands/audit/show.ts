@@ -25,7 +25,7 @@ const BATCH = 64 * 1024;
 const MOST_SHOWN = 2048;
 /** So many lines are seen before columns are laid out. */
 const LAID_OUT = 500;
-/** What a log that is followed from its end begins with, in bytes. */
+/** The last part shown first of a log followed from its end, in bytes. */
 const LAST_PART = 4096;
 
 export const auditShow = subcommand({
@@ -122,7 +122,7 @@ export const auditShow = subcommand({
   },
 });
 
-/** Shows what comes to each log, from its end or from a time on. */
+/** Shows new records of each log, from its end or from a time on. */
 async function followLogs(
   logs: readonly Log[],
   { filter }: Question,
@@ -178,14 +178,14 @@ interface PrinterFlags {
 
 /** Standard output, in large pieces. */
 class Printer {
-  /** What was shown. */
+  /** The number of records shown. */
   count = 0;
   readonly #question: Question;
   readonly #flags: PrinterFlags;
   readonly #layout: LineLayout;
   readonly #meter: Meter | null;
   readonly #isTerminal = process.stdout.isTTY;
-  /** What is shown once the columns are laid out; null when they are. */
+  /** Records to show once the columns are laid out; null when they are. */
   #first: Entry[] | null = [];
   #text = '';
 
@@ -222,7 +222,7 @@ class Printer {
     if (this.#text.length >= BATCH) this.flush();
   };
 
-  /** Shows what there is. */
+  /** Shows the records so far. */
   flush(): void {
     if ((this.#first?.length ?? 0) > 0) this.#layOut();
     if (this.#text === '') return;

@@ -24,7 +24,7 @@ const REMARKS = 1;
 const PROBLEMS = 2;
 /** A file that is longer holds no head, in bytes. */
 const LONGEST_HEAD = 1000;
-/** More findings than this are counted, not told. */
+/** Findings beyond this number are counted, not shown. */
 const MOST_TOLD = 1000;
 
 export const auditVerify = subcommand({
@@ -107,7 +107,7 @@ export const auditVerify = subcommand({
   },
 });
 
-/** @returns what was found of a log, in a line that begins with `whole` or `NOT WHOLE`. */
+/** @returns the verdict on a log, in a line that begins with `whole` or `NOT WHOLE`. */
 function verdict({ records, chained, problems, remarks, head }: VerifyResult): string {
   return [
     problems > 0 ? 'NOT WHOLE' : 'whole',

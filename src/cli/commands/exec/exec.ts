@@ -1,5 +1,5 @@
 /**
- * `qmpmux exec`: commands to a QMP server, and what it answers, byte for byte unless asked otherwise.
+ * `qmpmux exec`: commands to a QMP server, and its answers, byte for byte unless asked otherwise.
  * This room owns how words and lines become commands (syntax.ts, in the language of src/shell) and the stream of `exec -`: many commands, a
  * bounded number under way, answers in the order of the commands.
  */
@@ -70,7 +70,7 @@ export const exec = subcommand({
     const form = formOf(flags);
     const isStream = first === '-' && rest.length === 1;
     const syntax = new ExecSyntax(flags.hmp === true, flags.oob === true, valueReader(!isStream));
-    // A mistake is told before anything is connected to.
+    // Report a mistake before connecting.
     const command = isStream ? null : syntax.complete(syntax.words(rest));
     const oob = flags.oob === true || command?.includes('"exec-oob"') === true;
     const deadline = new Deadline(flags.timeout);

@@ -11,13 +11,13 @@ import { describeError, type OutputForm, writeReply } from '../../screen/reply-o
 import { writeProblem } from '../../screen/screen-text.js';
 import type { ExecSyntax } from './syntax.js';
 
-/** Commands that are sent without waiting for the first of them; what QEMU does not take yet waits in the socket. */
+/** The most commands sent without waiting for the first of them; those that QEMU does not take yet wait in the socket. */
 const WINDOW = 32;
 
 /**
- * Sends commands as they come. An error is told with the line of its command, and those behind it are executed all the same. At a
+ * Sends commands as they come. An error is reported with the line of its command, and later commands are executed all the same. At a
  * command that cannot be read no more are sent, but those before it are answered.
- * @returns whether all of them returned, with all the fields that were asked for. @throws UsageError and what QmpClient throws
+ * @returns whether all of them returned, with all the fields that were asked for. @throws UsageError and the errors of QmpClient
  */
 export async function executeAll(
   client: QmpClient,
@@ -84,7 +84,7 @@ export async function executeAll(
 /** Nobody reads the answers any more. */
 class ReaderLeft extends Error {}
 
-/** @returns the error to tell. */
+/** @returns the error to report. */
 function withLine(error: unknown, line: number): Error {
   if (!(error instanceof Error)) return new Error(String(error), { cause: error });
   return error instanceof UsageError

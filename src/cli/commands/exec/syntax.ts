@@ -1,4 +1,4 @@
-/** How `qmpmux exec` reads what it is told to send. */
+/** How `qmpmux exec` reads the commands to send. */
 
 import { MalformedCommandError } from '../../../client/errors.js';
 import { prepareCommand } from '../../../client/raw-command.js';
@@ -32,7 +32,7 @@ export class ExecSyntax {
     return this.#text(this.#reader.readWords(words));
   }
 
-  /** As `words`, for what stands in one line, or is one object. @throws UsageError */
+  /** As `words`, for one line, or one object. @throws UsageError */
   line(line: string): string | null {
     return this.#isHuman ? humanCommand(line) : this.#text(this.#reader.readLine(line));
   }
@@ -67,7 +67,7 @@ export class ExecSyntax {
   }
 }
 
-/** @returns the JSON of a command. @throws UsageError where it is none: told before it is sent, and before those behind it are */
+/** @returns the JSON of a command. @throws UsageError where it is not one, before it and later commands are sent */
 function checked(json: string): string {
   try {
     prepareCommand(json, 0);

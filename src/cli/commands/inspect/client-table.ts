@@ -21,7 +21,7 @@ const COLUMNS: readonly Column[] = [
 
 const AFTER_PEER = 2;
 
-/** What query-clients returned, as a table. Where systemd runs none of them, there is no column of units. */
+/** The result of query-clients, as a table. Where systemd runs none of them, there is no column of units. */
 export function clientLines(clients: Report, options: TableOptions = outputOptions()): string[] {
   const rows = clients.items.map(row);
   const units = clients.items.map((client) => client.at('peer', 'unit').text);
@@ -52,7 +52,7 @@ export function clientNumber(client: Report): string {
   return client.at('client').text + (client.at('self').isTrue ? '*' : '');
 }
 
-/** Who it is, as far as the socket tells: `backup (pid 77, alice → root)`, `127.0.0.1:5000 (CN web1)`. */
+/** The client's identity, as far as the socket shows it: `backup (pid 77, alice → root)`, `127.0.0.1:5000 (CN web1)`. */
 export function peerText(peer: Report): string {
   const text = (name: string) => peer.at(name).text || undefined;
   const number = (name: string) => (peer.at(name).isThere ? peer.at(name).number : undefined);

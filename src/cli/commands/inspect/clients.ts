@@ -1,4 +1,4 @@
-/** `qmpmux clients`: who is connected. */
+/** `qmpmux clients`: the connected clients. */
 
 import { subcommand } from '../../framework/subcommand.js';
 import { JSON_OPTION, OWN_COMMANDS_NOTE, onlyTarget, TIMEOUT_OPTION, writeAnswer } from './extension-client.js';

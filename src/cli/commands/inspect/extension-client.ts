@@ -35,7 +35,7 @@ export class NotThereError extends QmpmuxError {
   readonly code = 'QMPMUX_NO_EXTENSIONS';
 }
 
-/** What a command returned: read, and as it was written. */
+/** The result of a command: parsed, and as it was written. */
 export interface Returned {
   readonly value: JsonValue;
   readonly text: string;
@@ -53,7 +53,7 @@ export class OwnCommands {
     this.#deadline = deadline;
   }
 
-  /** @throws NotThereError, QmpError, and what the connection fails with */
+  /** @throws NotThereError, QmpError, and the errors of the connection */
   async ask(name: string, args?: JsonObject): Promise<Returned> {
     const command = `__org.qmpmux_${name}`;
     const message = formatJson({ execute: command, ...(args === undefined ? {} : { arguments: args }) });
@@ -76,8 +76,8 @@ export class OwnCommands {
 }
 
 /**
- * Connects, has something asked, and disconnects.
- * @param signal ends it at once: what was asked rejects
+ * Connects, lets the caller ask, and disconnects.
+ * @param signal ends it at once: pending questions reject
  */
 export async function withOwnCommands<T>(
   target: Target,
@@ -101,7 +101,7 @@ export async function withOwnCommands<T>(
   }
 }
 
-/** @returns the ADDRESS, where nothing else may stand. @throws UsageError, AddressError */
+/** @returns the ADDRESS, where nothing else is allowed. @throws UsageError, AddressError */
 export function onlyTarget(operands: readonly string[]): Target {
   const { target, rest } = takeTarget(operands);
   const [unexpected] = rest;
@@ -111,7 +111,7 @@ export function onlyTarget(operands: readonly string[]): Target {
 
 /**
  * Asks, and writes the answer: as it came with `--json`, laid out otherwise.
- * @param layOut loads what lays it out, which nobody needs for JSON
+ * @param layOut loads the layout code, which JSON does not need
  * @param more members for the JSON that qmpmux itself does not know, if any
  * @returns the exit code
  */

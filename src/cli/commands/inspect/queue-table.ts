@@ -1,4 +1,4 @@
-/** What `qmpmux queue` shows. */
+/** The output of `qmpmux queue`. */
 
 import type { Colour } from '../../screen/colour.js';
 import type { Report } from '../../screen/json-view.js';

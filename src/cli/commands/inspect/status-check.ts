@@ -26,7 +26,7 @@ export function verdictLine(code: Severity, what: string, figures = ''): Verdict
   return { code, line: `QMPMUX ${NAMES[code]} - ${text}${figures === '' ? '' : ` | ${figures}`}` };
 }
 
-/** Judges what query-status returned. */
+/** Judges the result of query-status. */
 export function checked(status: Report, { warning, critical }: Thresholds): Verdict {
   const oldest = status.at('oldest').number;
   const clients = status.at('clients').number;
@@ -48,7 +48,7 @@ export function checked(status: Report, { warning, critical }: Thresholds): Verd
     return verdictLine(2, `${name}: no QEMU for ${since} (${why === '' ? state : why})`, figures);
   }
   const health = status.at('upstream', 'health').text;
-  // Of what is busy with nobody's command, nobody waits; what gives no sign serves nobody who comes.
+  // If QEMU is busy but with no client's command, nobody waits; if it is silent, it serves no client that comes.
   const silence = health === 'silent' ? status.at('upstream', 'health-for').number : 0;
   const worst = Math.max(oldest, silence);
   const code = worst >= critical ? 2 : worst >= warning ? 1 : 0;

@@ -1,4 +1,4 @@
-/** What `qmpmux status` shows. */
+/** The output of `qmpmux status`. */
 import type { Colour } from '../../screen/colour.js';
 import type { Report } from '../../screen/json-view.js';
 import { percentile } from '../../screen/latency.js';
@@ -97,7 +97,7 @@ function queueText(status: Report, colour: Colour): string {
   return `${inFlight} in flight (${oldest >= LONG ? colour('yellow', since) : since}), ${waiting}`;
 }
 
-/** A command that has no answer for so long, in seconds, is worth a look. */
+/** A command without an answer for this time, in seconds, is worth a look. */
 export const LONG = 1;
 
 function eventsText(events: Report): string {

@@ -1,4 +1,4 @@
-/** `qmpmux status`: how a monitor stands; with `--check`, for Nagios and its like. */
+/** `qmpmux status`: the state of a monitor; with `--check`, for Nagios and its like. */
 import { QmpmuxError } from '../../../shared/errors.js';
 import { parseDuration } from '../../../shared/units.js';
 import { subcommand, UsageError } from '../../framework/subcommand.js';

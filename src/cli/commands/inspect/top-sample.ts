@@ -1,4 +1,4 @@
-/** What `qmpmux top` knows at one moment, and what that means against the moment before. */
+/** The state that `qmpmux top` knows at one moment, and its difference from the moment before. */
 
 import { Report } from '../../screen/json-view.js';
 import { percentile } from '../../screen/latency.js';
@@ -103,7 +103,7 @@ function oldestOf(commands: readonly Report[]): Report | null {
   return commands.reduce<Report | null>((oldest, command) => (age(command) > age(oldest) ? command : oldest), null);
 }
 
-/** Those who have waited for a second or more first, the longest first; then who sends the most; then the oldest clients. */
+/** Clients that have waited for a second or more first, the longest wait first; then those that send the most; then the oldest. */
 function byInterest(one: ClientLine, other: ClientLine): number {
   const wait = ({ oldest }: ClientLine) => {
     const age = oldest?.at('age').number ?? 0;

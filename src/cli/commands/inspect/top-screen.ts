@@ -1,4 +1,4 @@
-/** What `qmpmux top` shows of a frame: lines for a terminal of some size, or for a pipe. */
+/** The output of `qmpmux top` for a frame: lines for a terminal of some size, or for a pipe. */
 import { type Colour, plain } from '../../screen/colour.js';
 import { showBytes, showCount, showRate, showSize, showTime } from '../../screen/quantities.js';
 import { type Column, cutTo, tableLines } from '../../screen/table.js';
@@ -103,7 +103,7 @@ const KEYS = 'q quit   space refresh now   h help';
 /** On a lower terminal the keys have no line. */
 const HIGH = 8;
 
-/** Puts the keys below what is shown. */
+/** Puts the keys below the lines. */
 export function withKeys(lines: readonly string[], { columns, rows }: ScreenSize, colour: Colour): string[] {
   if (rows < HIGH) return [...lines];
   const shown = lines.slice(0, rows - 1);
@@ -111,7 +111,7 @@ export function withKeys(lines: readonly string[], { columns, rows }: ScreenSize
   return [...shown, ...blank, colour('dim', cutTo(KEYS, columns))];
 }
 
-/** @returns how many rows are left for what is above the keys. */
+/** @returns the number of rows left above the keys. */
 export function rowsAboveKeys(rows: number): number {
   return rows < HIGH ? rows : rows - 1;
 }
@@ -135,7 +135,7 @@ const HELP = [
   ['OLDEST COMMAND', 'the one it waits for the longest'],
 ] as const;
 
-/** What the keys and columns are. */
+/** Explains the keys and columns. */
 export function helpLines({ columns, rows }: ScreenSize): string[] {
   return HELP.map(([name, what]) => cutTo(`${name.padEnd(16)}${what}`.trimEnd(), columns)).slice(0, rows);
 }

@@ -1,4 +1,4 @@
-/** `qmpmux top`: clients, commands a second, latencies and who blocks, refreshed until one has seen enough. */
+/** `qmpmux top`: clients, commands a second, latencies and blocking clients, refreshed until the user quits. */
 import { ConnectionError } from '../../../client/errors.js';
 import { printable } from '../../../shared/printable.js';
 import type { Target } from '../../framework/address-operand.js';
@@ -111,7 +111,7 @@ class Watch {
   }
 
   async run(): Promise<number> {
-    // What cannot be asked is told before the screen is taken.
+    // Report a server that cannot be asked before taking the screen.
     await withOwnCommands(this.#target, undefined, async (commands) => {
       this.#take(await takeSample(commands, now));
     });
@@ -196,7 +196,7 @@ class Watch {
     if (this.#isHelp) lines = helpLines({ columns, rows: above });
     else if (trouble === null) lines = topLines(this.#frame, clock(), { columns, rows: above }, this.#colour);
     else {
-      // What is shown below is of the past.
+      // The lines below are out of date.
       const old = topLines(this.#frame, clock(), { columns, rows: above - 1 }, plain);
       const text = cutTo(printable(`${trouble}; trying again`), columns);
       lines = [this.#colour('red', text), ...old.map((line) => this.#colour('dim', line))];

@@ -1,5 +1,5 @@
 /**
- * The monitors that a VM has, for `qmpmux status`: what is said on others than qmpmux's goes past its policies and its audit log. From
+ * The monitors that a VM has, for `qmpmux status`: commands on others than qmpmux's bypass its policies and its audit log. From
  * QEMU 11.1 on they are objects, and can be listed (qapi/qom.json: qom-list; `monitor-qmp` and `monitor-hmp`).
  */
 import { canAddMonitors } from '../../../mux/policy/monitor-commands.js';
@@ -13,7 +13,7 @@ const PROTOCOLS: ReadonlyMap<string, VmMonitor['protocol']> = new Map([
 /** How long QEMU may take to list them, in milliseconds: the rest of the status needs no QEMU. */
 const LISTING_TIMEOUT_MS = 1000;
 
-/** A monitor of a VM: the id of its object, and what it speaks. */
+/** A monitor of a VM: the id of its object, and its protocol. */
 export interface VmMonitor {
   readonly id: string;
   readonly protocol: 'QMP' | 'HMP';

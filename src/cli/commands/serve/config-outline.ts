@@ -1,4 +1,4 @@
-/** What a config does, in words for people. */
+/** The effect of a config, in words for people. */
 import type { DaemonConfig } from '../../../daemon/config/config.js';
 import { readPolicyFile, rulesOf } from '../../../daemon/config/policies.js';
 import { notesOn } from '../../../mux/policy/policy-notes.js';
@@ -16,7 +16,7 @@ export function outlineOf({ monitors, policies }: DaemonConfig): string {
   return lines.length === 0 ? 'no monitor\n' : lines.join('');
 }
 
-/** @returns what the rules of each policy leave open, for people. @throws ConfigError when a policy cannot be read */
+/** @returns the questions that the rules of each policy leave open, for people. @throws ConfigError when a policy cannot be read */
 export function policyNotes({ monitors, policies }: DaemonConfig): string[] {
   const files = monitors.flatMap(({ listen }) =>
     listen.flatMap(({ settings: { policy } }) => (policy.kind === 'file' ? [policy.file] : [])),

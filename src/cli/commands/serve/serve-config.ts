@@ -1,4 +1,4 @@
-/** What the flags of `qmpmux serve` ask for, as a config. */
+/** The flags of `qmpmux serve`, as a config. */
 import type { AuditSettings } from '../../../audit/write/settings.js';
 import type { DaemonConfig, ListenerConfig } from '../../../daemon/config/config.js';
 import { TAKEOVER_RULE } from '../../../daemon/config/config-places.js';
@@ -34,7 +34,7 @@ export type ServeFlags = Flags & {
   readonly restore: boolean | undefined;
 };
 
-/** What a config file says for each of its monitors. */
+/** Settings that a config file has for each of its monitors. */
 const OF_ONE_MONITOR = ['name', 'restore', ...flagNames(MONITOR_PLACES, MONITOR, LISTENER, DAEMON)];
 
 /** @throws UsageError, ConfigError */
@@ -53,7 +53,7 @@ export async function configOf(flags: ServeFlags): Promise<DaemonConfig> {
       throw new UsageError(
         `${folder === undefined ? '--config' : '--config-dir'} and --${other} cannot be combined: put it into the file`,
       );
-    // What reads the file is loaded only for a file.
+    // Load the readers only for a file.
     const [{ readConfig }, { readConfigFolder }] = await Promise.all([
       import('../../../daemon/config/config-file.js'),
       import('../../../daemon/config/config-folder.js'),
@@ -129,7 +129,7 @@ function limitsOf(given: unknown): Settings<typeof LIMITS> {
   return limits;
 }
 
-/** @returns what the flags say of an audit log, or null when they want none. They replace what a file says. */
+/** @returns the audit log that the flags ask for, or null when they want none. They replace a file's settings. */
 async function auditOf(flags: ServeFlags): Promise<AuditSettings | null> {
   const to = readFlag(AUDIT.to, flags, []);
   if (to.length === 0) {
@@ -142,7 +142,7 @@ async function auditOf(flags: ServeFlags): Promise<AuditSettings | null> {
   return auditSettings(table, ({ flag = '' }, problem, cause) => new UsageError(`--${flag}: ${problem}`, { cause }));
 }
 
-/** What is wrong with a flag's value is wrong with the command line. */
+/** A fault in a flag's value is a fault in the command line. */
 function asUsage<T>(prefix: string, read: () => T): T {
   try {
     return read();

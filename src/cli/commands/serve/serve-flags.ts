@@ -3,7 +3,7 @@ import { LISTENER } from '../../../daemon/config/options/listener.js';
 import { type OptionRow, type Rows, type Settings, settingsOf } from '../../../daemon/config/options/row.js';
 import { type OptionTable, UsageError } from '../../framework/subcommand.js';
 
-/** What was given, by the names of flags. */
+/** The values given, by the names of flags. */
 export type Flags = Readonly<Record<string, unknown>>;
 
 /** @returns the flags of a table's options, with their help. */
@@ -36,19 +36,19 @@ export function flagNames(...tables: readonly Rows[]): readonly string[] {
 
 /**
  * Reads the flags of a table.
- * @param otherwise what goes for a member whose flag is not given
+ * @param otherwise the values of members whose flags are not given
  * @throws UsageError
  */
 export function readFlags<R extends Rows>(rows: R, flags: Flags, otherwise: Partial<Settings<R>>): Settings<R> {
   return settingsOf(rows, (row, member) => readFlag(row, flags, otherwise[member]));
 }
 
-/** @returns what a flag says; `otherwise` where it is not given. @throws UsageError */
+/** @returns a flag's value; `otherwise` where it is not given. @throws UsageError */
 export function readFlag<T>(row: OptionRow<T>, flags: Flags, otherwise: T): T {
   const { flag = '', type } = row;
   const given = flags[flag];
   if (given === undefined) return otherwise;
-  // A flag without a value turns an option to what it is not by default.
+  // A flag without a value inverts an option's default.
   const value = typeof row.default === 'boolean' ? !row.default : given;
   const read = typeof value === 'string' ? type.fromText(value) : type.fromToml(value);
   if ('value' in read) return read.value;

@@ -132,7 +132,7 @@ export const serve = subcommand({
         ...(hasFile ? { reload: () => reloader.reload() } : {}),
       });
       const ended = untilSignal();
-      // What `systemctl status` shows until a config can be used again.
+      // Shown by `systemctl status` until a config can be used again.
       const status = () =>
         (daemon.refused === null ? '' : `the changed config is not used: ${daemon.refused}; `) + daemon.status;
       const reloader = new Reloader({
@@ -165,7 +165,7 @@ export const serve = subcommand({
       const signal = await ended;
       rehearsal.end();
       log.logger.info({ signal }, 'ending');
-      // What a reload begins is ended as well, when it has come to its end.
+      // Waits for a running reload, so that everything it starts is ended too.
       await reloader.stop();
       manager.stopping(`ended by ${signal}`, daemon.longestEnd);
       await daemon.stop(`qmpmux is ended by ${signal}`);
@@ -178,7 +178,7 @@ export const serve = subcommand({
   },
 });
 
-/** Rehearses soon, when the start is over. @returns what ends it */
+/** Rehearses soon, when the start is over. @returns a handle to end it */
 function beginRehearsal(log: Logger): { end(): void } {
   const ended = new AbortController();
   const timer = setTimeout(() => {
