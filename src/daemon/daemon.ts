@@ -168,7 +168,7 @@ export class Daemon {
     return left + this.#monitorStatus;
   }
 
-  /** Why the config as it is now is not carried out; null where it is. */
+  /** Why the config as it is now is not carried out; null if it is. */
   refused: string | null = null;
 
   /** How many files of the config cannot be used as they are now. */

@@ -53,7 +53,7 @@ type Request =
 
 /** QMP_REQ_QUEUE_LEN_MAX: how many commands wait in QEMU before it stops reading, with oob; without, it reads one at a time. */
 const QUEUE_LIMIT = 8;
-/** Bytes taken from a client beyond what may be read now. */
+/** Bytes taken from a client beyond those that may be read now. */
 const READ_AHEAD = 65536;
 const EXPECTING = "Expecting capabilities negotiation with 'qmp_capabilities'";
 const COMPLETE = 'Capabilities negotiation is already complete, command ignored';
@@ -286,7 +286,7 @@ export class SimulatedMonitor {
     this.#pump();
   }
 
-  /** The reply goes to whoever is connected now, like QEMU's. */
+  /** The reply goes to the client connected now, like QEMU's. */
   #answer(request: Request, outOfBand: boolean): void {
     const effect = request.kind === 'fault' ? request.fault : this.#execute(request.name, request.args, outOfBand);
     if (!('outcome' in effect)) {

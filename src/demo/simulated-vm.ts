@@ -1,5 +1,5 @@
 /**
- * The machine behind the simulated monitor: what its commands answer and which events they cause. Most answers are those of
+ * The machine behind the simulated monitor: the answers to its commands, and the events they cause. Most answers are those of
  * a real QEMU, recorded; the rest depends on whether the machine runs. A command that was not recorded is refused, and the error says so.
  */
 
@@ -13,7 +13,7 @@ interface VmEvent {
   readonly data?: JsonObject;
 }
 
-/** JSON text of what `return` holds, or an error. */
+/** JSON text of the value of `return`, or an error. */
 type Outcome =
   | { readonly kind: 'return'; readonly value: string }
   | { readonly kind: 'error'; readonly class: string; readonly desc: string };
@@ -26,7 +26,7 @@ export interface Effect {
   readonly quits: boolean;
 }
 
-/** `prelaunch` is what a machine started with `-S`, or reset while it is paused, is in until it runs. */
+/** A machine started with `-S`, or reset while it is paused, is in `prelaunch` until it runs. */
 type RunState = 'prelaunch' | 'running' | 'paused';
 
 /** The effect of an HMP command, with text for the outcome. */

@@ -108,7 +108,7 @@ class ArgumentReader {
   /** @param rest the types that follow. @returns the problem */
   #one(name: string, type: string, rest: string): HmpProblem | null {
     if (type.startsWith('-')) return this.#flag(name, type, rest);
-    // QEMU looks for a format right behind the verb as well as behind blanks; for all others blanks are skipped too.
+    // QEMU looks for a format right after the verb as well as after blanks; for all others blanks are skipped too.
     this.#skip();
     if (type.endsWith('?') && this.#isAtEnd) return null;
     switch (type.charAt(0)) {
@@ -245,7 +245,7 @@ function sizeEnd(line: string, from: number): number {
 /**
  * An expression of numbers, registers and characters. QEMU's functions call each other as deep as there are brackets and signs;
  * only where it ends is wanted here, and so the open brackets are counted.
- * @returns where it ends, with the blanks behind it; null where it is wrong
+ * @returns where it ends, with the blanks after it; null if it is wrong
  */
 function expressionEnd(line: string, from: number): number | null {
   let at = skipBlanks(line, from);

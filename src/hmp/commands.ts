@@ -12,8 +12,8 @@
  * | `i` `l` `M` | an expression: 32 bits, 64, mebibytes                                      |
  * | `o`         | a size, `10G`                                                              |
  * | `b`         | `on` or `off`                                                              |
- * | `-x` `-xs`  | a flag; one with a word behind it                                          |
- * | `…?` `i.`   | may be left out; is there only behind a dot                                |
+ * | `-x` `-xs`  | a flag; one with a word after it                                           |
+ * | `…?` `i.`   | may be left out; is there only after a dot                                 |
  */
 
 /** By verb, or `info` and topic: the ways in which versions of QEMU read the arguments, the older one first. */

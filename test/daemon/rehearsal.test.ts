@@ -1,4 +1,4 @@
-/** A rehearsal goes all the way, is ended at once, and leaves nothing behind that anyone could see. */
+/** A rehearsal goes all the way, is ended at once, and leaves nothing that anyone could see. */
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readdirSync } from 'node:fs';

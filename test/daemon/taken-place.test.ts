@@ -18,7 +18,7 @@ async function listenAt(t: TestContext, path: string): Promise<Server> {
   return server;
 }
 
-test('where QEMU’s socket cannot be put back, the log has a command that does it later', async (t) => {
+test('if QEMU’s socket cannot be put back, the log has a command that does it later', async (t) => {
   const folder = join(scratch(t), "it's a folder");
   mkdirSync(folder);
   const path = join(folder, 'q,1');

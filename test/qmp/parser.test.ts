@@ -151,7 +151,7 @@ describe('strings', () => {
 });
 
 describe('a parser', () => {
-  it('says so where the tokens end too early, which a scanner never lets them do', () => {
+  it('says so if the tokens end too early, which a scanner never lets them do', () => {
     const parser = new Parser();
     for (const input of ['{"a":1}', '[1,[2]]', '{"a":[{}],"b":{"c":0}}']) {
       const scanner = new Scanner();

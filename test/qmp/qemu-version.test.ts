@@ -14,7 +14,7 @@ describe('the version of a QEMU', () => {
     });
   });
 
-  it('is neither old nor new where it cannot be read', () => {
+  it('is neither old nor new if it cannot be read', () => {
     for (const version of ['unknown', '', 'undefined.undefined.undefined', 'v10.2', '-']) {
       assert.equal(isAtLeast(version, 0, 0), false, version);
       assert.equal(isBefore(version, 99, 0), false, version);

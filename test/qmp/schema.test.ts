@@ -175,7 +175,7 @@ describe('completing arguments from the schema', () => {
     assert.deepEqual(schema.words(typeAt('set_link', ['up']) ?? { kind: 'any' }), ['true', 'false']);
   });
 
-  it('finds nothing where a path leads out of the schema', () => {
+  it('finds nothing if a path leads out of the schema', () => {
     assert.equal(typeAt('qom-list', ['nothing']), null);
     assert.equal(typeAt('qom-list', ['path', 'deeper']), null);
     assert.equal(typeAt('send-key', ['keys', 'zero']), null);
@@ -218,7 +218,7 @@ describe('reading a schema', () => {
     });
   });
 
-  it('ends even where types go round in circles', () => {
+  it('ends even if types go round in circles', () => {
     const circle = read([
       { name: 'c', 'meta-type': 'command', 'arg-type': '1', 'ret-type': '1' },
       {

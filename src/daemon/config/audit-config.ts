@@ -18,7 +18,7 @@ type OptionFault = (row: OptionRow<unknown>, problem: string, cause: unknown) =>
 /**
  * @param fault AuditSettingErrors are thrown as they are when it is absent
  * @returns the settings that a table makes, or flags.
- * @throws what `fault` returns
+ * @throws the result of `fault`
  */
 export function auditSettings(table: AuditTable, fault?: OptionFault): AuditSettings {
   const read = <T>(row: OptionRow<unknown>, convert: () => T): T => {

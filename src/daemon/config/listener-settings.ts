@@ -1,5 +1,5 @@
 /**
- * A listener: its address, and how its clients are served. Options are behind the address, or keys beside it in a config file. Those of
+ * A listener: its address, and how its clients are served. Options are after the address, or keys beside it in a config file. Those of
  * the socket itself (its mode, its owner) are read with the address, those of its clients by the rows of options/listener.ts.
  */
 import type { ListenAddress } from '../../net/address/address.js';
@@ -29,7 +29,7 @@ const ADDRESS = 'an address, such as "unix:/run/vm.mux"';
 
 /**
  * Reads the address of a listener with the options behind it.
- * @param defaults what goes for options that it does not have
+ * @param defaults values for options that it does not have
  * @throws AddressError
  */
 export function parseListenerSettings(text: string, defaults: ListenerSettings = DEFAULT_LISTENER): ListenerConfig {
@@ -86,7 +86,7 @@ function behindAddress({ name, value, fault }: OptionPart): Given {
   return { name, fault: (problem) => fault(`"${name}" ${problem}`), read };
 }
 
-/** @throws what the faults of `given` make */
+/** @throws the errors that the faults of `given` make */
 function settingsFrom(address: ListenAddress, given: readonly Given[], defaults: ListenerSettings): ListenerSettings {
   const rows = given.map((one) => ({ ...one, row: rowOf(one.name) }));
   let settings = defaults;

@@ -10,7 +10,7 @@ const CHUNK = 64 * 1024;
  * Reads a file.
  * @param isRegular whether it must be a regular one (links to one are followed): other things found in a folder are not waited for
  * @returns its text; bytes that are no UTF-8 are replaced
- * @throws Error of the system, or one that says what it is instead, or that it is too large
+ * @throws Error of the system, or one that names the kind of file it is instead, or says that it is too large
  */
 export function readTextFile(path: string, isRegular: boolean): string {
   // Without O_NONBLOCK the open of a named pipe would wait for somebody to write.

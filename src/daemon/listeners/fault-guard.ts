@@ -1,6 +1,6 @@
 /**
  * Keeps a fault of ours in one monitor. All that enters a monitor's code goes through its guard; the first exception breaks the
- * guard, and nothing enters any more: whoever owns the monitor ends it and begins it again.
+ * guard, and nothing enters any more: the monitor's owner ends it and begins it again.
  */
 export class FaultGuard {
   readonly #broke: (error: unknown) => void;

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 /** Descriptors that are kept for everything but clients: the event loop's, the log's, the audit's, listeners, upstreams. */
 const RESERVE = 64;
 const RESERVE_PER_MONITOR = 8;
-/** Used where the limit cannot be read: what every Linux gives. */
+/** Used if the limit cannot be read: every Linux gives this much. */
 const COMMON_LIMIT = 1024;
 
 /** @returns how many files this process may have open. Node has raised the soft limit to the hard one when it started. */

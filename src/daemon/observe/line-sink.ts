@@ -62,7 +62,7 @@ export class LineSink {
     this.#drain();
   }
 
-  /** Writes what is waiting, unless the stream takes nothing for a while. Nothing is written later. */
+  /** Writes the waiting lines, unless the stream takes nothing for a while. Nothing is written later. */
   async end(): Promise<void> {
     let left = this.#waitingBytes;
     for (let since = performance.now(); !this.#drain(); ) {

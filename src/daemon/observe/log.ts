@@ -16,7 +16,7 @@ interface DaemonLog {
   readonly logger: pino.Logger;
   /** Lines that could not be written, since the start. */
   readonly lost: () => number;
-  /** Writes what is still to be written, unless standard error takes nothing. */
+  /** Writes the rest, unless standard error takes nothing. */
   readonly end: () => Promise<void>;
 }
 
@@ -46,7 +46,7 @@ export async function openLog(settings: LogSettings): Promise<DaemonLog> {
   };
 }
 
-/** For a program the line stays as pino wrote it; a terminal would act on what JSON leaves as it is. */
+/** For a program the line stays as pino wrote it; a terminal would act on some characters that JSON leaves as they are. */
 function jsonForm(isTerminal: boolean): Form {
   return isTerminal ? (line) => `${printable(line.trimEnd())}\n` : (line) => line;
 }

@@ -11,7 +11,7 @@ export class HmpHistory {
     return this.#lines;
   }
 
-  /** One line back. @returns what to show; null for no change */
+  /** One line back. @returns the line to show; null for no change */
   up(): string | null {
     if (this.#shown === 0) return null;
     if (this.#shown === -1) this.#shown = this.#lines.length;

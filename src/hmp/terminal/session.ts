@@ -44,7 +44,7 @@ const MOST_UNREAD = 128 * 1024;
 const NO_PASSWORD = 'terminal does not support password prompting\r\n';
 /** QEMU's refusal of a `cpu-index` whose CPU is gone. */
 const NO_SUCH_CPU = /cpu-index/;
-/** And what it says to `getfd` there. */
+/** And its error for `getfd` there. */
 const NO_DESCRIPTOR = 'No file descriptor supplied via SCM_RIGHTS';
 const DENIED = /^Command 'human-monitor-command' is not allowed here/;
 /** Sent to every client when QEMU is lost and clients stay; other events are not wanted here. */

@@ -26,7 +26,7 @@ export class CrowdReports {
     this.#parts = parts;
   }
 
-  /** @returns everyone who is connected, as JSON. @param self the client that asks; it is always included */
+  /** @returns the connected clients, as JSON. @param self the client that asks; it is always included */
   clients(self: ClientView, now: number): string {
     let kept = this.#clients;
     if (kept === null || !this.#isGood(kept.at, now) || !kept.value.has(self)) {

@@ -30,7 +30,7 @@ export interface ExtensionServices {
   listeners(): readonly { readonly [name: string]: Reported }[];
   /**
    * Reads the config again. Null if there is none.
-   * @returns what has changed, in words. @throws Error saying why nothing has
+   * @returns a description of the changes. @throws Error saying why nothing has changed
    */
   readonly reload: (() => Promise<readonly string[]>) | null;
 }

@@ -371,7 +371,7 @@ export class ClientCommands implements CommandSource {
     }
   }
 
-  /** Sends the out-of-band answers whose turn has come, and what waited behind them. */
+  /** Sends the out-of-band answers whose turn has come, and those that waited for them. */
   #drainOob(): void {
     for (let command = this.#queue.dueOob; command?.stage === 'answered'; command = this.#queue.dueOob) {
       this.#output.sendHeld(command.reply);

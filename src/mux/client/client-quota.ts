@@ -2,7 +2,7 @@
 import type { Limits } from '../ports/limits.js';
 import type { SeenTime } from '../ports/seen-time.js';
 
-/** How far a client is with what it was sent. */
+/** A client's progress in reading its output. */
 export interface Reading {
   /** Bytes that it has not read. */
   readonly unread: number;

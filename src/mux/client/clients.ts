@@ -78,7 +78,7 @@ export class Clients implements ClientRegistry<Session> {
     return this.#sessions.get(toClientId(id)) ?? null;
   }
 
-  /** A client has connected. @param greeting what it is sent first */
+  /** A client has connected. @param greeting its first output */
   connect(ports: SessionPorts, link: Link, options: ClientOptions, greeting: Uint8Array): Session {
     const session = new Session(ports, link, toClientId(++this.#lastId), options);
     this.#sessions.set(session.id, session);
@@ -93,7 +93,7 @@ export class Clients implements ClientRegistry<Session> {
     for (const session of this.sessions) session.commands.offerAgain();
   }
 
-  /** The end of a turn: everyone is sent what there is, and those that rest are read on. */
+  /** The end of a turn: sends everyone's output, and reads on clients that rest. */
   flush(): void {
     this.#feed.handOut();
     const touched = this.#touched;

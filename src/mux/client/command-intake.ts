@@ -168,7 +168,7 @@ export class CommandIntake {
     return command;
   }
 
-  /** @returns the same, with what goes upstream of it. */
+  /** @returns the same, with the bytes for upstream. */
   takeForQemu(message: ReadMessage): PendingCommand {
     const command = this.take(message);
     command.wire = message.wire;

@@ -152,7 +152,7 @@ export class CommandReceiver {
   #answerMisshapen(message: ReadMessage, fault: string): void {
     const reply = errorReply(message.id, genericError(fault));
     this.#tellMalformed(reply);
-    // QEMU judges what is out-of-band at once. Without the capability it reads one command at a time anyway.
+    // QEMU judges out-of-band commands at once. Without the capability it reads one command at a time anyway.
     if (message.isOutOfBand && this.isOobEnabled) this.#commands.answerOob(reply);
     else this.#commands.answerInTurn(reply);
   }

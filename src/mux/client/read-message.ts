@@ -46,7 +46,7 @@ export class ReadMessage {
     return !this.isOutOfBand && !this.#reader.hasArguments && this.name.startsWith('query-');
   }
 
-  /** Bytes of the id as it is written; 0 where there is none. */
+  /** Bytes of the id as it is written; 0 if there is none. */
   get idBytes(): number {
     return this.#reader.idBytes(this.#scanner);
   }

@@ -289,7 +289,7 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     return this.#reading === 'on';
   }
 
-  /** Ends the session from our side: sends what there is, then EOF. Its commands are dropped. */
+  /** Ends the session from our side: sends the present output, then EOF. Its commands are dropped. */
   terminate(reason: string): void {
     if (this.#life === 'done') return;
     this.commands.drop(reason);

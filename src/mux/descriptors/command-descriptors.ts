@@ -47,7 +47,7 @@ export class CommandDescriptors {
     if (this.#name !== null) names.claim(this.#name, client);
   }
 
-  /** @returns the file, for whoever sends it; null where there is none. */
+  /** @returns the file, for its sender; null if there is none. */
   handOver(): Descriptor | null {
     if (!this.#isOurs) return null;
     this.#isOurs = false;

@@ -73,7 +73,7 @@ export class DescriptorNames {
     for (const name of names) this.#entries.delete(name);
   }
 
-  /** A client is gone. QEMU keeps its names, for whoever comes. */
+  /** A client is gone. QEMU keeps its names, for any later client. */
   forget(client: NameOwner): void {
     for (const [name, { owner }] of this.#entries) if (owner === client) this.#entries.delete(name);
   }

@@ -13,7 +13,7 @@ export class EventFanout {
   #receivers: EventReceiver[] = [];
   /** Those of them that do not get all events. */
   #filtered = 0;
-  /** Events that lie one behind the other in memory, all for the same receivers, and are still to be handed out; null for none. */
+  /** Events that lie one after the other in memory, all for the same receivers, and are still to be handed out; null for none. */
   #run: Uint8Array | null = null;
   /** The name of the first of them, and how many get them. */
   #runName = '';

@@ -1,5 +1,5 @@
 /**
- * The VM's latest events, numbered: for a client that was away and asks what it has missed.
+ * The VM's latest events, numbered: for a client that was away and asks for the events it missed.
  *
  * Numbers are 1, 2, 3, … in the order in which the multiplexer saw the events, and go on when another QEMU follows. An event that is not
  * kept any more, or never was because of its size, shows as a gap: nothing goes missing silently.
@@ -68,7 +68,7 @@ export class EventRing {
     while (this.#bytes > MOST_EVENT_BYTES) this.#dropOldest();
   }
 
-  /** @returns what there was after event `since`, oldest first. */
+  /** @returns the events after event `since`, oldest first. */
   after(since: number): RingItem[] {
     const items: RingItem[] = [];
     let gap = since + 1;

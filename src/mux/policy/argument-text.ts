@@ -1,12 +1,12 @@
-/** Arguments that come as a text: options in the name of an image (`json:{…}`), and what a policy is asked about without a client. */
+/** Arguments that come as a text: options in the name of an image (`json:{…}`), and questions to a policy without a client. */
 import { Parser } from '../../qmp/json/parser.js';
 import { Scan, Scanner } from '../../qmp/json/scanner.js';
 import { encode } from '../../qmp/json/unicode.js';
 import { ArgumentList } from './arguments.js';
 
 /**
- * @param text a JSON object as QEMU reads them, and maybe more behind it
- * @returns its members as arguments; null where it is none
+ * @param text a JSON object as QEMU reads them, and maybe more after it
+ * @returns its members as arguments; null if it is none
  */
 export function readArguments(text: string): ArgumentList | null {
   const bytes: number[] = [];

@@ -65,7 +65,7 @@ class Reach {
     });
   }
 
-  /** @returns whether a rule denies this command for what this argument is */
+  /** @returns whether a rule that denies looks at this argument of this command */
   looksAt(command: string, argument: string): boolean {
     return this.#rules.some((matcher) => {
       const { allow, conditions } = matcher.rule;
@@ -194,7 +194,7 @@ function otherCommands(name: string): string[] {
   return SAME_DEED.flatMap(([one, other]) => (one === name ? [other] : other === name ? [one] : []));
 }
 
-/** @returns the HMP commands that do what a QMP command does: verb and topic */
+/** @returns the HMP commands with the effect of a QMP command: verb and topic */
 function linesOf(name: string): (readonly [verb: string, topic: string])[] {
   const lines: (readonly [string, string])[] = HMP_WAYS.filter(([command]) => command === name).map(([, verb]) => [
     verb,

@@ -22,7 +22,7 @@ import { Glob, LONGEST_SEARCHED } from '../../shared/glob.js';
 /** The command that carries lines of the human monitor. No pattern meets it, only its own name, and rules for `hmp`. */
 export const HMP_COMMAND = 'human-monitor-command';
 
-/** An argument, and what it must be like. */
+/** An argument, and the pattern for its values. */
 export interface Condition {
   /** Globs for members and list indexes, outermost first; `**` is any number of them. */
   readonly path: readonly string[];

@@ -41,7 +41,7 @@ const LONGEST_NAME = 128;
 /** The names of commands. Nothing else is learnt: a client could otherwise write rules. */
 const PLAIN_WORD = /^[A-Za-z_][\w.-]{0,127}$/;
 
-/** Where the verb of a line, or what follows `info`, ends at the latest: a person can type no longer line (util/readline.c, 4095 characters). */
+/** The latest end of a line's verb, or of the word after `info`: a person can type no longer line (util/readline.c, 4095 characters). */
 const LONGEST_HMP_NAME = 4095;
 /** The command that carries others. */
 const TRANSACTION = 'transaction';

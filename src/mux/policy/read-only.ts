@@ -11,7 +11,7 @@
  * - `query-sev-attestation-report`, `query-sev-capabilities`, `query-sgx-capabilities`, `query-gic-capabilities`: they put the
  *   question to the host's firmware or kernel, through devices opened for it.
  * - `ringbuf-read`: it removes what it reads from the buffer.
- * - `x-…`: unstable, what one does may change; `x-query-profile` sets its counters to zero, others print addresses of the host.
+ * - `x-…`: unstable, their effects may change; `x-query-profile` sets its counters to zero, others print addresses of the host.
  * - `screendump`, `dump-guest-memory`, `memsave`, `pmemsave`, `dumpdtb`, `dump-skeys`: they write files.
  * - `query-firmware-log`: it searches the guest's memory and returns what it finds there. `request-ebpf`: hands out a program.
  * - `xen-event-list`, `trace-event-get-state`: nobody has asked for them yet.

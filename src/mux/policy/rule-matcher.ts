@@ -129,7 +129,7 @@ class ConditionMatcher {
     return isFound;
   }
 
-  /** `..` may lead out of what the pattern names, unless it names all or just this. */
+  /** `..` may lead out of the pattern's place, unless the pattern names all or just this. */
   #allows(text: string): boolean {
     return this.#value.matches(text) && (this.#isLiteral || this.#value.isAnything || !hasUpward(text));
   }

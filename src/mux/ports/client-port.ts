@@ -11,12 +11,12 @@ export interface ClientPort {
    * @param fault why they cannot be kept, for the client; null when they can
    */
   receiveDescriptors(at: number, descriptors: readonly Descriptor[], fault: string | null): void;
-  /** The client shut down its sending side: what it sent is still executed and answered, then EOF follows. */
+  /** The client shut down its sending side: its earlier commands are still executed and answered, then EOF follows. */
   receiveEnd(): void;
   /** The client speaks another protocol: it gets `answer`, in that protocol, and then EOF. @param what for the observer */
   refuse(answer: Uint8Array, what: string): void;
   /** The connection is gone, both ways; nothing can be sent any more. */
   closed(reason: string): void;
-  /** The kernel has taken what was written; for links whose `backlog` had been above zero. */
+  /** The kernel has taken the bytes written; for links whose `backlog` had been above zero. */
   drained(): void;
 }

@@ -3,7 +3,7 @@
  * net/ implements these over sockets; tests implement them in memory. Nothing in here knows what a socket is.
  */
 
-/** An open file that a client has sent. Whoever holds it closes it, once; closing it again does nothing. */
+/** An open file that a client has sent. Its holder closes it, once; closing it again does nothing. */
 export interface Descriptor {
   /** `file`, `folder`, `block device`, `character device`, `pipe`, `socket`, `eventfd`, …, or `unknown`. */
   readonly type: string;
@@ -37,9 +37,9 @@ export interface Link {
    * shows that.
    */
   readonly progress?: number;
-  /** Sends what was written, then EOF. Reading goes on. */
+  /** Sends the bytes written, then EOF. Reading goes on. */
   end(): void;
-  /** Closes at once; what was not sent is lost. */
+  /** Closes at once; unsent bytes are lost. */
   destroy(): void;
   /** Stops reading from the peer until `resume`: back-pressure. */
   pause(): void;

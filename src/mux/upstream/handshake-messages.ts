@@ -15,7 +15,7 @@ function member(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined;
 }
 
-/** @returns what is read of a greeting; null where it is none */
+/** @returns the parts of a greeting that are used; null if it is none */
 export function readGreeting(message: Uint8Array): { offersOob: boolean; version: string } | null {
   const greeting = member(parseObject(message), 'QMP');
   if (typeof greeting !== 'object' || greeting === null) return null;

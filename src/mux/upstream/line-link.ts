@@ -7,7 +7,7 @@ import type { Descriptor, Link } from '../ports/link.js';
 const LINE_FEED = Uint8Array.of(0x0a);
 
 export class LineLink implements Link {
-  /** Absent where the way beneath carries none. */
+  /** Absent if the way beneath carries none. */
   readonly sendWith?: (chunks: readonly Uint8Array[], descriptor: Descriptor) => void;
   readonly #link: Link;
 

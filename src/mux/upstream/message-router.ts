@@ -66,7 +66,7 @@ export class MessageRouter {
         break;
       case MessageKind.Greeting:
         this.stray(envelope.chunks(), 'a second greeting');
-        // A new monitor on the same character device (QEMU 11.1): it wants a negotiation, and knows nothing of what is in flight.
+        // A new monitor on the same character device (QEMU 11.1): it wants a negotiation, and knows nothing of commands in flight.
         upstream.drop('QEMU has made its monitor again');
         break;
       case MessageKind.Unknown:

@@ -37,7 +37,7 @@ export class Replies {
     return true;
   }
 
-  /** Forgets what was kept: the upstream is gone. */
+  /** Forgets all replies kept: the upstream is gone. */
   clear(): void {
     this.#cache?.clear();
   }

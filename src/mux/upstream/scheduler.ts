@@ -1,6 +1,6 @@
 /**
  * Whose command goes upstream next: clients with a waiting command take turns, one command each, so that a client that
- * pipelines thousands delays another by no more than what is in flight. Out-of-band commands take turns among themselves.
+ * pipelines thousands delays another by no more than the commands in flight. Out-of-band commands take turns among themselves.
  */
 
 import type { PendingCommand } from '../commands/command.js';

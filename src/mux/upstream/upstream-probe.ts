@@ -99,7 +99,7 @@ export class UpstreamProbe {
     if (this.#inBand !== null) this.#lose('inBand', reason);
   }
 
-  /** The next observer knows nothing of what was recorded so far. */
+  /** The next observer knows nothing of earlier records. */
   forgetMarks(): void {
     for (const probe of [this.#oob, this.#inBand]) if (probe !== null) probe.auditSeq = 0;
   }

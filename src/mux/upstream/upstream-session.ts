@@ -102,10 +102,10 @@ export class UpstreamSession implements ConnectedQemu {
   #probes: Probe[] = [];
   /** When the handshake went out. */
   #askedAt = 0;
-  /** Whether a line feed behind a command has helped, on this connection or an earlier one. */
+  /** Whether a line feed after a command has helped, on this connection or an earlier one. */
   #needsLines = false;
   #isByLines = false;
-  /** Whether what we send comes back as well: there is a terminal between, which echoes it. */
+  /** Whether our own bytes come back as well: there is a terminal between, which echoes them. */
   #echoes = false;
   readonly #envelope = new Envelope();
   readonly #host: Pick<Host, 'now' | 'nonce'>;
@@ -187,7 +187,7 @@ export class UpstreamSession implements ConnectedQemu {
     if (this.#opening !== null) this.#open(concat([this.#opening, chunk]));
     else this.#lines.push(this.#folder === null ? chunk : this.#folder.fold(chunk));
     if (this.#opening !== null) return;
-    // The link goes away when a message says so (a handshake refused); what follows it is not read.
+    // The link goes away when a message says so (a handshake refused); the bytes after it are not read.
     while (this.#link !== null && this.#readNext()) if (!this.#envelope.isBlank) this.#dispatch();
     if (this.#state.name === 'greeting') this.#lookForGreeting();
     const most = this.#options.mostReplyBytes;

@@ -4,7 +4,7 @@
  * for each reply, 50 clients that poll a real QEMU get a third fewer answers a second (docs/adr/0014-for-a-real-qemu.md).
  */
 const SIZE = 64 * 1024;
-/** From here on an array by itself costs less than what it would leave of the slab. */
+/** From here on a separate array costs less than the room it would leave unused in the slab. */
 const LARGE = SIZE / 4;
 
 let slab = new Uint8Array(SIZE);

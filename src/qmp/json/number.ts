@@ -7,7 +7,7 @@ const PRECISION = 17;
 
 /**
  * `printf("%.17g")`.
- * @param value any double; infinities are written as C does (`inf`), which is no JSON, but is what QEMU sends.
+ * @param value any double; infinities are written as C does (`inf`), which is no JSON, but QEMU sends it.
  */
 export function formatDouble(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return 'inf';
@@ -78,7 +78,7 @@ export function decimalValue(bytes: Uint8Array, start: number, end: number): num
   return Number(`${text}e${power - (hasMore ? 1 : 0) + exponentOf(bytes, at, end)}`);
 }
 
-/** @returns the exponent that is written from `at` on, or one that is beyond every double in its place; 0 where there is none. */
+/** @returns the exponent that is written from `at` on, or one that is beyond every double in its place; 0 if there is none. */
 function exponentOf(bytes: Uint8Array, at: number, end: number): number {
   const FAR = 1e9;
   let from = at + 1;

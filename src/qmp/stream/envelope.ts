@@ -305,7 +305,7 @@ export class Envelope {
   }
 }
 
-/** For `readThoroughly`. A message from QEMU may be larger than one to it, but not by what a token may hold. */
+/** For `readThoroughly`. A message from QEMU may be larger than one to it, but its tokens may not. */
 let scanner = new Scanner();
 const parser = new Parser();
 

@@ -546,7 +546,7 @@ describe('the audit table', () => {
     assert.equal(all?.redact[0]?.path, 'arguments.keys');
   });
 
-  it('is refused with the place where it is wrong', () => {
+  it('is refused with the place of the fault', () => {
     assert.throws(() => audit('sync = true'), /f\.toml:\d+: audit\.to: /);
     assert.throws(() => audit('to = "a"\nsinc = true'), /audit\.sinc: unknown key; did you mean "sync"/);
     assert.throws(() => audit('to = ["a", "stdout"]'), /audit\.to: the audit log goes to one file or to stdout/);

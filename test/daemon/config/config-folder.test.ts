@@ -167,7 +167,7 @@ test('one file alone is used as a whole or not at all', (t) => {
   assert.equal(readConfig(join(folder, 'c.toml'), false).monitors.length, 2);
 });
 
-test('a file is read from a pipe, where it is named, and as far as it may be long', (t) => {
+test('a file is read from a pipe, if it is named, and as far as it may be long', (t) => {
   const folder = scratch(t);
   const program = `import('${new URL('../../../dist/daemon/config/text-file.js', import.meta.url).href}').then(({ readTextFile }) => console.log(readTextFile('/dev/stdin', false).length))`;
   const length = (bytes: number) => {

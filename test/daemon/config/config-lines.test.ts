@@ -31,7 +31,7 @@ test('a key is found at its line, and so is an element of a list', () => {
   assert.equal(lineOf(toml, ['list', 1, 'x']), 14);
 });
 
-test('a key that is not there is found at the table where it would be', () => {
+test('a missing key is found at the table that would have it', () => {
   assert.equal(lineOf(toml, ['a', 'missing']), 3);
   assert.equal(lineOf(toml, ['list', 1, 'missing']), 13);
   assert.equal(lineOf(toml, ['elsewhere']), null);

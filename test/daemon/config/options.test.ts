@@ -44,7 +44,7 @@ describe('a value of an option', () => {
     ]);
   });
 
-  it('is 0 only where that means something', () => {
+  it('is 0 only if that means something', () => {
     assert.deepEqual(values(count('no limit'), ['0', '7']), [0, 7]);
     assert.deepEqual(count(null).fromText('0'), { problem: 'must be at least 1; this limit cannot be disabled' });
     assert.deepEqual(size(null).fromToml(0), { problem: 'must be at least 1; this limit cannot be disabled' });

@@ -27,7 +27,7 @@ async function started(
   place = 'tcp:127.0.0.1:0',
 ): Promise<{ readonly place: string; readonly metrics: Counted }> {
   const metrics = new Counted();
-  // what it logs is not asked for
+  // its log does not matter
   const server = new MetricsServer(parseListener(place), metrics, quiet, requestTime);
   await server.start();
   t.after(() => server.stop());

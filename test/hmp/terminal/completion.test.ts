@@ -15,7 +15,7 @@ describe('the words of a line of the human monitor', () => {
     );
   });
 
-  it('are not known where QEMU gives up', () => {
+  it('are not known if QEMU gives up', () => {
     for (const line of ['"a', '"a\\', '"a\\x"', 'a '.repeat(17), 'a '.repeat(16)])
       assert.equal(splitHmpWords(line), null);
   });

@@ -47,7 +47,7 @@ describe('the names for completions', () => {
     assert.deepEqual(names({}).find({ kind: 'unpluggable' }), []);
   });
 
-  it('are asked once where they cannot change, and again where QEMU refused', () => {
+  it('are asked once if they cannot change, and again if QEMU refused', () => {
     const schema: HmpQuestion = { kind: 'schema', command: 'stop', argument: ['x'] };
     const help: HmpQuestion = { kind: 'help', line: 'help' };
     const { find, asked } = names({ help: { returned: 'stop  -- stop emulation\r\n' } });

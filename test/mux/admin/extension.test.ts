@@ -80,7 +80,7 @@ describe('extension commands', () => {
     }
   });
 
-  it('that do not exist go to QEMU too, where they are allowed', () => {
+  it('that do not exist go to QEMU too, even if they are allowed', () => {
     const world = worldWith();
     const client = operator(world);
     client.send(message('query-nothing'));
@@ -364,7 +364,7 @@ describe('query-queue', () => {
     assert.ok(queue.waiting[0].age >= 0.5 && queue.waiting[0].age < 1);
   });
 
-  it('shows those who share an answer, and a command whose client had to be given an error', () => {
+  it('shows clients that share an answer, and a command whose client had to be given an error', () => {
     const world = worldWith();
     const impatient = world.client('unix:/run/vm.mux', { kind: 'unix' }, { commandTime: 1000 }).negotiate();
     const [one, two] = [world.client().negotiate(), world.client().negotiate()];

@@ -1,6 +1,6 @@
 /**
  * Behind a `quit` that it has agreed to, QEMU runs no in-band command of anybody's, and answers no fault. So nothing that qmpmux answers
- * itself may come behind one either: it waits for EOF, or for QEMU to show that it lives on.
+ * itself may come after one either: it waits for EOF, or for QEMU to show that it lives on.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -26,7 +26,7 @@ function say(world: World, how: 'returns' | 'fails'): void {
   world.settle();
 }
 
-/** Has the client ask for an end, with two answers of qmpmux's own behind it. */
+/** Has the client ask for an end, with two answers of qmpmux's own after it. */
 function quit(client: TestClient, args = ''): void {
   const before = client.send(`{"execute":"quit"${args},"id":1}{"execute":"query-name","id":2}{"execute":3,"id":3}`);
   assert.deepEqual(before, [], 'answers are in turn');

@@ -68,7 +68,7 @@ describe('the output of a client', () => {
       link.backlog = 10_000 - second;
       assert.equal(output.judge(second * SECOND), null);
     }
-    // what comes behind it is no reading
+    // later output is no reading
     output.send([bytesOf('y'.repeat(10_000))]);
     output.flush();
     link.backlog += 10_000;

@@ -47,7 +47,7 @@ describe('a command that was read', () => {
   const ours = '{"execute":"__org.qmpmux_query-status"}';
   const getfd = '{"execute":"getfd","arguments":{"fdname":"a"}}';
 
-  it('is passed on to QEMU where nothing is against it', () => {
+  it('is passed on to QEMU if nothing is against it', () => {
     assert.equal(fateOf('{"execute":"stop"}'), 'passed on');
     assert.equal(fateOf('{"exec-oob":"yank"}'), 'passed on');
     assert.equal(fateOf(ours), 'passed on');
@@ -89,7 +89,7 @@ describe('a command that was read', () => {
     );
   });
 
-  it('is refused out-of-band where the QEMU that is connected now knows no such thing', () => {
+  it('is refused out-of-band if the QEMU that is connected now knows no such thing', () => {
     assert.equal(
       fateOf('{"exec-oob":"yank"}', { parts: { oob: false } }),
       'refused by no oob: the QEMU that is connected now does not support out-of-band commands',

@@ -14,7 +14,7 @@ class Intake {
     this.intake = new CommandIntake(parts, idleOwner(), parts.qemu.dialect);
   }
 
-  /** Hands bytes in. @returns what was found, in words */
+  /** Hands bytes in. @returns the findings, in words */
   read(input: string): string[] {
     this.intake.push(bytesOf(input));
     const found: string[] = [];

@@ -73,7 +73,7 @@ describe('a client that floods', () => {
     assert.ok(answers <= 10);
   });
 
-  it('has no more upstream where QEMU answers very fast', () => {
+  it('has no more upstream if QEMU answers very fast', () => {
     const world = World.running();
     const flooding = world.client().negotiate();
     world.client().negotiate();

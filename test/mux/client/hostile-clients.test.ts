@@ -1,4 +1,4 @@
-/** Clients and upstreams that mean to be costly: the work grows with what they send, not with its square. */
+/** Clients and upstreams that mean to be costly: the work grows with their input, not with its square. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { assertLinear, movedBytes } from '../../support/text/work.js';

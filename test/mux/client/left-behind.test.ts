@@ -12,7 +12,7 @@ function buffersInUse(): number {
   return process.memoryUsage().arrayBuffers;
 }
 
-/** Lets a client send `input` behind another command, and leave. @returns bytes of buffers that it has left behind */
+/** Lets a client send `input` after another command, and leave. @returns bytes of buffers that it has left behind */
 function leftBehind(input: string): number {
   const world = World.running({ observer: false, mux: { limits: { queuedBytes: 2 * SIZE } } });
   const before = buffersInUse();
@@ -39,7 +39,7 @@ test('a client that left in the middle of a large message leaves nothing of it b
   assert.ok(left < SIZE / 4, `${left} bytes`);
 });
 
-test('a client that left behind a large message that was refused leaves nothing of it behind', () => {
+test('a client that left after a large message that was refused leaves nothing of it behind', () => {
   const left = leftBehind(`{"execute":"a","oops":"${LARGE}"}`);
   assert.ok(left < SIZE / 4, `${left} bytes`);
 });

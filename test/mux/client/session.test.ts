@@ -50,7 +50,7 @@ describe('the negotiation of a client', () => {
     ]);
   });
 
-  it('knows no exec-oob before it is complete, nor after it where oob was not enabled', () => {
+  it('knows no exec-oob before it is complete, nor after it if oob was not enabled', () => {
     const world = World.running();
     const client = world.client();
     const unexpected = genericError("QMP input member 'exec-oob' is unexpected", '1');
@@ -196,7 +196,7 @@ describe('an id', () => {
     }
   });
 
-  it('never goes upstream, where a command has a short number instead', () => {
+  it('never goes upstream: a command has a short number instead', () => {
     const world = World.running();
     const client = world.client().negotiate();
     client.send('{"\\u0069d":"secret","execute":"a"}{"execute":"b"}{"id":{"x":"secret"},"execute":"c","arguments":{}}');
@@ -446,7 +446,7 @@ describe('a client that floods', () => {
       world.settle();
       answered++;
     }
-    // Twice down to half: what had been received is taken up first, then the connection is read.
+    // Twice down to half: bytes already received are taken up first, then the connection is read.
     assert.ok(Math.abs(answered - 1024) <= 2, `read on after ${answered} answers`);
     while (world.qemu.waiting.length > 0) {
       world.qemu.returns();

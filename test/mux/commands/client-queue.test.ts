@@ -35,7 +35,7 @@ function send(queue: ClientQueue, kind: 'in-band' | 'oob' = 'in-band'): PendingC
   return next;
 }
 
-/** What `session` does when an answer has come. */
+/** The part of `session` when an answer has come. */
 function settle(queue: ClientQueue, answered: PendingCommand): void {
   queue.leave(answered);
   queue.trim();
@@ -73,7 +73,7 @@ describe('the commands of a client', () => {
     assert.equal(nameOf(queue.due), 'c');
   });
 
-  it('are counted apart where they are out-of-band, and may leave in any order', () => {
+  it('are counted apart if they are out-of-band, and may leave in any order', () => {
     const queue = queueOf('a', '!b', '!c', '!d');
     send(queue);
     send(queue, 'oob');
@@ -85,7 +85,7 @@ describe('the commands of a client', () => {
     assert.equal(nameOf(queue.nextOob), '!d');
   });
 
-  it('are passed over where they have been answered already', () => {
+  it('are passed over if they have been answered already', () => {
     const queue = queueOf('a', 'b', 'c');
     for (const answered of queue.inBand.slice(0, 2)) queue.markAnswered(answered, []);
     assert.equal(nameOf(queue.next), 'c');

@@ -542,7 +542,7 @@ describe('a file that a client has added to a set and left behind', () => {
     assert.equal(world.mux.sessionCount, 0);
   });
 
-  test('is kept where anybody has spoken of its set', () => {
+  test('is kept if any command has named its set', () => {
     const world = worldThatCarries();
     const other = world.client().negotiate();
     const client = world.client().negotiate();

@@ -96,7 +96,7 @@ describe('a rule', () => {
     });
   }
 
-  it('is quoted where a value has blanks', () => {
+  it('is quoted if a value has blanks', () => {
     const parsed = rule(`deny  set_link   "name=my card"`);
     assert.deepEqual(parsed.conditions, [{ path: ['name'], value: 'my card' }]);
     assert.equal(parsed.text, 'deny set_link "name=my card"');
@@ -182,7 +182,7 @@ describe('a policy of rules', () => {
     assert.equal(judge(judged, `{"execute":"y","arguments":{"b":${deep}}}`).allowed, true);
   });
 
-  it('includes the read-only list where it is named', () => {
+  it('includes the read-only list if it is named', () => {
     const judged = policy(['deny query-fdsets', 'allow @read-only', 'allow stop']);
     assert.equal(judge(judged, run('query-fdsets')).allowed, false);
     assert.equal(judge(judged, run('query-block')).allowed, true);
@@ -228,7 +228,7 @@ describe('lines of the human monitor under a policy', () => {
     assert.equal(judge(policy(['deny human-monitor-command', 'allow hmp *']), hmp('info status')).allowed, false);
   });
 
-  it('are denied where there is no line to judge', () => {
+  it('are denied if there is no line to judge', () => {
     const judged = policy(['allow hmp info*']);
     assert.equal(judge(judged, run('human-monitor-command')).allowed, false);
     assert.equal(judge(judged, run('human-monitor-command', { 'command-line': 5 })).allowed, false);

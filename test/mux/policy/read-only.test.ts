@@ -1,5 +1,5 @@
 /**
- * The read-only list against the commands of three QEMUs, by name: what looks like reading and is denied all the same is denied on
+ * The read-only list against the commands of three QEMUs, by name: harmless-looking commands that are denied are denied on
  * purpose, for a reason given in src/mux/policy/read-only.ts; a command nobody has looked at fails here until somebody has.
  */
 import assert from 'node:assert/strict';
@@ -13,7 +13,7 @@ import { QEMU_VERSIONS, recordedCommands } from '../../support/qemu/recorded-com
 const root = new URL('../../../', import.meta.url);
 const NO_ARGUMENTS: ArgumentList = Object.create(null);
 
-/** The commands of a QEMU, without what transactions carry. */
+/** The commands of a QEMU, without the actions of transactions. */
 function commandsOf(version: (typeof QEMU_VERSIONS)[number]): string[] {
   return [...recordedCommands(version).keys()].filter((name) => !name.includes('/'));
 }

@@ -168,7 +168,7 @@ describe('identical queries', () => {
     assert.equal(late.wire.take(), '{"return": ["new"]}\r\n');
   });
 
-  it('wait together where the upstream takes one command at a time', () => {
+  it('wait together if the upstream takes one command at a time', () => {
     const { mux, upstream, say, connect, sources } = start({}, new NarrowWire());
     const clients = [connect(), connect(), connect()];
     for (const [index, client] of clients.entries()) {

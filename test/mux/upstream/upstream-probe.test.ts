@@ -119,7 +119,7 @@ describe('a QEMU that says nothing', () => {
     assert.deepEqual(healths(world).slice(1), ['health busy to answering 61 s']);
   });
 
-  it('is busy without a probe where another client hears it out of band', () => {
+  it('is busy without a probe if another client hears it out of band', () => {
     const world = probing();
     world.client().negotiate().send('{"execute":"slow"}');
     const other = world.client().negotiate('oob');
@@ -172,7 +172,7 @@ describe('a QEMU that says nothing', () => {
     assert.equal(health(world), 'silent');
   });
 
-  it('is never asked where that is turned off', () => {
+  it('is never asked if that is turned off', () => {
     const world = probing({ mux: { probeAfter: 0 } });
     world.client().negotiate().send('{"execute":"slow"}');
     wait(world, 1000);
@@ -299,7 +299,7 @@ describe('a probe', () => {
     assert.deepEqual(client.take(), ['{"return": {"name": "new"}, "id": 7}']);
   });
 
-  it('is left out where commands of clients are about to go', () => {
+  it('is left out if commands of clients are about to go', () => {
     const world = probing();
     const client = world.client().negotiate();
     wait(world, 31);

@@ -337,7 +337,7 @@ describe('the words of an upstream', () => {
     }
   });
 
-  it("are 7.2's where an upstream does not say", () => {
+  it("are 7.2's if an upstream does not say", () => {
     const world = new World();
     world.connectUpstream();
     world.qemu.greet();

@@ -1,4 +1,4 @@
-/** The options of a listener: `[[monitor.NAME.listen]]`, and the words behind its address. */
+/** The options of a listener: `[[monitor.NAME.listen]]`, and the words after its address. */
 import { eventPatterns, ids, type PolicyChoice, policyChoice } from './listener-types.js';
 import { defaultsOf, namesOf, option, type Settings } from './row.js';
 import { count, duration, oneOf, onOff } from './types.js';

@@ -1,9 +1,9 @@
 /**
  * An option is one row: of a listener (listener.ts), of a monitor (monitor.ts), of its limits (limits.ts), of the daemon (daemon.ts).
- * From a row come its key in a config file, its word behind an address, its flag with the help, its default, and its line in
+ * From a row come its key in a config file, its word after an address, its flag with the help, its default, and its line in
  * docs/reference. A new option is a row, and the place that uses its value, where it is a member of the settings.
  *
- * Rows are read by table-reader.ts from TOML, by listener-settings.ts behind an address, by cli/commands/serve from flags.
+ * Rows are read by table-reader.ts from TOML, by listener-settings.ts after an address, by cli/commands/serve from flags.
  */
 
 /** The reading of a text or a value: its meaning, or why it has none. */
@@ -33,14 +33,14 @@ export interface OptionType<T> {
 export type Reload = 'at once' | 'clients are disconnected' | 'the monitor restarts' | 'at the next start';
 
 export interface OptionRow<T> {
-  /** The key in a config file, and the word behind an address. */
+  /** The key in a config file, and the word after an address. */
   readonly name: string;
   readonly type: OptionType<T>;
   /** Its value when it is not given; absent for options that must be given. */
   readonly default?: NoInfer<T>;
   /** The same in words, if the value does not say it. */
   readonly defaultText?: string;
-  /** The flag of `qmpmux serve` without its dashes. A flag of an option that is on or off turns it to what it is not by default. */
+  /** The flag of `qmpmux serve` without its dashes. A flag of an on-or-off option sets it to the opposite of its default. */
   readonly flag?: string;
   /** The effect of the flag, if it is not that of the option. */
   readonly flagText?: string;

@@ -48,7 +48,7 @@ export function duration(zero: string): OptionType<number> {
   });
 }
 
-/** A number of things. @param zero what 0 means; null where there must be at least one */
+/** A number of things. @param zero what 0 means; null if there must be at least one */
 export function count(zero: string | null): OptionType<number> {
   const expected = zero === null ? 'a number' : `a number (0: ${zero})`;
   return quantity({
@@ -66,7 +66,7 @@ const SIZE_STEPS = [
   ['k', 1024],
 ] as const;
 
-/** A number of bytes. @param zero what 0 means; null where there must be at least one */
+/** A number of bytes. @param zero what 0 means; null if there must be at least one */
 export function size(zero: string | null): OptionType<number> {
   const expected = `a size such as 64k or 1M, or a number of bytes${zero === null ? '' : ` (0: ${zero})`}`;
   return quantity({
@@ -86,7 +86,7 @@ function atLeastOne(value: number | null, zero: string | null, expected: string,
   return value === 0 && zero === null ? mustBe('at least 1; this limit cannot be disabled') : { value };
 }
 
-/** `on` or `off` behind an address; true or false in TOML, which takes the words too. */
+/** `on` or `off` after an address; true or false in TOML, which takes the words too. */
 export const onOff: OptionType<boolean> = {
   syntax: 'on or off',
   words: ['on', 'off'],
@@ -146,7 +146,7 @@ export function address<T>(example: string, parse: (text: string) => T, format: 
 }
 
 /**
- * Several words: with `+` between them behind an address, a list of texts (or numbers) or one of them in TOML.
+ * Several words: with `+` between them after an address, a list of texts (or numbers) or one of them in TOML.
  * @param expected what they are: `users, by name or number`
  */
 export function wordsType<T>(
