@@ -81,7 +81,7 @@ describe('the program', () => {
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 const keeps = major > 22 || (major === 22 && minor >= 8);
 
-describe(`what Node ${process.version} has compiled`, () => {
+describe(`code compiled by Node ${process.version}`, () => {
   test('is shipped with no package: nothing that one build has made is run by another', () => {
     const files = readdirSync(join(DIST, 'bundle')).filter((name) => !name.endsWith('.mjs'));
     assert.deepEqual(files, ['made-from']);
@@ -152,7 +152,7 @@ describe(`what Node ${process.version} has compiled`, () => {
   });
 });
 
-test('a Node that is too old is told in one line, from the program’s first file', (t) => {
+test('a Node that is too old is reported in one line, from the program’s first file', (t) => {
   const bin = join(DIST, '../bin/qmpmux.js');
   const folder = scratch(t);
   for (const [version, isTaken] of [

@@ -128,7 +128,7 @@ describe('help', () => {
     assert.match(run.output, /^ {2}qmpmux audit show {2,}/m);
   });
 
-  test('of a command tells every option, and has examples', async (t) => {
+  test('of a command lists every option, and has examples', async (t) => {
     for (const words of [
       ['serve', '--help'],
       ['serve', '-h'],
@@ -163,7 +163,7 @@ describe('help', () => {
     assert.equal(run.output, `qmpmux ${version}\n`);
   });
 
-  test('loads what its command needs and nothing else', async (t) => {
+  test('loads only the modules its command needs', async (t) => {
     const always = [
       'compile-cache',
       'framework/command-line',

@@ -55,7 +55,7 @@ describe('the manual', () => {
     for (const [name, page] of pages) assert.equal(read(join('man', name)), page, `${name}: npm run build`);
   });
 
-  it('says what --help says', async () => {
+  it('has the text of --help', async () => {
     const squeezed = (text: string) => text.replaceAll(/\s+/g, '');
     await Promise.all(
       tree.leaves.map(async ({ name, command, summary }) => {

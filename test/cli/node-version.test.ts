@@ -20,7 +20,7 @@ function runAs(version: string, file: string, words: readonly string[] = []) {
 
 describe('a Node.js', () => {
   for (const words of [['--version'], ['serve', '--help'], ['exec', '/none', 'query-status']]) {
-    it(`that is too old is told so for qmpmux ${words.join(' ')}`, () => {
+    it(`that is too old is reported for qmpmux ${words.join(' ')}`, () => {
       assert.deepEqual(runAs('18.20.4', program, words), {
         status: 69,
         stdout: '',
@@ -41,7 +41,7 @@ describe('a Node.js', () => {
     });
   }
 
-  it('that is old can read what tells it', () => {
+  it('that is old can read the code that reports it', () => {
     assert.doesNotMatch(readFileSync(check, 'utf8'), /=>|`|\b(?:const|let|class|import)\b|\?\.|\?\?/);
   });
 

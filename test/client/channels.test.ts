@@ -14,7 +14,7 @@ async function monitorAt(scope: Scope): Promise<string> {
   return path;
 }
 
-test('the channels of the client library tell of connections and of each command, from its start to its end', async (t) => {
+test('the channels of the client library report connections and each command, from its start to its end', async (t) => {
   const path = await monitorAt(t);
   const told: unknown[] = [];
   const tell = (message: unknown, name: string | symbol) => {

@@ -56,7 +56,7 @@ describe('a guest agent that others have used before', () => {
     }
   });
 
-  it('is not taken at its answers to others who synchronized', async () => {
+  it('is not confused by its answers to other clients that synchronized', async () => {
     const server = new ScriptedServer();
     const connecting = QmpClient.connect(server.clientEnd, { greeting: false });
     const sync = await server.command();

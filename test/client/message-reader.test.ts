@@ -115,7 +115,7 @@ describe('the message reader', () => {
     assert.deepEqual(read([Buffer.from('\u00ff\u00fe{"a": 1}', 'latin1')]), ['malformed: it sent ".{\\"a\\": 1}"']);
   });
 
-  it('while it seeks reads what comes behind the last 0xFF, whatever came before and however it is cut', () => {
+  it('while it seeks reads the bytes after the last 0xFF, whatever came before and however they are cut', () => {
     const junk = fc.array(fc.constantFrom('{', '}', '[', ']', '"', '\\', ',', '\n', 'x', '\u00ff'), { maxLength: 40 });
     fc.assert(
       fc.property(junk, fc.array(fc.nat(), { maxLength: 9 }), (before, places) => {
@@ -137,7 +137,7 @@ describe('the message reader', () => {
     );
   });
 
-  it('quotes what is no message', () => {
+  it('quotes input that is not a message', () => {
     assert.deepEqual(read(['SSH-2.0-OpenSSH_9.2\r\n']), ['malformed: it sent "SSH-2.0-OpenSSH_9.2"']);
     assert.deepEqual(read(['{"a": 1}\r\n]']), ['{"a": 1}', 'malformed: it sent "]"']);
     assert.deepEqual(read(['{"a": "x\n']), ['malformed: a line ended inside a string']);

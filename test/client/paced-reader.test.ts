@@ -18,7 +18,7 @@ function recorded(taken: (reader: PacedReader, text: string) => void = () => {})
 }
 
 describe('a paced reader', () => {
-  it('gives out what it has as it comes', () => {
+  it('gives out messages as they come', () => {
     const { reader, told } = recorded();
     reader.push(Buffer.from('{"a":1}{"b":2}{"c'));
     assert.deepEqual(told, ['read {"a":1}', 'take {"a":1}', 'read {"b":2}', 'take {"b":2}']);
@@ -38,7 +38,7 @@ describe('a paced reader', () => {
     assert.deepEqual(told.slice(2), ['read {"b":2}', 'take {"b":2}', 'read {"c":3}', 'take {"c":3}']);
   });
 
-  it('gives out a message that was handed back again, before those behind it, but tells once that it was read', async () => {
+  it('gives out a message that was handed back again, before later ones, but reports only once that it was read', async () => {
     const { reader, told } = recorded((self, text) => {
       if (text === '{"a":1}') self.answered();
       else if (self.hasAnswered) self.hold(Buffer.from(text));
@@ -66,7 +66,7 @@ describe('a paced reader', () => {
     assert.equal(reader.hasAnswered, false);
   });
 
-  it('that was stopped gives out nothing more, not even what it held', async () => {
+  it('that was stopped gives out nothing more, not even messages it held', async () => {
     const { reader, told } = recorded((self, text) => {
       self.hold(Buffer.from(text));
     });
@@ -77,7 +77,7 @@ describe('a paced reader', () => {
     assert.deepEqual(told, ['read {"a":1}', 'take {"a":1}']);
   });
 
-  it('says what is malformed', () => {
+  it('describes malformed input', () => {
     const { reader, told } = recorded();
     reader.push(Buffer.from('{"a":1}x'));
     assert.equal(told.length, 3);

@@ -9,7 +9,7 @@ import * as api from 'qmpmux';
 import { SimulatedMonitor } from '../../dist/demo/simulated-monitor.js';
 import { scratch } from '../support/files/scratch.js';
 
-it('the example of the documentation runs as it stands', async (t) => {
+it('the example of the documentation runs unchanged', async (t) => {
   const page = readFileSync(new URL('../../docs/reference/library.md', import.meta.url), 'utf8');
   const example = /```js\n(.*?)```/s.exec(page)?.[1] ?? '';
   const path = join(scratch(t), 'qmp');

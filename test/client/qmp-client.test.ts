@@ -64,7 +64,7 @@ describe('connecting', () => {
     assert.deepEqual(await answer, { pong: true });
   });
 
-  it('tells of every message, as it is on the wire and in order', async () => {
+  it('reports every message, as it is on the wire and in order', async () => {
     const wire: string[] = [];
     const [client, server] = await pair({
       onMessage: (direction, bytes) => wire.push(`${direction} ${bytes.toString()}`),
@@ -116,7 +116,7 @@ describe('connecting', () => {
     client.destroy();
   });
 
-  it('leaves negotiation to the caller who wants that', async () => {
+  it('leaves negotiation to a caller that wants it', async () => {
     const server = new ScriptedServer();
     server.say(GREETING);
     const client = await QmpClient.connect(server.clientEnd, { negotiate: false });
@@ -143,7 +143,7 @@ describe('connecting', () => {
     client.destroy();
   });
 
-  it('says who is not there, who is busy, and who is no QMP server', async (t) => {
+  it('distinguishes a server that is missing, busy, or not a QMP server', async (t) => {
     const folder = scratch(t);
     await assert.rejects(
       QmpClient.connect({ path: join(folder, 'none') }),
@@ -172,7 +172,7 @@ describe('connecting', () => {
       await assert.rejects(QmpClient.connect({ path: await listen(t, greeting) }), failure('QMPMUX_NOT_QMP', said));
   });
 
-  it('passes over what the server had for an earlier client, before its greeting', async () => {
+  it('skips messages for an earlier client, before the greeting', async () => {
     const early = `${event('STOP')}{"return": {}, "id": 7}\r\n{"error": {"class": "GenericError", "desc": "x"}}\r\n`;
     for (const bytes of [1, 7, early.length + GREETING.length]) {
       const server = new ScriptedServer();
@@ -451,7 +451,7 @@ describe('events', () => {
     client.destroy();
   });
 
-  it('stand where the server put them among the replies, though all come in one packet', async () => {
+  it('stay where the server put them among the replies, though all come in one packet', async () => {
     const [client, server] = await pair();
     const seen: string[] = [];
     client.on('event', ({ name }) => seen.push(name));
@@ -635,7 +635,7 @@ describe('closing', () => {
     assert.equal(await client.closed, null);
   });
 
-  it('at once fails what is in flight', async () => {
+  it('at once fails commands in flight', async () => {
     const [client, server] = await pair();
     const answer = client.execute('a');
     await server.command();

@@ -42,7 +42,7 @@ describe('the gate before the line editor', () => {
     assert.equal(typist.gate.hasMore, false);
   });
 
-  it('holds what is typed behind a Tab until the completion is there, and behind Ctrl-C until the next prompt', () => {
+  it('holds keys typed after a Tab until the completion is there, and after Ctrl-C until the next prompt', () => {
     assert.deepEqual(new Typist().push('que\tst\r').steps(), ['que\t', 'st\r']);
     const typist = new Typist();
     typist.gate.open();
@@ -79,7 +79,7 @@ describe('the gate before the line editor', () => {
     assert.equal(typist.push('\x1b[A\x1b[2~ä').take(), '\x1b[A\x1b[2~ä');
   });
 
-  it('while it is shut tells of Ctrl-C, and forgets what was typed before it', () => {
+  it('while it is shut reports Ctrl-C, and forgets the keys before it', () => {
     const typist = new Typist().push('stop\r');
     typist.gate.open();
     typist.take();

@@ -24,7 +24,7 @@ describe('shell without a terminal', { skip: missing('qemu') }, () => {
     assert.deepEqual(await run(''), { code: 0, output: '', errors: '' });
   });
 
-  test('goes on after a mistake, tells its line, and ends with 1 where QEMU refused, 64 where a line was not sent', async () => {
+  test('goes on after a mistake, reports its line, and ends with 1 where QEMU refused, 64 where a line was not sent', async () => {
     assert.deepEqual(await run('device_del id=nothing\nquery-name\n'), {
       code: 1,
       output: '{"return": {"name": "vm"}}\n',
@@ -40,7 +40,7 @@ describe('shell without a terminal', { skip: missing('qemu') }, () => {
     assert.match(errors, /line 3: Device 'a' not found/);
   });
 
-  test('takes a transaction over several lines, and tells one that is not closed', async () => {
+  test('takes a transaction over several lines, and reports one that is not closed', async () => {
     const node = 'blockdev-add driver=null-co node-name=t1 size=512\n';
     const actions = 'block-dirty-bitmap-add node=t1 name=x\nblock-dirty-bitmap-add node=t1 name=y\n';
     assert.deepEqual(await run(`${node}transaction(\n${actions})\n`), {
@@ -129,7 +129,7 @@ describe('shell without a terminal', { skip: missing('qemu') }, () => {
     assert.match(program.errors, /the server closed the connection/);
   });
 
-  test('tells a wrong command line', async () => {
+  test('reports a wrong command line', async () => {
     const cases: readonly (readonly [words: readonly string[], message: RegExp])[] = [
       [[], /the address is missing/],
       [['/a', 'query-status'], /"query-status" is unexpected here; for one command: qmpmux exec/],

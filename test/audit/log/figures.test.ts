@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Sink } from '../../../dist/audit/log/sink.js';
 import { AuditLog } from '../../../dist/audit/write/audit-log.js';
 
-test('the numbers of an audit log tell what its failures have cost', async () => {
+test('the numbers of an audit log show the cost of its failures', async () => {
   let trouble: string | null = null;
   const sink: Sink = {
     name: 'a disk',

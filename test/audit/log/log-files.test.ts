@@ -78,7 +78,7 @@ describe('files', () => {
     assert.deepEqual(summary(await read(files)).toSorted(), ['one 1', 'one 2-4', 'one 3', 'other 1']);
   });
 
-  test('that are missing, no log, or named twice are told apart, and the rest is read', async (t) => {
+  test('that are missing, no log, or named twice are distinguished, and the rest is read', async (t) => {
     const folder = scratch(t);
     const log = new LogText(NOON, 1000);
     log.start();
@@ -130,7 +130,7 @@ describe('several logs', () => {
     ]);
   });
 
-  test('with one name in several folders are told apart by these', async (t) => {
+  test('with one name in several folders are distinguished by these', async (t) => {
     const folder = scratch(t);
     const log = new LogText(NOON, 1000);
     log.start();
@@ -364,7 +364,7 @@ describe('a time in a long log', () => {
   });
 });
 
-describe('what is compressed', () => {
+describe('a compressed log', () => {
   const programs = [
     ['zstd', 'zst'],
     ['xz', 'xz'],
@@ -396,7 +396,7 @@ describe('what is compressed', () => {
     });
   }
 
-  test('by a program that is not there is told with the command that would do', async (t) => {
+  test('by a program that is missing is reported with the command to run', async (t) => {
     const path = process.env['PATH'];
     t.after(() => {
       process.env['PATH'] = path;
@@ -414,7 +414,7 @@ describe('what is compressed', () => {
     );
   });
 
-  test('and cut off is told', async (t) => {
+  test('and cut off is reported', async (t) => {
     const file = join(scratch(t), 'audit.log.gz');
     const log = new LogText(NOON, 1000);
     for (let i = 0; i < 1000; i++) log.command('stop');

@@ -121,7 +121,7 @@ describe('an audit log', () => {
     },
   );
 
-  it('is looked at again when it is opened anew: it goes on in the old file where the new one is refused', (t) => {
+  it('is checked again when it is reopened: it goes on in the old file where the new one is refused', (t) => {
     const folder = scratch(t);
     const path = join(folder, 'a');
     const said: string[] = [];
@@ -149,7 +149,7 @@ describe('an audit log', () => {
   });
 
   for (const bait of ['link', 'name', 'both'] as const) {
-    it(`is never another file, however what its name stands for is changed (${bait})`, async (t) => {
+    it(`is never another file, however the file behind its name is changed (${bait})`, async (t) => {
       const folder = scratch(t);
       const path = join(folder, 'd', 'a');
       mkdirSync(join(folder, 'd'));

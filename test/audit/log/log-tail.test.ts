@@ -59,7 +59,7 @@ describe('the end of a log', () => {
     }
   });
 
-  test('costs work in proportion to what stands behind it', (t) => {
+  test('costs work in proportion to the bytes after it', (t) => {
     const folder = scratch(t);
     assertLinear(200_000, (size) => {
       const path = join(folder, `lines${size}`);

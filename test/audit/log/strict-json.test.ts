@@ -10,7 +10,7 @@ function check(text: string | Uint8Array): string {
   return verdict === Json.Line ? 'line' : verdict === Json.Lines ? 'lines' : 'no';
 }
 
-describe('what is embedded as JSON', () => {
+describe('text embedded as JSON', () => {
   test('is any JSON value on one line', () => {
     for (const text of [
       '{}',
@@ -25,7 +25,7 @@ describe('what is embedded as JSON', () => {
     }
   });
 
-  test('may have line ends between its tokens, and that is told', () => {
+  test('may have line ends between its tokens, and that is reported', () => {
     assert.equal(check('{"a":\n1}'), 'lines');
     assert.equal(check('\r[1]'), 'lines');
   });
@@ -43,7 +43,7 @@ describe('what is embedded as JSON', () => {
     }
   });
 
-  test('is nothing that could end the record it stands in', () => {
+  test('never ends the record around it', () => {
     for (const text of [
       '{"a": 1}, "client": 7',
       '{"a": 1}}',
@@ -81,7 +81,7 @@ describe('what is embedded as JSON', () => {
     assert.equal(check('['.repeat(MAX_DEPTH + 1) + ']'.repeat(MAX_DEPTH + 1)), 'no');
   });
 
-  test('is what JSON.parse takes, for any text made of the pieces of JSON', () => {
+  test('is accepted where JSON.parse accepts it, for any text made of the pieces of JSON', () => {
     const piece = fc.constantFrom(
       '{',
       '}',

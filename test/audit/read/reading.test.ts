@@ -94,7 +94,7 @@ describe('commands and answers', () => {
 });
 
 describe('the exact message of a record', () => {
-  test('is found in its line, whatever stands around it', async (t) => {
+  test('is found in its line, whatever surrounds it', async (t) => {
     const raw = '{ "execute":"stop" ,"id":{"message":[1,"}\\"",{"x":2}]}, "arguments":{"n":18446744073709551615} }';
     const log = await openTestLog(t, { chain: true });
     log.recorder.command(testCommand(testClient(), 'stop', raw, { id: Buffer.from('{"message": "a\\\\"}') }));
@@ -132,7 +132,7 @@ describe('a filter', () => {
   assert.ok(entry !== undefined && event !== undefined);
   const lets = (change: Partial<Filter>, what: Entry = entry) => matches({ ...EVERYTHING, ...change }, what);
 
-  test('lets through what is asked for, and nothing else', () => {
+  test('lets through the requested records, and nothing else', () => {
     assert.ok(lets({}));
     assert.ok(
       lets({ client: '3' }) && lets({ client: 'backup' }) && !lets({ client: '4' }) && !lets({ client: '3' }, event),
@@ -451,7 +451,7 @@ describe('a replay', () => {
   const answer = (seq: number, of: number, message: object) =>
     recordLine(seq, 'reply', { ...WHO, of, latency: 1, source: 'upstream', message });
 
-  test('sends what was sent, and tells which answers differ, and where', async () => {
+  test('sends the recorded commands, and reports which answers differ, and where', async () => {
     const target = new Target({
       same: '{"return": {"b": 2, "a": 1}, "id": 9}',
       other: '{"return": {"list": [1, 3], "n": 18446744073709551615}}',
@@ -484,7 +484,7 @@ describe('a replay', () => {
     );
   });
 
-  test('leaves out what it cannot send, and counts what it cannot compare', async () => {
+  test('leaves out commands it cannot send, and counts answers it cannot compare', async () => {
     const target = new Target({ x: '{"return": {"t": 2}}', y: '{"return": 1}', z: '{"return": 1}' });
     const result = await replay(
       [

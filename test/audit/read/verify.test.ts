@@ -92,7 +92,7 @@ describe('a log that nobody has touched', () => {
     assert.match(lost.told[0] ?? '', /^problem 1 records \d+ to \d+ are missing before record/);
   });
 
-  test('may have a chain from some record on, and that is told', async (t) => {
+  test('may have a chain from some record on, and that is reported', async (t) => {
     const path = join(scratch(t), 'audit.log');
     for (const chain of [false, true, false]) await (await openTestLog(t, { chain }, path)).close();
     const result = await verify([path]);
@@ -212,7 +212,7 @@ describe('tampering is found, and its place named', () => {
     assert.equal(parseHead('12:xyz'), null);
   });
 
-  test('a log that was thrown away and begun anew', async (t) => {
+  test('a log that was thrown away and begun again', async (t) => {
     const result = await verifyLines(t, [...(await sampleLines(t, true)), ...(await sampleLines(t, true))]);
     assert.deepEqual(result.told, ['problem 11 a new log begins after record 10']);
   });
@@ -268,7 +268,7 @@ describe('a torn line', () => {
 });
 
 describe('commands without an answer', () => {
-  test('are told, unless answers are left out', async (t) => {
+  test('are reported, unless answers are left out', async (t) => {
     const log = await openTestLog(t, { chain: true });
     log.recorder.command(testCommand(testClient(), 'stop', '{"execute":"stop"}'));
     log.recorder.flush();
@@ -288,7 +288,7 @@ describe('commands without an answer', () => {
   });
 });
 
-test('a file that cannot be read is told by name', async () => {
+test('a file that cannot be read is reported by name', async () => {
   await assert.rejects(verify(['/no/such/log']), {
     code: 'QMPMUX_AUDIT_READ',
     message: /^\/no\/such\/log cannot be read: ENOENT/,

@@ -187,7 +187,7 @@ describe('a line of HMP', () => {
     assert.equal(recorded(`nosuch ${'x '.repeat(3000)}`), 'nosuch [5999] ');
   });
 
-  it('is recorded as far as it is searched: what is behind 64 KiB of a word is not', () => {
+  it('is recorded as far as it is searched: up to 64 KiB of a word', () => {
     const text = recorded(`savevm ${'x'.repeat(70_000)}${SECRET}`);
     assert.equal(text, `savevm ${'x'.repeat(65_536)}[4476]`);
     assert.ok(recorded(`savevm "a ${'x'.repeat(70_000)}"`).endsWith('x[4466]"'));

@@ -41,7 +41,7 @@ describe('of a command that is too large to be searched', () => {
     }
   });
 
-  test('nothing is kept that may be a secret: large values, an id, and what is found in the short ones', () => {
+  test('nothing is kept that may be a secret: large values, an id, and secrets found in the short ones', () => {
     const large = `https://u:${SECRET}@h/${MUCH}`;
     for (const [name, args] of [
       ['set_password', { protocol: 'vnc', password: SECRET, x: large }],
@@ -173,7 +173,7 @@ describe('of a command that is too large to be searched', () => {
     }
   });
 
-  test('of much within much a bounded part is kept, and what is left out is counted', () => {
+  test('of much within much a bounded part is kept, and the rest is counted', () => {
     const list = (length: number, value: unknown) => Array.from({ length }, () => value);
     for (const args of [
       list(100, list(100, list(100, 1))),

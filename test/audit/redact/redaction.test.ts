@@ -390,7 +390,7 @@ describe('secrets do not reach the log', () => {
     assert.ok(!(await log.close()).includes(SECRET));
   });
 
-  test('nor through input that cannot be read, or what follows it', async (t) => {
+  test('nor through input that cannot be read, or the input after it', async (t) => {
     const log = await openTestLog(t);
     const client = testClient();
     const error = wire(`{"error": {"class": "GenericError", "desc": "JSON parse error, stray '${SECRET}'"}}`);
@@ -464,7 +464,7 @@ describe('secrets do not reach the log', () => {
   });
 });
 
-describe('what is no secret stays, byte for byte', () => {
+describe('everything but secrets stays, byte for byte', () => {
   const marks = new SecretMarks();
   const redactor = new Redactor([], marks);
   const cases: readonly [string, string][] = [
@@ -507,7 +507,7 @@ describe('what is no secret stays, byte for byte', () => {
     });
   }
 
-  test('beside what is removed, too', () => {
+  test('beside a removed secret, too', () => {
     const raw = `{ "id" : 18446744073709551615, "arguments":{"password" : "${SECRET}" , "protocol":"vnc"},"x":1.0 ,"execute":"set_password" }`;
     const found = redactor.command('set_password', Buffer.from(raw));
     assert.equal(Buffer.from(found?.message?.bytes ?? []).toString(), raw.replace(SECRET, marks.mark(SECRET)));

@@ -142,7 +142,7 @@ describe('redaction, held against the schema of the installed QEMU', { skip: mis
     if (isRecorded) assert.deepEqual(unseen, []);
   });
 
-  it('looks through the answer of each command that can tell a property', async (t) => {
+  it('searches the answer of each command that can return a property', async (t) => {
     const { vm, isRecorded, types, entries } = await schemaOf(t);
     const open = entries
       .filter((entry) => entry['meta-type'] === 'command' && isOpen(types, entry['ret-type'] ?? ''))

@@ -21,7 +21,7 @@ describe('the mark of a secret', () => {
     assert.notEqual(new SecretMarks().mark('hush'), new SecretMarks().mark('hush'));
   });
 
-  test('tells whether a password is that of last time, across a restart, whoever spelled it how', async (t) => {
+  test('shows whether a password is that of last time, across a restart, however it was spelled', async (t) => {
     const path = join(scratch(t), 'vm.audit');
     const seen: string[] = [];
     let text = '';

@@ -324,7 +324,7 @@ describe('no way to write a secret brings it into the log', () => {
     }
   });
 
-  test('what QEMU answers and tells', () => {
+  test('answers and events from QEMU', () => {
     const redactor = new Redactor();
     const answers: readonly [name: string, asked: string, answer: string][] = [
       ['qom-get', command('qom-get', { path: '/objects/s', property: 'data' }), `{"return": "${SECRET}"}`],
@@ -380,7 +380,7 @@ describe('no way to write a secret brings it into the log', () => {
   });
 });
 
-test('an answer that comes when it was given up tells no secret of its command', async (t) => {
+test('an answer that comes after it was given up shows no secret of its command', async (t) => {
   const log = await openTestLog(t);
   const client = testClient();
   const commands = [
@@ -480,7 +480,7 @@ describe('a deed is shown, whatever it looks like', () => {
     });
   }
 
-  test('and what stands around a secret, but for it', () => {
+  test('and the text around a secret, without it', () => {
     const raw = url('https://bob:hush@host.example/path/x.img?a=1&sig=abc&b=2');
     const found = redactor.command('blockdev-add', Buffer.from(raw))?.message;
     const text = Buffer.from(found?.bytes ?? []).toString();
@@ -491,7 +491,7 @@ describe('a deed is shown, whatever it looks like', () => {
     assert.deepEqual(found?.paths, ['arguments.url!password', 'arguments.url!sig']);
   });
 
-  test('what an agent is given and what it answers, but for contents, each told from others by its mark', () => {
+  test('commands to an agent and its answers, except for contents, each with a distinct mark', () => {
     const argumentsOf = (name: string, args: unknown) =>
       JSON.parse(Buffer.from(redactor.command(name, Buffer.from(command(name, args)))?.message?.bytes ?? []).toString())
         .arguments;

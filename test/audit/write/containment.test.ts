@@ -199,7 +199,7 @@ describe('a message', () => {
   });
 });
 
-describe('what a record holds of removals is bounded', () => {
+describe('the list of removals in a record is bounded', () => {
   test('paths: 64 of at most 256 bytes, and how many more there were', () => {
     const key = 'k'.repeat(200);
     const depth = 900;
@@ -260,7 +260,7 @@ describe('a client that sends garbage', () => {
     assert.ok(log.sink.text.length < 20_000);
   });
 
-  test('has its sum before what else it does, and ten records again when it has kept still for a second', (t) => {
+  test('has its sum before its next record, and ten records again after a quiet second', (t) => {
     const log = memoryLog(t);
     for (let i = 0; i < MOST_IN_A_ROW + 3; i++) log.recorder.malformed(client, Buffer.from('}}'), error);
     log.recorder.command(testCommand(client, 'stop', '{"execute":"stop"}'));

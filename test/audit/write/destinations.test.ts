@@ -28,7 +28,7 @@ describe('a destination', () => {
     }
   });
 
-  test('stands alone, but for transports', () => {
+  test('is the only one, except for transports', () => {
     const file = parseDestination('/a');
     const transport = parseDestination('transport:x');
     checkDestinations([file, transport, transport]);
@@ -67,7 +67,7 @@ describe('standard output', () => {
     assert.equal(readFileSync(path, 'utf8'), 'one\ntwo\n');
   });
 
-  test('that is full refuses commands too, and gets what is missing when it has room', (t) => {
+  test('that is full refuses commands too, and gets the missing records when it has room', (t) => {
     // A pipe that nobody reads, not blocking; its other end is read afterwards.
     const script = `
       import { StreamSink } from ${JSON.stringify(new URL('../../../dist/audit/write/stream-sink.js', import.meta.url).href)};
@@ -220,7 +220,7 @@ describe('a pino transport', () => {
     assert.match(log.reports.find((report) => report.includes(' has failed ')) ?? '', / has failed \(no server\)/);
   });
 
-  test('that fails is started again, and gets what waited for it', async (t) => {
+  test('that fails is started again, and gets the records that waited for it', async (t) => {
     const folder = scratch(t);
     const target = join(folder, 'transport.cjs');
     const file = join(folder, 'out');
@@ -249,7 +249,7 @@ describe('a pino transport', () => {
     assert.ok(log.reports.some((report) => report.endsWith('takes audit records again; lost: 1')));
   });
 
-  test('that takes nothing costs bounded memory, and what it loses is counted', async (t) => {
+  test('that takes nothing costs bounded memory, and its losses are counted', async (t) => {
     const folder = scratch(t);
     const target = join(folder, 'transport.cjs');
     writeFileSync(
@@ -358,7 +358,7 @@ describe('a pino transport', () => {
     assert.throws(() => transportFile('qmpmux-test-none', [folder]), /there is no package qmpmux-test-none/);
   });
 
-  test('that does not exist is told at the start', async (t) => {
+  test('that does not exist is reported at the start', async (t) => {
     await assert.rejects(
       openTestLog(t, { destinations: [{ kind: 'transport', target: 'no-such-transport', options: {} }] }),
       {

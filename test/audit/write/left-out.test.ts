@@ -56,7 +56,7 @@ describe('commands that are left out', () => {
     }
   });
 
-  test('are counted in a record when the client leaves, with errors and what has no answer', async (t) => {
+  test('are counted in a record when the client leaves, with errors and unanswered commands', async (t) => {
     const log = await openTestLog(t, { chain: true, leftOut: parseLeftOut(['query-*']) });
     const { recorder } = log;
     const client = testClient();
@@ -135,7 +135,7 @@ describe('commands that are left out', () => {
   });
 });
 
-test('of what describes QEMU itself the beginning is kept, with length and hash; errors are whole', async (t) => {
+test('only the beginning is kept of answers that describe QEMU itself, with length and hash; errors are whole', async (t) => {
   const log = await openTestLog(t);
   const long = `{"return": [${'"x", '.repeat(10_000)}"x"]}`;
   for (const name of ['query-qmp-schema', 'query-block']) {

@@ -108,7 +108,7 @@ describe('a record', () => {
     assert.deepEqual(without(records.at(-1), ...TIMES), { kind: 'daemon', action: 'stop', reason: 'the test is over' });
   });
 
-  test('has qmpmux’s own questions, before QEMU has them, with what became of each', async (t) => {
+  test('has qmpmux’s own questions, before QEMU has them, with the outcome of each', async (t) => {
     const log = await openTestLog(t);
     const { recorder } = log;
     // The brand is the multiplexer's to give; here there is none
@@ -176,7 +176,7 @@ describe('a record', () => {
     assert.ok(Number(answer['latency']) >= 9000);
   });
 
-  test('of an answer that did not come from QEMU says so, and stands behind its command', async (t) => {
+  test('of an answer that did not come from QEMU says so, and follows its command', async (t) => {
     const log = await openTestLog(t);
     const client = testClient();
     for (const source of ['cached', 'shared', 'local'] as const) {
@@ -289,7 +289,7 @@ describe('the message in a record', () => {
   });
 });
 
-describe('what is left out', () => {
+describe('the part left out of the log', () => {
   test('is the kinds and the events that the user names', async (t) => {
     const log = await openTestLog(t, { leftOut: parseLeftOut(['reply', 'RTC_CHANGE', 'connect']) });
     const client = testClient();
@@ -313,7 +313,7 @@ describe('what is left out', () => {
     });
   });
 
-  test('is never a kind that tells a deed, nor what became of one without an answer', () => {
+  test('is never a kind that records an action, nor the outcome of one without an answer', () => {
     for (const kind of ['command', 'denied', 'unanswered', 'daemon']) {
       assert.throws(() => parseLeftOut([kind]), { code: 'QMPMUX_AUDIT_SETTING', message: /cannot be left out/ });
     }

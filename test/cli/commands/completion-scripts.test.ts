@@ -46,7 +46,7 @@ describe('completion', () => {
     }
   });
 
-  it('in bash knows what comes behind a group, a prefix and an option', { skip: missing('bash') }, () => {
+  it('in bash knows the words after a group, a prefix and an option', { skip: missing('bash') }, () => {
     assert.deepEqual(
       bash(
         'audit ',

@@ -29,7 +29,7 @@ describe('events', () => {
     assert.deepEqual(await run(t, ALL, []), { code: 0, output, errors: '' });
   });
 
-  test('--event takes names and wildcards, as often as wanted', async (t) => {
+  test('--event takes names and wildcards, any number of times', async (t) => {
     const { output } = await run(t, ALL, ['--event', 'BLOCK_*']);
     assert.equal(
       output,
@@ -69,14 +69,14 @@ describe('events', () => {
     assert.deepEqual({ code, output }, { code: 1, output: '' });
   });
 
-  test('ends with 69 when the server goes away, after what it sent', async (t) => {
+  test('ends with 69 when the server goes away, after its last events', async (t) => {
     const { code, output, errors } = await run(t, ALL, ['--loop'], true);
     assert.equal(code, 69);
     assert.match(output, /events received: 3\n$/);
     assert.match(errors, /the server closed the connection/);
   });
 
-  test('Ctrl-C ends the loop with what came', async (t) => {
+  test('Ctrl-C ends the loop with the events so far', async (t) => {
     const monitor = await startScriptedMonitor(t, (socket) => socket.write(`${STOP}\r\n`));
     const program = startProgram(t, process.execPath, 'bin/qmpmux.js', 'events', monitor.path, '--loop');
     await program.reads('event STOP at');
@@ -85,7 +85,7 @@ describe('events', () => {
     assert.match(program.output, /\ninterrupted\nevents received: 1\n$/);
   });
 
-  test('tells a wrong command line', async () => {
+  test('reports a wrong command line', async () => {
     const cases: readonly (readonly [words: readonly string[], message: RegExp])[] = [
       [[], /the address is missing/],
       [['/a', 'STOP'], /"STOP" is unexpected here/],
@@ -136,7 +136,7 @@ describe('events of a QEMU that goes away behind serve --keep-clients', () => {
     assert.match(errors, /QEMU is gone; waiting for the next one/);
   });
 
-  test('are no end for those who wait for the next QEMU, or for any event', async (t) => {
+  test('do not end commands that wait for the next QEMU, or for any event', async (t) => {
     const bytes = `${LOST}\r\n${RESTORED}\r\n`;
     const back = await run(t, bytes, ['--event', '__org.qmpmux_UPSTREAM_RESTORED']);
     assert.equal(back.code, 0);

@@ -42,7 +42,7 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
     }
   });
 
-  test('takes the address from QMPMUX_SOCKET, unless one is given that can be told from a command', async () => {
+  test('takes the address from QMPMUX_SOCKET, unless one is given that cannot be a command', async () => {
     const environment = { QMPMUX_SOCKET: vm.target };
     const name = { code: 0, output: '{"return": {"name": "vm"}}\n', errors: '' };
     assert.deepEqual(await runQmpmux(['exec', 'query-name'], { environment }), name);
@@ -51,7 +51,7 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
     assert.equal((await runQmpmux(['exec', 'query-name'], { environment: elsewhere })).code, 69);
   });
 
-  test('ends with 1 where QEMU answers with an error, and tells it on standard error with the nearest name', async () => {
+  test('ends with 1 where QEMU answers with an error, and reports it on standard error with the nearest name', async () => {
     assert.deepEqual(await run('query-staatus'), {
       code: 1,
       output: '{"error": {"class": "CommandNotFound", "desc": "The command query-staatus has not been found"}}\n',
@@ -90,7 +90,7 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
     assert.ok(output.endsWith('\n  }\n}\n'));
   });
 
-  test('--return-value prints what "return" holds, --fields its members', async () => {
+  test('--return-value prints the value of "return", --fields its members', async () => {
     assert.equal((await run('query-name', '--return-value')).output, '{"name": "vm"}\n');
     assert.equal((await run('query-name', '--return-value', '--pretty')).output, '{\n  "name": "vm"\n}\n');
     assert.equal((await run('query-status', '--fields', 'status,running')).output, 'prelaunch\tfalse\n');
@@ -101,7 +101,7 @@ describe('exec', { skip: missing('qemu', 'socat') }, () => {
     });
   });
 
-  test('--fields fails for what QEMU never returns, and leaves empty what it may leave out', async () => {
+  test('--fields fails for members QEMU never returns, and leaves optional ones empty', async () => {
     const status = await run('query-status', '--fields', 'status,stats');
     assert.deepEqual([status.code, status.output], [1, 'prelaunch\t\n']);
     const nodes = ['query-named-block-nodes', '--fields'];
@@ -223,7 +223,7 @@ describe('exec -', { skip: missing('qemu') }, () => {
     assert.match(output.split('\n')[3] ?? '', /"present": true/);
   });
 
-  test('goes on behind an error, tells its line, and ends with 1', async () => {
+  test('goes on after an error, reports its line, and ends with 1', async () => {
     const { code, output, errors } = await run('query-name\n\nfoo\nquery-name\n', '--return-value');
     assert.equal(code, 1);
     assert.equal(output, '{"name": "vm"}\n{"name": "vm"}\n');

@@ -33,7 +33,7 @@ function answer(last: number, items: readonly string[], restarted = false): stri
 }
 
 describe('events --since', () => {
-  it('prints what was missed with its numbers, gaps marked, and from where to go on', async (t) => {
+  it('prints missed events with their numbers, gaps marked, and the number to go on from', async (t) => {
     const items = [
       '{"gap": {"first": 3, "last": 7}}',
       `{"seq": 8, "event": ${STOP}}`,
@@ -70,7 +70,7 @@ describe('events --since', () => {
     assert.deepEqual([code, output], [1, 'events received: 0; continue with --since 5@i1\n']);
   });
 
-  it('tells a number that is none, and a socket that has no numbers', async (t) => {
+  it('reports an invalid number, and a socket that has no numbers', async (t) => {
     for (const wrong of ['x', '-1', '1@', '1.5', '']) {
       const { code, errors } = await runQmpmux(['events', '/nowhere', `--since=${wrong}`]);
       assert.equal(code, 64, wrong);

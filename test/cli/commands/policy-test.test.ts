@@ -12,7 +12,7 @@ async function run(context: TestContext, ...words: readonly string[]) {
 }
 
 describe('qmpmux policy test', () => {
-  it('says which rule of a file decides, and tells it by its exit code', async (context) => {
+  it('says which rule of a file decides, and shows the verdict by its exit code', async (context) => {
     const file = join(scratch(context), 'rules');
     writeFileSync(file, '# backups\ndeny migrate uri=exec:*\nallow migrate\nallow hmp info block\n');
     const cases: readonly (readonly [words: string[], code: number, output: string])[] = [
@@ -29,7 +29,7 @@ describe('qmpmux policy test', () => {
     }
   });
 
-  it('names the action of a transaction that is denied, and notes what a rule leaves open', async (context) => {
+  it('names the action of a transaction that is denied, and notes questions a rule leaves open', async (context) => {
     const file = join(scratch(context), 'rules');
     writeFileSync(file, 'default allow\ndeny drive-backup\n');
     const actions = '{"execute":"transaction","arguments":{"actions":[{"type":"drive-backup","data":{}}]}}';
@@ -90,7 +90,7 @@ describe('qmpmux policy test', () => {
     assert.equal((await run(context, 'read-only', 'qom-get', 'path=/', 'property=x')).code, 1);
   });
 
-  it('refuses what is no policy, or no command', async (context) => {
+  it('refuses an invalid policy or command', async (context) => {
     const folder = scratch(context);
     const file = join(folder, 'rules');
     writeFileSync(file, 'allow a\npermit b\n');

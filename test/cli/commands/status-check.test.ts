@@ -80,7 +80,7 @@ describe('a percentile', () => {
     assert.equal(percentile(classes(0, 0, 10, 1), 0.5, [], 4.5), 3.1);
   });
 
-  it('is of what came since an earlier look', () => {
+  it('covers the time since an earlier look', () => {
     assert.equal(percentile(classes(100, 0, 1), 1, classes(100)), 4);
     assert.equal(percentile(classes(1), 0.5, classes(1)), 0);
   });

@@ -57,8 +57,8 @@ function sample(at: number, clients: readonly Client[], queue: readonly string[]
 
 const ids = ({ clients }: ReturnType<typeof compare>) => clients.map(({ client }) => client.at('client').number);
 
-describe('what top makes of two samples', () => {
-  it('are rates and times of what came between them', () => {
+describe('the figures of top from two samples', () => {
+  it('are rates and times of commands between them', () => {
     const frame = compare(
       sample(12, [{ id: 1, commands: 30, time: 3 }]),
       sample(10, [{ id: 1, commands: 10, time: 1 }]),
@@ -82,7 +82,7 @@ describe('what top makes of two samples', () => {
     assert.equal(frame.rates?.commands, 0);
   });
 
-  it('has those who wait long first, then who sends most, then the oldest clients', () => {
+  it('lists clients that wait long first, then those that send most, then the oldest', () => {
     const before = sample(1, [{ id: 1 }, { id: 2 }, { id: 3 }, { id: 4 }, { id: 5 }]);
     const clients = [{ id: 1 }, { id: 2 }, { id: 3, commands: 9 }, { id: 4, commands: 1 }, { id: 5 }];
     const frame = compare(sample(2, clients, ['5 a 3', '2 b 5', '1 c 0.5']), before);
@@ -95,7 +95,7 @@ describe('the screen of top', () => {
   const marked: Colour = (style, text) => `<${String(style)}>${text}`;
   const many = Array.from({ length: 30 }, (_, at) => ({ id: at + 1, self: at === 0 }));
 
-  it('says who blocks, and marks that line and the client', () => {
+  it('names the blocking client, and marks that line and the client', () => {
     const frame = compare(sample(2, [{ id: 1 }, { id: 2, self: true }], ['1 blockdev-add 12.4']), sample(1, []));
     const lines = topLines(frame, '10:00:00', { columns: 120, rows: 20 }, marked);
     assert.equal(lines[0], '<bold>vm: QEMU 7.2.22, connected for 2.0s, 2 clients  10:00:00');
@@ -128,7 +128,7 @@ describe('the screen of top', () => {
     assert.equal(topLines(frame, '', { columns: null, rows: null }, plain).length, 36);
   });
 
-  it('tells that QEMU is gone, and why', () => {
+  it('reports that QEMU is gone, and why', () => {
     const frame = compare(sample(2, [], [], { upstream: { state: 'lost', for: 3, reason: 'closed by QEMU' } }), null);
     assert.match(
       topLines(frame, '', { columns: 90, rows: 9 }, plain)[0] ?? '',
@@ -154,7 +154,7 @@ describe('the screen of top', () => {
     for (const word of ['q, Ctrl-C', 'CMD/S', 'LATENCY', 'HELD']) assert.ok(help.includes(word), word);
   });
 
-  it('cuts by what characters take on a terminal', () => {
+  it('cuts by the width of characters on a terminal', () => {
     assert.deepEqual(
       [cutTo('日本語', 6), cutTo('日本語', 5), cutTo('日本語', 4), cutTo('ab', 1)],
       ['日本語', '日本…', '日…', '…'],

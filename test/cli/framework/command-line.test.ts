@@ -67,7 +67,7 @@ describe('a command line', () => {
     }
   }
 
-  test('means what it means to Node’s parser, and what is refused there is refused', () => {
+  test('has the same meaning as to Node’s parser, which refuses the same lines', () => {
     const given = [
       '--flag --flag=1 --no-flag --no-such -fo --fla --value --value= --many=1 --many -v --dotted.name=1 --dotted.other=1',
       `--value='q' --zzz --help -- - a {"c":1} true 0x1f 007`,

@@ -27,13 +27,13 @@ describe('--fields', () => {
     assert.deepEqual(pick('{"a": {"b": [{"c": true}, {"c": null}]}}', 'a.b.0.c,a.b.1.c').lines, ['true\tnull']);
   });
 
-  test('writes text plainly, what would tear the row escaped, and the rest as JSON with all digits', () => {
+  test('writes text plainly, with characters that would break the row escaped, and the rest as JSON with all digits', () => {
     assert.deepEqual(pick('{"a": "x y\\tz\\n", "b": 18446744073709551615, "c": {"d": [1]}}', 'a,b,c').lines, [
       'x y\\tz\\n\t18446744073709551615\t{"d":[1]}',
     ]);
   });
 
-  test('tells a field that is nowhere, and the nearest', () => {
+  test('reports a field that is nowhere, and the nearest', () => {
     assert.deepEqual(problems('{"status": 1}', 'stats'), ['no field stats; did you mean status?']);
     assert.deepEqual(problems('[{"a": {"file": 1}}, {}]', 'a.fiel'), ['no field a.fiel; did you mean a.file?']);
     assert.deepEqual(problems('[{"a": 1}, {"b": 1}]', 'a,b,zzz'), ['no field zzz']);

@@ -4,7 +4,7 @@ import { assert as holds, json, property } from 'fast-check';
 import { layOut } from '../../../dist/cli/screen/json-layout.js';
 
 describe('laying out JSON', () => {
-  test('puts each member on a line of its own, and leaves what is empty together', () => {
+  test('puts each member on a separate line, and leaves empty values together', () => {
     assert.equal(
       layOut('{"a": [1, {"b": null}], "c": {}, "d": [], "e": [[]]}'),
       '{\n  "a": [\n    1,\n    {\n      "b": null\n    }\n  ],\n  "c": {},\n  "d": [],\n  "e": [\n    []\n  ]\n}',
@@ -27,7 +27,7 @@ describe('laying out JSON', () => {
     );
   });
 
-  test('tells names from strings for whoever puts colour on them', () => {
+  test('distinguishes names from strings for colouring', () => {
     const kinds: string[] = [];
     layOut('{"a": "b", "c": [1, -2, true, null]}', (kind, text) => {
       kinds.push(`${kind} ${text}`);

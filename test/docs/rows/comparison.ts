@@ -59,18 +59,18 @@ export const COMPARISON_TESTS: Readonly<Record<string, readonly [file: string, n
   '`quit` typed to leave': ['e2e/cli/shell.test.ts', 'asks again before it ends the VM by quit'],
   'in a pipe, with exit codes': [
     'shell/shell.qemu.test.ts',
-    'goes on after a mistake, tells its line, and ends with 1 where QEMU refused, 64 where a line was not sent',
+    'goes on after a mistake, reports its line, and ends with 1 where QEMU refused, 64 where a line was not sent',
   ],
   'the guest agent': ['shell/shell.qemu.test.ts', '-N speaks to a guest agent, which sends no greeting'],
   'one command for scripts': [
     'cli/commands/exec.qemu.test.ts',
-    '--return-value prints what "return" holds, --fields its members',
+    '--return-value prints the value of "return", --fields its members',
   ],
   'out-of-band': ['cli/commands/exec.qemu.test.ts', '--oob overtakes, where the command may'],
   'wait for an event': ['cli/commands/events.test.ts', 'waits for one, prints it, and ends with 0'],
   'what was missed while away': [
     'cli/commands/missed-events.test.ts',
-    'prints what was missed with its numbers, gaps marked, and from where to go on',
+    'prints missed events with their numbers, gaps marked, and the number to go on from',
   ],
   'a command without the handshake': [
     'e2e/clients/programs.test.ts',

@@ -147,7 +147,7 @@ export const FAULT_TESTS: Readonly<Record<string, readonly string[]>> = {
     'refuses commands while its disk is full, with their ids and in order; everything else goes on',
   ],
   'the audit log has a second name, or another owner, or is where anyone may write': [
-    'is looked at again when it is opened anew: it goes on in the old file where the new one is refused',
+    'is checked again when it is reopened: it goes on in the old file where the new one is refused',
   ],
   'two stand where `--takeover` is to stand': [
     'is refused where another one stands already, and so is --restore while it does',

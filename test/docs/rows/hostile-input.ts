@@ -27,13 +27,15 @@ export const HOSTILE_INPUT_TESTS: Readonly<Record<string, readonly string[]>> = 
   ],
   "a greeting's version and capabilities": ['does no harm by a version that is nested deep, or no number'],
   'fd sets in arguments': ['is used, as far as is known, by a command with too many arguments to be looked at'],
-  'the first bytes of a TCP client': ['is not what a client of either monitor sends, of which nothing is lost'],
+  'the first bytes of a TCP client': [
+    'is never mistaken for the input of a monitor’s client, of which nothing is lost',
+  ],
   "telnet's own bytes": ['is the same however it is cut'],
   'requests for metrics': [
     'are put together once for all clients that ask at a time, and not for questions without end in one packet',
   ],
   "a command's standard error": ['fills no log, whatever it says'],
-  "libvirtd's messages": ['what is said to be wrong is told as far as a line of a log is read'],
+  "libvirtd's messages": ['a fault that the server reports is cut to the length of a log line'],
   'a pretty-printing QEMU': ['by pretty-printing costs no more than in proportion'],
   'all of these': ['eight times the text takes no reader far more than eight times the work'],
 };

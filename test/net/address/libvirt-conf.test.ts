@@ -28,7 +28,7 @@ other_number=-5
 uri_default = "sleet"
 `;
 
-test('a name of libvirt.conf stands for its URI', (t) => {
+test('a name in libvirt.conf means its URI', (t) => {
   const file = conf(t, EXAMPLE);
   assert.equal(resolve('hail', file), 'qemu+ssh://root@hail.example/system');
   assert.equal(resolve('sleet', file), 'qemu+tls://sleet.example/system?pkipath=/a=b');
@@ -45,7 +45,7 @@ test('without a URI, the one of virsh is meant: of the environment, of libvirt.c
   assert.equal(resolve('qemu:///session', file), 'qemu:///session');
 });
 
-test('a libvirt.conf that cannot be parsed is told with the line, where it is needed', (t) => {
+test('a libvirt.conf that cannot be parsed is reported with the line, where it is needed', (t) => {
   const file = conf(t, 'uri_default = "x"\n\n?!\n');
   assert.equal(resolve('hail', file), `problem: ${file}: line 3 cannot be parsed`);
   assert.equal(resolve('qemu:///system', file), 'qemu:///system');

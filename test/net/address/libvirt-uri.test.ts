@@ -61,7 +61,7 @@ test('over ssh, the daemon is reached by virt-ssh-helper or by nc', () => {
   });
 });
 
-test('the libraries of ssh stand for the program, with their own parameters', () => {
+test('the libraries of ssh mean the program, with their own parameters', () => {
   const ssh = reach('qemu+ssh://me@host/system');
   assert.deepEqual(reach('qemu+libssh://me@host/system'), ssh);
   assert.deepEqual(reach('qemu+libssh2://me@host/system'), ssh);
@@ -76,7 +76,7 @@ test('the libraries of ssh stand for the program, with their own parameters', ()
   ]);
 });
 
-test('over TCP and TLS, the ports are libvirt’s own unless given; TLS is what a host alone means', () => {
+test('over TCP and TLS, the ports are libvirt’s own unless given; a host alone means TLS', () => {
   assert.deepEqual(reach('qemu+tcp://host/system'), { kind: 'tcp', host: 'host', port: 16509 });
   assert.deepEqual(reach('qemu+tcp://[::1]:7/session'), { kind: 'tcp', host: '::1', port: 7 });
   assert.deepEqual(reach('qemu+tcp:///system'), { kind: 'tcp', host: 'localhost', port: 16509 });
@@ -92,7 +92,7 @@ test('over TCP and TLS, the ports are libvirt’s own unless given; TLS is what 
   });
 });
 
-test('whether others may read along, or be in the daemon’s place, depends on the way and on what is checked there', () => {
+test('whether others may read along, or impersonate the daemon, depends on the transport and its checks', () => {
   for (const [uri, wire] of [
     ['qemu:///system?no_verify=1', 'private'],
     ['qemu+tls://host/system', 'private'],
@@ -107,11 +107,11 @@ test('whether others may read along, or be in the daemon’s place, depends on t
   }
 });
 
-test('a program is what "ext" runs', () => {
+test('"ext" runs a program', () => {
   assert.deepEqual(reach('qemu+ext:///system?command=/bin/x%20y'), { kind: 'command', command: ['/bin/x y'] });
 });
 
-test('what the daemon is asked to open is the rest of the URI, or its "name"', () => {
+test('the daemon is asked to open the rest of the URI, or its "name"', () => {
   for (const [uri, name] of [
     ['qemu+tls://host:8/session', 'qemu:///session'],
     ['qemu+ext:///system?command=/x&name=qemu:///session', 'qemu:///session'],

@@ -274,7 +274,7 @@ describe('the way to QEMU', () => {
     assert.deepEqual(others, []);
   });
 
-  test('stops wherever it stands, and does not begin again', async (t) => {
+  test('stops in any state, and does not begin again', async (t) => {
     const folder = scratch(t);
     await setUp(t, join(folder, 'none')).upstream.stop();
 
@@ -404,7 +404,7 @@ describe('the reason why QEMU is not reached', () => {
     },
   ];
   for (const { name, reason, skip = false, make } of cases) {
-    test(`is told: ${name}`, { skip }, async (t) => {
+    test(`is reported: ${name}`, { skip }, async (t) => {
       const address = await make(scratch(t), t);
       const { upstream, log } = setUp(t, address);
       if (name.includes('rights')) process.seteuid?.(65534);
@@ -422,7 +422,7 @@ describe('the reason why QEMU is not reached', () => {
 });
 
 describe('an upstream over a command', () => {
-  test('carries bytes both ways, tells what the command says, and names its end', async (t) => {
+  test('carries bytes both ways, reports the command’s standard error, and names its end', async (t) => {
     const script =
       'printf HELLO; echo one >&2; echo >&2; printf "two\\nthree" >&2; read -r line; echo "$line" >&2; exit 5';
     const { upstream, receiver, log } = setUp(t, `exec:sh -c '${script}'`);

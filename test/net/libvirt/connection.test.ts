@@ -70,7 +70,7 @@ for (const [what, data] of [
   ['no JSON', 'x}'],
   ['nothing', ''],
 ] as const) {
-  test(`an event whose data is ${what} does no harm to the answers behind it`, async (t) => {
+  test(`an event whose data is ${what} does no harm to the answers after it`, async (t) => {
     const text = await told(t, data, (number) => `{"return":${number},"id":"libvirt-1"}\r\n`);
     const [, ...lines] = text.split(/(?<=\n)/).slice(1);
     assert.deepEqual(lines, [EVENT, '{"return": 1, "id": "a"}\r\n', EVENT, '{"return": 2, "id": "b"}\r\n']);

@@ -74,19 +74,19 @@ for (const [what, lines, problem] of [
   ['a line that means nothing', ['# x', '', `password: ${SECRET}`], ': line 3 is not [group], name=value or # comment'],
   ['a value outside of groups', [`password=${SECRET}`], ': line 1 is not [group], name=value or # comment'],
 ] as const) {
-  test(`a file with ${what} is told as such, without what may be secret`, (t) => {
+  test(`a file with ${what} is reported as such, without parts that may be secret`, (t) => {
     const path = file(t, ...lines);
     assert.equal(readCredentials(path, 'host'), `${path}${problem}`);
   });
 }
 
-test('a file that is not there, or is none, is told as such', (t) => {
+test('a missing file, or a path that is not a file, is reported as such', (t) => {
   const folder = scratch(t);
   assert.equal(readCredentials(folder, 'host'), `${folder}: it is a folder`);
   assert.equal(readCredentials(`${folder}/x`, 'host'), `there is no ${folder}/x`);
 });
 
-test('a file that more than its reader has rights to is told, with its mode', (t) => {
+test('a file that others have rights to is reported, with its mode', (t) => {
   const path = file(t, '# secrets');
   const { uid } = statSync(path);
   const [own, others] = [uid, uid + 1];

@@ -57,7 +57,7 @@ test('answers that come a byte at a time are put together', async (t) => {
   assert.match(await greeting(t, uri), /^\{"QMP": \{"version": /);
 });
 
-test('who says more by itself than a daemon would is left', async (t) => {
+test('a server that sends more unrequested messages than a daemon would is left', async (t) => {
   const event = message(Program.remote, 318, Type.message, 0, 0, Buffer.alloc(1024 * 1024));
   const uri = await fakeLibvirt(t, (socket) => {
     flood(socket, event);
@@ -66,7 +66,7 @@ test('who says more by itself than a daemon would is left', async (t) => {
   assert.equal(await greeting(t, uri), 'the peer is not a libvirt daemon: it sends too much unasked');
 });
 
-test('what is said to be wrong is told as far as a line of a log is read', async (t) => {
+test('a fault that the server reports is cut to the length of a log line', async (t) => {
   const fault = new XdrWriter()
     .int(1)
     .int(7)

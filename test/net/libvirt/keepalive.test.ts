@@ -20,13 +20,13 @@ function watch(t: TestContext): { readonly alive: KeepAlive; readonly said: stri
   return { alive, said, pass };
 }
 
-test('who is silent is asked, five times by default, and given up after 30 seconds', (t) => {
+test('a silent peer is asked, five times by default, and given up after 30 seconds', (t) => {
   const { said, pass } = watch(t);
   for (let count = 0; count < 20; count++) pass();
   assert.deepEqual(said, ['ask', 'ask', 'ask', 'ask', 'ask', 'dead after 30000']);
 });
 
-test('who answers, or says anything else, is not given up', (t) => {
+test('a peer that answers, or sends anything else, is not given up', (t) => {
   const { alive, said, pass } = watch(t);
   for (let round = 0; round < 10; round++) {
     for (let count = 0; count < 5; count++) pass();
@@ -36,7 +36,7 @@ test('who answers, or says anything else, is not given up', (t) => {
   assert.deepEqual(new Set(said), new Set(['ask']));
 });
 
-test('who talks is not asked', (t) => {
+test('a peer that keeps sending is not asked', (t) => {
   const { alive, said, pass } = watch(t);
   for (let count = 0; count < 20; count++) {
     alive.heard();
@@ -95,7 +95,7 @@ class FarEnd {
 
 const ignored = { message: () => undefined, closed: () => undefined };
 
-test('who asks whether we are there, and does not read our answers, gets no more of them than it has room for', () => {
+test('a peer that asks whether we are there, and does not read our answers, gets no more of them than it has room for', () => {
   const ping = message(Program.keepAlive, 1, Type.message, 0, 0, new Uint8Array(0));
   const far = new FarEnd();
   void new LibvirtRpc(far.connection, ignored);
@@ -108,7 +108,7 @@ test('who asks whether we are there, and does not read our answers, gets no more
   assert.equal(far.unread, 28);
 });
 
-test('who takes long for one message is not given up while some of it comes', (t) => {
+test('a peer that takes long for one message is not given up while some of it comes', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const ends: string[] = [];
   const far = new FarEnd();

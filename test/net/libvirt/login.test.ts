@@ -88,7 +88,7 @@ for (const [what, steps, problem] of [
     `${another}its proof is wrong`,
   ],
 ] as readonly (readonly [string, readonly ((words: string) => Step)[], string])[]) {
-  test(`a server that lets us in ${what} is none that we talk to`, async (t) => {
+  test(`a server that lets us in ${what} is not one we talk to`, async (t) => {
     const rest = [...steps];
     assert.equal(await outcome(t, SCRAM, (words) => rest.shift()?.(words) ?? [null, true]), problem);
   });
@@ -98,7 +98,7 @@ test('a server that never has enough is left', async (t) => {
   assert.equal(await outcome(t, 'PLAIN', () => [null, false]), 'libvirt’s log-in does not end');
 });
 
-test('the name and the password are told by PLAIN as its RFC has it', async (t) => {
+test('PLAIN sends the name and the password as its RFC has it', async (t) => {
   const said: string[] = [];
   const step = (words: string): Step => {
     said.push(words);

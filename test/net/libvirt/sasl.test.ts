@@ -72,7 +72,7 @@ for (const [what, proof, problem] of [
   });
 }
 
-test('the best mechanism is taken, and a password is told only to whom it is safe with', () => {
+test('the best mechanism is taken, and a password is sent only where it is safe', () => {
   const name = (...words: Parameters<typeof chooseMechanism>) => {
     const mechanism = chooseMechanism(...words);
     return typeof mechanism === 'string' ? mechanism : mechanism.name;

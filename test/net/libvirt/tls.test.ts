@@ -110,7 +110,7 @@ describe('a libvirtd whose certificate', { skip: missing('openssl') }, () => {
     );
   });
 
-  test('is good, but whose TLS is of another time, is told as that', async (t) => {
+  test('is good, but whose TLS is outdated, is reported as such', async (t) => {
     const options = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' } as const;
     assert.equal(await refusal(t, { server: 'server', options }), 'libvirtd does not speak TLS 1.2 or later');
   });

@@ -152,7 +152,7 @@ test('as many descriptors as a message may have come whole, and are closed with 
   assert.equal(first.path, join(folder, 'f0'));
 });
 
-test('what a client that has left sent before comes with its descriptors, although writing to it fails', async (t) => {
+test('the last bytes of a client that has left come with their descriptors, although writing to it fails', async (t) => {
   const { peer, socket, folder } = await pair(t);
   const [fd = 0] = files(t, folder, 1);
   sendWith(peer, 'first', [fd]);
@@ -195,7 +195,7 @@ test('a paused client is not read at all, so no descriptor of its is held', asyn
   for (const descriptor of arrivals.descriptors) descriptor.close();
 });
 
-test('what goes upstream with a descriptor stands in order with the rest, however full the kernel is', async (t) => {
+test('bytes with a descriptor go upstream in order with the rest, however full the kernel is', async (t) => {
   const { peer, socket, folder } = await pair(t);
   const { link, arrivals } = receiving(socket);
   const sender = new SendingLink(peer);
@@ -347,7 +347,7 @@ test('an idle client costs no time, a half-closed one neither, and the process e
   assert.ok(Number(output) < 150_000, `${output.trim()} µs of CPU in half a second`);
 });
 
-test('descriptors that the process has no room for are told, and its bytes come all the same', async (t) => {
+test('descriptors that the process has no room for are reported, and their bytes come all the same', async (t) => {
   const script = `
     import { openSync } from 'node:fs';
     import { connect, createServer } from 'node:net';

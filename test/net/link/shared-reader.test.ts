@@ -26,7 +26,7 @@ async function pairs(
 }
 
 describe('a reader of many sockets', () => {
-  it('hands on what each sent, in chunks that stay as they were', async (t) => {
+  it('hands on the bytes of each peer, in chunks that never change', async (t) => {
     const { far, near, readers } = await pairs(t, 3);
     const chunks: Uint8Array[][] = readers.map(() => []);
     readers.forEach((reader, at) => {
@@ -45,7 +45,7 @@ describe('a reader of many sockets', () => {
     });
   });
 
-  it('keeps what comes before anyone asks', async (t) => {
+  it('keeps input that comes before anyone asks', async (t) => {
     const { far, near, readers } = await pairs(t, 1);
     far[0]?.end('early');
     await once(near[0] ?? assert.fail(), 'end');

@@ -132,7 +132,7 @@ for (const kind of KINDS) {
     assert.equal(record.reason, 'closed by the peer');
   });
 
-  test(`what a ${kind} peer sent before it closed is received, although writing to it fails`, async (t) => {
+  test(`bytes that a ${kind} peer sent before it closed are received, although writing to it fails`, async (t) => {
     for (let round = 0; round < 20; round++) {
       const { link, record, peer } = await pair(t, kind);
       // The data waits in the kernel, unread, when the write fails.
@@ -152,7 +152,7 @@ for (const kind of KINDS) {
 }
 
 for (const kind of UNIX_KINDS) {
-  test(`what a paused peer sent before it closed is received too, over a ${kind} socket`, async (t) => {
+  test(`bytes that a paused peer sent before it closed are received too, over a ${kind} socket`, async (t) => {
     const { link, record, peer } = await pair(t, kind);
     link.attach(record);
     peer.write('first');
@@ -192,7 +192,7 @@ for (const kind of UNIX_KINDS) {
 }
 
 for (const kind of UNIX_KINDS) {
-  test(`the backlog is what the kernel has not taken, and falls to nothing, over a ${kind} socket`, async (t) => {
+  test(`the backlog counts bytes that the kernel has not taken, and falls to nothing, over a ${kind} socket`, async (t) => {
     const { link, record, peer } = await pair(t, kind);
     link.attach(record);
     peer.pause();
@@ -296,7 +296,7 @@ for (const kind of ['unix', 'tcp', 'receiving'] as const) {
   });
 }
 
-test('a reset is told as a reset', async (t) => {
+test('a reset is reported as a reset', async (t) => {
   const { link, record, peer } = await pair(t, 'tcp');
   link.attach(record);
   peer.resetAndDestroy();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { TelnetFilter } from '../../../dist/net/link/telnet.js';
 
-describe('what a telnet client types', () => {
+describe('the input of a telnet client', () => {
   // AYT; WONT ECHO; DO SGA; window size with a doubled 255 in it; a doubled 255; a command that ends the text
   const stream = [
     [0x61, 255, 246, 0x62, 255, 252, 1, 255, 253, 3, 0x63],

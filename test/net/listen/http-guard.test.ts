@@ -41,7 +41,7 @@ describe('HTTP on a TCP listener', () => {
     });
   }
 
-  it('is not what a client of either monitor sends, of which nothing is lost', () => {
+  it('is never mistaken for the input of a monitor’s client, of which nothing is lost', () => {
     const commands = [
       BODY,
       ` \r\n\t${BODY}`,

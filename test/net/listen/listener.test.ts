@@ -203,7 +203,7 @@ describe('a listener on a unix socket', () => {
     assert.equal(await greeting(path), 'hello');
   });
 
-  test('never touches what is no socket', async (t) => {
+  test('never touches a file that is not a socket', async (t) => {
     const folder = scratch(t);
     const path = join(folder, 's');
     writeFileSync(path, 'precious');

@@ -214,7 +214,7 @@ describe('as root, a socket', { skip: !isRoot && 'needs root' }, () => {
     listener.close();
   });
 
-  test('takes no owner and no mode from what is not QEMU’s socket', async (t) => {
+  test('takes owner and mode only from QEMU’s socket', async (t) => {
     const folder = scratch(t);
     const aside = join(folder, 'q.qemu');
     symlinkSync('/etc/passwd', aside);

@@ -42,7 +42,7 @@ describe('the peer of a Unix socket', () => {
 
   // Under an emulator, every program is the emulator's for the kernel.
   const skip = process.env['QMPMUX_EMULATED'] !== undefined;
-  test('is known by its script, and by what it was when it connected', { skip }, async (t) => {
+  test('is known by its script, as it was when it connected', { skip }, async (t) => {
     const folder = scratch(t);
     const path = join(folder, 's');
     const script = join(folder, 'exporter.mjs');
@@ -98,7 +98,7 @@ describe('the peer of a Unix socket', () => {
   });
 });
 
-test('the unit of a process is the one that systemd has made, not what lies below it', () => {
+test('the unit of a process is the one that systemd has made, not a group below it', () => {
   const units: readonly [string, string | null][] = [
     ['0::/system.slice/backup.service\n', 'backup.service'],
     ['0::/system.slice/system-qmpmux.slice/qmpmux@vm.service\n', 'qmpmux@vm.service'],

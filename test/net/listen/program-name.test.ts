@@ -39,7 +39,7 @@ describe('a program is called', () => {
     assert.equal(nameOf('perl', 'perl -ne print /x'), 'perl');
   });
 
-  test('qmpmux with its subcommand, and no other program with what stands behind it', () => {
+  test('qmpmux with its subcommand, and no other program with its arguments', () => {
     assert.equal(nameOf('MainThread', 'node /usr/bin/qmpmux exec /run/vm.mux query-status'), 'qmpmux exec');
     assert.equal(nameOf('node', 'node /usr/lib/qmpmux/bin/qmpmux.js shell'), 'qmpmux shell');
     assert.equal(nameOf('node', 'node qmpmux.js --help'), 'qmpmux');

@@ -29,7 +29,7 @@ describe('a socket that was handed over', () => {
     assert.deepEqual(takeNames({ ...environment, LISTEN_PID: '1' }), []);
   });
 
-  it('is not told to children', () => {
+  it('is not passed on to children', () => {
     const environment = { LISTEN_PID: String(process.pid), LISTEN_FDS: '1', LISTEN_FDNAMES: 'web1', OTHER: 'x' };
     takeNames(environment);
     assert.deepEqual(environment, { OTHER: 'x' });

@@ -98,7 +98,7 @@ describe('putting QEMU’s socket back', () => {
   }
 });
 
-describe('what is no socket', () => {
+describe('a file that is not a socket', () => {
   it('is never touched, at either path', async (context) => {
     for (const place of ['path', 'aside'] as const) {
       const takeover = new Takeover(join(scratch(context), 'q'));

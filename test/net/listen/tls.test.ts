@@ -42,7 +42,7 @@ describe('a listener with tls', { skip: missing('openssl') }, () => {
     assert.equal(await ending(client), 'hello backup\n');
   });
 
-  it('tells how far a client is with what it was sent, also within one long piece', async (context) => {
+  it('knows how much of its output a client has taken, also within one long piece', async (context) => {
     const folder = makeCertificates(context);
     const accepted: SocketLink[] = [];
     const port = await listen(context, `tcp:127.0.0.1:0,tls=${folder}`, (socket) => {

@@ -45,7 +45,7 @@ describe('a line held against the schema', () => {
     assert.deepEqual(problems('stop now'), ['arguments are written KEY=VALUE, but "now" has no =']);
   });
 
-  it('tells people who want to leave how, and those of the human monitor where it is', () => {
+  it('shows people how to leave, and users of the human monitor where it is', () => {
     assert.match(problems('exit')[0] ?? '', /Ctrl-D leaves the shell, quit ends QEMU/);
     assert.match(problems('info block')[0] ?? '', /\.hmp info …/);
     assert.match(problems('STOP')[0] ?? '', /is an event/);
@@ -57,7 +57,7 @@ describe('a line held against the schema', () => {
     assert.deepEqual(problems('{"execute":}'), ['JSON parse error, expecting value']);
   });
 
-  it('may have what the schema does not know: properties of devices, extensions of others', () => {
+  it('may have arguments the schema does not know: properties of devices, extensions of others', () => {
     assert.equal(
       sent('device_add driver=virtio-blk-pci id=5 drive=d0'),
       '{"execute":"device_add","arguments":{"driver":"virtio-blk-pci","id":"5","drive":"d0"}}',

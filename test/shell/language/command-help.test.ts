@@ -6,7 +6,7 @@ import { recordedSchema } from '../../support/qemu/recorded-schema.js';
 const schema = recordedSchema();
 
 describe('help from the schema', () => {
-  it('tells the arguments of a command with their types, and which may be left out', () => {
+  it('lists the arguments of a command with their types, and which may be left out', () => {
     assert.equal(
       commandHelp(schema, 'block_resize'),
       [
@@ -19,14 +19,14 @@ describe('help from the schema', () => {
     );
   });
 
-  it('tells what comes back, whether it may overtake, and what is deprecated', () => {
+  it('describes the result, whether it may overtake, and deprecated members', () => {
     assert.match(commandHelp(schema, 'query-status') ?? '', /\n\nReturns:\n {2}running {5}boolean\n/);
     assert.match(commandHelp(schema, 'query-block') ?? '', /\n\nReturns a list of objects with:\n {2}device /);
     assert.match(commandHelp(schema, 'migrate-pause') ?? '', /out-of-band/);
     assert.match(commandHelp(schema, 'query-migrationthreads') ?? commandHelp(schema, 'x-query-irq') ?? '', /Unstable/);
   });
 
-  it('tells members that depend on another when that is given', () => {
+  it('lists members that depend on another when that is given', () => {
     const without = commandHelp(schema, 'blockdev-add') ?? '';
     assert.match(without, /There is more, depending on driver: help blockdev-add driver=blkdebug/);
     assert.doesNotMatch(without, /lazy-refcounts/);

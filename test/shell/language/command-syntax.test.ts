@@ -55,7 +55,7 @@ describe('a command line', () => {
     .slice(1)
     .map((text) => text.trimEnd().split('\n'));
 
-  it(`means what it means in qmp-shell (${cases.length} recorded cases)`, () => {
+  it(`has the same meaning as in qmp-shell (${cases.length} recorded cases)`, () => {
     assert.ok(cases.length > 200);
     for (const lines of cases) {
       const reader = new ShellLineReader();
@@ -102,7 +102,7 @@ describe('a command line', () => {
     assert.deepEqual(args('a b={"c":{"d":1}} b.c.e=2 b.f=3'), { b: { c: { d: 1, e: 2 }, f: 3 } });
   });
 
-  it('takes quotes for what they hold together, and off', () => {
+  it('takes quotes off, and their content as one piece', () => {
     assert.deepEqual(args('hmp command-line="info block"'), { 'command-line': 'info block' });
     assert.deepEqual(args("a b='it\\'s' c=\"5\" d='' e=\"\\u20ac\\n\""), { b: "it's", c: '5', d: '', e: '€\n' });
     assert.deepEqual(args('a b=x"y z"'), { b: 'x"y z"' });
@@ -140,7 +140,7 @@ describe('a command line', () => {
     }
   });
 
-  it('says what is wrong, and where', () => {
+  it('names the fault and its place', () => {
     assert.equal(args('a b'), 'arguments are written KEY=VALUE, but "b" has no =');
     assert.equal(args('a =1'), 'there is no name in "=1" before a dot or the =');
     assert.equal(args('a b..c=1'), 'there is no name in "b..c=1" before a dot or the =');
@@ -313,7 +313,7 @@ describe('with a schema, a word', () => {
     });
   });
 
-  it('is what qmp-shell takes it for where that fits, and where nothing does', () => {
+  it('has qmp-shell’s meaning where that fits, and where nothing does', () => {
     assert.deepEqual(known('set_link name=5 up=TRUE'), { name: '5', up: true });
     assert.deepEqual(known('balloon value=18446744073709551615'), { value: 18446744073709551615n });
     assert.deepEqual(known('balloon value=1k'), { value: '1k' });
@@ -323,7 +323,7 @@ describe('with a schema, a word', () => {
     assert.deepEqual(known('blockdev-add driver=qcow2 backing=null'), { driver: 'qcow2', backing: 'null' });
   });
 
-  it('in braces is an object where one can stand, and an error where it cannot be read', () => {
+  it('in braces is an object where one is allowed, and an error where it cannot be read', () => {
     assert.deepEqual(known("blockdev-add driver=qcow2 file={'driver':'nbd','oops':1}"), {
       driver: 'qcow2',
       file: { driver: 'nbd', oops: 1 },
@@ -350,7 +350,7 @@ describe('with a schema, a word', () => {
 });
 
 describe('a literal', () => {
-  it('that is JSON means what it means in JSON', () => {
+  it('that is JSON keeps its meaning in JSON', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 4 }), (value) => {
         const text = JSON.stringify(value);
@@ -393,7 +393,7 @@ describe('a literal', () => {
 });
 
 describe('words of a line', () => {
-  it('are told with their places', () => {
+  it('are reported with their places', () => {
     assert.deepEqual(splitLine('  ab  c={ } "d e"'), [
       { text: 'ab', start: 2 },
       { text: 'c={ }', start: 6 },

@@ -38,7 +38,7 @@ describe('completion', () => {
     assert.deepEqual(offers('query-status |'), []);
   });
 
-  it('offers what must be given first, and marks it', () => {
+  it('offers required arguments first, and marks them', () => {
     assert.deepEqual(offers('block_resize |'), [
       'block_resize size=',
       'block_resize device=',
@@ -89,7 +89,7 @@ describe('completion', () => {
     assert.deepEqual(offers('qom-list path=/ma|'), []);
   });
 
-  it('tells what is being typed where only the VM knows the words', () => {
+  it('reports the kind of word being typed where only the VM knows the words', () => {
     assert.deepEqual(at('qom-list path=/ma|').context, {
       kind: 'value',
       command: 'qom-list',
@@ -126,7 +126,7 @@ describe('a fault in words', () => {
     return schema.check(command, parsed.arguments).map((fault) => faultText(fault, line.split(' ')[0]));
   }
 
-  it('says where, what, and what was probably meant', () => {
+  it('names the place, the fault, and the probable intention', () => {
     assert.deepEqual(faults('qom-list pth=/'), ['path is missing', 'pth is unexpected; did you mean "path"?']);
     assert.deepEqual(faults('set_link name=x up=yes zzzzz=1'), [
       'up must be a boolean',

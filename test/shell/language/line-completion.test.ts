@@ -101,7 +101,7 @@ describe('completion from the live VM', () => {
     ]);
   });
 
-  it('offers the commands of the shell, and what help is for', async () => {
+  it('offers the commands of the shell, and the topics of help', async () => {
     assert.deepEqual(await offers('.s'), ['.save']);
     assert.deepEqual(await offers('hel'), ['help']);
     assert.deepEqual(await offers('help query-statu'), ['help query-status']);
@@ -112,14 +112,14 @@ describe('completion from the live VM', () => {
     ]);
   });
 
-  it('without a schema offers the names that the server tells', async () => {
+  it('without a schema offers the names that the server lists', async () => {
     const vocabulary = { schema: null, names: ['guest-ping', 'guest-info'] };
     const { candidates } = await completeLine(vocabulary, 'guest-p', null, OWN, ask);
     assert.deepEqual(candidates, [{ text: 'guest-ping', goesOn: false }]);
     assert.deepEqual((await completeLine(vocabulary, 'guest-ping x', null, OWN, ask)).candidates, []);
   });
 
-  it('offers what it can when the VM does not answer', async () => {
+  it('offers the words it knows when the VM does not answer', async () => {
     const silent = () => Promise.resolve(null);
     const { candidates } = await completeLine({ schema, names: [] }, 'qom-list path=/m', null, OWN, silent);
     assert.deepEqual(candidates, []);
@@ -157,7 +157,7 @@ describe('completion of the human monitor', () => {
     return candidates.map(({ text }) => line.slice(0, from) + text);
   };
 
-  it('reads what help says, aliases and continued lines included', () => {
+  it('reads the output of help, aliases and continued lines included', () => {
     const names = commands.commands.map((command) => command.names.join('|'));
     assert.equal(names.length, 15);
     assert.ok(names.includes('cont|c') && names.includes('help|?') && names.includes('drive_add'));
@@ -172,7 +172,7 @@ describe('completion of the human monitor', () => {
     );
   });
 
-  it('offers commands, what info and help can be asked, flags and words', async () => {
+  it('offers commands, topics of info and help, flags and words', async () => {
     assert.deepEqual(await hmp('co'), ['commit', 'cont']);
     assert.deepEqual(await hmp('info bl'), ['info block', 'info blockstats']);
     assert.deepEqual(await hmp('help set'), ['help set_link']);

@@ -39,7 +39,7 @@ describe('a value @FILE', () => {
     assert.equal(read('a@b'), 'a@b');
   });
 
-  it('says what is wrong with the file', (t) => {
+  it('names the fault of the file', (t) => {
     const folder = scratch(t);
     assert.match(JSON.stringify(read(`@${folder}/none`)), /^"data: ENOENT/);
     assert.match(JSON.stringify(read(`@${folder}`)), /^"data: EISDIR/);
@@ -68,7 +68,7 @@ describe('exec', { skip: missing('qemu') }, () => {
     monitor = (await startQemu(scope)).monitor;
   });
 
-  it('makes a secret of what standard input or a file has', async (t) => {
+  it('makes a secret of the content of standard input or a file', async (t) => {
     const file = join(scratch(t), 'key');
     writeFileSync(file, 'from the file\n');
     for (const [value, input, expected] of [
