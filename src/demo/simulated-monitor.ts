@@ -1,5 +1,5 @@
 /**
- * A QMP server without a QEMU: what `qmpmux demo` shares, and what tests use where a real QEMU is too slow, too quick, or too
+ * A QMP server without a QEMU: what `qmpmux demo` shares, and what tests use if a real QEMU is too slow, too quick, or too
  * well-behaved.
  *
  * It treats its clients' input as QEMU's monitor does (monitor/qmp.c): reads QEMU's JSON, refuses in QEMU's words,

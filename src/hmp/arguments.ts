@@ -215,7 +215,7 @@ function graphEnd(line: string, from: number): number {
   return at;
 }
 
-/** C's strtoull with base 0, without blanks before it. @returns `from` where there is no number */
+/** C's strtoull with base 0, without blanks before it. @returns `from` if there is no number */
 function integerEnd(line: string, from: number): number {
   let at = from;
   if (line[at] === '0' && /^[xX][0-9a-fA-F]$/.test(line.slice(at + 1, at + 3))) {
@@ -232,7 +232,7 @@ function isHex(code: number): boolean {
   return (code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x46) || (code >= 0x61 && code <= 0x66);
 }
 
-/** `10`, `0x10`, `1.5G`. @returns `from` where there is no size */
+/** `10`, `0x10`, `1.5G`. @returns `from` if there is no size */
 function sizeEnd(line: string, from: number): number {
   let at = from;
   while (isDigit(line, at)) at++;

@@ -1,6 +1,6 @@
 /**
  * Words of a line of the human monitor, as QEMU's `get_str` reads them (monitor/hmp.c, the same from 2.12 to 11.1): up to a blank,
- * or in double quotes with escapes. Behind the closing quote no blank is needed: `"vnc"secret` is two words.
+ * or in double quotes with escapes. After the closing quote no blank is needed: `"vnc"secret` is two words.
  *
  * Every function looks at each character once, and none calls itself: a line may have 16 MB.
  */

@@ -42,7 +42,7 @@ export interface MultiplexerOptions {
   readonly cache?: boolean;
   /** Whether identical queries that wait at the same time go upstream once; true by default. */
   readonly merge?: boolean;
-  /** Whether `oob` is enabled, and offered to clients, where QEMU offers it; true by default. */
+  /** Whether `oob` is enabled, and offered to clients, if QEMU offers it; true by default. */
   readonly oob?: boolean;
   /** Whether commands are ended by line feeds towards QEMU, for relays that read lines; by default that is found out. */
   readonly lines?: boolean;

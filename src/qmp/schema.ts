@@ -152,7 +152,7 @@ export class Schema {
 
   /**
    * The members that an object of this type can have, given its present ones.
-   * @param value decides about the variant, where the type has any; without a valid tag the members of all variants count
+   * @param value decides about the variant, if the type has any; without a valid tag the members of all variants count
    */
   members(type: SchemaType, value: JsonValue | undefined): SchemaMember[] {
     return this.#membersOf(type, isJsonObject(value) ? value : {}, 0);

@@ -91,7 +91,7 @@ export function matchesGlob(glob: string, text: string): boolean {
 /** A path of globs, outermost first; `**` is any number of parts. */
 export class PathGlob {
   readonly #parts: readonly (Glob | null)[];
-  /** The last part, where it is a name and no pattern. */
+  /** The last part, if it is a name and no pattern. */
   readonly lastName: string | null;
 
   constructor(parts: readonly string[]) {

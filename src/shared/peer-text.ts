@@ -1,7 +1,7 @@
 /**
  * The peer of a connection, in words: the one function for all texts, tables and lines of the audit log.
  *
- *     nc (pid 8770, root)            a program, its process and its user; `uid 0` where the user has no name
+ *     nc (pid 8770, root)            a program, its process and its user; `uid 0` if the user has no name
  *     nc (pid 8770, alice → root)    alice logged in, and became root since (sudo, su)
  *     127.0.0.1:5000 (CN web1)       TCP, with the name in the certificate
  *
@@ -35,7 +35,7 @@ export function peerText(peer: PeerFacts): string {
   return known === '' ? program : `${program} (${known})`;
 }
 
-/** @returns the user, and before it the one who logged in, where that is another */
+/** @returns the user, and before it the one who logged in, if that is another */
 function userText({ uid, user, loginuid, login }: PeerFacts): string {
   if (uid === undefined) return '';
   const now = user ?? `uid ${uid}`;

@@ -4,7 +4,7 @@
  * write to its folder.
  *
  * Calls that take only paths get /proc/self/fd/N, which the kernel resolves to the file itself. That is short as well: connecting by it works
- * where the name is too long for a socket address.
+ * if the name is too long for a socket address.
  */
 import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { linuxNumbers } from './linux.js';

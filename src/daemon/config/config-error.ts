@@ -1,7 +1,7 @@
 /** A config that cannot be used, as a whole or one file of it. */
 import { QmpmuxError } from '../../shared/errors.js';
 
-/** The message begins with the file and, where it is known, the line. */
+/** The message begins with the file and, if it is known, the line. */
 export class ConfigError extends QmpmuxError {
   readonly code = 'QMPMUX_CONFIG';
 }
@@ -9,6 +9,6 @@ export class ConfigError extends QmpmuxError {
 /** A file of a folder that cannot be used. */
 export interface FileFault {
   readonly file: string;
-  /** Begins with the file and, where it is known, the line. */
+  /** Begins with the file and, if it is known, the line. */
   readonly problem: string;
 }

@@ -28,7 +28,7 @@ const KEYS = ['address', ...SOCKET_KEYS.map(({ name }) => name), ...LISTENER_WOR
 const ADDRESS = 'an address, such as "unix:/run/vm.mux"';
 
 /**
- * Reads the address of a listener with the options behind it.
+ * Reads the address of a listener with the options after it.
  * @param defaults values for options that it does not have
  * @throws AddressError
  */

@@ -112,7 +112,7 @@ export class LineSink {
     return true;
   }
 
-  /** @returns whether all of the first line is written. @throws where it cannot be */
+  /** @returns whether all of the first line is written. @throws if it cannot be */
   #put(line: Buffer): boolean {
     if (this.#isTorn && this.#write(LINE_FEED) === 0) return false;
     this.#isTorn = false;

@@ -13,7 +13,7 @@ import { getSystemErrorName } from 'node:util';
 import { loadKoffi } from '../../system/koffi.js';
 import { F_GETFL, F_SETFL, MSG_DONTWAIT, MSG_NOSIGNAL } from '../../system/linux.js';
 
-/** @returns how many of the bytes were taken; 0 if none can be now. @throws Error, with its `code`, where they cannot be written */
+/** @returns how many of the bytes were taken; 0 if none can be now. @throws Error, with its `code`, if they cannot be written */
 export type SteadyWrite = (bytes: Uint8Array) => number;
 
 /** @param fd 1 or 2 */

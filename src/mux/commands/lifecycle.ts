@@ -78,7 +78,7 @@ export abstract class Lifecycle {
     this.#become('done');
   }
 
-  /** @throws Error where `stage` may not follow: a fault of ours */
+  /** @throws Error if `stage` may not follow: a fault of ours */
   #become(stage: Stage): void {
     if (!NEXT[this.#stage].includes(stage)) throw new Error(`a command that is ${this.#stage} cannot be ${stage}`);
     this.#stage = stage;

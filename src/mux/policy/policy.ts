@@ -30,7 +30,7 @@ export interface Policy {
   /**
    * Judges one command. Called for every command of a client, so it is fast for names it has seen.
    * @param name the command's decoded name
-   * @param list its arguments; only read where a rule looks at them
+   * @param list its arguments; only read if a rule looks at them
    */
   judge(name: string, list: ArgumentList): Verdict;
 }

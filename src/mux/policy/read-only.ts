@@ -101,7 +101,7 @@ const NAMES: readonly string[] = [
   // qom.json: the names in the object tree, not their values
   'qom-list',
   'qom-list-types',
-  // qmpmux's own, where a listener allows them
+  // qmpmux's own, if a listener allows them
   '__org.qmpmux_query-status',
   '__org.qmpmux_query-clients',
   '__org.qmpmux_query-queue',

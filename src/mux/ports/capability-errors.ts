@@ -15,7 +15,7 @@ export interface CapabilityErrorTexts {
   enableNotList: string;
   /** An item of `enable` is no string; its index fills the blank. */
   itemNotString: string;
-  /** `oob` where it is not offered. */
+  /** `oob` if it is not offered. */
   oobNotAvailable: string;
 }
 

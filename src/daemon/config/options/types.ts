@@ -173,7 +173,7 @@ export function wordsType<T>(
 }
 
 /**
- * A list of texts in TOML, and one of them behind each of its flags.
+ * A list of texts in TOML, and one of them after each of its flags.
  * @param expected what they are: `rules such as "allow query-*"`
  * @param read reads one of them
  */
