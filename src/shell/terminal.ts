@@ -124,7 +124,7 @@ async function loop(screen: ShellScreen, session: ShellSession, history: ShellHi
     isQuitting = false;
     for (let piece = input.next(false); piece !== null; piece = input.next(false)) await session.evaluate(piece.text);
     if (input.isInside) {
-      // Nothing that is typed behind it could mend it.
+      // Nothing typed after it could mend it.
       if (input.fault === null) continue;
       screen.print(colourOf(process.stdout)('red', printable(`this is not JSON: ${input.fault}`)));
       input = new CommandInput();

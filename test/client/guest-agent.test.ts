@@ -29,7 +29,7 @@ describe('a guest agent that others have used before', () => {
     '{"execute":"guest-ping"}\n',
     '}]x\u00ff[',
   ]) {
-    it(`answers behind ${JSON.stringify(earlier)}`, async (t) => {
+    it(`answers after ${JSON.stringify(earlier)}`, async (t) => {
       const agent = await startFakeAgent(t, { earlier });
       const client = await QmpClient.connect({ path: agent.path }, { greeting: false });
       assert.deepEqual(await client.execute('guest-ping'), {});
@@ -38,7 +38,7 @@ describe('a guest agent that others have used before', () => {
   }
 
   const answer = '{"return": {"text": "a \\"{[ b", "list": [{"n": 1}, {"n": 2}]}, "id": 1}\n';
-  it('is understood behind any end of an answer', async (t) => {
+  it('is understood after any end of an answer', async (t) => {
     for (let from = 0; from < answer.length; from++) {
       const agent = await startFakeAgent(t, { stale: answer.slice(from) });
       const client = await QmpClient.connect({ path: agent.path }, { greeting: false });
@@ -47,7 +47,7 @@ describe('a guest agent that others have used before', () => {
     }
   });
 
-  it('is understood behind any beginning of an answer, as one leaves that was killed', async (t) => {
+  it('is understood after any beginning of an answer, such as a kill leaves', async (t) => {
     for (let to = 1; to < answer.length; to++) {
       const agent = await startFakeAgent(t, { stale: answer.slice(0, to) });
       const client = await QmpClient.connect({ path: agent.path }, { greeting: false });

@@ -188,7 +188,7 @@ describe('connecting', () => {
     }
   });
 
-  it('does not wait for ever for a greeting behind events', async (t) => {
+  it('does not wait for ever for a greeting after events', async (t) => {
     const path = await listen(t, event('STOP').repeat(2000));
     await assert.rejects(QmpClient.connect({ path }), failure('QMPMUX_NOT_QMP', /1001 messages, and no greeting/));
   });
@@ -592,7 +592,7 @@ describe('a server that breaks the protocol', () => {
     client.destroy();
   });
 
-  it('does not lose the messages behind an event whose listener throws', async () => {
+  it('does not lose the messages after an event whose listener throws', async () => {
     const [client, server] = await pair();
     // The test runner listens for uncaught exceptions: this one is ours, and must come.
     const runners = process.listeners('uncaughtException');

@@ -1,5 +1,5 @@
 /**
- * The end of a log that is to be continued: its last whole record, and whether a line behind it was torn (by a power cut, or a disk that
+ * The end of a log that is to be continued: its last whole record, and whether a line after it was torn (by a power cut, or a disk that
  * filled up just before the daemon ended).
  */
 import { createHash } from 'node:crypto';
@@ -68,7 +68,7 @@ class LinesFromEnd {
     this.#fd = fd;
   }
 
-  /** @returns the end of the last line that ends at or before `position`: behind its newline, or 0. */
+  /** @returns the end of the last line that ends at or before `position`: after its newline, or 0. */
   endBefore(position: number): number {
     for (let end = position; end > 0; ) {
       if (end <= this.#start || end > this.#start + this.#block.length) {

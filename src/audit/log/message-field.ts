@@ -94,7 +94,7 @@ function putCut(line: LineBuffer, names: MessageNames, before: number, start: nu
   line.putAscii(`{"length":${whole.length},"sha256":"${sha256}"}`);
 }
 
-/** @returns how many bytes a message of QEMU's, or of ours, has without the line end behind it. */
+/** @returns how many bytes a message of QEMU's, or of ours, has without the line end after it. */
 export function lengthWithoutLineEnd(bytes: Uint8Array): number {
   let length = bytes.length;
   while (length > 0 && (bytes[length - 1] === 0x0a || bytes[length - 1] === 0x0d)) length--;

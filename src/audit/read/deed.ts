@@ -19,7 +19,7 @@ interface Deed {
   readonly name: string;
   /** All names under which it is found: the command's, the verb's, those of a transaction's actions. */
   readonly names: readonly string[];
-  /** The line of the human monitor, behind its verb; null for other commands. */
+  /** The line of the human monitor, after its verb; null for other commands. */
   readonly rest: string | null;
 }
 

@@ -24,7 +24,7 @@ export interface FeedOptions {
   readonly until?: number | null;
   /** Whether the logs are read whole, so that no clock that was set back can hide a record. */
   readonly readsAll?: boolean;
-  /** Whether more of a log is of interest behind `until`: answers, for a while. */
+  /** Whether more of a log is of interest after `until`: answers, for a while. */
   readonly isAwaiting?: (log: Log) => boolean;
   readonly progress?: Progress | undefined;
 }
@@ -34,7 +34,7 @@ const MOST_LOGS_KEPT_OPEN = 100;
 /** The most held for all logs together, in bytes, where there are many. */
 const MOST_HELD = 64 * 1024 * 1024;
 const SMALLEST_CHUNK = 8 * 1024;
-/** Answers are looked for so far behind the end of a range, in bytes. */
+/** How far to search for answers after the end of a range, in bytes. */
 const MOST_AWAITED = 16 * 1024 * 1024;
 /** A file that is smaller is not searched. */
 const LARGEST_UNSEARCHED_BYTES = 1024 * 1024;
@@ -209,7 +209,7 @@ function withinRange(files: readonly LogFile[], { since = null, readsAll = false
   });
 }
 
-/** @returns whether a record, and all that follow it by the same clock, are behind a time. */
+/** @returns whether a record, and all that follow it by the same clock, are after a time. */
 function isBehind({ time }: AuditRecord, until: number): boolean {
   return (timeOf(time) ?? until) > until + MARGIN;
 }

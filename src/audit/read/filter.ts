@@ -9,7 +9,7 @@ import { timeOf } from './moment.js';
 export interface Filter {
   /** A client's number (`5`), or that with its monitor (`web1#5`) and its run of the daemon (`web1#5/2`), or its program's name. */
   readonly client: string | null;
-  /** Of the client's user, or of the one who logged in and became that. */
+  /** The uid of the client, or of the user who logged in and then became that uid. */
   readonly uid: number | null;
   /** A glob for the monitor's name. */
   readonly monitor: string | null;

@@ -35,7 +35,7 @@ interface LogState {
   seq: number;
 }
 
-/** How many occurrences wait behind a command without an answer, and how many characters of them. */
+/** How many occurrences wait after a command without an answer, and how many characters of them. */
 const MOST_WAITING = 2048;
 const MOST_HELD = 32 * 1024 * 1024;
 

@@ -40,7 +40,7 @@ const MIDNIGHT: TimeOfDay = { hours: 0, minutes: 0, milliseconds: 0 };
  * Reads a moment: `2026-01-31`, `2026-01-31T23:59` (of the zone, unless it names one), `23:59` for the last time that it was
  * so, `today`, `yesterday` or a day of the week with or without a time, and `90s`, `5m`, `2h`, `1d`, `1w` ago.
  * @param now milliseconds since 1970
- * @param from where a range begins that this ends: a time of day is then the first one behind it
+ * @param from where a range begins that this ends: a time of day is then the first one after it
  * @throws AuditSettingError
  */
 export function parseMoment(text: string, now: number, zone: Zone = 'local', from: number | null = null): Moment {

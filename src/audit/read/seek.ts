@@ -114,7 +114,7 @@ class Search {
     return early?.start ?? 0;
   }
 
-  /** @returns the first line that begins behind `start` and before `end` and is a record, or null. */
+  /** @returns the first line that begins after `start` and before `end` and is a record, or null. */
   async #placeBehind(start: number, end: number): Promise<Place | null> {
     let position = start;
     let isWithin = true;

@@ -150,7 +150,7 @@ export class Verifier {
     this.#lastIsRecord = true;
   }
 
-  /** The last line is no record, and nothing behind it accounts for that. */
+  /** The last line is no record, and nothing after it accounts for that. */
   #complain(): void {
     if (this.#lastIsRecord || this.#last === null) return;
     this.#problem(

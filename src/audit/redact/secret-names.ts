@@ -88,7 +88,7 @@ function isElementOfSecret(name: string): boolean {
   return judge(parts.at(-1) ?? '') || judge(parts.at(-2) ?? '');
 }
 
-/** @returns whether the last word of a member's name is one behind which clients give secrets: `session-key`, `sig`, `passcode`. */
+/** @returns whether the last word of a member's name is one that clients give secrets under: `session-key`, `sig`, `passcode`. */
 function isSecretArgument(name: string): boolean {
   const letters = lettersOf(name);
   if (REFERENCE.some((end) => letters.endsWith(end))) return false;

@@ -7,7 +7,7 @@ export const MOST_JUDGED = 64 * 1024;
 /** Words of fewer letters, misspelt, are found in any garbage. */
 const SHORTEST_WORD = 5;
 const LONGEST_WORD = 32;
-/** But where a word is a name: these are behind it. */
+/** But where a word is a name: these come after it. */
 const SHORTEST_NAME = 2;
 const NAME_END = '"\':=';
 
@@ -66,7 +66,7 @@ function unescaped(bytes: Uint8Array): string {
         continue;
       }
     }
-    // Any other escape is the character behind it, or a blank.
+    // Any other escape is the character after it, or a blank.
     if (byte !== BACKSLASH) plain[length++] = byte;
   }
   return plain.subarray(0, length).toString('latin1').toLowerCase();

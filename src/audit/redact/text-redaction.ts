@@ -291,7 +291,7 @@ function cutNamed(text: string, start: number, equals: number, end: number, cuts
 function cutFirstPassword(text: string, at: number, cuts: Cut[]): boolean {
   const first = schemeStart(text, at);
   const before = text[first - 1];
-  // At the text's start, or behind the name of a driver or an option, as in `blkdebug:file:https://…`.
+  // At the text's start, or after the name of a driver or an option, as in `blkdebug:file:https://…`.
   const isNameStart = before === undefined || before === ':' || before === '=' || skipBlanks(text, 0) === first;
   const isWhole = isNameStart && NETWORK_SCHEMES.has(text.slice(first, at).toLowerCase());
   if (isWhole) cutPassword(text, at, passwordEnd(text, at + 3), LONGEST_PASSWORD, cuts);
@@ -346,7 +346,7 @@ function isSchemeCharacter(code: number): boolean {
   );
 }
 
-/** @returns the `@` behind the password of an URL that is all that follows, or -1. */
+/** @returns the `@` after the password of a URL that takes the whole rest, or -1. */
 function passwordEnd(text: string, start: number): number {
   if (text[start] === '[') return -1;
   const limit = Math.min(text.length, start + LONGEST_PASSWORD);

@@ -133,7 +133,7 @@ export class AuditLog {
     this.clock = new Clock(options.time);
     const head = options.head ?? EMPTY_HEAD;
     this.#seq = head.seq;
-    // The buffer always begins with the end of the line before: a record's hash is made of that and the line behind it.
+    // The buffer always begins with the end of the line before: a record's hash is made of that and the line after it.
     this.line.putAscii((head.hash ?? FIRST_HASH) + LINE_END);
   }
 
@@ -328,7 +328,7 @@ export class AuditLog {
     return trouble;
   }
 
-  /** Starts a new batch behind the end of the last line. */
+  /** Starts a new batch after the end of the last line. */
   #startBatch(): void {
     const { line } = this;
     line.bytes.copyWithin(0, line.end - TAIL_LENGTH, line.end);

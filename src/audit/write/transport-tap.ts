@@ -142,7 +142,7 @@ export class TransportTap implements Tap {
       this.#fail(stream, systemReason(error));
     });
     stream.on('close', () => {
-      // The error that it ended with may come right behind it, and is the better reason.
+      // The error that it ended with may come right after it, and is the better reason.
       setImmediate(() => {
         this.#fail(stream, 'it ended');
       });

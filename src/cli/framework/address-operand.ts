@@ -16,7 +16,7 @@ export interface Target {
   readonly text: string;
 }
 
-/** @returns the address and the operands behind it. @throws UsageError, AddressError */
+/** @returns the address and the operands after it. @throws UsageError, AddressError */
 export function takeTarget(operands: readonly string[]): { readonly target: Target; readonly rest: readonly string[] } {
   const [first] = operands;
   const isGiven = first !== undefined && (DEFAULT_ADDRESS === null || isAddress(first));

@@ -31,7 +31,7 @@ export type CommandLine =
     };
 
 /**
- * @param words those behind the command's name
+ * @param words those after the command's name
  * @param hasDefault whether the address among the operands may be missing
  * @throws UsageError
  */

@@ -31,7 +31,7 @@ function layOut(
 ): Promise<string> {
   const page = yargs([]).scriptName(self).usage(`Usage: $0 ${usage}`).locale('en').help(false).version(false);
   for (const [name, summary] of commands) page.command(name, summary);
-  // Its type would be shown behind each option, which the text says better.
+  // Its type would be shown after each option, which the text says better.
   for (const [name, { alias, describe }] of Object.entries({ ...options, ...COMMON_OPTIONS })) {
     page.option(name, { ...(alias === undefined ? {} : { alias }), ...(describe === undefined ? {} : { describe }) });
   }

@@ -54,7 +54,7 @@ export class AddressText {
   }
 
   /**
-   * Cuts the text behind `from` at its single commas; `,,` is one comma.
+   * Cuts the text after `from` at its single commas; `,,` is one comma.
    * @param served options of clients, which are known besides the address's own
    * @param beside options that were given beside the text
    */

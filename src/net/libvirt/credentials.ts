@@ -31,7 +31,7 @@ export function credentialsFile(named: string | null, environment: NodeJS.Proces
   }
 }
 
-/** @returns who logs in to the libvirt of `host`, or what is wrong; never a part of a line that may be secret. */
+/** @returns the user and password for the libvirt of `host`, or the fault; never a part of a line that may be secret. */
 export function readCredentials(file: string, host: string): Credentials | string {
   let text: string;
   try {

@@ -115,7 +115,7 @@ export class MessageCalls {
   }
 
   /**
-   * Receives bytes and descriptors. The kernel ends behind the message that descriptors came with.
+   * Receives bytes and descriptors. The kernel stops after the message that descriptors came with.
    * @returns as `peek`
    */
   receive(fd: number, most: number): number {

@@ -150,7 +150,7 @@ export class SocketLink implements Link {
     return true;
   }
 
-  /** Lets a piece wait behind all others. */
+  /** Lets a piece wait after all others. */
   #put(bytes: Uint8Array): void {
     if (this.collects && this.#tail.take(bytes)) return;
     this.#passTail();

@@ -18,7 +18,7 @@ export function startsTelnet(chunk: Uint8Array): boolean {
   return chunk[0] === IAC;
 }
 
-/** Where in the stream one is: `in` a negotiation, in its text, at the command behind an IAC in either, at the option behind one. */
+/** Where in the stream one is: `in` a negotiation, in its text, at the command after an IAC in either, at the option after one. */
 type Place = 'data' | 'command' | 'option' | 'text' | 'textCommand';
 
 export class TelnetFilter {

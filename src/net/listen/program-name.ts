@@ -23,7 +23,7 @@ const COMM_BYTES = 15;
 const MAIN_THREAD = 'MainThread';
 
 const VERSION = /[\d.]*$/;
-/** Programs that run a script, and their options that have a value behind them. */
+/** Programs that run a script, and their options that take a value. */
 const INTERPRETERS: Readonly<Record<string, readonly string[]>> = {
   node: ['-r', '--require', '--import', '--loader', '--experimental-loader', '-C', '--conditions', '--env-file'],
   nodejs: [],

@@ -108,7 +108,7 @@ class LiteralParser {
     this.#at++;
     while (!this.#take('}')) {
       if (members.size > 0 && !this.#take(',')) return this.#malformed('a comma or } is missing');
-      // Python allows a comma behind the last.
+      // Python allows a comma after the last.
       if (members.size > 0 && this.#take('}')) break;
       this.#skipBlanks();
       const quote = this.#text[this.#at];

@@ -337,7 +337,7 @@ describe('a time in a long log', () => {
     );
   });
 
-  test('is waited for by answers that come behind its end', async (t) => {
+  test('is waited for by answers that come after its end', async (t) => {
     const path = join(scratch(t), 'audit.log');
     const log = new LogText(NOON, 1000);
     const of = log.command('savevm');

@@ -40,7 +40,7 @@ describe('the end of a log', () => {
     }
   });
 
-  test('is found behind anything that is no record, and its number is one that can be gone on from', (t) => {
+  test('is found before anything that is no record, and its number can be continued', (t) => {
     const path = join(scratch(t), 'audit.log');
     const log = sample();
     const head = { seq: 3, hash: log.hash };

@@ -42,7 +42,7 @@ describe('a moment', () => {
     assert.equal(parseMoment('2026-01-31 12:00+01:00', now, 'utc').time, Date.UTC(2026, 0, 31, 11));
   });
 
-  test('of a day is the first one behind the beginning of its range', () => {
+  test('of a day is the first one after the beginning of its range', () => {
     const from = local(2026, 0, 29, 22);
     assert.equal(parseMoment('23:00', now, 'local', from).time, local(2026, 0, 29, 23));
     assert.equal(parseMoment('2:00', now, 'local', from).time, local(2026, 0, 30, 2));

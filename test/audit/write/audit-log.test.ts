@@ -69,7 +69,7 @@ describe('a command', () => {
     assert.deepEqual(kinds(await log.close()), ['daemon', 'command', 'reply', 'daemon']);
   });
 
-  test('of which no record can be had is refused, with the reason', { skip: cannotMount() }, async (t) => {
+  test('that cannot be recorded is refused, with the reason', { skip: cannotMount() }, async (t) => {
     const small = mountTmpfs(t, 64);
     const path = join(small.path, 'audit.log');
     const log = await openTestLog(t, { chain: true }, path);
@@ -294,7 +294,7 @@ describe('the file', () => {
     }
   });
 
-  test('that ends within a line has that line kept and marked, and goes on behind it', async (t) => {
+  test('that ends within a line has that line kept and marked, and goes on after it', async (t) => {
     const first = await openTestLog(t, { chain: true });
     run(first);
     const whole = await first.close();
@@ -348,7 +348,7 @@ describe('the file', () => {
     assert.equal(records.filter((record) => record['kind'] === 'command').length, 1000);
   });
 
-  test('is kept, whatever its name, while no new one can be had', async (t) => {
+  test('is kept, whatever its name, while no new one can be opened', async (t) => {
     const folder = join(scratch(t), 'log');
     mkdirSync(folder);
     const path = join(folder, 'audit.log');

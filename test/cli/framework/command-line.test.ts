@@ -129,7 +129,7 @@ describe('a command line', () => {
   });
 });
 
-describe("a monitor's command behind an address", () => {
+describe("a monitor's command after an address", () => {
   const line = (words: string, hasDefault = false) => read(words.split(' '), 'command', hasDefault);
   const asked = (flags: object, operands: string) => ({ kind: 'run', flags, operands: operands.split(' ') });
 

@@ -39,7 +39,7 @@ function isVersion({ program, procedure }: Call): boolean {
   return program === Program.qemu && procedure === Procedure.monitorCommand;
 }
 
-test('a daemon that ends in nonsense right behind its last answer is not taken for a connection', async (t) => {
+test('a daemon that ends in nonsense right after its last answer is not taken for a connection', async (t) => {
   const uri = await fakeLibvirt(t, (socket, call) => {
     if (!isVersion(call)) return false;
     socket.write(Buffer.concat([reply(call, usualAnswer(call)), Buffer.alloc(28)]));

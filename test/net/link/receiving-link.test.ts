@@ -103,7 +103,7 @@ function files(t: TestContext, folder: string, count: number): number[] {
   });
 }
 
-test('descriptors come behind the commands that were sent before them, however the kernel glues', async (t) => {
+test('descriptors come after the commands that were sent before them, however the kernel glues', async (t) => {
   const { peer, socket, folder } = await pair(t);
   const { link, arrivals } = receiving(socket);
   const [a = 0, b = 0, c = 0] = files(t, folder, 3);

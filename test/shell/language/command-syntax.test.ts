@@ -282,7 +282,7 @@ describe('a transaction', () => {
     assert.ok(!reader.inTransaction);
   });
 
-  it('is not closed by a line that goes on behind the )', () => {
+  it('is not closed by a line that goes on after the )', () => {
     const reader = new ShellLineReader();
     reader.readLine('transaction( a b=1');
     assert.equal(reader.readLine(') x').kind, 'malformed');

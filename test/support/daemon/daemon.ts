@@ -57,7 +57,7 @@ export class Daemon {
   ) {
     const [first = process.execPath, ...rest] = words;
     const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(descriptor === null ? [] : [descriptor])];
-    // Pipes were asked for, whatever comes behind them.
+    // Pipes were asked for, whatever follows them.
     const child = spawn(first, rest, {
       stdio,
       env: { ...process.env, ...environment },
@@ -107,7 +107,7 @@ export class Daemon {
     return line.split(': ').slice(3).join(': ').split(' ');
   }
 
-  /** Waits for a line of the log, behind the one that the last such wait found. */
+  /** Waits for a line of the log, after the one that the last such wait found. */
   logged(wanted: (line: LogLine) => boolean): Promise<LogLine> {
     return this.#wait('a line of the log', () => {
       const lines = this.log;

@@ -6,7 +6,7 @@ import type { Scope } from '../files/scratch.js';
 const PATIENCE = 60_000;
 
 export class DatagramReceiver {
-  /** All that was received, one behind the other. */
+  /** All datagrams received, one after the other. */
   text = '';
   #look: (() => void) | null = null;
 

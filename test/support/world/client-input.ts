@@ -95,7 +95,7 @@ function take(read: Read, scanner: Scanner, isMalformed: boolean, allowOob: bool
     args,
     raw: textOf(scanner.bytes.subarray(scanner.start, scanner.end)),
   });
-  // Room before and behind, to see that only its own is written to.
+  // Room before and after, to see that only its own is written to.
   const room = scanner.end - scanner.start + ID_MEMBER.length;
   const out = new Uint8Array(room + 8).fill(0xee);
   const end = reader.writeWire(scanner, parser, out, 4);

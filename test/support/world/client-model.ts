@@ -37,7 +37,7 @@ function errorLine(id: string | null, errorClass: string, desc: string): string 
   return `{${member}"error": {"class": "${errorClass}", "desc": ${quoted(desc)}}}`;
 }
 
-/** @returns whether the scripted QEMU ends behind its answer to the command, as QEMU does. */
+/** @returns whether the scripted QEMU ends after its answer to the command, as QEMU does. */
 export function isQuit({ name, oob }: { readonly name: string; readonly oob: boolean }): boolean {
   return name === 'quit' && !oob;
 }

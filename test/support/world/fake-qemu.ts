@@ -87,7 +87,7 @@ export class FakeQemu {
     }
   }
 
-  /** Says a message given on one line: with CRLF behind it, and in the pretty form where that is asked for. */
+  /** Says a message given on one line: followed by CRLF, and in the pretty form where that is asked for. */
   say(line: string): void {
     this.send(`${this.#options.pretty === true ? prettyPrinted(line) : line}\r\n`);
   }

@@ -391,7 +391,7 @@ function tdbHash(key: string): bigint {
   return (1103515243n * value + 12345n) & mask;
 }
 
-/** Without the zeros at the end of a fraction, nor a point with nothing behind it. */
+/** Without the zeros at the end of a fraction, nor a point with nothing after it. */
 function trim(text: string): string {
   return text.includes('.') ? text.replace(/\.?0*$/, '') : text;
 }

@@ -1,4 +1,4 @@
-/** `qmpmux status --check`: a verdict in the form of Nagios' plugins, with figures behind a bar. */
+/** `qmpmux status --check`: a verdict in the form of Nagios' plugins, with figures after a bar. */
 
 import type { Report } from '../../screen/json-view.js';
 import { showCount, showTime } from '../../screen/quantities.js';
@@ -19,7 +19,7 @@ export interface Verdict {
   readonly line: string;
 }
 
-/** @param figures behind the bar; none when empty */
+/** @param figures after the bar; none when empty */
 export function verdictLine(code: Severity, what: string, figures = ''): Verdict {
   // A bar begins the figures.
   const text = what.replaceAll('|', '/').replaceAll('\n', ' ');
