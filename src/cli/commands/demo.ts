@@ -171,7 +171,7 @@ function introduction(what: string, [place = '', control, readOnly]: readonly st
   if (log !== null) lines.push('Who did what:', `  ${program} audit show ${log}`);
   if (isInstalled('nc')) {
     lines.push(
-      'The state of the VM without qmpmux:',
+      'The same with nc only:',
       `  printf '{"execute":"qmp_capabilities"}{"execute":"query-status"}' | ${nc.replace('nc', 'nc -N')}`,
       'Two terminals at once, each with',
       `  ${nc}`,

@@ -43,8 +43,8 @@ export function readCommandLine(
   const table = { ...command.options, ...COMMON_OPTIONS };
   const { options, operands, wrong } =
     command.operands === 'command' ? parseWithCommand(table, words, hasDefault) : parse(table, words, false);
-  if (options.has('help')) return { kind: 'help' };
-  if (options.has('version')) return { kind: 'version' };
+  if (options.has('help') && wrong !== 'help') return { kind: 'help' };
+  if (options.has('version') && wrong !== 'version') return { kind: 'version' };
   if (wrong !== null)
     throw new UsageError(`--${wrong} ${table[wrong]?.type === 'boolean' ? 'takes no' : 'needs a'} value`);
   const flags: Record<string, Flag | undefined> = {};
@@ -102,7 +102,7 @@ function parse(table: OptionTable, words: readonly string[], endsAtOperand: bool
       return '';
     },
   };
-  const { _: operands, ...given } = Parser([...words], settings);
+  const { _: operands, ...given } = Parser(separated(table, words, endsAtOperand), settings);
   const options = Object.entries(given).map(([name, value]) => [name, [value].flat().map(String)] as const);
   const [first] = wrong;
   return {
@@ -110,6 +110,35 @@ function parse(table: OptionTable, words: readonly string[], endsAtOperand: bool
     operands: operands.map(String),
     wrong: first === undefined ? null : (entries.find(([, { alias }]) => alias === first)?.[0] ?? first),
   };
+}
+
+/**
+ * What the parser reads in other ways than people write it: `-lFILE` as five options, and `-1` as an operand.
+ * @returns the words, with an option of one letter whose value is glued to it as `--NAME=VALUE`
+ * @throws UsageError for a number where only an option can be
+ */
+function separated(table: OptionTable, words: readonly string[], endsAtOperand: boolean): string[] {
+  const withValue = (name: string) =>
+    Object.entries(table).find(
+      ([long, { alias, type }]) => type !== 'boolean' && (long === name || alias === name),
+    )?.[0];
+  const all: string[] = [];
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? '';
+    const isOption = word.startsWith('-') && word !== '-';
+    if (word === '--' || (endsAtOperand && !isOption)) return [...all, ...words.slice(at)];
+    const letter = word.startsWith('--') ? '' : word.slice(1, 2);
+    if (isOption && /\d/.test(letter)) throw new UsageError(`unknown option ${word.slice(0, 20)}`);
+    const long = isOption && letter !== '' && word.length > 2 && word[2] !== '=' ? withValue(letter) : undefined;
+    all.push(long === undefined ? word : `--${long}=${word.slice(2)}`);
+    // A number that follows may be the value.
+    const name = word.startsWith('--') ? word.slice(2) : word.length === 2 ? letter : '';
+    const next = words[at + 1];
+    if (!isOption || next === undefined || withValue(name) === undefined || /^-(?!\d|$)/.test(next)) continue;
+    all.push(next);
+    at++;
+  }
+  return all;
 }
 
 /** Reads options before the monitor's command, on both sides of the address; the words of the command are not ours to read. */

@@ -156,7 +156,7 @@ export class ClientListener {
     const here = this.#perUid.get(peer.uid) ?? 0;
     if (here < clientsPerUid) return null;
     const who = peer.uid === undefined ? 'users that the kernel does not name have' : `uid ${peer.uid} has`;
-    const what = `${who} ${here} clients on this socket already (limit ${clientsPerUid})`;
+    const what = `${who} ${here} ${here === 1 ? 'connection' : 'connections'} on this socket already (limit ${clientsPerUid})`;
     return this.#multiplexer.admission.turnAway(listener, 'refusedByListener', what);
   }
 

@@ -386,7 +386,9 @@ export class Session implements ClientPort, CommandsSession, EventReceiver {
     this.#isPauseTold = true;
     const what = this.#output.isHigh
       ? `has ${this.#output.unread} bytes of answers left to read`
-      : `has ${this.commands.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
+      : this.#descriptors.isFull
+        ? 'has sent as many file descriptors as may wait for their commands'
+        : `has ${this.commands.length} commands of ${this.#usage.queuedBytes} bytes without an answer`;
     this.#books.observer?.limited?.(this, this.listener, 'paused', what);
   }
 }

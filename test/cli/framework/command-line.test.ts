@@ -118,6 +118,21 @@ describe('a command line', () => {
     assert.equal(complaint('a', 'none'), '"a" is unexpected here; an option\'s value follows its name');
   });
 
+  test('takes the value of an option of one letter glued to it, whatever letters are in it', () => {
+    for (const value of ['log.h', 'p', 'h', '-x', 'vv'])
+      assert.deepEqual(read([`-v${value}`, 'a'], 'words'), { kind: 'run', flags: { value }, operands: ['a'] }, value);
+    assert.equal(complaint('--value -vh a'), '--value needs a value');
+    assert.deepEqual(read(['--', '-vh'], 'words'), { kind: 'run', flags: {}, operands: ['-vh'] });
+    assert.deepEqual(read(['/a', 'x', '-vh'], 'command'), { kind: 'run', flags: {}, operands: ['/a', 'x', '-vh'] });
+  });
+
+  test('has no number for an option, and no value for help', () => {
+    assert.equal(complaint('-1 a'), 'unknown option -1');
+    assert.equal(complaint('/a -5 x', 'command'), 'unknown option -5');
+    assert.equal(complaint('a --help=no'), '--help takes no value');
+    assert.equal(complaint('a -h=0'), '--help takes no value');
+  });
+
   test('has numbers only where an option takes one, and they are numbers', () => {
     const command = { options: { rows: { type: 'number', default: 20 } } } as const;
     const rows = (...words: string[]) => readCommandLine(command, words);

@@ -158,7 +158,7 @@ const cases: readonly Case[] = [
     counter: 'refusedByListener',
     log: NOT_LET_IN,
     record: 'refused',
-    reason: /uid \d+ has 1 clients on this socket already \(limit 1\)/,
+    reason: /uid \d+ has 1 connection on this socket already \(limit 1\)/,
   },
   {
     limit: 'clients',

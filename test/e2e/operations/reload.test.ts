@@ -141,12 +141,12 @@ describe('SIGHUP', { skip: missing('qemu'), timeout: 120_000 }, () => {
     await daemon.ready();
     const refused = async (): Promise<string> => (await (await RawClient.connect(mux)).readToEnd()).toString();
     const one = await client(mux);
-    assert.match(await refused(), /has 1 clients on this socket already \(limit 1\)/);
+    assert.match(await refused(), /has 1 connection on this socket already \(limit 1\)/);
     put(file, config(2));
     daemon.kill('SIGHUP');
     assert.equal((await one.readToEnd()).length, 0);
     const [two, three] = [await client(mux), await client(mux)];
-    assert.match(await refused(), /has 2 clients on this socket already \(limit 2\)/);
+    assert.match(await refused(), /has 2 connections on this socket already \(limit 2\)/);
     put(file, config(0));
     daemon.kill('SIGHUP');
     await Promise.all([two.readToEnd(), three.readToEnd()]);

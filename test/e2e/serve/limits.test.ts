@@ -113,7 +113,7 @@ describe('a client of the daemon', { skip: missing('qemu', 'socat') }, () => {
     const uid = process.getuid?.() ?? 0;
     const [first] = [await negotiated(target), await negotiated(target)];
     const third = await RawClient.connect(target);
-    const refusal = `qmpmux refused this connection: uid ${uid} has 2 clients on this socket already (limit 2)`;
+    const refusal = `qmpmux refused this connection: uid ${uid} has 2 connections on this socket already (limit 2)`;
     assert.equal(
       (await third.readToEnd()).toString(),
       `{"error": {"class": "GenericError", "desc": "${refusal}"}}\r\n`,
