@@ -41,10 +41,10 @@ function checkFile(path: string, found: fs.Stats, what: string, warn: (problem: 
   if (!isTrusted(uid)) {
     throw new Error(`${path} belongs to uid ${uid}, who can change its contents; move it away, or chown it`);
   }
-  // One call gives both, so that a second name cannot come and go in between.
   const named = fs.lstatSync(path);
   if (!isSameFile(named, found)) throw new Error(`${path} was replaced just now`);
-  if (named.nlink > 1)
+  // Both are asked: the kernel counts the names after it has found the file, so a name that goes in between is missing in one of them.
+  if (found.nlink > 1 || named.nlink > 1)
     throw new Error(`${path} has another name (a hard link) through which it can be changed; move it away`);
   if ((mode & TOO_WIDE) === 0) return;
   const how = (mode & 0o022) === 0 ? 'read' : 'change';
