@@ -117,10 +117,12 @@ describe('qmpmux audit show', () => {
     const path = await sampleLog(t);
     assert.ok(!qmpmux('show', path).output.includes('\u001b'));
     assert.ok(qmpmux('show', path, '--color').output.includes('\u001b[31m'));
+    // Node takes no terminal of a CI's for one with colours.
+    const { CI: _, ...environment } = process.env;
     const onTerminal = (flags: string) =>
       spawnSync('script', ['-qec', `${process.execPath} ${program} audit show ${path} ${flags}`, '/dev/null'], {
         encoding: 'utf8',
-        env: { ...process.env, NO_COLOR: '', TERM: 'xterm' },
+        env: { ...environment, NO_COLOR: '', TERM: 'xterm' },
       }).stdout;
     assert.ok(onTerminal('').includes('\u001b[31m'));
     assert.ok(!onTerminal('--no-color').includes('\u001b['));
