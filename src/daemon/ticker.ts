@@ -65,11 +65,12 @@ export class Ticker {
   /** Something begins that may have a time limit. */
   wake(): void {
     if (!this.#isSlow || this.#cancel === null) return;
-    this.#cancel();
     this.#wait(Math.min(BUSY_MS, Math.max(0, this.#due - this.#time.now())));
   }
 
   #wait(time: number): void {
+    // Input that is read before a look may have begun another wait.
+    this.#cancel?.();
     this.#isSlow = time > BUSY_MS;
     this.#due = this.#time.now() + time;
     this.#cancel = this.#time.after(time, this.#fire);

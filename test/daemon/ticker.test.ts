@@ -6,7 +6,9 @@ import { Ticker, type Time } from '../../dist/daemon/ticker.js';
 /** Time that passes only on demand. */
 class MadeTime implements Time {
   #now = 0;
-  #timer: { readonly at: number; readonly action: () => void } | null = null;
+  #timers: { readonly at: number; readonly action: () => void }[] = [];
+  /** Called between a timer and what waits for input to be read. */
+  input: () => void = () => undefined;
 
   now(): number {
     return this.#now;
@@ -14,22 +16,22 @@ class MadeTime implements Time {
 
   after(time: number, action: () => void): () => void {
     const timer = { at: this.#now + time, action };
-    this.#timer = timer;
+    this.#timers.push(timer);
     return () => {
-      if (this.#timer === timer) this.#timer = null;
+      this.#timers = this.#timers.filter((each) => each !== timer);
     };
   }
 
   afterReading(action: () => void): void {
+    this.input();
     action();
   }
 
   pass(ms: number): void {
     this.#now += ms;
-    const timer = this.#timer;
-    if (timer === null || timer.at > this.#now) return;
-    this.#timer = null;
-    timer.action();
+    const due = this.#timers.filter(({ at }) => at <= this.#now);
+    this.#timers = this.#timers.filter((each) => !due.includes(each));
+    for (const { action } of due) action();
   }
 }
 
@@ -86,6 +88,17 @@ describe('the clock of the monitors', () => {
     time.pass(500);
     time.pass(62_000);
     assert.deepEqual(one.missed, [0, 60_000_000]);
+    ticker.remove(one);
+  });
+
+  test('looks no more often when something begins between the timer and the look', () => {
+    const time = new MadeTime();
+    const ticker = new Ticker(time);
+    const one = new Counted();
+    ticker.add(one);
+    time.input = () => ticker.wake();
+    for (let part = 0; part < 1000; part++) time.pass(100);
+    assert.ok(one.missed.length <= 52, `${one.missed.length} looks in 100 s`);
     ticker.remove(one);
   });
 
