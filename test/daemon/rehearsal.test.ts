@@ -1,7 +1,7 @@
 /** A rehearsal goes all the way, is ended at once, and leaves nothing that anyone could see. */
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
@@ -68,7 +68,6 @@ describe('a rehearsal', () => {
     while (readdirSync(folder).some((name) => name.startsWith('qmpmux-'))) await new Promise(setImmediate);
     await daemon.stop();
     assert.ok(!daemon.errors.includes('rehearsal'), daemon.errors);
-    const { readFileSync } = await import('node:fs');
     assert.doesNotMatch(readFileSync(audit, 'utf8'), /rehearsal|query-status/);
   });
 });

@@ -163,12 +163,11 @@ export const serve = subcommand({
       manager.ready(status);
       const rehearsal = beginRehearsal(log.logger);
       const signal = await ended;
-      rehearsal.end();
       log.logger.info({ signal }, 'ending');
       // Waits for a running reload, so that everything it starts is ended too.
       await reloader.stop();
       manager.stopping(`ended by ${signal}`, daemon.longestEnd);
-      await daemon.stop(`qmpmux is ended by ${signal}`);
+      await Promise.all([rehearsal.end(), daemon.stop(`qmpmux is ended by ${signal}`)]);
       return EXIT.ok;
     } finally {
       clearInterval(awake);
@@ -179,17 +178,19 @@ export const serve = subcommand({
 });
 
 /** Rehearses soon, when the start is over. @returns a handle to end it */
-function beginRehearsal(log: Logger): { end(): void } {
+function beginRehearsal(log: Logger): { end(): Promise<void> } {
+  if (process.env['QMPMUX_REHEARSAL'] === 'off') return { end: () => Promise.resolve() };
   const ended = new AbortController();
+  let running: Promise<unknown> = Promise.resolve();
   const timer = setTimeout(() => {
-    // Nobody waits for it; a failure is a fault, and ends qmpmux as any other.
-    void import('../../../daemon/rehearsal.js').then(({ rehearse }) => rehearse(log, ended.signal));
+    // A failure is a fault, and ends qmpmux as any other.
+    running = import('../../../daemon/rehearsal.js').then(({ rehearse }) => rehearse(log, ended.signal));
   }, REHEARSAL_DELAY_MS);
-  if (process.env['QMPMUX_REHEARSAL'] === 'off') clearTimeout(timer);
   return {
-    end() {
+    async end() {
       clearTimeout(timer);
       ended.abort();
+      await running;
     },
   };
 }
