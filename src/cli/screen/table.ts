@@ -1,6 +1,7 @@
 /** Tables on a terminal, or for a pipe: columns two blanks apart, no lines. */
 import stringWidth from 'string-width';
 import { type Colour, colourOf } from './colour.js';
+import { cut } from './columns.js';
 
 export interface Column {
   readonly head: string;
@@ -45,15 +46,7 @@ export function tableLines(
 
 /** @returns the part of a text without colours that fits into `columns` of a terminal; coloured text that fits stays as it is */
 export function cutTo(text: string, columns: number): string {
-  if (stringWidth(text) <= columns) return text;
-  let width = 1;
-  let end = 0;
-  for (const character of text) {
-    width += stringWidth(character);
-    if (width > columns) break;
-    end += character.length;
-  }
-  return `${text.slice(0, end)}…`;
+  return stringWidth(text) <= columns ? text : cut(text, columns);
 }
 
 function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])[], width: number | null): number[] {

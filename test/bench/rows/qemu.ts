@@ -59,6 +59,12 @@ function perSecond(runs: Readonly<Record<string, readonly Run[]>>): string {
     .join(', ');
 }
 
+function trips(runs: Readonly<Record<string, readonly Run[]>>): string {
+  return Object.entries(runs)
+    .map(([name, all]) => `${name} ${median(all.map((run) => run.median)).toFixed(0)} µs`)
+    .join(', ');
+}
+
 function ratio(runs: readonly Run[], others: readonly Run[]): number[] {
   return zip(runs, others, (run, other) => run.rate / other.rate);
 }
@@ -80,14 +86,11 @@ export const realTrip: Row = {
       direct: load(stage, placeAt(places, 0), shape, seconds),
       mux: load(stage, mux, shape, seconds),
     });
-    const trips = Object.entries(runs).map(
-      ([name, all]) => `${name} ${median(all.map((run) => run.median)).toFixed(0)} µs`,
-    );
     return [
       finding(
         goal('round trip on a real QEMU, as real clients write it', 'direct', 'less', 1.1, 1),
         zip(runs.mux, runs.direct, (one, other) => one.median / other.median),
-        [`median round trip: ${trips.join(', ')}`],
+        [`median round trip: ${trips(runs)}`],
       ),
     ];
   },
@@ -132,15 +135,12 @@ export const schema: Row = {
       direct: load(stage, placeAt(places, 0), shape, seconds),
       mux: load(stage, mux, shape, seconds),
     });
-    const trips = Object.entries(runs).map(
-      ([name, all]) => `${name} ${median(all.map((run) => run.median)).toFixed(0)} µs`,
-    );
     return [
       finding(
         goal('query-qmp-schema, second time on: how many times faster', 'direct to QEMU', 'more', 20, 50),
         zip(runs.mux, runs.direct, (one, other) => other.median / one.median),
         [
-          `median round trip: ${trips.join(', ')}; ${Math.round(firstOf(runs.mux).bytes / firstOf(runs.mux).count / 1000)} KB`,
+          `median round trip: ${trips(runs)}; ${Math.round(firstOf(runs.mux).bytes / firstOf(runs.mux).count / 1000)} KB`,
         ],
       ),
     ];
