@@ -50,7 +50,7 @@ export class MessageTokens {
 
   /** Lets go of the message: no method may be called any more. */
   release(): void {
-    // The scanner finds that there is no more, and gives its tokens back. It alone may: a list that is given back twice has two owners.
+    // At the end of its input the scanner returns its tokens to the pool. Only it may: a list returned twice would have two owners.
     if (this.#isRead) this.#scanner.next();
     this.#isRead = false;
     this.#parser.forget();

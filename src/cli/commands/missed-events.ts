@@ -1,5 +1,5 @@
 /**
- * Missed events, from qmpmux's ring, and later ones, without one lost or shown twice: an incoming event only signals that there is
+ * Missed events from qmpmux's ring, then later ones; none is lost or shown twice: an incoming event only signals that there is
  * something to ask for. So a number is never guessed, and a slow reader of our output loses nothing that the ring still has.
  */
 import { type QmpEvent, readEvent } from '../../client/messages.js';
